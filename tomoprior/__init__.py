@@ -1,0 +1,50 @@
+"""tomoprior: learned and classical reconstruction of limited-angle tomography.
+
+This module is the public face. Everything in it is imported when it is first used, so that ``import tomoprior`` and
+``tomoprior --help`` stay light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tomoprior._version import __version__
+
+# In a checkout the adapters lie beside this folder and not inside it; installed, they are inside. Without this, Python
+# started in the root of a checkout would find this folder first and no adapter.
+if not (Path(__file__).parent / "adapters").is_dir() and (Path(__file__).parents[1] / "adapters").is_dir():
+    __path__.append(str(Path(__file__).parents[1]))
+
+_PUBLIC = {
+    "Geometry": "tomoprior.geometry",
+    "TiltSeries": "tomoprior.series",
+    "Reconstruction": "tomoprior.reconstruction",
+    "Projector": "tomoprior.projector",
+    "read": "tomoprior.formats",
+    "write": "tomoprior.formats",
+    "reconstruct": "tomoprior.run",
+    "methods": "tomoprior.methods",
+    "metrics": "tomoprior.metrics",
+    "simulate": "tomoprior.simulate",
+    "errors": "tomoprior.errors",
+    "algorithm": "tomoprior.adapters.tomopy",
+    "recon": "tomoprior.adapters.tomopy",
+}
+_SUBPACKAGES = ("methods", "metrics", "simulate", "errors")
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'tomoprior' has no attribute {name!r}")
+    module = import_module(_PUBLIC[name])
+    value = module if name in _SUBPACKAGES else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

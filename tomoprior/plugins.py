@@ -1,0 +1,57 @@
+"""Finds methods, projector backends, file formats and executors through entry points.
+
+A package that wants to add one declares it in its own ``pyproject.toml``::
+
+    [project.entry-points."tomoprior.methods"]
+    mymethod = "mypackage.mymethod:MyMethod"
+
+Names are listed without importing anything; an object is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from tomoprior.errors import MissingDependencyError, UnknownNameError
+
+GROUPS = ("tomoprior.methods", "tomoprior.projectors", "tomoprior.formats", "tomoprior.executors")
+
+
+@lru_cache(maxsize=None)
+def _entries(group: str) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def names(group: str) -> list[str]:
+    """Names registered in ``group``, sorted; nothing is imported."""
+    return sorted(_entries(group))
+
+
+@lru_cache(maxsize=None)
+def load(group: str, name: str) -> Any:
+    """The object that ``name`` stands for in ``group``.
+
+    Raises
+    ------
+    UnknownNameError
+        If no installed package registers the name; the nearest names are in the message.
+    MissingDependencyError
+        If the plug-in is there and a package that it needs is not.
+    """
+    entry = _entries(group).get(name)
+    if entry is None:
+        raise unknown(group.removeprefix("tomoprior.").rstrip("s"), name, names(group))
+    try:
+        return entry.load()
+    except ImportError as error:
+        raise MissingDependencyError(f"{name} cannot be loaded ({error}); install what it needs with pip") from error
+
+
+def unknown(what: str, name: str, known: list[str]) -> UnknownNameError:
+    """The error for a name that does not exist, with the nearest ones that do."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known) or 'none (is tomoprior installed?)'}"
+    return UnknownNameError(f"no {what} is called {name!r}; {hint}")

@@ -1,0 +1,58 @@
+"""What a method gives back: the volume, how sure it is of it, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tomoprior.geometry import Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """A reconstructed volume and its record.
+
+    Attributes
+    ----------
+    volume
+        Values per voxel, shape ``(nz, ny, nx)``, float32. A torch tensor inside a method, a NumPy array from
+        ``tomoprior.reconstruct``.
+    geometry
+        The geometry that it was reconstructed in (grid, voxel size, unit).
+    std
+        Standard deviation per voxel, the same shape, where the method gives one.
+    history
+        One list per quantity with a value per iteration, such as ``residual``: ``||W^(1/2)(p - A x)|| / ||W^(1/2) p||``.
+    provenance
+        Method, settings, versions, adjoint error, times: what is needed to do it again, and which part was
+        measured and which inferred.
+    """
+
+    volume: Any
+    geometry: Geometry
+    std: Any = None
+    history: Mapping[str, list[float]] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def voxel_size(self) -> float:
+        """Edge of a voxel in ``unit``."""
+        return self.geometry.voxel_size
+
+    @property
+    def unit(self) -> str:
+        """Unit of ``voxel_size``."""
+        return self.geometry.unit
+
+    def numpy(self) -> Reconstruction:
+        """The same with NumPy arrays, C-contiguous float32."""
+        return replace(self, volume=_numpy(self.volume), std=None if self.std is None else _numpy(self.std))
+
+
+def _numpy(array: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+    if hasattr(array, "detach"):
+        array = array.detach().cpu().numpy()
+    return np.ascontiguousarray(array, dtype=np.float32)
