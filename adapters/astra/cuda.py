@@ -1,0 +1,107 @@
+"""ASTRA's 3-D GPU projector on torch's CUDA tensors, without a copy through DLPack.
+
+ASTRA's GPU pair is not matched: rays are interpolated forwards, voxels backwards. ``Projector.adjoint_error`` says by how
+much; the exact pair on the GPU is ``astra-matrix``.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any, ClassVar
+
+import astra
+import astra.experimental
+import torch
+
+from tomoprior.backends import Cost, Kind
+from tomoprior.errors import BackendError
+from tomoprior.geometry import Geometry
+
+from .geometry import groups, vectors_3d
+
+
+def usable() -> bool:
+    """True if ASTRA can run on a GPU here. ``has_feature('cuda')`` is true without one, and then a projection kills Python."""
+    return bool(astra.use_cuda())
+
+
+class CudaBackend:
+    """One ``cuda3d`` projector per distinct centre; volumes and projections stay on the GPU."""
+
+    name: ClassVar[str] = "astra-cuda"
+    preference: ClassVar[int] = 30
+    matched: ClassVar[bool] = False
+
+    def __init__(self, geometry: Geometry, kind: Kind, device: torch.device) -> None:
+        self.geometry, self.device = geometry, device
+        self._lock = threading.Lock()  # ASTRA's choice of GPU belongs to the thread, its texture memory to the process
+        self._groups = groups(geometry)
+        nz, _, nx = geometry.shape
+        ids = []
+        for rows in self._groups:
+            volume = astra.create_vol_geom(len(rows), nx, nz)
+            rays = vectors_3d(geometry, int(rows[0]))
+            projections = astra.create_proj_geom("parallel3d_vec", len(rows), geometry.detector[1], rays)
+            ids.append(astra.create_projector("cuda3d", projections, volume))
+        self._ids = ids
+        self._finalizer = weakref.finalize(self, _free, ids)
+
+    @classmethod
+    def cost(cls, geometry: Geometry, kind: Kind) -> Cost:
+        """ASTRA copies the volume (forward) or the projections (back) to texture memory for the length of a call."""
+        return Cost(0, 0.0)
+
+    @classmethod
+    def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
+        """Needs a GPU for torch and for ASTRA; its kernel is the linear one."""
+        if device.type != "cuda":
+            return f"it needs a GPU, and the device is {device}"
+        if not usable():
+            return "ASTRA finds no GPU that it can use"
+        return None if kind == "linear" else "ASTRA's GPU projector has the linear kernel only"
+
+    def forward(self, volumes: torch.Tensor) -> torch.Tensor:
+        """``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
+        n, ny, nu = self.geometry.range_shape
+        # ASTRA's order of projections is (row, angle, column)
+        out = volumes.new_empty(volumes.shape[0], ny, n, nu)
+        for volume, result in zip(volumes, out, strict=True):
+            for slices, projector in zip(self._groups, self._ids, strict=True):
+                if len(self._groups) == 1:
+                    self._call(astra.projector3d.direct_FP, projector, volume, result)
+                else:
+                    index = torch.from_numpy(slices).to(volume.device)
+                    part = result.new_empty(len(slices), n, nu)
+                    self._call(astra.projector3d.direct_FP, projector, volume[:, index], part)
+                    result[index] = part
+        return out.permute(0, 2, 1, 3)
+
+    def adjoint(self, projections: torch.Tensor) -> torch.Tensor:
+        """``(batch, n_angles, ny, nu)`` to ``(batch, nz, ny, nx)``."""
+        out = projections.new_empty(projections.shape[0], *self.geometry.shape)
+        for data, result in zip(projections.permute(0, 2, 1, 3), out, strict=True):
+            for slices, projector in zip(self._groups, self._ids, strict=True):
+                if len(self._groups) == 1:
+                    self._call(astra.projector3d.direct_BP, projector, data, result)
+                else:
+                    index = torch.from_numpy(slices).to(data.device)
+                    part = result.new_empty(result.shape[0], len(slices), result.shape[2])
+                    self._call(astra.projector3d.direct_BP, projector, data[index], part)
+                    result[:, index] = part
+        return out
+
+    def _call(self, operation: Any, projector: int, source: torch.Tensor, out: torch.Tensor) -> None:
+        source = source.detach().contiguous()
+        with self._lock, torch.cuda.device(source.device):
+            out.view(-1)[:: max(1, out.numel() - 1)] = float("nan")  # ASTRA 2.5 can fail here without raising
+            astra.set_gpu_index(torch.cuda.current_device())
+            # ASTRA works on its own streams and knows nothing of the one that filled these tensors
+            torch.cuda.current_stream().synchronize()
+            operation(projector, source, out=out)
+            if bool(torch.isnan(out.view(-1)[0])) and bool(torch.isfinite(source).all()):
+                raise BackendError("ASTRA's GPU projector returned without a result; is the GPU's memory full?")
+
+
+def _free(ids: list[int]) -> None:
+    astra.projector3d.delete(ids)

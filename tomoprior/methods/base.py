@@ -1,0 +1,130 @@
+"""What a method is: a name, typed settings, a memory estimate and ``reconstruct``.
+
+The command line, the TomoPy drop-in and everything else know a method only through the protocol here. A method is added
+by one module and one line under the entry-point group ``tomoprior.methods``; ``tomoprior.testing.check_method`` runs the
+conformance tests on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tomoprior import plugins
+from tomoprior.errors import SettingsError
+from tomoprior.geometry import Geometry
+from tomoprior.projector import Projector
+from tomoprior.reconstruction import Reconstruction
+
+
+class Settings(BaseModel):
+    """Base of every method's settings: unknown names are refused, and a value cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Settings:
+        """Settings from names and values (text is converted); raises SettingsError, one line.
+
+        Values are checked as Python users and the command line give them: ``"20"`` for a number is fine.
+        """
+        known = list(cls.model_fields)
+        for name in values:
+            if name not in known:
+                raise SettingsError(str(plugins.unknown("setting", name, known)))
+        try:
+            return cls.model_validate({k: _plain(v) for k, v in values.items()})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = str(first["loc"][0]) if first["loc"] else "settings"
+            raise SettingsError(f"{where}: {first['msg'].lower()}, got {first['input']!r}") from None
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, str) and value.lower() in ("none", "null") else value
+
+
+class Progress(Protocol):
+    """Called once an iteration; what it raises (``KeyboardInterrupt``, say) ends the method."""
+
+    def __call__(self, iteration: int, num_iter: int, values: dict[str, float], /) -> None:
+        """``iteration`` counts from 1; ``values`` holds what there is to show, such as ``residual``."""
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A reconstruction method.
+
+    Attributes
+    ----------
+    name
+        As users type it: ``sirt``, ``astra.SIRT``.
+    summary
+        One line for the list of methods.
+    citation
+        The paper that it follows, with the equation where there is one.
+    Settings
+        The class of its settings; every field has a default, a unit and a reason.
+    couples_slices
+        True if a slice's result depends on its neighbours, so that it must see them together.
+    """
+
+    name: str
+    summary: str
+    citation: str
+    Settings: type[Settings]
+    couples_slices: bool
+
+    def memory(self, geometry: Geometry, settings: Any) -> int:
+        """Bytes at the peak beside the projections given and the prepared projector."""
+
+    def work(self, geometry: Geometry, settings: Any) -> float:
+        """Cost in pairs of a forward projection and an adjoint, for the estimate of the time."""
+
+    def reconstruct(
+        self,
+        projections: torch.Tensor,
+        projector: Projector,
+        settings: Any,
+        *,
+        weights: torch.Tensor | None = None,
+        initial: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        progress: Progress | None = None,
+    ) -> Reconstruction:
+        """Reconstruct a volume.
+
+        Parameters
+        ----------
+        projections
+            Line integrals, shape ``projector.range_shape``, float32 on ``projector.device``; not changed.
+        weights
+            Trust in the data, shape ``(n_angles,)`` or ``range_shape``.
+        initial
+            Volume to start from, shape ``projector.domain_shape``.
+        mask
+            Where the volume may differ from zero: ``domain_shape`` or ``(nz, nx)``, 0 or 1.
+
+        Raises
+        ------
+        InputError
+            For shapes that do not fit, values that are not finite, or an argument that this method has no use for.
+        """
+
+
+#: name of the entry-point group
+GROUP = "tomoprior.methods"
+
+
+class Family(Protocol):
+    """Several methods behind one entry point, named ``family.member``: ASTRA's or TomoPy's own algorithms."""
+
+    summary: ClassVar[str]
+
+    def members(self) -> list[str]:
+        """The members' names without the family's."""
+
+    def get(self, member: str) -> Method:
+        """One of them; raises UnknownNameError or MissingDependencyError."""

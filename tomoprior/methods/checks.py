@@ -1,0 +1,74 @@
+"""What every method asks of its arguments before it starts, each in one place and one line."""
+
+from __future__ import annotations
+
+import torch
+
+from tomoprior.errors import InputError
+from tomoprior.projector import Projector
+
+
+def check_projections(projections: torch.Tensor, projector: Projector) -> None:
+    """Shape, type, device, and that every value is finite."""
+    if tuple(projections.shape) != projector.range_shape:
+        raise InputError(f"projections of shape {tuple(projections.shape)} do not fit a projector to {projector.range_shape}")
+    if projections.dtype != torch.float32:
+        raise InputError(f"projections must be float32, got {projections.dtype}")
+    if projections.device.type != projector.device.type:
+        raise InputError(f"the projections are on {projections.device}, the projector on {projector.device}")
+    # one pass without a temporary of the data's size: a sum is finite only if every value is (or it overflows float32)
+    if not torch.isfinite(projections.sum(dtype=torch.float64)):
+        bad = ~torch.isfinite(projections)
+        tilts = int(bad.flatten(1).any(1).sum())
+        raise InputError(f"{int(bad.sum())} pixel(s) in {tilts} tilt(s) are NaN or infinite; repair them first (--repair)")
+
+
+def expand_weights(weights: torch.Tensor | None, projector: Projector) -> torch.Tensor | None:
+    """Weights that broadcast over ``range_shape``: ``(n_angles, 1, 1)`` or the full shape."""
+    if weights is None:
+        return None
+    n, ny, nu = projector.range_shape
+    if tuple(weights.shape) == (n,):
+        weights = weights[:, None, None]
+    elif tuple(weights.shape) != (n, ny, nu):
+        raise InputError(f"weights need shape ({n},) or {(n, ny, nu)}, got {tuple(weights.shape)}")
+    weights = weights.to(projector.device, torch.float32)
+    if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
+        raise InputError("weights must be finite and not negative")
+    if not bool((weights > 0).any()):
+        raise InputError("all weights are zero: nothing is left to reconstruct from")
+    return weights
+
+
+def expand_mask(mask: torch.Tensor | None, projector: Projector) -> torch.Tensor | None:
+    """A mask as float32 that broadcasts over ``domain_shape``: ``(nz, 1, nx)`` or the full shape."""
+    if mask is None:
+        return None
+    nz, ny, nx = projector.domain_shape
+    if tuple(mask.shape) == (nz, nx):
+        mask = mask[:, None, :]
+    elif tuple(mask.shape) != (nz, ny, nx):
+        raise InputError(f"a mask needs shape ({nz}, {nx}) or {(nz, ny, nx)}, got {tuple(mask.shape)}")
+    mask = mask.to(projector.device, torch.float32)
+    if not bool(((mask == 0) | (mask == 1)).all()):
+        raise InputError("a mask holds 0 and 1 only")
+    if not bool(mask.any()):
+        raise InputError("the mask is empty: no voxel is left to reconstruct")
+    return mask
+
+
+def check_initial(initial: torch.Tensor | None, projector: Projector) -> None:
+    """Shape of a warm start, and that it is finite."""
+    if initial is None:
+        return
+    if tuple(initial.shape) != projector.domain_shape:
+        raise InputError(f"an initial volume needs shape {projector.domain_shape}, got {tuple(initial.shape)}")
+    if not bool(torch.isfinite(initial).all()):
+        raise InputError("the initial volume holds NaN or infinite values")
+
+
+def refuse(name: str, **given: object) -> None:
+    """Say that method ``name`` has no use for an argument, rather than ignore it."""
+    for what, value in given.items():
+        if value is not None:
+            raise InputError(f"{name} takes no {what}")

@@ -1,0 +1,121 @@
+"""The set-up that all iterative methods share: padding, memory layout, weights, mask, warm start."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from tomoprior.geometry import Geometry
+from tomoprior.methods import checks
+from tomoprior.projector import Projector
+
+#: At most this share of the width is added on either side. Rays at high tilt leave any grid sooner or later; the
+#: artefacts that they leave lie at the grid's edge, and this keeps them out of the field of view at 1.5 times the cost.
+MAX_PAD = 0.25
+
+
+@dataclass
+class Problem:
+    """``min ||W^(1/2) (A x - p)||^2`` over volumes in a mask, with everything in the layout that A likes.
+
+    Attributes
+    ----------
+    A
+        The projector on the padded grid.
+    p
+        Projections, ``A.range_shape``.
+    w
+        Weights that broadcast over ``p``, or None.
+    mask
+        0 or 1, broadcasts over a volume, or None.
+    x
+        The starting volume, ``A.domain_shape``; a solver may change it in place.
+    pad
+        Voxels added on either side of x.
+    """
+
+    A: Projector
+    p: torch.Tensor
+    w: torch.Tensor | None
+    mask: torch.Tensor | None
+    x: torch.Tensor
+    pad: int
+
+    def weighted(self, r: torch.Tensor) -> torch.Tensor:
+        """``W r``."""
+        return r if self.w is None else self.w * r
+
+    def norm(self, r: torch.Tensor) -> float:
+        """``||W^(1/2) r||``."""
+        if self.w is None:
+            return float(torch.linalg.vector_norm(r))
+        return math.sqrt(float((r * r).mul_(self.w).sum()))
+
+    def masked(self, x: torch.Tensor) -> torch.Tensor:
+        """``x`` with zeros outside the mask, in place."""
+        return x if self.mask is None else x.mul_(self.mask)
+
+    def crop(self, x: torch.Tensor) -> torch.Tensor:
+        """Back to the grid that was asked for."""
+        return x if self.pad == 0 else x[..., self.pad : x.shape[-1] - self.pad]
+
+
+def auto_pad(geometry: Geometry) -> int:
+    """Voxels to add at either end of x so that rays through the field of view stay in the grid, up to ``MAX_PAD``.
+
+    A grid as thick as it is wide holds a whole object, and no ray that matters leaves it: there it is zero. A thinner one is
+    a slab that goes on beyond the field of view, and its material there is in the projections.
+    """
+    nz, _, nx = geometry.shape
+    if nz >= nx:
+        return 0
+    cos, sin = np.abs(np.cos(geometry.angles)), np.abs(np.sin(geometry.angles))
+    reach = np.max((geometry.detector[1] / 2 + sin * nz / 2) / np.maximum(cos, 1e-6))
+    return int(min(max(0.0, math.ceil(reach - nx / 2)), math.ceil(MAX_PAD * nx)))
+
+
+def setup(
+    projections: torch.Tensor,
+    projector: Projector,
+    pad: int | str,
+    *,
+    weights: torch.Tensor | None,
+    initial: torch.Tensor | None,
+    mask: torch.Tensor | None,
+) -> Problem:
+    """Check the arguments of an iterative method and lay them out; raises InputError."""
+    checks.check_projections(projections, projector)
+    w = checks.expand_weights(weights, projector)
+    m = checks.expand_mask(mask, projector)
+    checks.check_initial(initial, projector)
+    width = auto_pad(projector.geometry) if pad == "auto" else int(pad)
+    A = projector.with_geometry(projector.geometry.padded(width)) if width else projector
+    if width and m is not None:
+        # the mask speaks of the grid that was asked for: what lies beside it stays free to take up its share of the data
+        m = torch.nn.functional.pad(m, (width, width), value=1.0)
+    if initial is None:
+        x = torch.zeros_like(A.T(torch.zeros_like(projections)))
+    else:
+        x = torch.nn.functional.pad(initial.to(projector.device, torch.float32), (width, width))
+        x = like(A.T(torch.zeros_like(projections)), x)
+        x = x if m is None else x.mul_(m)
+    p = like(A(x), projections)
+    if w is not None and w.shape == p.shape:
+        w = like(p, w)
+    if m is not None and m.shape == x.shape:
+        m = like(x, m)
+    return Problem(A, p, w, m, x, width)
+
+
+def like(layout: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """A copy of ``values`` with the strides of ``layout``: mixing strides makes element-wise work several times slower."""
+    return torch.empty_like(layout).copy_(values)
+
+
+def reciprocal(x: torch.Tensor) -> torch.Tensor:
+    """``1 / x`` where x is above a millionth of its maximum, 0 elsewhere: rays and voxels that nothing meets."""
+    floor = 1e-6 * x.amax()
+    return torch.where(x > floor, 1 / x.clamp_min(torch.finfo(x.dtype).tiny), torch.zeros_like(x))

@@ -1,0 +1,53 @@
+"""SIRT: the simultaneous iterative reconstruction technique."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+
+from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
+from tomoprior.methods.classical.problem import Problem, reciprocal
+
+
+class SIRTSettings(BoxSettings):
+    """Settings of ``sirt``."""
+
+    relaxation: float = Field(1.0, gt=0, lt=2, description="Step length; below 2 it converges.")
+
+
+class SIRT(IterativeMethod):
+    """``x <- x + relaxation C A^T R W (p - A x)`` with R = 1 / (A 1) and C = 1 / (A^T W 1).
+
+    Gilbert, J. Theor. Biol. 36 (1972) 105; in this form Gregor and Benson, IEEE Trans. Med. Imaging 27 (2008) 918, eq. 4.
+    The sums are taken over the mask and with the weights, which keeps the step stable for any of them.
+    """
+
+    name = "sirt"
+    summary = "SIRT: least squares by simultaneous updates; robust, slow at high frequencies"
+    citation = "Gilbert, J. Theor. Biol. 36 (1972) 105; Gregor and Benson, IEEE Trans. Med. Imaging 27 (2008) 918, eq. 4"
+    Settings = SIRTSettings
+    arrays = (3.0, 4.0)
+
+    def solve(self, problem: Problem, settings: SIRTSettings, monitor: Monitor) -> torch.Tensor:
+        """The iterations."""
+        A, x = problem.A, problem.x
+        rows, columns = step_sizes(problem)
+        rows.mul_(settings.relaxation)
+        for _ in range(settings.num_iter):
+            r = A(x).neg_().add_(problem.p)
+            if monitor.stop(problem.norm(r)):
+                break
+            x.add_(A.T(r.mul_(rows)).mul_(columns))
+            clamp_(x, settings)
+            problem.masked(x)
+        return x
+
+
+def step_sizes(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+    """``W / (A m)`` and ``m / (A^T W 1)`` for mask m: with these the iteration matrix has no eigenvalue above 1."""
+    A = problem.A
+    rows = reciprocal(A(problem.masked(torch.ones_like(problem.x))))
+    columns = problem.masked(reciprocal(A.T(problem.weighted(torch.ones_like(problem.p)).expand_as(problem.p))))
+    if problem.w is not None:
+        rows.mul_(problem.w)
+    return rows, columns
