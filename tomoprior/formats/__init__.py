@@ -2,6 +2,8 @@
 
 from tomoprior.formats.base import Format, Header, Sink, Stack
 from tomoprior.formats.reading import open_stack, read
-from tomoprior.formats.writing import write, writing
+from tomoprior.formats.writing import check_target, replacing, write, write_series, writing
 
-__all__ = ["Format", "Header", "Sink", "Stack", "open_stack", "read", "write", "writing"]
+__all__ = [
+    "Format", "Header", "Sink", "Stack", "check_target", "open_stack", "read", "replacing", "write", "write_series", "writing",
+]  # fmt: skip

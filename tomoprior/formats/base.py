@@ -71,19 +71,25 @@ class Sink(Protocol):
     """An output being written: any region once, in any order, without the whole ever standing in memory."""
 
     def __setitem__(self, region: tuple[slice, slice, slice], values: NDArray[Any]) -> None:
-        """Write ``values`` at ``[z0:z1, y0:y1, :]`` (steps of 1); raises OSError if the disk is full."""
+        """Write ``values`` at ``[z0:z1, y0:y1, :]`` (steps of 1); OSError if the disk is full, InputError for a bad region."""
 
     def close(self) -> None:
         """Finish the file; it is complete on disk afterwards."""
 
 
 class Format(Protocol):
-    """A file format. ``tomoprior.testing.check_format`` runs the conformance tests on one."""
+    """A file format. ``tomoprior.testing.formats.check_format`` runs the conformance tests on one.
+
+    A reader never raises what its library raises, never warns, and allocates nothing because a header says so: it compares
+    header and file first. ``tomoprior.formats`` has what that takes: ``lazy.LazyArray`` and ``raw.RawArray`` for what is read,
+    ``sinks.RegionSink`` and ``raw.RawSink`` for what is written, ``units`` and ``checks``.
+    """
 
     name: ClassVar[str]
     extensions: ClassVar[tuple[str, ...]]  #: with the dot, lower case, such as ``(".mrc", ".st")``
     is_folder: ClassVar[bool]  #: True if an output is a folder (Zarr, a folder of TIFFs)
     can_stream: ClassVar[bool]  #: True if a Sink accepts slabs along y without holding the whole
+    holds_angles: ClassVar[bool]  #: True if a file holds tilt angles itself; else ``writing`` puts a .tlt beside it
 
     def matches(self, path: Path) -> bool:
         """True if the existing ``path`` looks like this format (by its first bytes rather than its name)."""

@@ -100,6 +100,17 @@ class Transposed(LazyArray):
         return self._source._checked((inner[0], inner[1], inner[2])).transpose(self._order)
 
 
+class Wrapped(LazyArray):
+    """Anything with ``shape``, ``dtype`` and slicing (a NumPy or Zarr array), with our indexing and our errors."""
+
+    def __init__(self, source: Any, path: Path) -> None:
+        super().__init__(path, source.shape, source.dtype)
+        self._source = source
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        return np.asarray(self._source[box])
+
+
 def one_line(error: BaseException, limit: int = 200) -> str:
     """What an exception says, on one line and not too long; its class where it says nothing."""
     if isinstance(error, OSError) and error.strerror:

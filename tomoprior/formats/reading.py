@@ -6,22 +6,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.formats import registry, sidefiles
 from tomoprior.formats.base import Stack
+from tomoprior.formats.transmission import with_minus_log
 from tomoprior.geometry import Geometry
 from tomoprior.series import TiltSeries
 
 
-def open_stack(path: str | Path, **options: Any) -> Stack:
+def open_stack(path: str | Path, *, minus_log: bool = False, **options: Any) -> Stack:
     """Open any file that an installed format knows; nothing but its header is read.
 
-    ``options`` go to the format (``minus_log`` and ``dataset`` of HDF5, say).
+    Parameters
+    ----------
+    path
+        A file or folder, recognised by its content.
+    minus_log
+        Take minus the natural logarithm of the values when they are read: transmissions become line integrals. A value of zero
+        or less becomes NaN.
+    options
+        For the format: ``dataset`` and ``normalize`` of HDF5, ``dataset`` of Zarr and NumPy's ``.npz``.
+
+    Raises
+    ------
+    FormatError
+        One line that says what is wrong with the file.
+    InputError
+        For an option that the format does not have.
     """
     path = Path(path)
-    return registry.for_reading(path).read(path, **options)
+    stack = registry.for_reading(path).read(path, **options)
+    return with_minus_log(stack, path) if minus_log else stack
 
 
 def read(
@@ -33,6 +50,7 @@ def read(
     voxel_size: float | None = None,
     unit: str | None = None,
     shifts: ArrayLike | str | Path | None = None,
+    angle_unit: str | None = None,
     **options: Any,
 ) -> TiltSeries:
     """Read a tilt series with its geometry.
@@ -50,8 +68,10 @@ def read(
         Override what the file says.
     shifts
         ``(dy, dx)`` per tilt in pixels, or an IMOD ``.xf`` file whose transforms are pure shifts.
+    angle_unit
+        ``"degree"`` or ``"radian"``: what a side file holds, for the rare one that looks like the other.
     options
-        Passed to the format's reader.
+        Passed to ``open_stack``.
 
     Raises
     ------
@@ -61,28 +81,34 @@ def read(
     path = Path(path)
     stack = open_stack(path, **options)
     if isinstance(angles, (str, Path)):
-        theta = sidefiles.read_angles(Path(angles))
+        theta = sidefiles.read_angles(angles, unit=angle_unit)
         source = str(angles)
     elif angles is not None:
-        theta, source = np.asarray(angles, dtype=np.float64), "given"
+        theta, source = _numbers(angles, "angles"), "given"
     elif stack.angles is not None:
         theta, source = stack.angles, str(path)
     else:
         side = sidefiles.find_angles(path)
         if side is None:
-            raise InputError(f"{path}: no tilt angles in the file and no .tlt, .rawtlt or .mdoc beside it; give them (--angles FILE)")
-        theta, source = sidefiles.read_angles(side), str(side)
+            raise InputError(
+                f"{path}: no tilt angles in the file and no .tlt, .rawtlt or .mdoc beside it; give them (--angles FILE)"
+            )
+        theta, source = sidefiles.read_angles(side, unit=angle_unit), str(side)
     n, ny, nu = stack.data.shape
-    if len(theta) != n:
-        raise InputError(f"{path}: {n} tilts, but {len(theta)} angles in {source}")
+    if theta.shape != (n,):
+        raise InputError(f"{path}: {n} tilts, but {theta.size} angles in {source}")
     if isinstance(shifts, (str, Path)):
-        shifts = sidefiles.read_shifts(Path(shifts))
+        moved: NDArray[np.float64] | None = sidefiles.read_shifts(shifts)
+        if moved is not None and len(moved) != n:
+            raise InputError(f"{path}: {n} tilts, but {len(moved)} transforms in {shifts}")
+    else:
+        moved = stack.shifts if shifts is None else _numbers(shifts, "shifts")
     geometry = Geometry(
         theta,
         (nu if thickness is None else thickness, ny, nu),
         (ny, nu),
         center=center,  # type: ignore[arg-type]
-        shifts=stack.shifts if shifts is None else np.asarray(shifts, dtype=np.float64),
+        shifts=moved,
         voxel_size=stack.voxel_size if voxel_size is None else voxel_size,
         unit=(stack.unit if unit is None else unit),
     )
@@ -92,5 +118,14 @@ def read(
         "labels": list(stack.labels),
         "warnings": list(stack.warnings),
         "counts": stack.counts,
+        "origin": list(stack.origin),
+        "attrs": dict(stack.attrs),
     }
     return TiltSeries(stack.data, geometry, metadata=metadata)
+
+
+def _numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be numbers, got {type(values).__name__}") from None

@@ -24,16 +24,24 @@ def for_reading(path: Path) -> Format:
     FormatError
         If there is no such file, or no format knows it.
     """
-    if not path.exists():
-        raise FormatError(f"{path}: no such file")
-    formats = [get(name) for name in plugins.names(GROUP)]
-    # those whose extension fits are asked first, so that a plug-in cannot take another's files by a loose test
-    formats.sort(key=lambda f: not path.name.lower().endswith(f.extensions))
-    for candidate in formats:
-        if candidate.matches(path):
-            return candidate
-    extensions = sorted({e for f in formats for e in f.extensions})
-    raise FormatError(f"{path}: not a file that can be read (known: {', '.join(extensions)})")
+    try:
+        if not path.exists():
+            raise FormatError(f"{path}: no such file")
+        if not (path.is_file() or path.is_dir()):
+            raise FormatError(f"{path}: neither a file nor a folder")  # a pipe would be waited for without end
+        formats = [get(name) for name in plugins.names(GROUP)]
+        # those whose extension fits are asked first, so that a plug-in cannot take another's files by a loose test
+        named = [f for f in formats if path.name.lower().endswith(f.extensions)]
+        for candidate in (*named, *(f for f in formats if f not in named)):
+            if candidate.matches(path):
+                return candidate
+    except FormatError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+        raise FormatError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if named:
+        return named[0]  # which says what is wrong with the file better than we can
+    raise FormatError(f"{path}: not a file that can be read (known: {_known(formats)})")
 
 
 def for_writing(path: Path) -> Format:
@@ -42,5 +50,8 @@ def for_writing(path: Path) -> Format:
     for candidate in formats:
         if path.name.lower().endswith(candidate.extensions):
             return candidate
-    extensions = sorted({e for f in formats for e in f.extensions})
-    raise FormatError(f"{path}: the name must end in one of {', '.join(extensions)}")
+    raise FormatError(f"{path}: the name must end in one of {_known(formats)}")
+
+
+def _known(formats: list[Format]) -> str:
+    return ", ".join(sorted({e for f in formats for e in f.extensions}))

@@ -30,8 +30,7 @@ def parse_unit(text: Any) -> str | None:
     if not isinstance(text, str):
         return None
     text = text.strip()
-    # a capital M is mega in SI and is written for nothing that we know: only the case of a word is forgiven
-    return _LOOKUP.get(text) or _LOOKUP.get(text.lower()) if text not in ("M", "MM", "A.", "NM") else None
+    return _LOOKUP.get(text.lower())
 
 
 def short_unit(unit: str) -> str:
