@@ -1,37 +1,46 @@
 """Forward differences along the three axes of a volume, and their exact adjoint; both keep the volume's memory layout.
 
-Plain slices into a prepared output: on the CPU this is several times faster than stacking or padding.
+The last difference along an axis is left out, so a volume's own border is free. Everything is added in place, slice against
+slice: on the CPU this is several times faster than stacking or padding, and needs no memory.
 """
 
 from __future__ import annotations
 
 import torch
 
+#: The sum of absolute entries in a column of the operator: each voxel takes part in two differences along three axes.
+COLUMN_SUM = 6.0
+#: The same for a row: a difference has two terms.
+ROW_SUM = 2.0
 
-def forward(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-    """``(3, nz, ny, nx)`` of ``x[i + 1] - x[i]`` along z, y, x; zero at the far border (a volume's own border is free)."""
-    if out is None:
-        out = empty(x)
+
+def add_forward_(out: torch.Tensor, x: torch.Tensor, alpha: float) -> torch.Tensor:
+    """``out += alpha D x`` with ``out`` of shape ``(3, nz, ny, nx)``: differences along z, y, x."""
     for axis in range(3):
         n = x.shape[axis]
-        torch.sub(x.narrow(axis, 1, n - 1), x.narrow(axis, 0, n - 1), out=out[axis].narrow(axis, 0, n - 1))
-        out[axis].narrow(axis, n - 1, 1).zero_()
+        part = out[axis].narrow(axis, 0, n - 1)
+        part.add_(x.narrow(axis, 1, n - 1), alpha=alpha).sub_(x.narrow(axis, 0, n - 1), alpha=alpha)
     return out
 
 
-def adjoint(g: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-    """Transpose of ``forward`` (minus the divergence), shape ``(nz, ny, nx)``."""
-    if out is None:
-        out = torch.empty_like(g[0])
-    out.zero_()
+def add_adjoint_(out: torch.Tensor, g: torch.Tensor, alpha: float) -> torch.Tensor:
+    """``out += alpha D^T g``, minus the divergence, with ``out`` of shape ``(nz, ny, nx)``."""
     for axis in range(3):
         n = out.shape[axis]
         part = g[axis].narrow(axis, 0, n - 1)
-        out.narrow(axis, 0, n - 1).sub_(part)
-        out.narrow(axis, 1, n - 1).add_(part)
+        out.narrow(axis, 0, n - 1).sub_(part, alpha=alpha)
+        out.narrow(axis, 1, n - 1).add_(part, alpha=alpha)
     return out
 
 
-def empty(x: torch.Tensor) -> torch.Tensor:
-    """Room for a gradient of ``x``, each component laid out as ``x``."""
-    return torch.empty((3, *x.shape), dtype=x.dtype, device=x.device).as_strided((3, *x.shape), (x.numel(), *x.stride()))
+def zeros(x: torch.Tensor) -> torch.Tensor:
+    """A gradient of zeros for volumes like ``x``, each component laid out as ``x``."""
+    flat = torch.zeros(3 * x.numel(), dtype=x.dtype, device=x.device)
+    return flat.as_strided((3, *x.shape), (x.numel(), *x.stride()))
+
+
+def shrink_to_ball_(g: torch.Tensor, radius: float) -> torch.Tensor:
+    """Project every 3-vector of ``g`` onto the ball of ``radius``, in place."""
+    # torch.linalg.vector_norm over a leading axis of three is tens of times slower than this
+    norm = (g[0] * g[0]).addcmul_(g[1], g[1]).addcmul_(g[2], g[2]).sqrt_()
+    return g.div_(norm.div_(radius).clamp_(min=1.0))

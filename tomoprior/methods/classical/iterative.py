@@ -51,6 +51,7 @@ class Monitor:
         self._scale = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
         self._settings, self._progress = settings, progress
         self.history: dict[str, list[float]] = {"residual": []}
+        self.settled: dict[str, float] = {}  # settings that were left open, as they were chosen
 
     def stop(self, norm: float, **values: float) -> bool:
         """Record ``||W^(1/2) (p - A x)||`` of the iterate at hand; True if it is good enough."""
@@ -110,7 +111,7 @@ class IterativeMethod(ABC):
             problem.crop(x),
             projector.geometry,
             history=monitor.history,
-            provenance={"pad": problem.pad, "iterations": len(monitor.history["residual"])},
+            provenance={"pad": problem.pad, "iterations": len(monitor.history["residual"]), "settled": monitor.settled},
         )
 
     @abstractmethod

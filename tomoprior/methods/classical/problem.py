@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
@@ -108,6 +109,14 @@ def setup(
     if m is not None and m.shape == x.shape:
         m = like(x, m)
     return Problem(A, p, w, m, x, width)
+
+
+def views_of(problem: Problem, views: NDArray[np.intp]) -> Problem:
+    """The same problem with some tilts only; the volume is shared."""
+    index = torch.from_numpy(views).to(problem.p.device)
+    A = problem.A.subset(views)
+    p = like(A(problem.x), problem.p[index])
+    return replace(problem, A=A, p=p, w=None if problem.w is None else problem.w[index])
 
 
 def like(layout: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

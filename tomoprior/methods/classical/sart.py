@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
 from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.classical.problem import Problem, like
+from tomoprior.methods.classical.problem import Problem, views_of
 from tomoprior.methods.classical.sirt import step_sizes
 
 
@@ -39,7 +37,7 @@ class SART(IterativeMethod):
         x = problem.x
         parts = []
         for views in subsets(problem.A.geometry.angles, settings.subset_size):
-            part = _part(problem, views)
+            part = views_of(problem, views)
             rows, columns = step_sizes(part)
             parts.append((part, rows.mul_(settings.relaxation), columns))
         for _ in range(settings.num_iter):
@@ -64,11 +62,3 @@ def subsets(angles: NDArray[np.float64], size: int) -> list[NDArray[np.intp]]:
     bits = max(1, (count - 1).bit_length())
     turn = [int(f"{i:0{bits}b}"[::-1], 2) for i in range(2**bits)]
     return [np.sort(groups[k]) for k in turn if k < count]
-
-
-def _part(problem: Problem, views: NDArray[np.intp]) -> Problem:
-    index = torch.from_numpy(views).to(problem.p.device)
-    A = problem.A.subset(views)
-    w = None if problem.w is None else problem.w[index]
-    p = problem.p[index]
-    return replace(problem, A=A, p=like(A(problem.x), p), w=w)

@@ -1,0 +1,53 @@
+"""How much of the half-circle each tilt stands for: the weights of a sum over angles that replaces an integral."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tomoprior.errors import InputError
+from tomoprior.geometry import Geometry
+
+#: A gap this many times the median gap is a missing range, not a coarse step: no tilt can stand for it.
+MISSING = 4.0
+
+
+def weights(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Radians that each tilt stands for, shape ``(n_angles,)``.
+
+    Half the gap to the neighbour on either side, around the half-circle (a projection at theta + pi is the mirror image of
+    that at theta), as in a trapezoidal rule. Next to a missing range a tilt counts its gap on the other side twice. A full,
+    even range adds up to pi; tilts at the same angle share.
+    """
+    n = len(angles)
+    if n == 1:
+        return np.array([math.pi])
+    turned = np.mod(angles, math.pi)
+    # within rounding of a half-turn is the same direction as 0
+    turned[turned > math.pi - 1e-9] = 0.0
+    order = np.argsort(turned, kind="stable")
+    gaps = np.diff(turned[order], append=turned[order[0]] + math.pi)
+    positive = gaps[gaps > 1e-9]
+    missing = gaps > MISSING * np.median(positive) if len(positive) > 1 else gaps > math.pi / 2
+    right, left = gaps, np.roll(gaps, 1)
+    no_right, no_left = missing, np.roll(missing, 1)
+    # beside a missing range: the other side's gap; between two of them: a typical step
+    typical = float(np.median(positive[positive <= MISSING * np.median(positive)]))
+    half = lambda gap, none, other, other_none: np.where(none, np.where(other_none, typical, other), gap) / 2  # noqa: E731
+    out = np.empty(n)
+    out[order] = half(right, no_right, left, no_left) + half(left, no_left, right, no_right)
+    return out
+
+
+def for_method(name: str, geometry: Geometry, given: torch.Tensor | None) -> NDArray[np.float64]:
+    """Angular weights times the user's per-tilt weights, scaled so that the total stays; raises for per-pixel weights."""
+    share = weights(geometry.angles)
+    if given is None:
+        return share
+    if given.shape[1:] != (1, 1):
+        raise InputError(f"{name} takes one weight per tilt, not per pixel; an iterative method takes both")
+    trust = given.reshape(-1).double().cpu().numpy()
+    return np.asarray(share * trust * (share.sum() / (share * trust).sum()))

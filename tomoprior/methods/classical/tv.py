@@ -1,0 +1,92 @@
+"""Total variation: least squares with a penalty on edges' height times area, by preconditioned primal-dual steps."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from tomoprior.geometry import Geometry
+from tomoprior.methods.classical import gradient, strength
+from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
+from tomoprior.methods.classical.problem import Problem, reciprocal
+
+
+class TVSettings(BoxSettings):
+    """Settings of ``tv``."""
+
+    num_iter: int = Field(400, ge=1, description="Iterations; 400 are converged to a few hundredths of a dB on noise-free phantoms.")
+    min_constraint: float | None = Field(
+        0.0, description="Lower bound of the values; 0 for non-negativity, the strongest prior there is where it holds; none to allow any."
+    )
+    reg_par: float | Literal["auto", "held-out"] = Field(
+        "auto",
+        description="Strength: what a unit of edge height times area costs against the squared residual. auto: 0.005 times the number "
+        "of tilts times the height of typical contrast (from 5 CGLS iterations). held-out: the one that best predicts every fifth tilt.",
+    )
+    huber_delta: float = Field(
+        0.0, ge=0, description="Differences below this (values per voxel) are penalised by their square, which keeps ramps from becoming "
+        "stairs; 0 is plain TV.",
+    )  # fmt: skip
+
+
+class TV(IterativeMethod):
+    """``min 1/2 ||W^(1/2) (A x - p)||^2 + reg_par sum |grad x|`` with bounds; isotropic in 3-D, or its Huber form.
+
+    The primal-dual algorithm of Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120, alg. 1, with the diagonal steps of Pock and
+    Chambolle, ICCV 2011, lemma 2 (alpha = 1), as Sidky, Jorgensen and Pan, Phys. Med. Biol. 57 (2012) 3065 use it for CT.
+    """
+
+    name = "tv"
+    summary = "TV: least squares with 3-D total variation and bounds; the classical opponent to beat"
+    citation = "Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120, alg. 1; Pock and Chambolle, ICCV (2011), lemma 2"
+    Settings = TVSettings
+    couples_slices = True
+    arrays = (9.0, 6.0)
+    pairs = 2.0
+
+    def solve(self, problem: Problem, settings: TVSettings, monitor: Monitor) -> torch.Tensor:
+        """Choose the strength where it is left open, then iterate."""
+        reg_par = strength.resolve(problem, settings, minimise)
+        monitor.settled["reg_par"] = reg_par
+        return minimise(problem, settings, reg_par, monitor)
+
+    def work(self, geometry: Geometry, settings: Any) -> float:
+        """With the search for the strength where there is one."""
+        extra = strength.pairs(settings.reg_par) * self.pairs
+        return super().work(geometry, settings) + extra
+
+
+def minimise(problem: Problem, settings: TVSettings, reg_par: float, monitor: Monitor) -> torch.Tensor:
+    """The iterations at a given strength, from ``problem.x``."""
+    A, p, w, x = problem.A, problem.p, problem.w, problem.x
+    sigma = reciprocal(A(problem.masked(torch.ones_like(x))))
+    tau = 1 / (A.T(torch.ones_like(p)) + gradient.COLUMN_SUM)
+    # the dual step of the data term has a closed form: y <- (y + sigma (A xbar - p)) * shrink, with W in it
+    shrink = 1 / (1 + sigma) if w is None else w / (w + sigma)
+    step = 1 / gradient.ROW_SUM
+    y, q = torch.zeros_like(p), gradient.zeros(x)
+    ax, xbar = A(x), x.clone()
+    previous = ax.clone()
+    huber = 1 / (1 + step * settings.huber_delta / reg_par) if settings.huber_delta and reg_par else 1.0
+    for _ in range(settings.num_iter):
+        if monitor.stop(problem.norm(ax - p)):
+            break
+        # A xbar = 2 A x - A x_previous: the residual of x itself comes for free
+        y.addcmul_(previous.neg_().add_(ax, alpha=2).sub_(p), sigma).mul_(shrink)
+        previous = ax
+        if reg_par:
+            gradient.add_forward_(q, xbar, step)
+            if huber != 1.0:
+                q.mul_(huber)
+            gradient.shrink_to_ball_(q, reg_par)
+        direction = A.T(y)
+        if reg_par:
+            gradient.add_adjoint_(direction, q, 1.0)
+        xbar.copy_(x).neg_()
+        x.sub_(direction.mul_(tau))
+        problem.masked(clamp_(x, settings))
+        xbar.add_(x, alpha=2)
+        ax = A(x)
+    return x
