@@ -1,0 +1,189 @@
+"""ASTRA's own algorithms as methods: ``astra.SIRT``, ``astra.FBP``, ``astra.SIRT_CUDA``, ``astra.SIRT3D_CUDA``, ..."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import astra
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tomoprior import plugins
+from tomoprior.errors import BackendError, InputError
+from tomoprior.geometry import Geometry
+from tomoprior.methods import Method, Progress, Settings, checks
+from tomoprior.projector import Projector
+from tomoprior.reconstruction import Reconstruction
+
+from .cuda import usable
+from .geometry import slice_geometries, vectors_3d
+
+ON_CPU = ("ART", "BP", "CGLS", "FBP", "SART", "SIRT")
+ON_GPU = ("BP_CUDA", "CGLS_CUDA", "EM_CUDA", "FBP_CUDA", "SART_CUDA", "SIRT_CUDA")
+IN_3D = ("BP3D_CUDA", "CGLS3D_CUDA", "SIRT3D_CUDA")
+#: Take no start and no bounds.
+DIRECT = ("BP", "FBP")
+
+
+class AstraSettings(Settings):
+    """Settings of ASTRA's algorithms; each takes those that it knows."""
+
+    num_iter: int = Field(20, ge=1, description="Iterations (for ART and SART of rays and tilts, as ASTRA counts them: a pass over all is one here).")
+    min_constraint: float | None = Field(None, description="Lower bound (SIRT, SART, ART and their kin).")
+    max_constraint: float | None = Field(None, description="Upper bound.")
+    filter_name: str = Field("ram-lak", description="Filter of FBP: ram-lak, shepp-logan, cosine, hamming, hann.")
+
+
+class AstraMethods:
+    """The family ``astra``."""
+
+    summary: ClassVar[str] = "ASTRA's own algorithms, slice by slice on the CPU, or on the GPU"
+
+    def members(self) -> list[str]:
+        """Those that can run here."""
+        return sorted([*ON_CPU, *(ON_GPU + IN_3D if usable() else ())])
+
+    def get(self, member: str) -> Method:
+        """``astra.<member>``; raises BackendError for one that needs a GPU where there is none."""
+        if member in ON_GPU + IN_3D and not usable():
+            raise BackendError(f"astra.{member} needs a GPU that ASTRA can use, and there is none")
+        if member == "EM" or member not in ON_CPU + ON_GPU + IN_3D:
+            raise plugins.unknown("algorithm of astra", member, sorted(ON_CPU + ON_GPU + IN_3D))
+        return AstraMethod(member)
+
+
+class AstraMethod:
+    """One algorithm of ASTRA, as it is."""
+
+    Settings: type[Settings] = AstraSettings
+    couples_slices = False
+
+    def __init__(self, algorithm: str) -> None:
+        self.algorithm = algorithm
+        self.name = f"astra.{algorithm}"
+        self.summary = f"ASTRA's {algorithm}"
+        self.citation = "van Aarle et al., Opt. Express 24 (2016) 25129"
+
+    def memory(self, geometry: Geometry, settings: Any) -> int:
+        """The volume, and a few slices or, in 3-D, a few volumes and projections."""
+        nz, ny, nx = geometry.shape
+        n, _, nu = geometry.range_shape
+        times = 4 * ny if self.algorithm in IN_3D else 8
+        return 4 * nz * ny * nx + 4 * times * (nz * nx + n * nu)
+
+    def work(self, geometry: Geometry, settings: Any) -> float:
+        """ASTRA's slice by slice is about twenty times slower than a pair of ours."""
+        return 20.0 * (1 if self.algorithm.split("_")[0] in DIRECT else settings.num_iter)
+
+    def reconstruct(
+        self,
+        projections: torch.Tensor,
+        projector: Projector,
+        settings: Any,
+        *,
+        weights: torch.Tensor | None = None,
+        initial: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        progress: Progress | None = None,
+    ) -> Reconstruction:
+        """See ``tomoprior.methods.Method.reconstruct``; takes no weights, and a mask that is the same for all slices."""
+        geometry = projector.geometry
+        checks.check_projections(projections, projector)
+        checks.check_initial(initial, projector)
+        base = self.algorithm.split("_")[0].removesuffix("3D")
+        checks.refuse(self.name, weights=weights)
+        if base in DIRECT:
+            checks.refuse(self.name, **{"initial volume": initial})
+        if geometry.couples_slices:
+            raise InputError(f"{self.name} works slice by slice and cannot take shifts along y; align the series first")
+        m = checks.expand_mask(mask, projector)
+        if m is not None and m.shape[1] != 1:
+            raise InputError(f"{self.name} takes a mask of shape (nz, nx)")
+        plane = None if m is None else m[:, 0].cpu().numpy()
+        data = projections.cpu().numpy()
+        start = np.zeros(geometry.shape, np.float32) if initial is None else initial.cpu().numpy().copy()
+        if self.algorithm in IN_3D:
+            volume = self._whole(data, start, geometry, settings)
+            volume = volume if plane is None else volume * plane[:, None, :]
+        else:
+            volume = start
+            for y in range(geometry.shape[1]):
+                volume[:, y] = self._slice(data[:, y], volume[:, y], geometry, y, projector.kind, settings, plane)
+                if progress is not None:
+                    progress(y + 1, geometry.shape[1], {})
+        return Reconstruction(torch.from_numpy(np.ascontiguousarray(volume)), geometry)
+
+    def _slice(
+        self, data: NDArray[Any], start: NDArray[Any], geometry: Geometry, y: int, kind: str, settings: Any, mask: NDArray[Any] | None
+    ) -> NDArray[np.float32]:
+        base = self.algorithm.split("_")[0]
+        rays, grid = slice_geometries(geometry, y)
+        filtered = base == "FBP" and not self.algorithm.endswith("_CUDA")
+        if filtered:
+            rays = _plain(geometry, y)  # ASTRA's CPU FBP knows no vector geometry
+        kind = "cuda" if self.algorithm.endswith("_CUDA") else kind
+        ids: list[tuple[Any, int]] = []
+        try:
+            ids.append((astra.projector, astra.create_projector(kind, rays, grid)))
+            ids.append((astra.data2d, astra.data2d.create("-sino", rays, np.ascontiguousarray(data))))
+            ids.append((astra.data2d, astra.data2d.create("-vol", grid, np.ascontiguousarray(start))))
+            config = astra.astra_dict(self.algorithm)
+            config["ProjectorId"], config["ProjectionDataId"], config["ReconstructionDataId"] = (i for _, i in ids)
+            option = _bounds(settings) if base not in (*DIRECT, "CGLS") else {}
+            if mask is not None:
+                ids.append((astra.data2d, astra.data2d.create("-vol", grid, np.ascontiguousarray(mask))))
+                option["ReconstructionMaskId"] = ids[-1][1]
+            if base == "FBP":
+                option["FilterType"] = settings.filter_name
+            config["option"] = option
+            ids.append((astra.algorithm, astra.algorithm.create(config)))
+            # ASTRA counts single rays (ART) or tilts (SART) as iterations
+            steps = {"ART": data.size, "SART": len(data)}.get(base, 1)
+            astra.algorithm.run(ids[-1][1], steps * settings.num_iter if base not in DIRECT else 1)
+            found = astra.data2d.get(ids[2][1])
+            return np.asarray(found * mask if mask is not None else found, np.float32)
+        except astra.log.AstraError as error:
+            raise BackendError(f"{self.name}: {str(error).splitlines()[0]}") from error
+        finally:
+            for table, number in reversed(ids):
+                table.delete(number)
+
+    def _whole(self, data: NDArray[Any], start: NDArray[Any], geometry: Geometry, settings: Any) -> NDArray[np.float32]:
+        if len(np.unique(geometry.center)) > 1:
+            raise InputError(f"{self.name} takes one centre for all slices")
+        nz, ny, nx = geometry.shape
+        rays = astra.create_proj_geom("parallel3d_vec", ny, geometry.detector[1], vectors_3d(geometry, 0))
+        grid = astra.create_vol_geom(ny, nx, nz)
+        ids: list[tuple[Any, int]] = []
+        try:
+            ids.append((astra.data3d, astra.data3d.create("-sino", rays, np.ascontiguousarray(data.transpose(1, 0, 2)))))
+            ids.append((astra.data3d, astra.data3d.create("-vol", grid, start)))
+            config = astra.astra_dict(self.algorithm)
+            config["ProjectionDataId"], config["ReconstructionDataId"] = (i for _, i in ids)
+            if self.algorithm.startswith("SIRT"):
+                config["option"] = _bounds(settings)
+            ids.append((astra.algorithm, astra.algorithm.create(config)))
+            astra.algorithm.run(ids[-1][1], 1 if self.algorithm.startswith("BP") else settings.num_iter)
+            return np.asarray(astra.data3d.get(ids[1][1]), np.float32)
+        except astra.log.AstraError as error:
+            raise BackendError(f"{self.name}: {str(error).splitlines()[0]}") from error
+        finally:
+            for table, number in reversed(ids):
+                table.delete(number)
+
+
+def _bounds(settings: Any) -> dict[str, float]:
+    named = {"MinConstraint": settings.min_constraint, "MaxConstraint": settings.max_constraint}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _plain(geometry: Geometry, y: int) -> Any:
+    """ASTRA's ``parallel`` geometry; its FBP takes no other, and no shift of the axis that differs between tilts."""
+    offset = geometry.offsets(y)
+    if np.any(np.abs(offset - offset[0]) > 1e-9):
+        raise InputError("astra.FBP takes the same centre for all tilts; use wbp")
+    if abs(offset[0]) > 1e-9:
+        raise InputError("astra.FBP takes the rotation axis in the middle of the detector only; use wbp")
+    return astra.create_proj_geom("parallel", 1.0, geometry.detector[1], geometry.angles)

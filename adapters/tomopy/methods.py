@@ -1,0 +1,129 @@
+"""TomoPy's own algorithms as methods: ``tomopy.gridrec``, ``tomopy.sirt``, ..., where TomoPy is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from tomoprior import plugins
+from tomoprior.errors import MissingDependencyError
+from tomoprior.geometry import Geometry
+from tomoprior.methods import Method, Progress, Settings, checks
+from tomoprior.projector import Projector
+from tomoprior.reconstruction import Reconstruction
+
+#: The settings that each takes beside the grid. Left out: ``fbp``, which applies no filter, and ``osem``, which gives NaN.
+ALGORITHMS: dict[str, tuple[str, ...]] = {
+    "art": ("num_iter",),
+    "gridrec": ("filter_name",),
+    "mlem": ("num_iter",),
+    "pml_hybrid": ("num_iter", "reg_par"),
+    "pml_quad": ("num_iter", "reg_par"),
+    "sirt": ("num_iter",),
+    "tv": ("num_iter", "reg_par"),
+    "grad": ("num_iter", "reg_par"),
+    "tikh": ("num_iter", "reg_par"),
+}
+HOW_TO_INSTALL = "TomoPy is not installed; it is on conda-forge only: conda install -c conda-forge tomopy"
+
+
+class TomopySettings(Settings):
+    """Settings of TomoPy's algorithms; each takes those that it knows."""
+
+    num_iter: int = Field(20, ge=1, description="Iterations (TomoPy's own default is 1).")
+    reg_par: float = Field(1.0, description="Regularisation parameter, in TomoPy's units.")
+    filter_name: str = Field("parzen", description="Filter of gridrec.")
+    ncore: int | None = Field(None, ge=1, description="Threads; by default all cores.")
+
+
+class TomopyMethods:
+    """The family ``tomopy``."""
+
+    summary: ClassVar[str] = "TomoPy's own algorithms, called through tomopy.recon"
+
+    def members(self) -> list[str]:
+        """All that TomoPy offers; none where it is not installed."""
+        return sorted(ALGORITHMS) if importlib.util.find_spec("tomopy") is not None else []
+
+    def get(self, member: str) -> Method:
+        """``tomopy.<member>``."""
+        if member not in ALGORITHMS:
+            raise plugins.unknown("algorithm of tomopy", member, sorted(ALGORITHMS))
+        _tomopy()
+        return TomopyMethod(member)
+
+
+def _tomopy() -> ModuleType:
+    try:
+        import tomopy
+    except ImportError as error:
+        raise MissingDependencyError(HOW_TO_INSTALL) from error
+    return tomopy  # type: ignore[no-any-return]
+
+
+class TomopyMethod:
+    """One algorithm of TomoPy; slice by slice, on a square grid as wide as x."""
+
+    Settings: type[Settings] = TomopySettings
+    couples_slices = False
+
+    def __init__(self, algorithm: str) -> None:
+        self.algorithm = algorithm
+        self.name = f"tomopy.{algorithm}"
+        self.summary = f"TomoPy's {algorithm}"
+        self.citation = "Gürsoy et al., J. Synchrotron Rad. 21 (2014) 1188"
+
+    def memory(self, geometry: Geometry, settings: Any) -> int:
+        """Sinograms and volume twice over."""
+        nz, ny, nx = geometry.shape
+        n, _, nu = geometry.range_shape
+        return 4 * ny * (2 * n * nu + 3 * max(nz, nx, nu) ** 2)
+
+    def work(self, geometry: Geometry, settings: Any) -> float:
+        """TomoPy's iteration takes about thirty pairs of ours."""
+        return 30.0 * settings.num_iter if "num_iter" in ALGORITHMS[self.algorithm] else 5.0
+
+    def reconstruct(
+        self,
+        projections: torch.Tensor,
+        projector: Projector,
+        settings: Any,
+        *,
+        weights: torch.Tensor | None = None,
+        initial: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        progress: Progress | None = None,
+    ) -> Reconstruction:
+        """See ``tomoprior.methods.Method.reconstruct``; takes no weights and no mask. Tilts must not be shifted."""
+        geometry = projector.geometry
+        checks.check_projections(projections, projector)
+        checks.check_initial(initial, projector)
+        shifts = None if geometry.shifts is None else "shifts of tilts"
+        checks.refuse(self.name, weights=weights, mask=mask, **{"shifts of tilts": shifts})
+        nz, _, nx = geometry.shape
+        size = max(nz, nx)  # TomoPy's algorithms are at home on square grids: one that holds ours, then cropped
+        keywords: dict[str, Any] = {name: getattr(settings, name) for name in ALGORITHMS[self.algorithm]}
+        if "reg_par" in keywords:
+            keywords["reg_par"] = np.full(10, keywords["reg_par"], np.float32)
+        # gridrec takes the index of the axis, half a pixel less than the others
+        center = geometry.center - (0.5 if self.algorithm == "gridrec" else 0.0)
+        start = None
+        if initial is not None and self.algorithm != "gridrec":
+            before = [((size - n) // 2, size - n - (size - n) // 2) for n in (nz, nx)]
+            start = np.pad(initial.permute(1, 0, 2).cpu().numpy(), [(0, 0), *before], constant_values=1e-6)
+        elif initial is not None:
+            checks.refuse(self.name, **{"initial volume": initial})
+        found = _tomopy().recon(
+            projections.cpu().numpy(), geometry.angles, center=center, sinogram_order=False, algorithm=self.algorithm,
+            init_recon=start, ncore=settings.ncore, num_gridx=size, num_gridy=size, **keywords,
+        )  # fmt: skip
+        z, x = (size - nz) // 2, (size - nx) // 2
+        volume = np.ascontiguousarray(found[:, z : z + nz, x : x + nx].transpose(1, 0, 2))
+        if progress is not None:
+            progress(1, 1, {})
+        return Reconstruction(torch.from_numpy(volume), geometry)

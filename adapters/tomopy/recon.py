@@ -1,0 +1,128 @@
+"""``tomopy.recon`` without TomoPy: the same signature, orders and result, with our methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from tomoprior import methods, plugins
+from tomoprior.errors import InputError, SettingsError, UnknownNameError
+
+from .arrays import edge_center, reconstruct_into
+from .options import Request, parse
+
+#: What to use for TomoPy's names here; its own code runs as ``tomopy.<name>`` where TomoPy is installed.
+_INSTEAD = {"gridrec": "wbp", "fbp": "wbp", "art": "sart", "bart": "sart", "mlem": "sirt", "osem": "sart", "grad": "cgls", "tikh": "tikhonov"}
+
+
+def recon(
+    tomo: ArrayLike,
+    theta: ArrayLike,
+    center: ArrayLike | None = None,
+    sinogram_order: bool = False,
+    algorithm: str | None = None,
+    init_recon: ArrayLike | None = None,
+    ncore: int | None = None,
+    nchunk: int | None = None,
+    **kwargs: Any,
+) -> NDArray[np.float32]:
+    """Reconstruct as ``tomopy.recon`` does, with a method of ours.
+
+    Parameters
+    ----------
+    tomo
+        Line integrals, ``(angles, slices, columns)``, or ``(slices, angles, columns)`` with ``sinogram_order``.
+    theta
+        Radians, ``(angles,)``.
+    center
+        Rotation axis in pixels, one number or one per slice: the index of the axis + 0.5, as TomoPy's iterative methods take
+        it, unless ``center_convention="index"``. By default the middle.
+    algorithm
+        Name of a method: ``"sirt"``, ``"tv"``, ``"wbp"``, ... (``tomoprior.methods.available()``).
+    init_recon
+        Volume to start from, ``(slices, num_gridx, num_gridy)``; not changed.
+    ncore
+        Threads to use; by default torch's setting.
+    nchunk
+        Slices at a time, to save memory; all by default, which a method that couples slices needs.
+    kwargs
+        ``num_gridx`` and ``num_gridy`` (rows and columns of a slice, by default the detector's width), the method's settings, by
+        name or in a dictionary ``options``, and ``device``, ``kind``, ``backend``, ``center_convention``, ``progress``.
+
+    Returns
+    -------
+    array
+        float32 ``(slices, num_gridx, num_gridy)``, values per pixel.
+
+    Raises
+    ------
+    InputError, SettingsError, GeometryError, UnknownNameError
+        One line that says what is wrong.
+    """
+    if algorithm is None:
+        raise SettingsError(f"algorithm must be one of {', '.join(methods.available())}")
+    sinograms = _sinograms(tomo, theta, sinogram_order)
+    slices, _, columns = sinograms.shape
+    rows, width = (int(kwargs.pop(name, columns)) for name in ("num_gridx", "num_gridy"))
+    progress = kwargs.pop("progress", None)
+    request = _request(algorithm, kwargs)
+    # broadcast by hand: TomoPy takes an array of one value for all slices too
+    given = np.full(slices, columns / 2) if center is None else edge_center(np.asarray(center), request.center_convention)
+    if given.size not in (1, slices):
+        raise InputError(f"there are {given.size} centers for {slices} slices")
+    centers = np.broadcast_to(given.reshape(-1), (slices,))
+    start = None if init_recon is None else np.asarray(init_recon, np.float32)
+    if start is not None and start.shape != (slices, rows, width):
+        raise InputError(f"init_recon needs shape {(slices, rows, width)}, got {start.shape}")
+    size = slices if not nchunk else min(nchunk, slices)
+    if size < slices and request.method.couples_slices and not request.independent_chunks:
+        raise InputError(f"{request.method.name} couples slices: leave nchunk out, or set independent_chunks=True")
+    out = np.empty((slices, rows, width), np.float32)
+    with _threads(ncore):
+        for first in range(0, slices, size):
+            part = slice(first, first + size)
+            reconstruct_into(
+                out[part], sinograms[part], np.asarray(theta), centers[part], request.method, request.settings,
+                initial=None if start is None else start[part], device=request.device, kind=request.kind,
+                backend=request.backend, progress=progress,
+            )  # fmt: skip
+    return out
+
+
+def _sinograms(tomo: ArrayLike, theta: ArrayLike, sinogram_order: bool) -> NDArray[np.float32]:
+    data = np.asarray(tomo)
+    if data.ndim != 3:
+        raise InputError(f"tomo needs three axes, got shape {data.shape}")
+    if data.dtype.kind not in "fiu":
+        raise InputError(f"tomo must be real numbers, got dtype {data.dtype}")
+    data = data if sinogram_order else data.swapaxes(0, 1)
+    angles = np.asarray(theta)
+    if angles.ndim != 1 or len(angles) != data.shape[1]:
+        raise InputError(f"there are {data.shape[1]} projections and {angles.size} angles; is sinogram_order right?")
+    return np.asarray(data, np.float32)
+
+
+def _request(algorithm: str, kwargs: dict[str, Any]) -> Request:
+    options: Mapping[str, Any] = kwargs.pop("options", {})
+    control = {k: kwargs.pop(k) for k in ("device", "kind", "backend", "center_convention", "independent_chunks") if k in kwargs}
+    if algorithm in _INSTEAD and algorithm not in plugins.names("tomoprior.methods"):
+        raise UnknownNameError(
+            f"{algorithm!r} is TomoPy's own: use {_INSTEAD[algorithm]!r} here, or 'tomopy.{algorithm}' where TomoPy is installed"
+        )
+    return parse({**options, **control, "method": algorithm}, kwargs)
+
+
+@contextmanager
+def _threads(ncore: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if ncore:
+        torch.set_num_threads(int(ncore))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
