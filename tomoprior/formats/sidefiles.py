@@ -49,8 +49,8 @@ def read_angles(path: str | Path, *, unit: str | None = None) -> NDArray[np.floa
     values = mdoc_angles(path) if suffix == ".mdoc" else _column(path, commas=suffix == ".csv")
     if unit is None and _looks_like_radians(values):
         raise InputError(
-            f"{path}: {len(values)} angles from {values.min():g} to {values.max():g} look like radians, where a side file holds "
-            'degrees; say which they are: angle_unit="radian" or angle_unit="degree"'
+            f"{path}: {len(values)} angles from {values.min():g} to {values.max():g} look like radians; a side file holds "
+            'degrees: say which they are: angle_unit="radian" or angle_unit="degree"'
         )
     return values if unit == "radian" else np.deg2rad(values)
 

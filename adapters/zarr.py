@@ -1,0 +1,156 @@
+"""Zarr: folders of chunks. Versions 2 and 3 are read, also OME-NGFF images; version 3 is written."""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from tomoprior.errors import FormatError
+from tomoprior.formats import Header, Sink, Stack
+from tomoprior.formats.checks import check_dtype, check_shape, no_options
+from tomoprior.formats.lazy import Box, LazyArray, one_line
+from tomoprior.formats.sinks import RegionSink
+
+from ._metadata import from_header, to_stack
+from ._ngff import level_0, multiscale, voxel
+
+_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+_LARGEST_CHUNK = 8 << 30
+_CHUNK = (128, 16, 512)  # 4 MB of float32: thin in y, along which slabs are cut, and few enough files for a terabyte
+
+
+class Zarr:
+    """Zarr stores in folders. Option of ``read``: ``dataset``, the path of an array in a group.
+
+    Written is one array in chunks; ``voxel_size``, ``unit``, ``axes``, ``origin`` (and ``angles``, radians) are attributes.
+    """
+
+    name: ClassVar[str] = "zarr"
+    extensions: ClassVar[tuple[str, ...]] = (".zarr",)
+    is_folder: ClassVar[bool] = True
+    can_stream: ClassVar[bool] = True
+    holds_angles: ClassVar[bool] = True
+
+    def matches(self, path: Path) -> bool:
+        """Look for the metadata of an array or a group in a folder."""
+        return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+
+    def read(self, path: Path, *, dataset: str | None = None, **options: Any) -> Stack:
+        """Open a store; chunks are read when they are indexed."""
+        no_options(options, "Zarr")
+        if not path.is_dir():
+            raise FormatError(f"{path}: a file, where the folder of a Zarr store was expected")
+        if not self.matches(path):
+            raise FormatError(f"{path}: no Zarr array or group in this folder")
+        try:
+            with _no_warnings():
+                # consolidated metadata are a copy that may be out of date
+                opened = zarr.open(str(path), mode="r", use_consolidated=False)
+                array, attrs = _find(opened, path, dataset)
+                return _stack(array, attrs, path)
+        except FormatError:
+            raise
+        except Exception as error:  # zarr raises many types for broken metadata
+            raise FormatError(f"{path}: not a readable Zarr store ({one_line(error)})") from error
+
+    def create(self, path: Path, header: Header) -> Sink:
+        """Start an array; a region that cuts through chunks is merged with what they hold."""
+        return _Sink(path, header)
+
+
+class _ZarrArray(LazyArray):
+    """An array, of which leading axes of length one are dropped."""
+
+    def __init__(self, path: Path, array: Any, shape: tuple[int, int, int]) -> None:
+        super().__init__(path, shape, array.dtype)
+        self._array = array
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        with _no_warnings():
+            return np.asarray(self._array[(0,) * (self._array.ndim - 3) + box])
+
+
+class _Sink(RegionSink):
+    def __init__(self, path: Path, header: Header) -> None:
+        super().__init__(header.shape, header.dtype)
+        attrs = from_header(header)
+        with _no_warnings():
+            self._array: Any = zarr.create_array(
+                str(path),
+                shape=header.shape,
+                chunks=tuple(min(n, c) for n, c in zip(header.shape, _CHUNK, strict=True)),
+                dtype=self.dtype,
+                zarr_format=3,
+                fill_value=0,
+                dimension_names=attrs["axes"],
+                attributes=attrs,
+            )
+
+    def _write(self, z0: int, z1: int, y0: int, y1: int, values: NDArray[Any]) -> None:
+        with _no_warnings():
+            self._array[z0:z1, y0:y1, :] = values
+
+    def _finish(self) -> None:
+        self._array = None
+
+
+def _find(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any]]:
+    """The array to read, and what is known of its voxels."""
+    if isinstance(opened, zarr.Array):
+        if dataset not in (None, "", "/"):
+            raise FormatError(f"{path}: one array without a name, so no dataset {dataset!r}")
+        return opened, dict(opened.attrs)
+    image, base = multiscale(opened.attrs), ""
+    if image is None and dataset is None and isinstance(_member(opened, "0"), zarr.Group):
+        # bioformats2raw: the images of a file are groups called 0, 1, ...
+        image, base = multiscale(opened["0"].attrs), "0/"
+    level = level_0(image) if image is not None else None
+    if dataset is not None:
+        found = _member(opened, dataset.strip("/"))
+    elif level is not None:
+        found = _member(opened, base + level)
+    else:
+        three = [name for name, array in opened.arrays() if array.ndim == 3]
+        if len(three) != 1:
+            names = ", ".join(sorted(opened.keys())[:8]) or "nothing"
+            raise FormatError(f"{path}: which array is meant? Say dataset=NAME; in the group: {names}")
+        found = opened[three[0]]
+    if not isinstance(found, zarr.Array):
+        raise FormatError(f"{path}: no array {dataset or level!r} in the group")
+    attrs = {k: v for k, v in opened.attrs.items() if k not in ("multiscales", "ome", "omero")} | dict(found.attrs)
+    if image is not None and (dataset is None or dataset.strip("/") == level):
+        attrs |= voxel(image)
+    return found, attrs
+
+
+def _stack(array: Any, attrs: dict[str, Any], path: Path) -> Stack:
+    shape = tuple(array.shape)
+    while len(shape) > 3 and shape[0] == 1:
+        shape = shape[1:]
+    sizes, dtype = check_shape(shape, path), check_dtype(array.dtype, path)
+    chunk = int(np.prod([int(n) for n in array.chunks], dtype=object)) * dtype.itemsize
+    if not 0 < chunk <= _LARGEST_CHUNK:
+        raise FormatError(f"{path}: chunks of {chunk} bytes, which would have to be unpacked whole")
+    return Stack(_ZarrArray(path, array, sizes), **to_stack(attrs, sizes[0], path))
+
+
+def _member(group: Any, name: str) -> Any:
+    try:
+        return group[name]
+    except (KeyError, FileNotFoundError, ValueError):
+        return None
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Zarr warns of what its specification may become, which is nothing that a user of a volume can act upon."""
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore")
+        yield
