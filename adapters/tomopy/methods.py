@@ -109,7 +109,9 @@ class TomopyMethod:
         size = max(nz, nx)  # TomoPy's algorithms are at home on square grids: one that holds ours, then cropped
         keywords: dict[str, Any] = {name: getattr(settings, name) for name in ALGORITHMS[self.algorithm]}
         if "reg_par" in keywords:
-            keywords["reg_par"] = np.full(10, keywords["reg_par"], np.float32)
+            # grad and tikh take a step length first, -1 for their own choice; with a fixed one they diverge
+            step = {"grad": [-1.0], "tikh": [-1.0]}.get(self.algorithm, [])
+            keywords["reg_par"] = np.array([*step, *[settings.reg_par] * 10], np.float32)
         # gridrec takes the index of the axis, half a pixel less than the others
         center = geometry.center - (0.5 if self.algorithm == "gridrec" else 0.0)
         start = None

@@ -1,0 +1,61 @@
+"""What users type, as values: lists of tilts, settings, centres."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tomoprior.errors import InputError, SettingsError
+
+LARGEST = 1_000_000
+
+
+def view_list(text: str) -> list[int]:
+    """``1,40-45`` as ``[1, 40, 41, 42, 43, 44, 45]``; raises InputError."""
+    views: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"--exclude takes numbers and ranges such as 1,40-45, got {text!r}")
+        low, high = int(first), int(last or first)
+        if high < low or high > LARGEST:
+            raise InputError(f"--exclude: {part} is not a range")
+        views += range(low, high + 1)
+    return views
+
+
+def settings(pairs: list[str]) -> dict[str, Any]:
+    """``["num_iter=50", "min_constraint=0"]`` as a dictionary; values stay text where they are not JSON."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise SettingsError(f"--set takes name=value, got {pair!r}")
+        if name in found:
+            raise SettingsError(f"--set gives {name} twice")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value.strip()
+    return found
+
+
+def center(text: str | None) -> float | np.ndarray[Any, Any] | None:
+    """A number, or a text file with one per slice; raises InputError."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        values = np.array([float(v) for v in Path(text).read_text().split()])
+    except (OSError, ValueError):
+        raise InputError(f"--center takes a number of pixels or a file with one number per slice, got {text!r}") from None
+    if values.size == 0:
+        raise InputError(f"{text}: no centre in it")
+    return values

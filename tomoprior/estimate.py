@@ -1,0 +1,62 @@
+"""What a run will cost, before it starts: memory from formulas, time from a small product measured here and now."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from tomoprior.geometry import Geometry
+from tomoprior.methods.base import Method
+from tomoprior.projector import Projector
+
+#: Side of the small problem that is timed, and its slices.
+SAMPLE, SLICES = 128, 16
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes of projections and result, of the prepared projector, of the method's own arrays; seconds in all."""
+
+    data: int
+    projector: int
+    method: int
+    seconds: float
+
+    @property
+    def memory(self) -> int:
+        """Bytes in all."""
+        return self.data + self.projector + self.method
+
+
+def estimate(method: Method, projector: Projector, settings: Any) -> Estimate:
+    """Memory and time of ``method`` with this projector; takes about a tenth of a second."""
+    geometry = projector.geometry
+    cost = projector.cost
+    data = 4 * (int(np.prod(geometry.domain_shape)) + int(np.prod(geometry.range_shape)))
+    pair = _pair_rate(projector) * _size(geometry)
+    return Estimate(data, cost.bytes, method.memory(geometry, settings), cost.seconds + pair * method.work(geometry, settings))
+
+
+def _size(geometry: Geometry) -> float:
+    """What a pair of products grows with: voxels times tilts."""
+    return float(np.prod(geometry.domain_shape)) * geometry.n_angles
+
+
+def _pair_rate(projector: Projector) -> float:
+    """Seconds of a forward projection and an adjoint, per voxel and tilt, on a small piece of the same kind."""
+    full = projector.geometry
+    nz, ny, nx = (min(n, limit) for n, limit in zip(full.shape, (SAMPLE, SLICES, SAMPLE), strict=True))
+    piece = replace(full, shape=(nz, ny, nx), detector=(ny, min(full.detector[1], SAMPLE)), center=None, shifts=None)
+    small = Projector(piece, projector.device, projector.kind, projector.backend)
+    x = torch.ones(piece.domain_shape, device=projector.device)
+    best = float("inf")
+    for _ in range(3):  # the first also builds the matrix
+        started = time.perf_counter()
+        y = small.T(small(x))
+        float(y[0, 0, 0])  # waits for a GPU
+        best = min(best, time.perf_counter() - started)
+    return best / _size(piece)
