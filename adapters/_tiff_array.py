@@ -97,7 +97,7 @@ def stack_array(tif: tifffile.TiffFile, path: Path) -> LazyArray:
     if len(series.pages) != sizes[0] or tuple(frame.shape) != sizes[1:]:
         raise FormatError(f"{path}: {len(series.pages)} pages do not make a stack of {sizes}")
     check_page(frame, path)
-    offsets = _plain_offsets(series, frame, image, file_size)
+    offsets = _plain_offsets(series, frame, image, path, file_size)
     return PagesArray(path, sizes, dtype) if offsets is None else RawArray(path, 0, sizes, on_disk, offsets)
 
 
@@ -151,19 +151,16 @@ def _image(page: Any, shape: tuple[int, ...], path: Path) -> NDArray[Any]:
     return np.asarray(page.asarray())
 
 
-def _plain_offsets(series: Any, frame: Any, image: int, file_size: int) -> NDArray[np.int64] | None:
-    """Where each page starts, if all are uncompressed and in one piece; else None."""
-    if frame.compression != 1 or not frame.is_final:
-        return None
+def _plain_offsets(series: Any, frame: Any, image: int, path: Path, file_size: int) -> NDArray[np.int64] | None:
+    """Where each page starts, if all are uncompressed and in one piece; else None. A page beyond the end is an error."""
     offsets = np.empty(len(series.pages), np.int64)
+    plain = frame.compression == 1 and frame.is_final
     for i, page in enumerate(series.pages):
-        if page is None:
-            return None
-        starts, counts = page.dataoffsets, page.databytecounts
+        starts, counts = ((), ()) if page is None else (page.dataoffsets, page.databytecounts)
+        if not starts or len(starts) != len(counts):
+            raise FormatError(f"{path}: page {i} (counted from 0) has no image")
         ends = [a + n for a, n in zip(starts, counts, strict=True)]
-        if not starts or sum(counts) != image or any(a != e for a, e in zip(starts[1:], ends, strict=False)):
-            return None
-        if starts[0] + image > file_size:
-            return None
+        check_room(path, max(ends), file_size)
+        plain = plain and sum(counts) == image and list(starts[1:]) == ends[:-1]
         offsets[i] = starts[0]
-    return offsets
+    return offsets if plain else None

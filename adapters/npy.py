@@ -50,8 +50,9 @@ class NPY:
             shape, fortran, dtype = parse(file, path)
             data = lazy(path, file.tell(), shape, fortran, dtype)
             file.seek(file.tell() + data.nbytes)
-            metadata = _metadata(file, path)
-        return Stack(data, **to_stack(metadata, data.shape[0], path))
+            metadata, warnings = _metadata(file, path)
+        fields = to_stack(metadata, data.shape[0], path)
+        return Stack(data, **fields | {"warnings": (*warnings, *fields["warnings"])})
 
     def create(self, path: Path, header: Header) -> Sink:
         """Start a file; values are written in place, without the whole in memory (a ``.npz`` by way of an unnamed file)."""
@@ -72,13 +73,16 @@ class _Sink(RawSink):
         write_at(self._fd, self._tail, self.offset + int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize)
 
 
-def _metadata(file: io.BufferedReader, path: Path) -> dict[str, Any]:
+def _metadata(file: io.BufferedReader, path: Path) -> tuple[dict[str, Any], list[str]]:
     """The JSON behind the values, or nothing: other people's files end there, or go on with arrays of their own."""
+    if not file.peek(1):
+        return {}, []
+    lost = [f"{path}: what stands behind the values is not ours or is broken; taken without voxel size"]
     try:
         shape, _, dtype = parse(file, path)
         if dtype != np.uint8 or len(shape) != 1 or shape[0] > _METADATA_LIMIT:
-            return {}
+            return {}, lost
         values = json.loads(file.read(shape[0]))
     except (FormatError, ValueError, RecursionError):
-        return {}
-    return values if isinstance(values, dict) else {}
+        return {}, lost
+    return (values, []) if isinstance(values, dict) else ({}, lost)

@@ -19,6 +19,7 @@ from ._tiff_array import FolderArray, check_page, quiet, stack_array
 from ._tiff_metadata import for_writing, from_file
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BROKEN = re.compile("invalid page|invalid offset|corrupt")
 _SUFFIXES = (".tif", ".tiff")
 
 
@@ -57,6 +58,9 @@ class TIFF:
                 data = _folder(tif, path, files) if path.is_dir() else stack_array(tif, path)
                 fields = from_file(tif, data.shape[0], path)
                 more = len(tif.series) - 1
+            broken = [line for line in lines if _BROKEN.search(line)]
+            if broken:  # what can still be reached would pass for the whole
+                raise FormatError(f"{path}: truncated or damaged after {data.shape[0]} images ({broken[0]})")
         except FormatError:
             raise
         except Exception as error:  # tifffile raises its own and many a built-in type for a broken file
