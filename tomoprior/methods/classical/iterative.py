@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -22,9 +22,8 @@ class IterativeSettings(Settings):
     residual_tolerance: float | None = Field(
         None, ge=0, description="Stop when ||p - A x|| / ||p|| falls to this (the noise level of the data, if known)."
     )
-    pad: int | Literal["auto"] = Field(
+    pad: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        ge=0,
         description="Voxels added at either end of x while solving, then cropped, for material beyond the field of view. "
         "auto: as far as rays through a slab thinner than wide reach, at most a quarter of the width; 0 for an isolated object.",
     )

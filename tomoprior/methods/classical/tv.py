@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -20,7 +20,7 @@ class TVSettings(BoxSettings):
     min_constraint: float | None = Field(
         0.0, description="Lower bound of the values; 0 for non-negativity, the strongest prior there is where it holds; none to allow any."
     )
-    reg_par: float | Literal["auto", "held-out"] = Field(
+    reg_par: Annotated[float, Field(ge=0)] | Literal["auto", "held-out"] = Field(
         "auto",
         description="Strength: what a unit of edge height times area costs against the squared residual. auto: 0.005 times the number "
         "of tilts times the height of typical contrast (from 5 CGLS iterations). held-out: the one that best predicts every fifth tilt.",
