@@ -1,0 +1,282 @@
+"""Checks of linear operators and projectors: adjoint, derivatives, batches, arrays of every kind, threads, pickling."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+
+from tomoprior.errors import InputError
+from tomoprior.projector import LinearOperator, Projector
+
+#: Adjoint error allowed to a pair that claims to be matched: rounding of float32 sums.
+MATCHED_TOLERANCE = 1e-6
+#: The same for a pair that does not (``Projector.matched`` is false): two interpolations of one integral.
+UNMATCHED_TOLERANCE = 0.05
+#: Two ways to the same float32 result differ by rounding only.
+ROUNDING = 1e-5
+
+
+def check_operator(A: LinearOperator, tol: float | None = None) -> None:
+    """Everything that holds for any linear operator: adjoint, linearity, derivatives, batches, kinds of arrays, refusals.
+
+    Parameters
+    ----------
+    A
+        The operator; every check is also made on ``A.T``.
+    tol
+        Adjoint error allowed; by default 1e-6, or 0.05 for a projector that says that its pair is not matched.
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong, in one line.
+    """
+    check_adjoint(A, _tolerance(A) if tol is None else tol)
+    check_gradient(A)
+    for operator in (A, A.T):
+        _check_linear(operator)
+        _check_batches(operator)
+        _check_arrays(operator)
+        _check_refusals(operator)
+
+
+def check_adjoint(A: LinearOperator, tol: float = MATCHED_TOLERANCE, *, seeds: int = 3) -> None:
+    """Check ``|<A x, y> - <x, A^T y>| <= tol ||A x|| ||y||`` for random x and y, and that ``A.T.T`` is A.
+
+    Parameters
+    ----------
+    A
+        The operator.
+    tol
+        Error allowed. The test sums in float64, so what is left is the operator's own.
+    seeds
+        Random pairs tried.
+    """
+    require(A.T.domain_shape == A.range_shape, f"A.T takes {A.T.domain_shape}, but A gives {A.range_shape}")
+    require(A.T.range_shape == A.domain_shape, f"A.T gives {A.T.range_shape}, but A takes {A.domain_shape}")
+    for seed in range(seeds):
+        x, y = _random(A, seed), _random(A.T, seed + 1000)
+        ax, aty = A(x), A.T(y)
+        scale = float(ax.double().norm() * y.double().norm())
+        difference = abs(_dot(ax, y) - _dot(x, aty))
+        require(
+            difference <= tol * scale, f"<A x, y> and <x, A^T y> differ by {difference / max(scale, 1e-300):.3g} > {tol:.3g}"
+        )
+        close(A.T.T(x), ax, ROUNDING, "A.T.T is not A")
+
+
+def check_gradient(A: LinearOperator) -> None:
+    """First and second derivatives through ``A`` and through ``A.T``.
+
+    For ``f(x) = ||A x - b||^2 / 2`` the gradient is ``A^T (A x - b)`` and its product with a vector v has the gradient
+    ``A^T A v``; both are compared with the operator itself. Where the pair is matched, the slope of f is also compared with
+    a difference quotient, which is exact for a quadratic and does not involve the adjoint.
+    """
+    for operator in (A, A.T):
+        _check_derivatives(operator, matched=_tolerance(A) <= MATCHED_TOLERANCE)
+
+
+def check_projector(A: Projector, tol: float | None = None) -> None:
+    """``check_operator``, and what a projector promises besides: geometry, subsets, threads, pickling.
+
+    Parameters
+    ----------
+    A
+        The projector.
+    tol
+        As for ``check_operator``.
+    """
+    geometry = A.geometry
+    require(
+        A.domain_shape == geometry.domain_shape, f"domain_shape is {A.domain_shape}, the geometry's {geometry.domain_shape}"
+    )
+    require(A.range_shape == geometry.range_shape, f"range_shape is {A.range_shape}, the geometry's {geometry.range_shape}")
+    check_operator(A, tol)
+    _check_subset(A)
+    _check_threads(A)
+    _check_pickling(A)
+
+
+def _check_derivatives(operator: LinearOperator, *, matched: bool) -> None:
+    x, v = _random(operator, 1).requires_grad_(), _random(operator, 2)
+    b = _random(operator.T, 3)
+    residual = operator(x) - b
+    require(residual.requires_grad, f"no gradient flows through {operator!r}")
+    value = 0.5 * (residual * residual).sum()
+    (grad,) = torch.autograd.grad(value, x, create_graph=True)
+    with torch.no_grad():
+        expected = operator.T(operator(x.detach()) - b)
+    close(grad.detach(), expected, ROUNDING, "the gradient of ||A x - b||^2 / 2 is not A^T (A x - b)")
+    require(grad.requires_grad, "the gradient cannot be differentiated again")
+    (second,) = torch.autograd.grad((grad * v).sum(), x)
+    with torch.no_grad():
+        expected = operator.T(operator(v))
+        close(second, expected, ROUNDING, "the second derivative of ||A x - b||^2 / 2 along v is not A^T A v")
+        if matched:
+            # f(x + v) - f(x - v) = 2 <grad f(x), v>, exactly
+            plus, minus = (operator(x.detach() + s * v).double() - b.double() for s in (1, -1))
+            slope = 0.25 * float((plus * plus).sum() - (minus * minus).sum())
+            scale = float(grad.detach().double().norm() * v.double().norm()) + float((b.double() ** 2).sum())
+            require(
+                abs(slope - _dot(grad.detach(), v)) <= ROUNDING * scale,
+                "the gradient does not agree with a difference quotient",
+            )
+
+
+def _check_linear(operator: LinearOperator) -> None:
+    x, y = _random(operator, 4), _random(operator, 5)
+    before = x.clone()
+    close(operator(2 * x - 3 * y), 2 * operator(x) - 3 * operator(y), ROUNDING, "the operator is not linear")
+    require(torch.equal(x, before), "the operator changes its argument")
+    out = operator(torch.zeros_like(x))
+    require(not bool(out.any()), "the operator does not map zero to zero")
+    require(out.dtype == torch.float32 and out.device == x.device, f"the result is {out.dtype} on {out.device}")
+
+
+def _check_batches(operator: LinearOperator) -> None:
+    one = _random(operator, 6)
+    many = torch.stack([one, _random(operator, 7), 2 * one]).unsqueeze(0).repeat(2, 1, 1, 1, 1)
+    for leading in ((0,), (1,), (1, 1), (2, 0)):
+        shape = tuple(operator(one.new_zeros(*leading, *operator.domain_shape)).shape)
+        require(shape == (*leading, *operator.range_shape), f"a batch of shape {leading} gives a result of shape {shape}")
+    found = operator(many)
+    require(tuple(found.shape) == (2, 3, *operator.range_shape), f"a batch of shape (2, 3) gives {tuple(found.shape)}")
+    for i in range(2):
+        for j in range(3):
+            close(
+                found[i, j], operator(many[i, j].contiguous()), ROUNDING, f"element {i}, {j} of a batch differs from it alone"
+            )
+    turned = one.permute(2, 1, 0).contiguous().permute(2, 1, 0)
+    close(operator(turned), operator(one), ROUNDING, "the result depends on the strides of the argument")
+
+
+def _check_arrays(operator: LinearOperator) -> None:
+    x = _random(operator, 8)
+    expected = operator(x).cpu()
+    array = x.cpu().numpy()
+    frozen = array.copy()
+    frozen.flags.writeable = False
+    strided = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), np.float32)[..., ::2]
+    strided[...] = array
+    swapped = array.astype(array.dtype.newbyteorder())
+    cases = {
+        "float32": array,
+        "read-only": frozen,
+        "strided": strided,
+        "Fortran-ordered": np.asfortranarray(array),
+        "reversed": array[..., ::-1].copy()[..., ::-1],
+        "byte-swapped": swapped,
+        "float64": array.astype(np.float64),
+    }
+    for name, case in cases.items():
+        before = case.copy()
+        found: Any = operator(case)
+        require(isinstance(found, np.ndarray), f"a NumPy array gives a {type(found).__name__}")
+        require(
+            found.dtype == np.float32 and found.flags.c_contiguous,
+            f"a {name} array gives {found.dtype}, not contiguous float32",
+        )
+        close(torch.from_numpy(found), expected, ROUNDING, f"a {name} array gives other values than a tensor")
+        require(np.array_equal(case, before), f"the operator changes a {name} array")
+    whole: Any = operator(np.ones(operator.domain_shape, np.uint8))
+    close(torch.from_numpy(whole), operator(torch.ones_like(x)).cpu(), ROUNDING, "whole numbers give other values than float32")
+
+
+def _check_refusals(operator: LinearOperator) -> None:
+    x = _random(operator, 9)
+    refused(lambda: operator(x.double()), "a float64 tensor")
+    refused(lambda: operator(x.to(torch.int32)), "an int32 tensor")
+    refused(lambda: operator(x.to(torch.complex64)), "a complex tensor")
+    refused(lambda: operator(x.cpu().numpy().astype(np.complex64)), "a complex array")
+    refused(lambda: operator(x[0]), "a tensor with an axis too few")
+    refused(lambda: operator(torch.cat([x, x], dim=-1)), "a tensor of another width")
+    refused(lambda: operator(torch.cat([x, x], dim=0).cpu().numpy()), "an array of another length")
+    refused(lambda: operator(x.to("meta")), "a tensor on another device")
+
+
+def _check_subset(A: Projector) -> None:
+    n = A.geometry.n_angles
+    views = np.arange(n)[::-2].copy()
+    x = _random(A, 10)
+    close(
+        A.subset(views)(x),
+        A(x)[torch.from_numpy(views).to(A.device)],
+        ROUNDING,
+        "a subset of the tilts projects otherwise than all",
+    )
+
+
+def _check_threads(A: Projector) -> None:
+    x, y = _random(A, 11), _random(A.T, 12)
+    expected = A(x), A.T(y)
+    with ThreadPoolExecutor(4) as pool:
+        for ax, aty in pool.map(lambda _: (A(x), A.T(y)), range(8)):
+            require(torch.equal(ax, expected[0]), "A gives other bits when several threads use it")
+            require(torch.equal(aty, expected[1]), "A.T gives other bits when several threads use it")
+
+
+def _check_pickling(A: Projector) -> None:
+    x, y = _random(A, 13), _random(A.T, 14)
+    modules: list[Any] = [pickle]
+    if importlib.util.find_spec("cloudpickle") is not None:  # what Dask uses; it comes with dask
+        modules.append(importlib.import_module("cloudpickle"))
+    for module in modules:
+        sent = module.dumps(A)
+        require(
+            len(sent) < 65536 + 64 * A.geometry.n_angles + 64 * A.geometry.shape[1],
+            f"a pickled projector takes {len(sent)} bytes",
+        )
+        other = module.loads(sent)
+        require(
+            other.geometry == A.geometry and other.backend == A.backend,
+            f"{module.__name__} does not bring the same projector back",
+        )
+        close(other(x), A(x), ROUNDING, f"a projector that went through {module.__name__} projects otherwise")
+        close(module.loads(module.dumps(A.T))(y), A.T(y), ROUNDING, f"an adjoint that went through {module.__name__} differs")
+
+
+def _tolerance(A: LinearOperator) -> float:
+    return MATCHED_TOLERANCE if getattr(A, "matched", True) else UNMATCHED_TOLERANCE
+
+
+def _random(operator: LinearOperator, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(operator.domain_shape, generator=generator).to(operator.device)
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a.double() * b.double()).sum())
+
+
+def close(found: torch.Tensor, expected: torch.Tensor, tol: float, message: str) -> None:
+    """Check ``||found - expected|| <= tol ||expected||``, which no value that is not finite fulfils, and the shape."""
+    shapes = f"{tuple(found.shape)} instead of {tuple(expected.shape)}"
+    require(found.shape == expected.shape, f"{message}: shape {shapes}")
+    error = float((found.double() - expected.double()).norm())
+    scale = float(expected.double().norm())
+    require(error <= tol * scale, f"{message}: relative difference {error / max(scale, 1e-300):.3g}")
+
+
+def refused(action: Callable[[], object], what: str) -> None:
+    """Check that ``action`` raises InputError with a message of one line."""
+    try:
+        action()
+    except InputError as error:
+        require(bool(str(error)) and "\n" not in str(error), f"the error for {what} is not one line: {error}")
+    except Exception as error:
+        raise AssertionError(f"{what} raises {type(error).__name__} instead of InputError") from error
+    else:
+        raise AssertionError(f"{what} is accepted")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise AssertionError with ``message`` unless ``condition`` holds, with ``python -O`` too."""
+    if not condition:
+        raise AssertionError(message)
