@@ -42,8 +42,9 @@ def picture(volumes: Mapping[str, NDArray[np.float32]], path: Path) -> None:
     from tomoprior.formats.writing import replacing
 
     truth = next(iter(volumes.values()))
-    nz, ny, _ = truth.shape
-    figure = Figure(figsize=(2.6 * len(volumes), 3.4), layout="constrained")
+    nz, ny, nx = truth.shape
+    width = 2.6 * len(volumes)
+    figure = Figure(figsize=(width, 0.5 + width / len(volumes) * (nz + ny) / nx), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(volumes), squeeze=False, height_ratios=[nz, ny])
     for column, (name, volume) in enumerate(volumes.items()):

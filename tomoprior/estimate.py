@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tomoprior.backends import Cost
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
 from tomoprior.projector import Projector
@@ -35,7 +36,7 @@ class Estimate:
 def estimate(method: Method, projector: Projector, settings: Any) -> Estimate:
     """Memory and time of ``method`` with this projector; takes about a tenth of a second."""
     geometry = projector.geometry
-    cost = projector.cost
+    cost = projector.cost if method.uses_projector else Cost(0, 0.0)
     data = 4 * (int(np.prod(geometry.domain_shape)) + int(np.prod(geometry.range_shape)))
     pair = _pair_rate(projector) * _size(geometry)
     return Estimate(data, cost.bytes, method.memory(geometry, settings), cost.seconds + pair * method.work(geometry, settings))

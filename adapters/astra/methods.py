@@ -59,6 +59,7 @@ class AstraMethod:
 
     Settings: type[Settings] = AstraSettings
     couples_slices = False
+    uses_projector = False
 
     def __init__(self, algorithm: str) -> None:
         self.algorithm = algorithm

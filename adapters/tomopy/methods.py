@@ -71,6 +71,7 @@ class TomopyMethod:
 
     Settings: type[Settings] = TomopySettings
     couples_slices = False
+    uses_projector = False
 
     def __init__(self, algorithm: str) -> None:
         self.algorithm = algorithm

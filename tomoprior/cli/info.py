@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from tomoprior.formats import Stack
 
 
 def info(
@@ -51,10 +54,16 @@ def info(
         _pixels(stack)
 
 
-def _pixels(stack: object) -> None:
-    from tomoprior.pixels import describe_pixels
+def _pixels(stack: Stack) -> None:
+    import numpy as np
 
-    report = describe_pixels(stack)
-    typer.echo(f"values       {report.minimum:.6g} to {report.maximum:.6g}, mean {report.mean:.6g}")
+    from tomoprior.geometry import Geometry
+    from tomoprior.pixels import describe_pixels
+    from tomoprior.series import TiltSeries
+
+    n, ny, nu = stack.data.shape
+    # only the values are looked at: which angles they belong to does not matter here
+    report = describe_pixels(TiltSeries(stack.data, Geometry(np.zeros(n), (1, ny, nu)), metadata={"counts": stack.counts}))
+    typer.echo(f"values       {report.minimum:.6g} to {report.maximum:.6g}, mean {report.mean:.6g}; look like {report.looks_like}")
     for warning in report.warnings:
         typer.echo(f"warning      {warning}")

@@ -127,11 +127,11 @@ def _pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]
 
     report = describe_pixels(series)
     notes = list(report.warnings)
-    if report.bad and not repair:
-        raise InputError(f"{report.bad} pixel(s) are NaN or infinite; --repair replaces them by the median around them")
-    if report.bad:
+    if report.n_bad and not repair:
+        raise InputError(f"{report.n_bad} pixel(s) are NaN or infinite; --repair replaces them by the median around them")
+    if report.n_bad:
         series = repair_pixels(series)
-        notes.append(f"repaired {report.bad} pixel(s)")
+        notes.append(f"repaired {report.n_bad} pixel(s)")
     return series.load(), notes
 
 
@@ -152,7 +152,8 @@ def _say(file: Path, series: TiltSeries, method: Any, projector: Any, settings: 
     left_open = {k: v for k, v in settings.model_dump().items() if v is not None}
     typer.echo(f"method       {method.name}: {', '.join(f'{k}={v}' for k, v in left_open.items())}")
     cost = estimate(method, projector, settings)
-    typer.echo(f"projector    {projector.backend} on {projector.device}: {memory.text(cost.projector)}")
+    if method.uses_projector:
+        typer.echo(f"projector    {projector.backend} on {projector.device}: {memory.text(cost.projector)}")
     typer.echo(f"memory       about {memory.text(cost.memory)} of {memory.text(memory.available())} free")
     typer.echo(f"time         about {_duration(cost.seconds)}")
     for note in notes:

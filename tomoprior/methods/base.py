@@ -69,6 +69,8 @@ class Method(Protocol):
         The class of its settings; every field has a default, a unit and a reason.
     couples_slices
         True if a slice's result depends on its neighbours, so that it must see them together.
+    uses_projector
+        False if only the projector's geometry is looked at: then none is prepared, and none counted in an estimate.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Method(Protocol):
     citation: str
     Settings: type[Settings]
     couples_slices: bool
+    uses_projector: bool
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector."""

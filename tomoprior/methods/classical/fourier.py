@@ -44,6 +44,7 @@ class Fourier:
     citation = "Tang et al., J. Struct. Biol. 157 (2007) 38; Kak and Slaney (1988), ch. 3, eq. 26"
     Settings = FourierSettings
     couples_slices = False
+    uses_projector = False
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """The volume, the projections once more, and blocks of padded slices with their transforms."""

@@ -72,6 +72,7 @@ class IterativeMethod(ABC):
     citation: str
     Settings: type[IterativeSettings]
     couples_slices = False
+    uses_projector = True
     #: arrays of the size of the volume and of the projections that are alive at the peak (projections given not counted)
     arrays: tuple[float, float] = (3.0, 4.0)
     #: cost of an iteration in pairs of projection and adjoint

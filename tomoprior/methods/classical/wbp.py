@@ -41,6 +41,7 @@ class WBP:
     citation = "Kak and Slaney, Principles of Computerized Tomographic Imaging (1988), ch. 3, eqs. 30-35 and 61"
     Settings = WBPSettings
     couples_slices = False
+    uses_projector = False
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """The volume twice over, the filtered projections, and a block of indices."""
