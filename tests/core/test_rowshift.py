@@ -1,0 +1,50 @@
+"""Shifts along the rotation axis: what moves where, and the exact transpose."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tomoprior import Geometry, rowshift
+
+
+def geometry(dy, ny=7):
+    return Geometry(np.zeros(len(dy)), (2, ny, 3), shifts=np.stack([dy, np.zeros(len(dy))], axis=1))
+
+
+@settings(max_examples=50, deadline=None)
+@given(dy=st.lists(st.floats(-12, 12), min_size=1, max_size=4), ny=st.integers(1, 8), seed=st.integers(0, 99))
+def test_the_adjoint_is_exact(dy, ny, seed):
+    if not any(dy):
+        dy[0] = 0.5
+    g = geometry(dy, ny)
+    generator = torch.Generator().manual_seed(seed)
+    x, y = (torch.randn(2, len(dy), ny, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    left, right = (rowshift.forward(x, g) * y).sum(), (x * rowshift.adjoint(y, g)).sum()
+    assert abs(float(left - right)) < 1e-12 * float(x.norm() * y.norm())
+
+
+def test_whole_rows_move_and_nothing_comes_round():
+    x = torch.arange(7.0).add(1).view(1, 1, 7, 1).repeat(1, 4, 1, 3)
+    moved = rowshift.forward(x, geometry([2.0, -3.0, 7.0, -9.0]))[0, :, :, 0]
+    assert moved[0].tolist() == [0, 0, 1, 2, 3, 4, 5]
+    assert moved[1].tolist() == [4, 5, 6, 7, 0, 0, 0]
+    assert not moved[2:].any()
+
+
+@pytest.mark.parametrize("dy", [0.25, -0.25, 1.75, -1.6])
+def test_a_fraction_of_a_row_moves_the_centroid_by_that_much(dy):
+    x = torch.zeros(1, 1, 11, 3)
+    x[:, :, 5] = 2.0
+    moved = rowshift.forward(x, geometry([dy], 11))[0, 0, :, 1]
+    assert float(moved.sum()) == pytest.approx(2.0)
+    assert float((moved * torch.arange(11)).sum() / moved.sum()) == pytest.approx(5 + dy)
+
+
+def test_the_argument_stays_as_it_is():
+    x = torch.rand(1, 2, 7, 3)
+    kept = x.clone()
+    rowshift.forward(x, geometry([1.5, -0.5]))
+    rowshift.adjoint(x, geometry([1.5, -0.5]))
+    assert torch.equal(x, kept)
