@@ -57,8 +57,11 @@ class LinearOperator(ABC):
         if array.dtype.kind not in "fiub":
             raise InputError(f"the projector takes real numbers, got dtype {array.dtype}")
         self._check(array.shape)
-        # ascontiguousarray copies what torch could not take: read-only, strided or of another type
-        tensor = torch.from_numpy(np.require(array, np.float32, ["C", "W"])).to(self.device)
+        # copies what torch could not take: read-only, strided or of another type
+        array = np.require(array, np.float32, ["C", "W"])
+        if any(s < 0 for s in array.strides):  # a reversed axis of length one counts as contiguous, and torch refuses it
+            array = array.copy()
+        tensor = torch.from_numpy(array).to(self.device)
         with torch.no_grad():
             return np.ascontiguousarray(_Apply.apply(tensor, self).cpu().numpy())  # type: ignore[no-untyped-call]
 
