@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import uuid
+import zipfile
 from pathlib import Path
 
 import astra
@@ -34,9 +35,15 @@ def load(geometry: Geometry, y: int, kind: str) -> sparse.csr_matrix | None:
     if path is None or not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             return sparse.csr_matrix((found["data"], found["indices"], found["indptr"]), shape=tuple(found["shape"]))
-    except (OSError, ValueError, KeyError):  # a damaged entry is as good as none: it is built again and replaced
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+    ):  # a damaged entry is as good as none: it is built again and replaced
         return None
 
 

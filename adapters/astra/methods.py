@@ -30,7 +30,11 @@ DIRECT = ("BP", "FBP")
 class AstraSettings(Settings):
     """Settings of ASTRA's algorithms; each takes those that it knows."""
 
-    num_iter: int = Field(20, ge=1, description="Iterations (for ART and SART of rays and tilts, as ASTRA counts them: a pass over all is one here).")
+    num_iter: int = Field(
+        20,
+        ge=1,
+        description="Iterations (for ART and SART of rays and tilts, as ASTRA counts them: a pass over all is one here).",
+    )
     min_constraint: float | None = Field(None, description="Lower bound (SIRT, SART, ART and their kin).")
     max_constraint: float | None = Field(None, description="Upper bound.")
     filter_name: str = Field("ram-lak", description="Filter of FBP: ram-lak, shepp-logan, cosine, hamming, hann.")
@@ -117,7 +121,14 @@ class AstraMethod:
         return Reconstruction(torch.from_numpy(np.ascontiguousarray(volume)), geometry)
 
     def _slice(
-        self, data: NDArray[Any], start: NDArray[Any], geometry: Geometry, y: int, kind: str, settings: Any, mask: NDArray[Any] | None
+        self,
+        data: NDArray[Any],
+        start: NDArray[Any],
+        geometry: Geometry,
+        y: int,
+        kind: str,
+        settings: Any,
+        mask: NDArray[Any] | None,
     ) -> NDArray[np.float32]:
         base = self.algorithm.split("_")[0]
         rays, grid = slice_geometries(geometry, y)
@@ -133,7 +144,7 @@ class AstraMethod:
             config = astra.astra_dict(self.algorithm)
             config["ProjectorId"], config["ProjectionDataId"], config["ReconstructionDataId"] = (i for _, i in ids)
             option = _bounds(settings) if base not in (*DIRECT, "CGLS") else {}
-            if mask is not None:
+            if mask is not None and not filtered:  # which knows none; the result is masked below
                 ids.append((astra.data2d, astra.data2d.create("-vol", grid, np.ascontiguousarray(mask))))
                 option["ReconstructionMaskId"] = ids[-1][1]
             if base == "FBP":
