@@ -161,7 +161,9 @@ def test_thickness_and_hand(geometry):
 @pytest.mark.parametrize("nu", [11, 12])
 @pytest.mark.parametrize("factor", [2, 3])
 def test_binning_keeps_the_axis_where_it_is_on_the_detector(nu, factor):
-    g = Geometry(ANGLES, (8, 6, nu), center=np.array([5.0, 5.0, 6.0, 6.0, 7.0, 7.0]), shifts=np.full((4, 2), 1.5), voxel_size=2.0)
+    g = Geometry(
+        ANGLES, (8, 6, nu), center=np.array([5.0, 5.0, 6.0, 6.0, 7.0, 7.0]), shifts=np.full((4, 2), 1.5), voxel_size=2.0
+    )
     b = g.binned(factor)
     # the axis lies `center` pixels from the left edge, which binning does not move
     expected = g.center.reshape(-1, factor).mean(1) / factor

@@ -188,7 +188,7 @@ def test_the_budget_decides_between_the_matrix_and_astra(monkeypatch):
     assert size > 2**20
     assert Projector(geometry, "cpu", budget=size).backend == "astra-matrix"
     assert Projector(geometry, "cpu", budget=size - 1).backend == "astra-2d"
-    with pytest.raises(BackendError, match="the matrix needs .* MiB, the budget is"):
+    with pytest.raises(BackendError, match=r"the matrix needs .* MiB, the budget is"):
         Projector(geometry, "cpu", backend="astra-matrix", budget=size - 1)
     monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "1")
     assert Projector(geometry, "cpu").backend == "astra-2d"

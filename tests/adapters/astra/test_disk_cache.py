@@ -1,0 +1,115 @@
+"""Matrices kept on disk: found again, told apart, and built anew when they are damaged."""
+
+import numpy as np
+import pytest
+from tomoprior.adapters.astra import disk_cache, matrix
+
+from tomoprior import Geometry, Projector
+
+GEOMETRY = Geometry(np.deg2rad([-50.0, 0.0, 40.0]), (6, 2, 8))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path / "cache"))
+    matrix.clear_cache()
+    yield tmp_path / "cache"
+    matrix.clear_cache()
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """How often a matrix is exported from ASTRA."""
+    calls = []
+    original = matrix.export
+    monkeypatch.setattr(matrix, "export", lambda *a: calls.append(a[0]) or original(*a))
+    return calls
+
+
+def project(geometry=GEOMETRY, kind="line"):
+    """A fresh product: what is in memory is forgotten."""
+    matrix.clear_cache()
+    x = np.random.default_rng(0).random(geometry.shape, np.float32)
+    return Projector(geometry, "cpu", kind, "astra-matrix")(x)
+
+
+def test_nothing_is_written_unless_a_folder_is_named(tmp_path, monkeypatch, builds):
+    monkeypatch.delenv(disk_cache.VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    project()
+    project()
+    assert builds == ["line", "line"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_second_time_nothing_is_built(folder, builds):
+    first = project()
+    assert len(list(folder.iterdir())) == 1
+    np.testing.assert_array_equal(project(), first)
+    assert builds == ["line"]
+
+
+def test_in_memory_one_matrix_serves_all_projectors_of_the_same_rays(builds):
+    matrix.clear_cache()
+    x = np.ones(GEOMETRY.shape, np.float32)
+    Projector(GEOMETRY, "cpu", "line", "astra-matrix")(x)
+    Projector(GEOMETRY, "cpu", "line", "astra-matrix")(x)
+    Projector(GEOMETRY.rows(0, 1), "cpu", "line", "astra-matrix")(x[:, :1])
+    assert builds == ["line"]
+    matrix.clear_cache()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"angles": [-50.0, 0.0, 0.7]}, {"shape": (7, 2, 8)}, {"shape": (6, 2, 9)}, {"detector": (2, 9)}, {"center": 4.1}],
+    ids=lambda c: next(iter(c)),
+)
+def test_other_rays_have_another_entry(folder, change):
+    values = {**GEOMETRY.to_dict(), **change}
+    values["angles"] = np.clip(values["angles"], -1, 1)
+    assert disk_cache.key(Geometry.from_dict(values), 0, "line") != disk_cache.key(GEOMETRY, 0, "line")
+    assert disk_cache.key(GEOMETRY, 0, "strip") != disk_cache.key(GEOMETRY, 0, "line")
+
+
+def damage_empty(data):
+    return b""
+
+
+def damage_truncated(data):
+    return data[: len(data) // 2]
+
+
+def damage_flipped(data):
+    return data[:200] + bytes([data[200] ^ 0xFF]) + data[201:]
+
+
+def damage_text(data):
+    return b"this is no matrix"
+
+
+@pytest.mark.parametrize("damage", [damage_empty, damage_truncated, damage_flipped, damage_text], ids=lambda d: d.__name__)
+def test_a_damaged_entry_is_built_again_and_replaced(folder, builds, damage):
+    first = project()
+    (entry,) = folder.iterdir()
+    whole = entry.read_bytes()
+    entry.write_bytes(damage(whole))
+    np.testing.assert_array_equal(project(), first)
+    assert builds == ["line", "line"]
+    (again,) = folder.iterdir()
+    assert again == entry
+    np.testing.assert_array_equal(project(), first)
+    assert builds == ["line", "line"]
+
+
+def test_an_entry_that_lacks_an_array_is_built_again(folder, builds):
+    first = project()
+    (entry,) = folder.iterdir()
+    np.savez(entry, data=np.ones(3))
+    np.testing.assert_array_equal(project(), first)
+    assert builds == ["line", "line"]
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path / "file" / "cache"))
+    assert np.isfinite(project()).all()
