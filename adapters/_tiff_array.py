@@ -22,6 +22,7 @@ from tomoprior.formats.raw import RawArray
 
 _RATIO = 5000  # no codec packs an image tighter than this, save for an empty one
 _HARMLESS = 1 << 26
+_TOO_MANY = 100  # faults, after which a file is given up
 
 
 class PagesArray(LazyArray):
@@ -140,6 +141,8 @@ class _Collector(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._lines.append(" ".join(record.getMessage().split())[:200])
+        if len(self._lines) > _TOO_MANY:  # a directory that leads through the file at random would keep it busy for hours
+            raise ValueError(self._lines[0])
 
 
 def _image(page: Any, shape: tuple[int, ...], path: Path) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What the demo shows: hollow spheres in a slab, seen over +-60 degrees with a little noise, and three ways to get them back."""
+"""What the demo shows: hollow spheres in a slab, seen over +-60 degrees with a little noise, and three ways back."""
 
 from __future__ import annotations
 

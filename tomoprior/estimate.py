@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def _pair_rate(projector: Projector) -> float:
     """Seconds of a forward projection and an adjoint, per voxel and tilt, on a small piece of the same kind."""
     full = projector.geometry
     nz, ny, nx = (min(n, limit) for n, limit in zip(full.shape, (SAMPLE, SLICES, SAMPLE), strict=True))
-    piece = replace(full, shape=(nz, ny, nx), detector=(ny, min(full.detector[1], SAMPLE)), center=None, shifts=None)
+    piece = Geometry(full.angles, (nz, ny, nx), (ny, min(full.detector[1], SAMPLE)))
     small = Projector(piece, projector.device, projector.kind, projector.backend)
     x = torch.ones(piece.domain_shape, device=projector.device)
     best = float("inf")

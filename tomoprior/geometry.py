@@ -22,8 +22,8 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, cast
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +36,7 @@ MAX_ANGLE = 4 * math.pi
 UNITS = ("pixel", "angstrom", "nanometer", "micrometer", "millimeter", "meter")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Geometry:
     """Where the rays run: angles, volume grid and detector of a single-axis parallel-beam tilt series.
 
@@ -64,29 +64,42 @@ class Geometry:
 
     angles: NDArray[np.float64]
     shape: tuple[int, int, int]
-    detector: tuple[int, int] = cast("tuple[int, int]", None)
-    center: NDArray[np.float64] = cast("NDArray[np.float64]", None)
-    shifts: NDArray[np.float64] | None = None
-    voxel_size: float = 1.0
-    unit: str = "pixel"
-    _digest: str = field(init=False, repr=False, default="")
+    detector: tuple[int, int]
+    center: NDArray[np.float64]
+    shifts: NDArray[np.float64] | None
+    voxel_size: float
+    unit: str
 
-    def __post_init__(self) -> None:
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
-        put("angles", _angles(self.angles))
-        put("shape", _sizes(self.shape, 3, "shape", "(nz, ny, nx)"))
-        _, ny, nx = self.shape
-        put("detector", _sizes((ny, nx) if self.detector is None else self.detector, 2, "detector", "(ny, nu)"))
-        if self.detector[0] != ny:
-            raise GeometryError(f"the detector has {self.detector[0]} rows and the volume {ny} slices: they must be equal")
-        put("center", _center(self.center, ny, self.detector[1]))
-        put("shifts", _shifts(self.shifts, len(self.angles)))
-        if not (isinstance(self.voxel_size, (int, float, np.floating)) and 0 < float(self.voxel_size) < math.inf):
-            raise GeometryError(f"voxel_size must be a positive number, got {self.voxel_size!r}")
-        put("voxel_size", float(self.voxel_size))
-        if self.unit not in UNITS:
-            raise GeometryError(f"unit must be one of {', '.join(UNITS)}, got {self.unit!r}")
-        put("_digest", hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest())
+    def __init__(
+        self,
+        angles: ArrayLike,
+        shape: Iterable[int],
+        detector: Iterable[int] | None = None,
+        center: ArrayLike | None = None,
+        shifts: ArrayLike | None = None,
+        voxel_size: float = 1.0,
+        unit: str = "pixel",
+    ) -> None:
+        theta = _angles(angles)
+        grid = _sizes(shape, 3, "shape", "(nz, ny, nx)")
+        screen = _sizes(grid[1:] if detector is None else detector, 2, "detector", "(ny, nu)")
+        if screen[0] != grid[1]:
+            raise GeometryError(f"the detector has {screen[0]} rows and the volume {grid[1]} slices: they must be equal")
+        if not (isinstance(voxel_size, (int, float, np.floating)) and 0 < float(voxel_size) < math.inf):
+            raise GeometryError(f"voxel_size must be a positive number, got {voxel_size!r}")
+        if unit not in UNITS:
+            raise GeometryError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+        values = {
+            "angles": theta,
+            "shape": grid,
+            "detector": screen,
+            "center": _center(center, *screen),
+            "shifts": _shifts(shifts, len(theta)),
+            "voxel_size": float(voxel_size),
+            "unit": unit,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # the class is frozen
 
     @property
     def n_angles(self) -> int:
@@ -132,7 +145,7 @@ class Geometry:
             raise GeometryError(f"the binning must be a whole number from 1, got {factor!r}")
         if factor == 1:
             return self
-        nz, ny, nx = self.shape
+        nz, _, nx = self.shape
         rows, columns = self.detector[0] // factor, self.detector[1] // factor
         if rows < 1 or columns < 1:
             raise GeometryError(f"a detector of {self.detector} pixels cannot be binned by {factor}")
@@ -161,27 +174,23 @@ class Geometry:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for JSON; ``from_dict`` takes them back."""
-        out: dict[str, Any] = {}
-        for f in fields(self):
-            if f.name != "_digest":
-                value = getattr(self, f.name)
-                out[f.name] = value.tolist() if isinstance(value, np.ndarray) else value
-        return out
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Geometry:
         """Inverse of ``to_dict``."""
-        return cls(**{k: tuple(v) if k in ("shape", "detector") else v for k, v in values.items()})
+        return cls(**values)
 
     def digest(self) -> str:
         """SHA-256 of all that defines the geometry, in hexadecimal."""
-        return self._digest
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
-        return self._digest == other._digest if isinstance(other, Geometry) else NotImplemented
+        return self.digest() == other.digest() if isinstance(other, Geometry) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._digest)
+        return hash(self.digest())
 
     def __repr__(self) -> str:
         low, high = np.rad2deg(self.angles.min()), np.rad2deg(self.angles.max())
@@ -202,7 +211,9 @@ def _view_index(views: ArrayLike, n: int) -> NDArray[np.intp]:
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise GeometryError("tilts are selected by a list of whole numbers or by a mask")
     if array.min() < 0 or array.max() >= n:
-        raise GeometryError(f"tilt {int(array.max() if array.max() >= n else array.min())} does not exist: there are {n}, counted from 0")
+        raise GeometryError(
+            f"tilt {int(array.max() if array.max() >= n else array.min())} does not exist: there are {n}, counted from 0"
+        )
     return array.astype(np.intp)
 
 
@@ -250,7 +261,9 @@ def _center(values: Any, ny: int, nu: int) -> NDArray[np.float64]:
         raise GeometryError(f"center must be one number or one per slice ({ny}), got shape {array.shape}")
     array = np.broadcast_to(array, (ny,))
     if np.any(np.abs(array - nu / 2) > nu):
-        raise GeometryError(f"a center of {array[np.argmax(np.abs(array - nu / 2))]:.6g} lies far outside a detector of {nu} pixels")
+        raise GeometryError(
+            f"a center of {array[np.argmax(np.abs(array - nu / 2))]:.6g} lies far outside a detector of {nu} pixels"
+        )
     return _frozen(array)
 
 

@@ -11,7 +11,7 @@ Names are listed without importing anything; an object is imported when it is as
 from __future__ import annotations
 
 import difflib
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -20,7 +20,7 @@ from tomoprior.errors import MissingDependencyError, UnknownNameError
 GROUPS = ("tomoprior.methods", "tomoprior.projectors", "tomoprior.formats", "tomoprior.executors")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _entries(group: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=group)}
 
@@ -30,7 +30,7 @@ def names(group: str) -> list[str]:
     return sorted(_entries(group))
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(group: str, name: str) -> Any:
     """The object that ``name`` stands for in ``group``.
 

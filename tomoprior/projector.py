@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from abc import ABC, abstractmethod
 from typing import Any, TypeVar, get_args
@@ -201,7 +202,7 @@ class Projector(LinearOperator):
             x = self.T(self(x))
             value = float(x.norm())
             x = x / max(value, 1e-30)
-        return value**0.5
+        return math.sqrt(value)
 
     def with_geometry(self, geometry: Geometry) -> Projector:
         """A projector of the same kind on the same device for another geometry."""

@@ -142,4 +142,4 @@ def check_weights(weights: ArrayLike, geometry: Geometry) -> NDArray[np.float32]
 
 def _bin(image: NDArray[Any], factor: int, ny: int, nu: int) -> NDArray[np.float32]:
     tiles = image[: ny * factor, : nu * factor].reshape(ny, factor, nu, factor)
-    return tiles.mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(tiles.mean(axis=(1, 3), dtype=np.float32))

@@ -30,9 +30,7 @@ def vectors_3d(geometry: Geometry, y: int) -> NDArray[np.float64]:
     cos, sin = np.cos(geometry.angles), np.sin(geometry.angles)
     zero, one = np.zeros_like(cos), np.ones_like(cos)
     offset = geometry.offsets(y)
-    return np.stack(
-        [sin, zero, cos, offset * cos, zero, -offset * sin, cos, zero, -sin, zero, one, zero], axis=1
-    )
+    return np.stack([sin, zero, cos, offset * cos, zero, -offset * sin, cos, zero, -sin, zero, one, zero], axis=1)
 
 
 def slice_geometries(geometry: Geometry, y: int) -> tuple[Any, Any]:

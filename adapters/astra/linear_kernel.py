@@ -1,8 +1,8 @@
 """The system matrix of ASTRA's ``linear`` kernel, built with NumPy.
 
 ASTRA can export its matrix, but hands it over element by element through Python: 1.6 s for 256 x 256 at 61 angles, of
-which 0.1 s is arithmetic. This builds the same matrix in about a seventh of the time. It walks along each ray in single precision
-as ASTRA does, so that the entries agree with ASTRA's to rounding (a test compares them); in double precision
+which 0.1 s is arithmetic. This builds the same matrix in about a seventh of the time. It walks along each ray in single
+precision as ASTRA does, so that the entries agree with ASTRA's to rounding (a test compares them); in double precision
 projections of noise would differ from ASTRA's by 2e-5.
 
 Joseph, IEEE Trans. Med. Imaging 1 (1982) 192: a ray is followed along the axis that it is closer to; in every row (or

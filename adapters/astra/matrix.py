@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,6 +19,7 @@ from scipy import sparse
 from tomoprior import memory
 from tomoprior.backends import Cost, Kind, default_budget
 from tomoprior.geometry import Geometry
+from tomoprior.sparse import csr
 
 from . import disk_cache, linear_kernel
 from .export import export
@@ -140,9 +140,6 @@ def _build(geometry: Geometry, y: int, kind: Kind, device: torch.device) -> Pair
 
 
 def _tensor(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
-    index = [torch.from_numpy(np.asarray(a, dtype=np.int32)) for a in (matrix.indptr, matrix.indices)]
+    start, columns = (torch.from_numpy(np.asarray(a, dtype=np.int32)) for a in (matrix.indptr, matrix.indices))
     values = torch.from_numpy(np.asarray(matrix.data, dtype=np.float32))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        found = torch.sparse_csr_tensor(*index, values, matrix.shape, check_invariants=False)
-        return found.to(device)
+    return csr(start, columns, values, matrix.shape).to(device)

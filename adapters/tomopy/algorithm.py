@@ -1,6 +1,6 @@
 """The callable for ``tomopy.recon``.
 
-    tomopy.recon(tomo, theta, center=c, algorithm=tomoprior.algorithm, options={"method": "sirt", "num_iter": 50})
+tomopy.recon(tomo, theta, center=c, algorithm=tomoprior.algorithm, options={"method": "sirt", "num_iter": 50})
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def algorithm(
     theta
         Radians, ``(angles,)``.
     options
-        ``method`` and its settings; also ``device``, ``kind``, ``backend``, ``center_convention``, and ``independent_chunks=True``
-        to let a method that couples slices run on each chunk by itself.
+        ``method`` and its settings; also ``device``, ``kind``, ``backend``, ``center_convention``, and
+        ``independent_chunks=True`` to let a method that couples slices run on each chunk by itself.
     kwargs
         Settings may stand here too, as ``num_iter``; what the method does not know is warned of and ignored.
 
@@ -64,7 +64,8 @@ def algorithm(
     _refuse_part(request, recon, unset=unset, flat=flat)
     # `volume` is a view, so this writes into TomoPy's array; 2-D calls too
     reconstruct_into(
-        volume, sinograms, theta, np.atleast_1d(edge_center(center, request.center_convention)), request.method, request.settings,
+        volume, sinograms, theta, np.atleast_1d(edge_center(center, request.center_convention)),
+        request.method, request.settings,
         initial=None if unset else np.array(volume), device=request.device, kind=request.kind, backend=request.backend,
     )  # fmt: skip
 
@@ -78,6 +79,6 @@ def _refuse_part(request: Request, recon: NDArray[np.float32], *, unset: bool, f
     part = unset and isinstance(whole, np.ndarray) and whole.ndim == 3 and whole.shape[0] > (1 if flat else recon.shape[0])
     if threads > 1 or part:
         raise InputError(
-            f"{request.method.name} couples slices and was given a part of the stack: call tomopy.recon with ncore=1 and without "
-            'nchunk, or accept chunks on their own with options["independent_chunks"] = True'
+            f"{request.method.name} couples slices and was given a part of the stack: call tomopy.recon with ncore=1 "
+            'and without nchunk, or accept chunks on their own with options["independent_chunks"] = True'
         )

@@ -21,15 +21,15 @@ from tomoprior.projector import Projector
 
 Convention = Literal["edge", "index"]
 
-#: torch uses all its threads for one call; chunks that TomoPy starts side by side would only fight over the cores and the memory
+#: torch uses all its threads for one call: chunks that TomoPy starts side by side would only fight over cores and memory
 _one_at_a_time = threading.Lock()
 
 
 def edge_center(center: NDArray[Any], convention: str) -> NDArray[np.float64]:
     """The centre in pixels from the detector's edge.
 
-    ``edge`` is the convention of TomoPy's iterative methods, ``tomopy.project`` and ASTRA; ``index`` is what ``tomopy.find_center``
-    and its kin return and ``gridrec`` wants: the index of the axis, half a pixel less.
+    ``edge`` is the convention of TomoPy's iterative methods, ``tomopy.project`` and ASTRA; ``index`` is what
+    ``tomopy.find_center`` and its kin return and ``gridrec`` wants: the index of the axis, half a pixel less.
     """
     if convention not in ("edge", "index"):
         raise SettingsError(f"center_convention must be edge or index, got {convention!r}")

@@ -15,7 +15,17 @@ from tomoprior.errors import SettingsError
 from tomoprior.methods import Method, Settings
 
 #: Keywords that ``tomopy.recon`` itself adds or that belong to its own algorithms; those of ours never mean them.
-_TOMOPY_ONLY = {"accelerated", "pool_size", "interpolation", "grid_size", "block_size", "filter_par", "reg_data", "num_block", "ind_block"}
+_TOMOPY_ONLY = {
+    "accelerated",
+    "pool_size",
+    "interpolation",
+    "grid_size",
+    "block_size",
+    "filter_par",
+    "reg_data",
+    "num_block",
+    "ind_block",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,11 @@ def parse(options: Mapping[str, Any], keywords: Mapping[str, Any]) -> Request:
     if "method" not in wanted:
         raise SettingsError('options needs a method, for example options={"method": "sirt", "num_iter": 50}')
     method = methods.get(str(wanted.pop("method")))
-    control = {name: wanted.pop(name) for name in ("device", "kind", "backend", "center_convention", "independent_chunks") if name in wanted}
+    control = {
+        name: wanted.pop(name)
+        for name in ("device", "kind", "backend", "center_convention", "independent_chunks")
+        if name in wanted
+    }
     known = set(method.Settings.model_fields)
     strays = []
     for name, value in keywords.items():

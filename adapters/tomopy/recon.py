@@ -17,7 +17,16 @@ from .arrays import edge_center, reconstruct_into
 from .options import Request, parse
 
 #: What to use for TomoPy's names here; its own code runs as ``tomopy.<name>`` where TomoPy is installed.
-_INSTEAD = {"gridrec": "wbp", "fbp": "wbp", "art": "sart", "bart": "sart", "mlem": "sirt", "osem": "sart", "grad": "cgls", "tikh": "tikhonov"}
+_INSTEAD = {
+    "gridrec": "wbp",
+    "fbp": "wbp",
+    "art": "sart",
+    "bart": "sart",
+    "mlem": "sirt",
+    "osem": "sart",
+    "grad": "cgls",
+    "tikh": "tikhonov",
+}
 
 
 def recon(
@@ -51,8 +60,8 @@ def recon(
     nchunk
         Slices at a time, to save memory; all by default, which a method that couples slices needs.
     kwargs
-        ``num_gridx`` and ``num_gridy`` (rows and columns of a slice, by default the detector's width), the method's settings, by
-        name or in a dictionary ``options``, and ``device``, ``kind``, ``backend``, ``center_convention``, ``progress``.
+        ``num_gridx`` and ``num_gridy`` (rows and columns of a slice, by default the detector's width), the method's settings,
+        by name or in a dictionary ``options``, and ``device``, ``kind``, ``backend``, ``center_convention``, ``progress``.
 
     Returns
     -------
@@ -109,10 +118,12 @@ def _sinograms(tomo: ArrayLike, theta: ArrayLike, sinogram_order: bool) -> NDArr
 
 def _request(algorithm: str, kwargs: dict[str, Any]) -> Request:
     options: Mapping[str, Any] = kwargs.pop("options", {})
-    control = {k: kwargs.pop(k) for k in ("device", "kind", "backend", "center_convention", "independent_chunks") if k in kwargs}
+    control: dict[str, Any] = {
+        k: kwargs.pop(k) for k in ("device", "kind", "backend", "center_convention", "independent_chunks") if k in kwargs
+    }
     if algorithm in _INSTEAD and algorithm not in plugins.names("tomoprior.methods"):
         raise UnknownNameError(
-            f"{algorithm!r} is TomoPy's own: use {_INSTEAD[algorithm]!r} here, or 'tomopy.{algorithm}' where TomoPy is installed"
+            f"{algorithm!r} is TomoPy's own: use {_INSTEAD[algorithm]!r}, or 'tomopy.{algorithm}' where TomoPy is installed"
         )
     return parse({**options, **control, "method": algorithm}, kwargs)
 

@@ -9,7 +9,9 @@ import typer
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the series, the volumes and the pictures.")] = Path("tomoprior-demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the series, the volumes and the pictures.")] = Path(
+        "tomoprior-demo"
+    ),
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo's files.")] = True,
     seed: Annotated[int, typer.Option(help="Another seed, another phantom.")] = 1,
 ) -> None:
@@ -34,7 +36,8 @@ def demo(
     write(Reconstruction(truth, geometry), out / "truth.mrc", overwrite=overwrite)
     write_series(series, out / "series.mrc", overwrite=overwrite)
     low, high = np.rad2deg(geometry.angles[[0, -1]])
-    typer.echo(f"hollow spheres, {' x '.join(map(str, geometry.shape))} voxels (z, y, x); {geometry.n_angles} tilts, {low:g} to {high:g} degrees\n")
+    size = " x ".join(map(str, geometry.shape))
+    typer.echo(f"hollow spheres, {size} voxels (z, y, x); {geometry.n_angles} tilts, {low:g} to {high:g} degrees\n")
     typer.echo(f"{'method':<8}{'PSNR (dB)':>10}{'SSIM':>8}{'RMSE':>8}{'seconds':>9}")
     volumes = {"truth": truth}
     for name, settings in METHODS.items():

@@ -38,7 +38,9 @@ def info(
         degrees = np.rad2deg(angles)
         steps = np.abs(np.diff(np.sort(degrees)))
         step = f", steps {steps.min():.4g} to {steps.max():.4g}" if len(steps) else ""
-        typer.echo(f"angles       {len(degrees)} from {degrees.min():.4g} to {degrees.max():.4g} degrees{step}  (from {source})")
+        typer.echo(
+            f"angles       {len(degrees)} from {degrees.min():.4g} to {degrees.max():.4g} degrees{step}  (from {source})"
+        )
         if len(degrees) != shape[0]:
             typer.echo(f"warning      {len(degrees)} angles for {shape[0]} tilts")
         if views:
@@ -64,6 +66,8 @@ def _pixels(stack: Stack) -> None:
     n, ny, nu = stack.data.shape
     # only the values are looked at: which angles they belong to does not matter here
     report = describe_pixels(TiltSeries(stack.data, Geometry(np.zeros(n), (1, ny, nu)), metadata={"counts": stack.counts}))
-    typer.echo(f"values       {report.minimum:.6g} to {report.maximum:.6g}, mean {report.mean:.6g}; look like {report.looks_like}")
+    typer.echo(
+        f"values       {report.minimum:.6g} to {report.maximum:.6g}, mean {report.mean:.6g}; look like {report.looks_like}"
+    )
     for warning in report.warnings:
         typer.echo(f"warning      {warning}")

@@ -24,23 +24,34 @@ def recon(
     file: Annotated[Path, typer.Argument(metavar="IN", help="Tilt series: MRC, HDF5, TIFF, Zarr, NumPy.", exists=True)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Volume to write: .mrc, .h5, .tif, .zarr, .npy.")],
     method: Annotated[str, typer.Option("--method", "-m", help="As `tomoprior methods` lists them.")] = "sirt",
-    angles: Annotated[Path | None, typer.Option(help="Tilt angles in degrees: .tlt, .rawtlt, .mdoc. Default: in or beside IN.")] = None,
+    angles: Annotated[
+        Path | None, typer.Option(help="Tilt angles in degrees: .tlt, .rawtlt, .mdoc. Default: in or beside IN.")
+    ] = None,
     angle_range: Annotated[tuple[float, float] | None, typer.Option(help="Use only tilts from LOW to HIGH degrees.")] = None,
     exclude: Annotated[
         str | None, typer.Option(help="Tilts to leave out, as 1,40-45; counted from 0, as `tomoprior info --views` lists them.")
     ] = None,
     flip_hand: Annotated[bool, typer.Option("--flip-hand", help="Negate the angles: the volume is mirrored in z.")] = False,
     center: Annotated[
-        str | None, typer.Option(help="Rotation axis in pixels from the left edge (index + 0.5), or a file with one per slice. Default: middle.")
+        str | None,
+        typer.Option(
+            help="Rotation axis in pixels from the left edge (index + 0.5), or a file with one per slice. Default: middle."
+        ),
     ] = None,
     shifts: Annotated[Path | None, typer.Option(help="IMOD .xf file of pure shifts that align the tilts.")] = None,
-    thickness: Annotated[int | None, typer.Option(min=1, help="Voxels along z, unbinned. Default: the detector's width.")] = None,
-    bin: Annotated[int, typer.Option(min=1, help="Bin the projections by this factor.")] = 1,  # noqa: A002
+    thickness: Annotated[
+        int | None, typer.Option(min=1, help="Voxels along z, unbinned. Default: the detector's width.")
+    ] = None,
+    bin: Annotated[int, typer.Option(min=1, help="Bin the projections by this factor.")] = 1,
     voxel_size: Annotated[float | None, typer.Option(help="Override the file's pixel size.")] = None,
     unit: Annotated[str | None, typer.Option(help="Unit of --voxel-size: angstrom, nanometer, micrometer, ...")] = None,
     minus_log: Annotated[bool, typer.Option("--minus-log", help="Data are transmissions: take minus the logarithm.")] = False,
-    repair: Annotated[bool, typer.Option("--repair", help="Replace NaN and infinite pixels by the median around them.")] = False,
-    setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; repeat it.")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Replace NaN and infinite pixels by the median around them.")
+    ] = False,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; repeat it.")
+    ] = None,
     initial: Annotated[Path | None, typer.Option(help="Volume to start from.", exists=True)] = None,
     mask: Annotated[Path | None, typer.Option(help="Volume of 0 and 1: outside, the result is zero.", exists=True)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -48,7 +59,9 @@ def recon(
     kind: Annotated[str, typer.Option(help="Kernel of the projector: linear, line or strip.")] = "linear",
     seed: Annotated[int, typer.Option(help="For methods that draw random numbers.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, estimate memory and time, write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, estimate memory and time, write nothing.")
+    ] = False,
 ) -> None:
     """Reconstruct a volume; OUT.json beside it records how."""
     from tomoprior import formats, methods
@@ -167,7 +180,15 @@ def _duration(seconds: float) -> str:
 
 
 def _run(
-    series: TiltSeries, method: Any, settings: Any, out: Path, record_path: Path, notes: list[str], *, overwrite: bool, **arguments: Any
+    series: TiltSeries,
+    method: Any,
+    settings: Any,
+    out: Path,
+    record_path: Path,
+    notes: list[str],
+    *,
+    overwrite: bool,
+    **arguments: Any,
 ) -> None:
     import json
 

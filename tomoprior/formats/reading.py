@@ -107,7 +107,7 @@ def read(
         theta,
         (nu if thickness is None else thickness, ny, nu),
         (ny, nu),
-        center=center,  # type: ignore[arg-type]
+        center=center,
         shifts=moved,
         voxel_size=stack.voxel_size if voxel_size is None else voxel_size,
         unit=(stack.unit if unit is None else unit),

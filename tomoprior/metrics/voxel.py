@@ -36,7 +36,9 @@ def ssim(volume: ArrayLike, reference: ArrayLike, *, data_range: float | None = 
     Wang et al., IEEE Trans. Image Process. 13 (2004) 600, as ``skimage.metrics.structural_similarity`` computes it. An axis of
     length 1 or 2 is left out of the window.
     """
-    from skimage.metrics import structural_similarity
+    from skimage import metrics
+
+    structural_similarity: Any = metrics.structural_similarity  # type: ignore[attr-defined,unused-ignore]
 
     a, b = _pair(volume, reference)
     span = _range(b, data_range)

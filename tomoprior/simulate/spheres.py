@@ -36,7 +36,13 @@ class Spheres:
 
     @classmethod
     def random(
-        cls, shape: tuple[int, int, int], *, radius: tuple[float, float] | None = None, wall: float = 0.3, fill: float = 0.25, seed: int = 0
+        cls,
+        shape: tuple[int, int, int],
+        *,
+        radius: tuple[float, float] | None = None,
+        wall: float = 0.3,
+        fill: float = 0.25,
+        seed: int = 0,
     ) -> Spheres:
         """Spheres that do not overlap, anywhere in a grid of ``shape`` (nz, ny, nx).
 
@@ -75,7 +81,10 @@ class Spheres:
         axes = [_points(n, supersample) for n in shape]
         for c, outer, inner, density in zip(self.centers, self.outer, self.inner, self.density, strict=True):
             # only the box around the sphere, a whole number of voxels
-            box = [slice(max(0, int(m + n / 2 - outer - 1)), min(n, int(m + n / 2 + outer + 2))) for m, n in zip(c, shape, strict=True)]
+            box = [
+                slice(max(0, int(m + n / 2 - outer - 1)), min(n, int(m + n / 2 + outer + 2)))
+                for m, n in zip(c, shape, strict=True)
+            ]
             z, y, x = (axis[b].reshape(-1) - m for axis, b, m in zip(axes, box, c, strict=True))
             squared = z[:, None, None] ** 2 + y[None, :, None] ** 2 + x[None, None, :] ** 2
             inside = ((squared <= outer**2) & (squared > inner**2)).astype(np.float32)

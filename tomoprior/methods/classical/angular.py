@@ -36,9 +36,11 @@ def weights(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     no_right, no_left = missing, np.roll(missing, 1)
     # beside a missing range: the other side's gap; between two of them: a typical step
     typical = float(np.median(positive[positive <= MISSING * np.median(positive)]))
-    half = lambda gap, none, other, other_none: np.where(none, np.where(other_none, typical, other), gap) / 2  # noqa: E731
     out = np.empty(n)
-    out[order] = half(right, no_right, left, no_left) + half(left, no_left, right, no_right)
+    out[order] = (
+        np.where(no_right, np.where(no_left, typical, left), right)
+        + np.where(no_left, np.where(no_right, typical, right), left)
+    ) / 2
     return out
 
 

@@ -6,13 +6,13 @@ projections are smeared back with it.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tomoprior import rowshift
 from tomoprior.geometry import Geometry
+from tomoprior.sparse import csr
 
 #: Size of the blocks of interpolation indices and weights. They are made in place, in the same memory for every block: fresh
 #: memory and interleaving by ``torch.stack`` took five times as long as the products.
@@ -53,11 +53,10 @@ class _Interpolation:
     def __init__(self, geometry: Geometry, y: int, height: int, device: torch.device) -> None:
         nz, _, nx = geometry.shape
         n, _, self.nu = geometry.range_shape
-        single = lambda values: torch.from_numpy(values.astype(np.float32)).to(device)  # noqa: E731
         # place on the detector, from 0, as a part along x (nx, n) and one along z (nz, n)
         middle = (self.nu - 1) / 2 - geometry.offsets(y)
-        self.x = single(np.outer(np.arange(nx) - (nx - 1) / 2, np.cos(geometry.angles)) + middle)
-        self.z = single(np.outer(np.arange(nz) - (nz - 1) / 2, -np.sin(geometry.angles)))
+        self.x = _single(np.outer(np.arange(nx) - (nx - 1) / 2, np.cos(geometry.angles)) + middle, device)
+        self.z = _single(np.outer(np.arange(nz) - (nz - 1) / 2, -np.sin(geometry.angles)), device)
         self.columns = torch.arange(n, device=device, dtype=torch.float32) * (self.nu + 3) + 1
         if n * (self.nu + 3) >= 2**24:  # beyond it float32 cannot count the columns
             self.columns = self.columns.double()
@@ -79,7 +78,8 @@ class _Interpolation:
         count = at.shape[0] * at.shape[1]
         entries = 2 * at.shape[2]
         start = torch.arange(count + 1, device=at.device, dtype=torch.int32) * entries
-        shape = (count, at.shape[2] * (self.nu + 3))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-            return torch.sparse_csr_tensor(start, index.reshape(-1), values.reshape(-1), shape, check_invariants=False)
+        return csr(start, index.reshape(-1), values.reshape(-1), (count, at.shape[2] * (self.nu + 3)))
+
+
+def _single(values: NDArray[np.float64], device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(device)

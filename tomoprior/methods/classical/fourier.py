@@ -25,7 +25,10 @@ class FourierSettings(Settings):
     """Settings of ``fourier``."""
 
     oversampling: float = Field(
-        2.0, ge=1, le=8, description="Padding of slice and projections: a finer Fourier grid, less error from gridding at the rim."
+        2.0,
+        ge=1,
+        le=8,
+        description="Padding of slice and projections: a finer Fourier grid, less error from gridding at the rim.",
     )
     kernel_width: float = Field(
         0.5, gt=0, le=2, description="Standard deviation of the Gaussian that spreads a sample, in cells of the Fourier grid."
@@ -33,7 +36,7 @@ class FourierSettings(Settings):
 
 
 class Fourier:
-    """Central-slice theorem: every transformed projection is spread with a Gaussian over the cells around it and the sums divided by the weights.
+    """Every transformed projection is spread over the Fourier cells around its line, and the sums divided by the weights.
 
     Cells that no projection reaches stay zero: the missing wedge is left empty. The scheme is that of EMAN2's reconstructor
     (Tang et al., J. Struct. Biol. 157 (2007) 38; its 2-cell Gaussian mode); theorem: Kak and Slaney (1988), ch. 3, eq. 26.
@@ -94,7 +97,7 @@ def _size(geometry: Geometry, oversampling: float) -> int:
 
 def _invert(data: torch.Tensor, geometry: Geometry, settings: FourierSettings, trust: torch.Tensor | None) -> torch.Tensor:
     nz, ny, nx = geometry.shape
-    n, _, nu = geometry.range_shape
+    nu = geometry.detector[1]
     size = _size(geometry, settings.oversampling)
     device = data.device
     k = torch.fft.fftfreq(size, device=device, dtype=torch.float64)  # cycles per voxel

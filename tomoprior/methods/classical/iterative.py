@@ -25,7 +25,7 @@ class IterativeSettings(Settings):
     pad: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Voxels added at either end of x while solving, then cropped, for material beyond the field of view. "
-        "auto: as far as rays through a slab thinner than wide reach, at most a quarter of the width; 0 for an isolated object.",
+        "auto: as far as rays through a slab thinner than wide reach, at most a quarter of the width; 0: an isolated object.",
     )
 
 

@@ -17,8 +17,8 @@ class TikhonovSettings(IterativeSettings):
 
     num_iter: int = Field(50, ge=1, description="Iterations of conjugate gradients.")
     reg_par: float = Field(
-        1.0, ge=0, description="Strength. A^T A has eigenvalues of about n_angles / (pi k) at k cycles per voxel; where reg_par "
-        "(times (2 pi k)^2 for order 1) exceeds that, detail is damped.",
+        1.0, ge=0, description="Strength. A^T A has eigenvalues of about n_angles / (pi k) at k cycles per voxel; where "
+        "reg_par (times (2 pi k)^2 for order 1) exceeds that, detail is damped.",
     )  # fmt: skip
     order: Literal[0, 1] = Field(1, description="Penalise values (0) or differences between neighbouring voxels (1).")
 

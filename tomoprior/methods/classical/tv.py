@@ -16,26 +16,30 @@ from tomoprior.methods.classical.problem import Problem, reciprocal
 class TVSettings(BoxSettings):
     """Settings of ``tv``."""
 
-    num_iter: int = Field(400, ge=1, description="Iterations; 400 are converged to a few hundredths of a dB on noise-free phantoms.")
+    num_iter: int = Field(
+        400, ge=1, description="Iterations; 400 are converged to a few hundredths of a dB on noise-free phantoms."
+    )
     min_constraint: float | None = Field(
-        0.0, description="Lower bound of the values; 0 for non-negativity, the strongest prior there is where it holds; none to allow any."
+        0.0,
+        description="Lower bound of the values; 0 for non-negativity, the strongest prior there is where it holds, or none.",
     )
     reg_par: Annotated[float, Field(ge=0)] | Literal["auto", "held-out"] = Field(
         "auto",
-        description="Strength: what a unit of edge height times area costs against the squared residual. auto: 0.005 times the number "
-        "of tilts times the height of typical contrast (from 5 CGLS iterations). held-out: the one that best predicts every fifth tilt.",
+        description="Strength: what a unit of edge height times area costs against the squared residual. auto: 0.005 times the "
+        "number of tilts times the height of typical contrast (from 5 CGLS iterations). held-out: the one that best "
+        "predicts every fifth tilt.",
     )
     huber_delta: float = Field(
-        0.0, ge=0, description="Differences below this (values per voxel) are penalised by their square, which keeps ramps from becoming "
-        "stairs; 0 is plain TV.",
+        0.0, ge=0, description="Differences below this (values per voxel) cost their square, which keeps ramps from "
+        "becoming stairs; 0 is plain TV.",
     )  # fmt: skip
 
 
 class TV(IterativeMethod):
     """``min 1/2 ||W^(1/2) (A x - p)||^2 + reg_par sum |grad x|`` with bounds; isotropic in 3-D, or its Huber form.
 
-    The primal-dual algorithm of Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120, alg. 1, with the diagonal steps of Pock and
-    Chambolle, ICCV 2011, lemma 2 (alpha = 1), as Sidky, Jorgensen and Pan, Phys. Med. Biol. 57 (2012) 3065 use it for CT.
+    The primal-dual algorithm of Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120, alg. 1, with the diagonal steps of
+    Pock and Chambolle, ICCV 2011, lemma 2 (alpha = 1); for CT see Sidky, Jorgensen and Pan, Phys. Med. Biol. 57 (2012) 3065.
     """
 
     name = "tv"

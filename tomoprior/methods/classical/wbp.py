@@ -25,7 +25,8 @@ class WBPSettings(Settings):
     cutoff: float = Field(1.0, gt=0, le=1, description="Where the filter ends, as a fraction of the Nyquist frequency.")
     sirt_iterations: int = Field(20, ge=1, description="For filter_name=sirt: the SIRT iterations to resemble.")
     edge: Literal["extend", "zero"] = Field(
-        "extend", description="What lies beside the detector for the filter: its last column, for specimens that go on beyond the field of view, or nothing."
+        "extend",
+        description="What lies beside the detector for the filter: its last column, as if the specimen went on, or nothing.",
     )
 
 

@@ -1,0 +1,15 @@
+"""Sparse matrices in torch's compressed row format."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+
+def csr(start: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """A CSR matrix from int32 row starts ``(rows + 1,)``, int32 columns and float32 values; nothing is copied or checked."""
+    with warnings.catch_warnings():
+        # torch says once in a process that the format is young; what is used of it here is tested
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(start, columns, values, shape, check_invariants=False)
