@@ -7,7 +7,7 @@ conformance tests on it.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, get_args, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -35,15 +35,18 @@ class Settings(BaseModel):
             if name not in known:
                 raise SettingsError(str(plugins.unknown("setting", name, known)))
         try:
-            return cls.model_validate({k: _plain(v) for k, v in values.items()})
+            return cls.model_validate({k: _plain(v, cls.model_fields[k].annotation) for k, v in values.items()})
         except ValidationError as error:
             first = error.errors()[0]
             where = str(first["loc"][0]) if first["loc"] else "settings"
             raise SettingsError(f"{where}: {first['msg'].lower()}, got {first['input']!r}") from None
 
 
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, str) and value.lower() in ("none", "null") else value
+def _plain(value: Any, annotation: Any) -> Any:
+    """``none`` as text is no value where there can be none; elsewhere it may be a word of its own, such as a filter's name."""
+    if isinstance(value, str) and value.lower() in ("none", "null") and type(None) in get_args(annotation):
+        return None
+    return value
 
 
 class Progress(Protocol):
