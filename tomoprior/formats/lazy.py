@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -113,8 +114,8 @@ class Wrapped(LazyArray):
 
 def one_line(error: BaseException, limit: int = 200) -> str:
     """What an exception says, on one line and not too long; its class where it says nothing."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)  # some libraries put a whole page into the text
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 3] + "..."
 

@@ -34,7 +34,7 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     FormatError
         If its folder does not exist or cannot be written.
     """
-    if path.is_symlink():
+    if os.path.islink(path):
         path = Path(os.path.realpath(path))
     check_target(path, overwrite=overwrite)
     # the suffix stays at the end: some libraries choose what to write by it
@@ -70,6 +70,8 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
     FormatError
         If its folder does not exist or cannot be written, or it is a device or a pipe.
     """
+    if "\0" in str(path):
+        raise FormatError(f"{str(path)!r}: a path cannot have a NUL character in it")
     try:
         if path.exists() and not overwrite:
             raise OutputExistsError(f"{path} exists; use overwrite (--overwrite) to replace it")
@@ -78,7 +80,9 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
         folder = path.parent
         if not folder.is_dir():
             raise FormatError(f"{folder}: no such folder")
-    except (ValueError, PermissionError) as error:
+    except TomopriorError:
+        raise
+    except OSError as error:  # no permission to look, or a name that is too long
         raise FormatError(f"{path}: cannot be written ({one_line(error)})") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise FormatError(f"{folder}: may not be written")
@@ -103,6 +107,7 @@ def writing(path: str | Path, header: Header, *, overwrite: bool = False) -> Ite
     path = Path(path)
     target = registry.for_writing(path)
     _check_header(header)
+    check_target(path, overwrite=overwrite)
     if path.is_dir() and overwrite and any(path.iterdir()) and not (target.is_folder and target.matches(path)):
         raise FormatError(f"{path}: a folder that is no {target.name} output, and will not be replaced")
     with ExitStack() as outputs:

@@ -1,0 +1,208 @@
+"""Broken files of every kind: one clear error or a readable stack, and never anything else."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tomoprior.errors import TomopriorError
+from tomoprior.formats import Header, open_stack, registry, writing
+from tomoprior.formats.sidefiles import read_angles, read_shifts
+
+SHAPE = (3, 4, 5)
+LIMIT = 64 << 20  # bytes: a header that lies must not be believed
+
+
+def relaxed(max_examples: int) -> settings:
+    # examples are the same in every run: what a fresh search finds becomes a test of its own
+    return settings(
+        max_examples=max_examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
+mutations = st.lists(
+    st.tuples(
+        st.integers(0, 1 << 16), st.one_of(st.integers(0, 255).map(lambda b: bytes([b])), st.binary(min_size=4, max_size=4))
+    ),
+    max_size=6,
+)
+cuts = st.one_of(st.none(), st.none(), st.integers(0, 1 << 16))
+
+
+def made(tmp_path: Path, name: str) -> Path:
+    path = tmp_path / name
+    if not path.exists():
+        values = np.arange(60, dtype=np.float32).reshape(SHAPE)
+        with writing(
+            path, Header(SHAPE, voxel_size=2.5, unit="nanometer", angles=np.array([-0.5, 0.0, 0.5])), overwrite=True
+        ) as sink:
+            sink[:, :, :] = values
+    return path
+
+
+def mutate(raw: bytes, changes: list[tuple[int, bytes]], cut: int | None, head: int) -> bytes:
+    out = bytearray(raw)
+    for at, new in changes:
+        at %= min(head, len(out))
+        out[at : at + len(new)] = new
+    return bytes(out if cut is None else out[: cut % len(out)])
+
+
+def check_message(error: TomopriorError, word: str = "") -> None:
+    assert word in str(error)
+    assert "\n" not in str(error)
+
+
+def readable_or_refused(path: Path, **options: object) -> None:
+    tracemalloc.start()
+    try:
+        stack = open_stack(path, **options)
+        assert len(stack.data.shape) == 3
+        assert min(stack.data.shape) >= 1
+        assert 0 < stack.voxel_size < np.inf
+        if stack.angles is not None:
+            assert stack.angles.shape == stack.data.shape[:1]
+        float(stack.data[-1, -1, -1])
+    except TomopriorError as error:
+        check_message(error)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < LIMIT, f"{peak} bytes were taken"
+
+
+@relaxed(200)
+@given(mutations, cuts)
+@example([(0, b"\xff\xff\xff\x7f")], None)  # 2^31 - 1 columns
+@example([(0, b"\xff\xff\xff\xff")], None)  # -1 columns
+@example([(92, b"\xff\xff\xff\x7f")], None)  # an extended header larger than the file
+@example([(92, b"\x00\xff\xff\xff")], None)  # a negative one
+@example([(12, b"\x04\x00\x00\x00")], None)  # complex
+def test_mrc_header(tmp_path: Path, changes: list[tuple[int, bytes]], cut: int | None) -> None:
+    raw = made(tmp_path, "whole.mrc").read_bytes()
+    broken = tmp_path / "broken.mrc"
+    broken.write_bytes(mutate(raw, changes, cut, 224))
+    readable_or_refused(broken)
+
+
+@relaxed(80)
+@given(mutations, cuts, st.sampled_from(["whole.npy", "whole.npz"]))
+def test_numpy(tmp_path: Path, changes: list[tuple[int, bytes]], cut: int | None, name: str) -> None:
+    raw = made(tmp_path, name).read_bytes()
+    broken = tmp_path / f"broken{Path(name).suffix}"
+    broken.write_bytes(mutate(raw, changes, cut, len(raw) if name.endswith("z") else 128))
+    readable_or_refused(broken)
+
+
+@relaxed(40)
+@given(st.text(alphabet="0123456789,()' :{}descrfotan_shp<>|OVfiu", max_size=60))
+def test_numpy_header_texts(tmp_path: Path, shape: str) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".encode()
+    broken = tmp_path / "broken.npy"
+    broken.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(240))
+    readable_or_refused(broken)
+
+
+@relaxed(60)
+@given(mutations, cuts)
+def test_tiff(tmp_path: Path, changes: list[tuple[int, bytes]], cut: int | None) -> None:
+    raw = made(tmp_path, "whole.tif").read_bytes()
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(mutate(raw, changes, cut, len(raw)))
+    readable_or_refused(broken)
+
+
+def test_hdf5(tmp_path: Path) -> None:
+    # the same bytes for ever, whatever hypothesis comes: the HDF5 library itself loops without end on a few broken files
+    raw = made(tmp_path, "whole.h5").read_bytes()
+    rng = random.Random(0)
+    broken = tmp_path / "broken.h5"
+    for i in range(60):
+        changes = [(rng.randrange(2200), bytes([rng.randrange(256)])) for _ in range(rng.randrange(4))]
+        broken.write_bytes(mutate(raw, changes, rng.randrange(len(raw)) if i % 3 == 0 else None, len(raw)))
+        readable_or_refused(broken)
+
+
+@relaxed(40)
+@given(mutations, cuts)
+def test_zarr_metadata(tmp_path: Path, changes: list[tuple[int, bytes]], cut: int | None) -> None:
+    whole, broken = made(tmp_path, "whole.zarr"), tmp_path / "broken.zarr"
+    shutil.rmtree(broken, ignore_errors=True)
+    shutil.copytree(whole, broken)
+    raw = (whole / "zarr.json").read_bytes()
+    (broken / "zarr.json").write_bytes(mutate(raw, changes, cut, len(raw)))
+    readable_or_refused(broken)
+
+
+@relaxed(20)
+@given(st.sampled_from(["shape", "chunk_grid", "data_type", "codecs", "fill_value", "attributes", "node_type"]), st.data())
+def test_zarr_values(tmp_path: Path, key: str, data: st.DataObject) -> None:
+    whole, broken = made(tmp_path, "whole.zarr"), tmp_path / "broken.zarr"
+    shutil.rmtree(broken, ignore_errors=True)
+    shutil.copytree(whole, broken)
+    metadata = json.loads((whole / "zarr.json").read_text())
+    metadata[key] = data.draw(
+        st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.integers(0, 1 << 40), max_size=4))
+    )
+    (broken / "zarr.json").write_text(json.dumps(metadata))
+    readable_or_refused(broken)
+
+
+lines = st.lists(
+    st.one_of(
+        st.floats().map(repr),
+        st.text(max_size=12),
+        st.sampled_from(
+            ["[ZValue = 0]", "[ZValue = -1]", "[ZValue = 1e9]", "TiltAngle = 3", "TiltAngle = nan", "PixelSpacing = x"]
+        ),
+        st.lists(st.floats(-1e6, 1e6).map(repr), min_size=6, max_size=6).map(" ".join),
+    ),
+    max_size=12,
+).map("\n".join)
+
+
+@relaxed(150)
+@given(st.one_of(lines.map(lambda t: t.encode("utf-8", "surrogatepass")), st.binary(max_size=200)))
+def test_side_files(tmp_path: Path, raw: bytes) -> None:
+    for suffix in (".tlt", ".rawtlt", ".txt", ".csv", ".mdoc", ".xf"):
+        side = tmp_path / f"side{suffix}"
+        side.write_bytes(raw)
+        try:
+            values = read_shifts(side) if suffix == ".xf" else read_angles(side)
+        except TomopriorError as error:
+            check_message(error, "side")
+        else:
+            assert values.dtype == np.float64
+            assert values.size
+            assert np.all(np.isfinite(values))
+
+
+@relaxed(40)
+@given(st.binary(max_size=3000), st.sampled_from([".mrc", ".h5", ".tif", ".npy", ".npz", ".zarr", ".dat"]))
+def test_anything_under_any_name(tmp_path: Path, raw: bytes, suffix: str) -> None:
+    path = tmp_path / f"anything{suffix}"
+    path.write_bytes(raw)
+    readable_or_refused(path)
+
+
+@pytest.mark.parametrize("name", ["mrc", "hdf5", "tiff", "zarr", "npy"])
+def test_a_format_asked_for_another_ones_file(tmp_path: Path, name: str) -> None:
+    fmt = registry.get(name)
+    for suffix in (".mrc", ".h5", ".tif", ".zarr", ".npy", ".npz"):
+        path = made(tmp_path, f"whole{suffix}")
+        if suffix in fmt.extensions:
+            continue
+        assert not fmt.matches(path)
+        with pytest.raises(TomopriorError):
+            fmt.read(path)
