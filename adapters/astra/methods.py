@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tomoprior import plugins
-from tomoprior.errors import BackendError, InputError
+from tomoprior.errors import BackendError, InputError, UnknownNameError
 from tomoprior.geometry import Geometry
 from tomoprior.methods import Method, Progress, Settings, checks
 from tomoprior.projector import Projector
@@ -53,7 +53,9 @@ class AstraMethods:
         """``astra.<member>``; raises BackendError for one that needs a GPU where there is none."""
         if member in ON_GPU + IN_3D and not usable():
             raise BackendError(f"astra.{member} needs a GPU that ASTRA can use, and there is none")
-        if member == "EM" or member not in ON_CPU + ON_GPU + IN_3D:
+        if member == "EM":
+            raise UnknownNameError("astra.EM: ASTRA has EM on the GPU only, as astra.EM_CUDA; tomopy.mlem is the same on the CPU")
+        if member not in ON_CPU + ON_GPU + IN_3D:
             raise plugins.unknown("algorithm of astra", member, sorted(ON_CPU + ON_GPU + IN_3D))
         return AstraMethod(member)
 

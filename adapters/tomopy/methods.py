@@ -67,7 +67,11 @@ def _tomopy() -> ModuleType:
 
 
 class TomopyMethod:
-    """One algorithm of TomoPy; slice by slice, on a square grid as wide as x."""
+    """One algorithm of TomoPy; slice by slice, on a square grid as wide as x.
+
+    What it computes is left as it is: ``gridrec`` displaces its picture by (-0.5, 0.5) pixels at even widths and (-1, 1) at odd
+    ones, and its values are 12 to 15 % high (measured with TomoPy 1.15).
+    """
 
     Settings: type[Settings] = TomopySettings
     couples_slices = False

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from tomoprior.methods.classical.iterative import IterativeMethod, IterativeSettings, Monitor
-from tomoprior.methods.classical.problem import Problem
+from tomoprior.methods.classical.problem import TINY, Problem
 
 
 class CGLSSettings(IterativeSettings):
@@ -17,6 +17,8 @@ class CGLSSettings(IterativeSettings):
 
 class CGLS(IterativeMethod):
     """Least squares by conjugate gradients, which converges far faster than SIRT and knows no bounds.
+
+    Every slice has its own steps, as if it were alone (unless tilts are shifted along y, which ties the slices together).
 
     Hestenes and Stiefel, J. Res. NBS 49 (1952) 409; Björck, Numerical Methods for Least Squares Problems (1996), alg. 7.4.1.
     """
@@ -33,16 +35,17 @@ class CGLS(IterativeMethod):
         r = A(x).neg_().add_(problem.p)
         s = problem.masked(A.T(problem.weighted(r)))
         d = s.clone()
-        gamma = first = float((s * s).sum())
+        gamma = first = problem.dot(s, s)
         for _ in range(settings.num_iter):
-            # rounding is all that is left below this: a further step would divide noise by noise
-            if monitor.stop(problem.norm(r)) or gamma <= 1e-13 * first:
+            # below this, rounding is all that is left in a slice: a further step would divide noise by noise
+            alive = gamma > 1e-13 * first
+            if monitor.stop(problem.norm(r)) or not bool(alive.any()):
                 break
             q = A(d)
-            alpha = gamma / max(problem.norm(q) ** 2, torch.finfo(torch.float32).tiny)
-            x.add_(d, alpha=alpha)
-            r.sub_(q, alpha=alpha)
+            alpha = torch.where(alive, gamma / problem.dot(q, problem.weighted(q)).clamp_min(TINY), 0.0)
+            x.addcmul_(d, alpha)
+            r.addcmul_(q, -alpha)
             s = problem.masked(A.T(problem.weighted(r)))
-            gamma, previous = float((s * s).sum()), gamma
-            d.mul_(gamma / previous).add_(s)
+            gamma, previous = problem.dot(s, s), gamma
+            d.mul_(gamma / previous.clamp_min(TINY)).add_(s)
         return x

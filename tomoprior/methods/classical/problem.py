@@ -17,6 +17,9 @@ from tomoprior.projector import Projector
 #: artefacts that they leave lie at the grid's edge, and this keeps them out of the field of view at 1.5 times the cost.
 MAX_PAD = 0.25
 
+#: A divisor that is never zero.
+TINY = torch.finfo(torch.float32).tiny
+
 
 @dataclass
 class Problem:
@@ -54,6 +57,11 @@ class Problem:
         if self.w is None:
             return float(torch.linalg.vector_norm(r))
         return math.sqrt(float((r * r).mul_(self.w).sum()))
+
+    def dot(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Inner product of two volumes or two sets of projections, one per slice ``(1, ny, 1)``; one in all if slices couple."""
+        axes = (0, 1, 2) if self.A.geometry.couples_slices else (0, 2)
+        return (a * b).sum(axes, keepdim=True)
 
     def masked(self, x: torch.Tensor) -> torch.Tensor:
         """``x`` with zeros outside the mask, in place."""
@@ -127,4 +135,4 @@ def like(layout: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
 def reciprocal(x: torch.Tensor) -> torch.Tensor:
     """``1 / x`` where x is above a millionth of its maximum, 0 elsewhere: rays and voxels that nothing meets."""
     floor = 1e-6 * x.amax()
-    return torch.where(x > floor, 1 / x.clamp_min(torch.finfo(x.dtype).tiny), torch.zeros_like(x))
+    return torch.where(x > floor, 1 / x.clamp_min(TINY), torch.zeros_like(x))

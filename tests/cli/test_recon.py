@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tomoprior.formats import open_stack
+
+
+def values(path: Path) -> np.ndarray:
+    return np.asarray(open_stack(path).data[...])
+
+
+def test_a_series_becomes_a_volume_with_its_record(run, series_file, tmp_path, phantom):
+    out = tmp_path / "volume.mrc"
+    ran = run("recon", series_file, "-o", out, "--method", "tv", "--thickness", 16, "--set", "num_iter=150", "--set", "pad=0")
+    assert ran.code == 0, ran.err
+    truth = phantom[0]
+    volume = open_stack(out)
+    assert (volume.voxel_size, volume.unit) == (pytest.approx(8.0), "angstrom")
+    assert np.corrcoef(values(out).ravel(), truth.ravel())[0, 1] > 0.9
+    record = json.loads((tmp_path / "volume.mrc.json").read_text())
+    assert record["method"] == "tv"
+    assert record["settings"]["num_iter"] == 150
+    assert record["settled"]["reg_par"] > 0  # left open, and chosen
+    assert len(record["history"]["residual"]) == 150
+    assert record["projector"]["adjoint_error"] < 1e-6
+    assert record["geometry"]["unit"] == "angstrom"
+    assert record["versions"]["astra-toolbox"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["series.mrc", "series.tlt", "volume.mrc", "volume.mrc.json"]
+
+
+@pytest.mark.parametrize("name", ["volume.tif", "volume.h5", "volume.zarr", "volume.npy", "volume.rec"])
+def test_every_format_holds_the_same_volume(run, series_file, tmp_path, name):
+    assert run("recon", series_file, "-o", tmp_path / "a.mrc", "-m", "wbp").code == 0
+    ran = run("recon", series_file, "-o", tmp_path / name, "-m", "wbp")
+    assert ran.code == 0, ran.err
+    np.testing.assert_array_equal(values(tmp_path / name), values(tmp_path / "a.mrc"))
+    assert open_stack(tmp_path / name).voxel_size == pytest.approx(8.0)
+
+
+def test_the_hand_flips_the_volume_in_z(run, series_file, tmp_path):
+    for name, extra in (("a.npy", []), ("b.npy", ["--flip-hand"])):
+        assert run("recon", series_file, "-o", tmp_path / name, "-m", "wbp", *extra).code == 0
+    np.testing.assert_allclose(values(tmp_path / "b.npy"), values(tmp_path / "a.npy")[::-1], atol=1e-5)
+
+
+def test_tilts_are_chosen_by_number_and_by_range(run, series_file, tmp_path):
+    ran = run("recon", series_file, "-o", tmp_path / "a.npy", "-m", "wbp", "--exclude", "0,3-4", "--angle-range", -40, 40)
+    assert ran.code == 0, ran.err
+    assert "0 (-60.0 deg), 3 (-45.0 deg), 4 (-40.0 deg)" in ran.out
+    record = json.loads((tmp_path / "a.npy.json").read_text())
+    assert record["views"] == list(range(5, 21))
+    np.testing.assert_allclose(np.rad2deg(record["geometry"]["angles"]), np.arange(-35, 41, 5))
+
+
+def test_binning_keeps_the_physical_size(run, series_file, tmp_path):
+    ran = run("recon", series_file, "-o", tmp_path / "a.mrc", "-m", "wbp", "--bin", 2, "--thickness", 16, "--center", 16)
+    assert ran.code == 0, ran.err
+    volume = open_stack(tmp_path / "a.mrc")
+    assert volume.data.shape == (8, 6, 16)
+    assert volume.voxel_size == pytest.approx(16.0)
+
+
+def test_a_dry_run_estimates_and_writes_nothing(run, series_file, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    ran = run("recon", series_file, "-o", tmp_path / "a.mrc", "--dry-run")
+    assert ran.code == 0
+    assert "memory" in ran.out
+    assert "time" in ran.out
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_start_and_a_mask_are_read(run, series_file, tmp_path):
+    np.save(tmp_path / "mask.npy", np.pad(np.ones((28, 12, 28), np.float32), ((2, 2), (0, 0), (2, 2))))
+    assert run("recon", series_file, "-o", tmp_path / "a.npy", "--set", "num_iter=5").code == 0
+    ran = run(
+        "recon", series_file, "-o", tmp_path / "b.npy", "--set", "num_iter=1",
+        "--initial", tmp_path / "a.npy", "--mask", tmp_path / "mask.npy",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    first, second = (json.loads((tmp_path / f"{n}.npy.json").read_text())["history"]["residual"] for n in "ab")
+    assert second[0] < first[1]
+    assert not values(tmp_path / "b.npy")[0].any()
+
+
+def test_nan_pixels_stop_until_repair_is_asked_for(run, series_file, tmp_path):
+    data = values(series_file).copy()
+    data[3, 5, 7] = np.nan
+    np.savez(tmp_path / "bad.npz", projections=data, angles=open_angles(series_file))
+    ran = run("recon", tmp_path / "bad.npz", "-o", tmp_path / "a.mrc")
+    assert ran.code == 2
+    assert "--repair" in ran.err
+    ran = run("recon", tmp_path / "bad.npz", "-o", tmp_path / "a.mrc", "--repair")
+    assert ran.code == 0, ran.err
+    assert "repaired 1 pixel" in ran.out
+
+
+def open_angles(path: Path) -> np.ndarray:
+    return np.deg2rad(np.loadtxt(path.with_suffix(".tlt")))
+
+
+WRONG = [
+    (["--method", "sirtt"], "did you mean sirt"),
+    (["--set", "num_itr=3"], "did you mean num_iter"),
+    (["--set", "num_iter=many"], "num_iter"),
+    (["--set", "num_iter=0"], "num_iter"),
+    (["--set", "num_iter"], "name=value"),
+    (["--exclude", "99"], "99"),
+    (["--exclude", "a-b"], "--exclude"),
+    (["--exclude", "0-24"], "empty"),
+    (["--angle-range", "70", "80"], "no tilt"),
+    (["--center", "nowhere"], "--center"),
+    (["--center", "1e9"], "center"),
+    (["--bin", "64"], "binned"),
+    (["--kind", "cubic"], "kind"),
+    (["--backend", "astra-3d"], "astra-2d"),
+    (["--method", "astra.EM"], "astra.EM"),
+    (["--angles", "{tmp}/missing.tlt"], "missing.tlt"),
+    (["--thickness", "0"], "thickness"),
+]
+
+
+@pytest.mark.parametrize(("extra", "message"), WRONG)
+def test_a_mistake_gets_one_clear_line_and_writes_nothing(run, series_file, tmp_path, extra, message):
+    before = sorted(tmp_path.iterdir())
+    ran = run("recon", series_file, "-o", tmp_path / "a.mrc", *(e.format(tmp=tmp_path) for e in extra))
+    assert ran.code in (1, 2)
+    assert message.lower() in ran.err.lower()
+    assert sorted(tmp_path.iterdir()) == before
+    if ran.err.startswith("tomoprior:"):
+        assert ran.err.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("extra", [["--device", "cuda"], ["--backend", "astra-cuda"], ["--method", "astra.SIRT_CUDA"]])
+def test_a_missing_gpu_is_said(run, series_file, tmp_path, extra):
+    ran = run("recon", series_file, "-o", tmp_path / "a.mrc", *extra)
+    assert ran.code == 1
+    assert "GPU" in ran.err
+
+
+def test_tomopy_that_is_not_installed_says_how_to_get_it(run, series_file, tmp_path):
+    if importlib.util.find_spec("tomopy"):
+        pytest.skip("TomoPy is installed")
+    ran = run("recon", series_file, "-o", tmp_path / "a.mrc", "--method", "tomopy.gridrec")
+    assert ran.code == 1
+    assert "conda install -c conda-forge tomopy" in ran.err
+
+
+def test_an_output_is_not_overwritten_unless_asked(run, series_file, tmp_path):
+    out = tmp_path / "a.mrc"
+    out.write_bytes(b"precious")
+    ran = run("recon", series_file, "-o", out, "-m", "wbp")
+    assert ran.code == 2
+    assert "--overwrite" in ran.err
+    assert out.read_bytes() == b"precious"
+    assert run("recon", series_file, "-o", out, "-m", "wbp", "--overwrite").code == 0
+    assert values(out).shape == (32, 12, 32)
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "nowhere/a.mrc"])
+def test_an_output_that_cannot_be_is_refused_before_the_work(run, series_file, tmp_path, name):
+    ran = run("recon", series_file, "-o", tmp_path / name)
+    assert ran.code == 1
+    assert ran.out == ""
+
+
+def test_a_folder_that_may_not_be_written_is_said(run, series_file, tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
+    assert run("recon", series_file, "-o", closed / "a.mrc").code == 1
+
+
+FULL_DISK = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+from tomoprior.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("name", ["a.mrc", "a.h5", "a.tif", "a.npy"])
+def test_a_full_disk_leaves_nothing_behind(series_file, tmp_path, name):
+    before = sorted(tmp_path.iterdir())
+    command = [sys.executable, "-c", FULL_DISK, "recon", str(series_file), "-o", str(tmp_path / name), "-m", "wbp"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 1, ran.stderr
+    assert ran.stderr.startswith("tomoprior:")
+    assert "Traceback" not in ran.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_interrupt_leaves_nothing_behind(run, series_file, tmp_path, monkeypatch):
+    from tomoprior.methods.classical.sirt import SIRT
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SIRT, "solve", interrupted)
+    before = sorted(tmp_path.iterdir())
+    ran = run("recon", series_file, "-o", tmp_path / "a.mrc")
+    assert ran.code == 130
+    assert sorted(tmp_path.iterdir()) == before

@@ -1,0 +1,5 @@
+"""``python -m tomoprior``."""
+
+from tomoprior.cli import main
+
+main()
