@@ -32,7 +32,7 @@ def scan() -> Scan:
 
 
 def drive(
-    algorithm: Any, scan: Scan, *, ncore: int, nchunk: int | None, init_recon: Any = None, monkeypatch: Any, **kwargs: Any
+    algorithm: Any, scan: Scan, *, ncore: int, nchunk: int | None, monkeypatch: Any, init_recon: Any = None, **kwargs: Any
 ) -> Any:
     """Call ``algorithm`` as ``tomopy.recon`` 1.15 does: chunks of slices, in threads, in place, with TomoPy's own keywords."""
     n, _, columns = scan.sinograms.shape

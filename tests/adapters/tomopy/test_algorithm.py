@@ -1,4 +1,4 @@
-"""The contract of ``tomopy.recon`` with a callable, played by a stand-in (``drive``); see test_installed.py for the real one."""
+"""The contract of ``tomopy.recon`` with a callable, played by a stand-in; see test_installed.py for the real one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
+def run(scan, monkeypatch, ncore=1, nchunk=None, **kwargs):
+    return drive(tomoprior.algorithm, scan, ncore=ncore, nchunk=nchunk, monkeypatch=monkeypatch, **kwargs)
+
+
 @pytest.mark.parametrize(("ncore", "nchunk"), [(1, None), (2, None), (3, 1), (2, 0), (1, 4)])
 def test_however_tomopy_cuts_the_stack_the_result_is_the_same(scan, monkeypatch, ncore, nchunk):
     options = dict(SIRT)
-    found = drive(tomoprior.algorithm, scan, ncore=ncore, nchunk=nchunk, monkeypatch=monkeypatch, options=options)
+    found = run(scan, monkeypatch, ncore, nchunk, options=options)
     whole = tomoprior.recon(scan.sinograms, scan.theta, scan.center, sinogram_order=True, algorithm="sirt", num_iter=30)
     np.testing.assert_allclose(found, whole, atol=1e-5)
     assert correlation(found, scan.truth) > 0.9  # each slice at its own centre, right way round
@@ -28,62 +32,55 @@ def test_however_tomopy_cuts_the_stack_the_result_is_the_same(scan, monkeypatch,
 
 
 def test_the_grid_can_have_another_size(scan, monkeypatch):
-    found = drive(
-        tomoprior.algorithm, scan, ncore=1, nchunk=None, monkeypatch=monkeypatch, options=SIRT, num_gridx=24, num_gridy=40
-    )  # fmt: skip
+    found = run(scan, monkeypatch, options=SIRT, num_gridx=24, num_gridy=40)
     assert found.shape == (6, 24, 40)
     # both grids are centred on the axis: the common part shows the same thing
     assert correlation(found[:, :, 4:36], scan.truth[:, 4:28]) > 0.9
 
 
 def test_init_recon_is_where_the_iteration_starts(scan, monkeypatch):
-    far = drive(tomoprior.algorithm, scan, ncore=1, nchunk=None, monkeypatch=monkeypatch, options={**SIRT, "num_iter": 40})
-    half = drive(tomoprior.algorithm, scan, ncore=1, nchunk=None, monkeypatch=monkeypatch, options={**SIRT, "num_iter": 20})
+    far = run(scan, monkeypatch, options={**SIRT, "num_iter": 40})
+    half = run(scan, monkeypatch, options={**SIRT, "num_iter": 20})
     start = half.copy()
-    again = drive(
-        tomoprior.algorithm, scan, ncore=2, nchunk=None, monkeypatch=monkeypatch, options={**SIRT, "num_iter": 20}, init_recon=start
-    )  # fmt: skip
+    again = run(scan, monkeypatch, 2, None, options={**SIRT, "num_iter": 20}, init_recon=start)
     assert again is start  # TomoPy's contract: a float32 start is the output
     np.testing.assert_allclose(again, far, atol=1e-4)
 
 
 def test_a_center_from_find_center_is_half_a_pixel_less(scan, monkeypatch):
-    right = drive(tomoprior.algorithm, scan, ncore=1, nchunk=None, monkeypatch=monkeypatch, options=SIRT)
+    right = run(scan, monkeypatch, options=SIRT)
     index = scan._replace(center=scan.center - np.float32(0.5))
-    found = drive(
-        tomoprior.algorithm, index, ncore=1, nchunk=None, monkeypatch=monkeypatch, options={**SIRT, "center_convention": "index"}
-    )  # fmt: skip
+    found = run(index, monkeypatch, options={**SIRT, "center_convention": "index"})
     np.testing.assert_allclose(found, right, atol=1e-5)
     with pytest.raises(SettingsError, match="center_convention"):
-        drive(
-            tomoprior.algorithm, scan, ncore=1, nchunk=None, monkeypatch=monkeypatch, options={**SIRT, "center_convention": "x"}
-        )
+        run(scan, monkeypatch, options={**SIRT, "center_convention": "x"})
 
 
 @pytest.mark.parametrize(("ncore", "nchunk"), [(2, None), (2, 0), (1, 2), (3, 1)])
 def test_a_method_that_couples_slices_wants_them_all(scan, monkeypatch, ncore, nchunk):
     options = {"method": "tv", "num_iter": 5}
     with pytest.raises(InputError, match="ncore=1"):
-        drive(tomoprior.algorithm, scan, ncore=ncore, nchunk=nchunk, monkeypatch=monkeypatch, options=options)
+        run(scan, monkeypatch, ncore, nchunk, options=options)
     accepted = {**options, "independent_chunks": True}
-    drive(tomoprior.algorithm, scan, ncore=ncore, nchunk=nchunk, monkeypatch=monkeypatch, options=accepted)
+    run(scan, monkeypatch, ncore, nchunk, options=accepted)
 
 
 def test_a_method_that_couples_slices_runs_on_the_whole(scan, monkeypatch):
     options = {"method": "tv", "num_iter": 60, "reg_par": 0.1}
-    found = drive(tomoprior.algorithm, scan, ncore=1, nchunk=None, monkeypatch=monkeypatch, options=options)
+    found = run(scan, monkeypatch, options=options)
     assert correlation(found, scan.truth) > 0.95
 
 
 def test_settings_may_stand_beside_options_and_strays_are_warned_of(scan, monkeypatch):
     with pytest.warns(UserWarning, match="filter_name"):
-        found = drive(
-            tomoprior.algorithm, scan, ncore=1, nchunk=None, monkeypatch=monkeypatch,
-            options={"method": "sirt"}, num_iter=np.int32(30), filter_name="shepp",
-        )  # fmt: skip
-    np.testing.assert_allclose(
-        found, drive(tomoprior.algorithm, scan, ncore=1, nchunk=None, monkeypatch=monkeypatch, options=SIRT), atol=1e-6
-    )
+        found = run(
+            scan,
+            monkeypatch,
+            options={"method": "sirt"},
+            num_iter=np.int32(30),
+            filter_name="shepp",
+        )
+    np.testing.assert_allclose(found, run(scan, monkeypatch, options=SIRT), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +89,7 @@ def test_settings_may_stand_beside_options_and_strays_are_warned_of(scan, monkey
 )
 def test_mistakes_in_options_are_errors(scan, monkeypatch, options, error):
     with pytest.raises(error):
-        drive(tomoprior.algorithm, scan, ncore=1, nchunk=None, monkeypatch=monkeypatch, options=options)
+        run(scan, monkeypatch, options=options)
 
 
 def test_data_are_not_touched(scan, monkeypatch):
@@ -103,5 +100,5 @@ def test_data_are_not_touched(scan, monkeypatch):
 
 @pytest.mark.parametrize("name", ["wbp", "fourier", "cgls", "astra.SIRT"])
 def test_other_methods_fit_in(scan, monkeypatch, name):
-    found = drive(tomoprior.algorithm, scan, ncore=2, nchunk=None, monkeypatch=monkeypatch, options={"method": name})
+    found = run(scan, monkeypatch, 2, None, options={"method": name})
     assert correlation(found, scan.truth) > 0.85

@@ -72,8 +72,6 @@ def test_a_start_is_used_and_not_changed(scan):
     ],
 )
 def test_mistakes_get_a_clear_line(scan, change, error, message):
-    arguments = {
-        "tomo": scan.sinograms, "theta": scan.theta, "center": scan.center, "sinogram_order": True, "algorithm": "sirt", **change
-    }  # fmt: skip
+    right = {"tomo": scan.sinograms, "theta": scan.theta, "center": scan.center, "sinogram_order": True, "algorithm": "sirt"}
     with pytest.raises(error, match=message):
-        tomoprior.recon(**arguments)
+        tomoprior.recon(**{**right, **change})
