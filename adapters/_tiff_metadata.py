@@ -56,8 +56,9 @@ def from_file(tif: tifffile.TiffFile, n: int, path: Path) -> dict[str, Any]:
     if size is None or unit is None:
         size, unit = _printed(tif)
     known = sane_size(own.get("voxel_size"))
-    if known is not None and own.get("unit") in (unit, None):
-        size = known  # all digits of what the tags round
+    if known is not None and size is not None and own.get("unit") == unit:
+        # ours has all the digits that the tags round, unless another program calibrated the file anew and kept our text
+        size = known if abs(known - size) <= 1e-4 * size or size == 1.0 else size
     elif known is not None and unit is None:
         size, unit = known, parse_unit(own.get("unit"))
     return to_stack({**own, "voxel_size": size or 1.0, "unit": (unit if size else None) or "pixel"}, n, path)

@@ -75,10 +75,11 @@ class TIFF:
         with quiet():
             try:
                 place = tifffile.imwrite(path, returnoffset=True, **for_writing(header))
-            except ValueError as error:
-                raise FormatError(
-                    f"{path}: TIFF cannot hold {header.dtype} of shape {header.shape} ({one_line(error)})"
-                ) from error
+            except OSError:
+                raise
+            except Exception as error:  # OmeXmlError, ValueError, struct.error: what it has no type or number for
+                what = f"{np.dtype(header.dtype)} of shape {header.shape}"
+                raise FormatError(f"{path}: TIFF cannot hold {what} ({one_line(error)})") from error
         if place is None:
             raise FormatError(f"{path}: the TIFF library gave the values no place in the file")
         return RawSink(path, int(place[0]), header.shape, np.dtype(header.dtype).newbyteorder("<"))

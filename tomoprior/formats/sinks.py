@@ -101,8 +101,8 @@ class RegionSink(ABC):
         if not (isinstance(region, tuple) and len(region) == 3 and all(isinstance(s, slice) for s in region)):
             raise InputError("an output is written by regions [z0:z1, y0:y1, :]")
         ranges = [s.indices(n) for s, n in zip(region, self.shape, strict=True)]
-        for s, (start, stop, step), n in zip(region, ranges, self.shape, strict=True):
-            if step != 1 or start > stop or (s.stop is not None and not -n <= s.stop <= n):
+        for s, (start, stop, step) in zip(region, ranges, strict=True):
+            if step != 1 or start > stop:  # a stop beyond the end is cut, as in NumPy; values of the wrong shape are seen later
                 raise InputError(f"region {s.start}:{s.stop}:{s.step} does not lie in an output of shape {self.shape}")
         if ranges[2][:2] != (0, self.shape[2]):
             raise InputError("a region of an output spans the whole of x")

@@ -1,0 +1,234 @@
+"""TIFF: stacks and folders of many makers, voxel sizes, and damaged files."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from tomoprior.adapters import _tiff_metadata
+from tomoprior.adapters.tiff import TIFF
+
+from tomoprior.errors import FormatError, InputError
+from tomoprior.formats import Header, open_stack, writing
+from tomoprior.formats.raw import RawArray
+from tomoprior.geometry import UNITS
+from tomoprior.testing.formats import check_format
+
+VALUES = np.arange(3 * 8 * 10, dtype=np.uint16).reshape(3, 8, 10)
+
+
+def test_conformance(tmp_path: Path) -> None:
+    check_format(TIFF(), tmp_path)
+
+
+def put(path: Path, values: np.ndarray = VALUES, **options: Any) -> Path:
+    tifffile.imwrite(path, values, photometric="minisblack", **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "in_place"),
+    [
+        ({}, True),
+        ({"metadata": None}, True),
+        ({"imagej": True}, True),
+        ({"ome": True}, True),
+        ({"bigtiff": True, "byteorder": ">"}, True),
+        ({"metadata": None, "rowsperstrip": 3}, True),
+        ({"compression": "deflate"}, False),
+        ({"compression": "deflate", "predictor": True}, False),
+        ({"tile": (16, 16)}, False),
+    ],
+)
+def test_files_of_tifffile(tmp_path: Path, options: dict[str, Any], in_place: bool) -> None:
+    stack = open_stack(put(tmp_path / "a.tif", **options))
+    assert isinstance(stack.data, RawArray) == in_place
+    assert stack.warnings == ()
+    for key in (np.s_[...], np.s_[1], np.s_[:, 2:5, ::-1], np.s_[[2, 0]], np.s_[-1, -1, -1]):
+        np.testing.assert_array_equal(stack.data[key], VALUES[key])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(stack.data))[1:], VALUES[1:])
+
+
+def test_pages_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tif:
+        for image in VALUES:
+            tif.write(image, photometric="minisblack", metadata=None)  # each with its directory behind it
+    stack = open_stack(path)
+    assert isinstance(stack.data, RawArray)
+    np.testing.assert_array_equal(stack.data[...], VALUES)
+
+
+def test_readers_are_closed(tmp_path: Path) -> None:
+    data = open_stack(put(tmp_path / "a.tif", compression="deflate")).data
+    data[0]
+    opened = len(os.listdir("/proc/self/fd"))
+    del data
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) < opened
+
+
+def test_a_folder_in_natural_order(tmp_path: Path) -> None:
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    images = np.arange(12 * 4 * 5, dtype=np.float32).reshape(12, 4, 5)
+    for i, image in enumerate(images):
+        put(folder / f"p_{i}.tiff", image, compression="deflate" if i % 2 else None)
+    (folder / "notes.txt").write_text("not an image")
+    (folder / "._p_3.tiff").write_bytes(b"what macOS leaves on other people's disks")
+    stack = open_stack(folder)
+    np.testing.assert_array_equal(stack.data[...], images)
+    np.testing.assert_array_equal(stack.data[9:11, 1:3, 2], images[9:11, 1:3, 2])
+    put(folder / "p_5.tiff", images[0, :2])
+    with pytest.raises(FormatError, match=r"p_5\.tiff: an image of shape \(2, 5\)"):
+        open_stack(folder).data[:]
+    put(folder / "p_5.tiff", images[0].astype(np.uint8))
+    with pytest.raises(FormatError, match=r"p_5\.tiff: of type uint8"):
+        open_stack(folder).data[:]
+    (folder / "p_5.tiff").unlink()
+    assert open_stack(folder).data.shape == (11, 4, 5)
+
+
+def test_folders_that_are_no_stack(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no TIFF file in this folder"):
+        TIFF().read(tmp_path)
+    put(tmp_path / "a.tif")
+    with pytest.raises(FormatError, match="has 3 pages"):
+        open_stack(tmp_path)
+    put(tmp_path / "a.tif", VALUES[0])
+    assert open_stack(tmp_path).data.shape == (1, 8, 10)
+    (tmp_path / "b.tif").write_bytes(b"")
+    with pytest.raises(FormatError, match=r"b\.tif: not a TIFF file"):
+        open_stack(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "unit"),
+    [
+        ({"imagej": True, "resolution": (1 / 0.65, 1 / 0.65), "metadata": {"unit": "um", "spacing": 3}}, 0.65, "micrometer"),
+        ({"imagej": True, "resolution": (4, 4), "metadata": {"unit": "\\u00B5m"}}, 0.25, "micrometer"),
+        ({"imagej": True, "resolution": (4, 4), "metadata": {"unit": "furlong"}}, 1.0, "pixel"),
+        ({"imagej": True}, 1.0, "pixel"),
+        ({"ome": True, "metadata": {"PhysicalSizeX": 17.5, "PhysicalSizeXUnit": "nm"}}, 17.5, "nanometer"),
+        ({"ome": True, "metadata": {"PhysicalSizeX": 17.5}}, 17.5, "micrometer"),
+        ({"ome": True}, 1.0, "pixel"),
+        ({"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}, 0.5, "micrometer"),
+        ({"resolution": (72, 72), "resolutionunit": "INCH"}, 1.0, "pixel"),  # a screen's
+        ({"resolution": (1, 1), "resolutionunit": "NONE"}, 1.0, "pixel"),
+    ],
+)
+def test_voxel_sizes(tmp_path: Path, options: dict[str, Any], size: float, unit: str) -> None:
+    stack = open_stack(put(tmp_path / "a.tif", **options))
+    np.testing.assert_allclose(stack.voxel_size, size, rtol=1e-6)
+    assert stack.unit == unit
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    values=hnp.arrays(
+        st.sampled_from([np.uint8, np.uint16, np.float32, np.float64, np.int16, np.uint32]),
+        hnp.array_shapes(min_dims=3, max_dims=3),
+    ),
+    size=st.floats(1e-9, 1e9),
+    unit=st.sampled_from(UNITS),
+    big=st.booleans(),
+)
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, values: np.ndarray, size: float, unit: str, big: bool) -> None:
+    path = tmp_path_factory.mktemp("tiff") / "a.tif"
+    header = Header(
+        values.shape, values.dtype, size, unit, (1.0, -2.5, 3.0), labels=("a = b; \u00e9", '"'), attrs={"k": [1, 2]}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        if big:
+            patch.setattr(_tiff_metadata, "_IMAGEJ_LIMIT", 0)  # as if it were beyond 4 GB
+        with writing(path, header) as sink:
+            sink[:, :, :] = values
+    stack = open_stack(path)
+    assert isinstance(stack.data, RawArray)
+    np.testing.assert_array_equal(stack.data[...], values)
+    assert stack.data.dtype == values.dtype
+    assert (stack.voxel_size, stack.unit, stack.origin) == (size, unit, (1.0, -2.5, 3.0))
+    assert stack.labels == header.labels
+    assert stack.warnings == ()
+    with tifffile.TiffFile(path) as tif:
+        assert tif.is_bigtiff == big
+        np.testing.assert_array_equal(tif.asarray().reshape(values.shape), values)
+
+
+def test_imagej_sees_the_voxel_size(tmp_path: Path) -> None:
+    with writing(tmp_path / "a.tif", Header(VALUES.shape, np.float32, 17.99, "nanometer")) as sink:
+        sink[:, :, :] = VALUES
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.imagej_metadata is not None
+        assert (tif.imagej_metadata["unit"], tif.imagej_metadata["spacing"], tif.imagej_metadata["slices"]) == ("nm", 17.99, 3)
+        above, below = tif.pages.first.tags["XResolution"].value
+        np.testing.assert_allclose(below / above, 17.99, rtol=1e-6)
+
+
+def test_images_that_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((4, 5, 3), np.uint8), photometric="rgb")
+    with pytest.raises(FormatError, match="colours"):
+        open_stack(path)
+    put(path, np.zeros((3, 4, 5), np.complex64))
+    with pytest.raises(FormatError, match="real numbers"):
+        open_stack(path)
+    put(path, np.zeros((2, 3, 4, 5), np.float32))
+    with pytest.raises(FormatError, match="4 axes"):
+        open_stack(path)
+    put(path, np.zeros((3, 4, 8), bool))
+    with pytest.raises(FormatError, match="real numbers"):
+        open_stack(path)
+    with pytest.raises(InputError, match="no option"):
+        open_stack(path, dataset="a")
+
+
+def test_a_codec_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path / "a.tif", compression="deflate")
+
+    class Nothing:
+        def __getitem__(self, key: object) -> None:
+            raise KeyError(key)
+
+    monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", Nothing(), raising=False)
+    with pytest.raises(FormatError, match="imagecodecs"):
+        open_stack(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"metadata": None}, {"imagej": True}, {"compression": "deflate"}, {"metadata": None, "compression": "deflate"}],
+)
+def test_a_file_that_is_cut_is_never_shorter(tmp_path: Path, options: dict[str, Any]) -> None:
+    """What is left must not pass for the whole: either all images are there, or it is an error."""
+    raw = put(tmp_path / "a.tif", **options).read_bytes()
+    broken = tmp_path / "b.tif"
+    for size in range(8, len(raw), 37):
+        broken.write_bytes(raw[:size])
+        try:
+            values = open_stack(broken).data[...]
+        except FormatError:
+            continue
+        np.testing.assert_array_equal(values, VALUES)
+
+
+def test_types_that_tiff_has_no_name_for(tmp_path: Path) -> None:
+    with pytest.raises(FormatError), writing(tmp_path / "a.tif", Header((2, 3, 4), np.longdouble)):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_real_volumes(data_dir: Path) -> None:
+    stack = open_stack(data_dir / "fibsem_medulla" / "validation_250.tif")
+    assert (stack.data.shape, stack.data.dtype, stack.unit, stack.warnings) == ((250, 250, 250), np.uint8, "pixel", ())
+    with tifffile.TiffFile(data_dir / "fibsem_medulla" / "validation_250.tif") as tif:
+        np.testing.assert_array_equal(stack.data[100], tif.pages[100].asarray())

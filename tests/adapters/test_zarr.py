@@ -1,0 +1,201 @@
+"""Zarr: both versions, OME-NGFF, and metadata that cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from tomoprior.adapters.zarr import Zarr
+
+from tomoprior.errors import FormatError, InputError
+from tomoprior.formats import Header, open_stack, read, writing
+from tomoprior.geometry import UNITS
+from tomoprior.testing.formats import check_format
+
+VALUES = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+
+
+def test_conformance(tmp_path: Path) -> None:
+    check_format(Zarr(), tmp_path)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "u2", "i1", "f8"])
+def test_arrays_of_zarr(tmp_path: Path, version: int, dtype: str) -> None:
+    path = tmp_path / "a.zarr"
+    array = zarr.create_array(str(path), shape=VALUES.shape, chunks=(2, 3, 2), dtype=dtype, zarr_format=version, overwrite=True)
+    array[...] = VALUES
+    array.attrs.update({"voxel_size": 2.5, "unit": "nm", "origin": [1, 2, 3], "angles": [-1, 0, 1], "more": True})
+    stack = open_stack(path)
+    np.testing.assert_array_equal(stack.data[1:, ::2, -1], VALUES[1:, ::2, -1])
+    assert (stack.voxel_size, stack.unit, stack.origin, stack.attrs["more"]) == (2.5, "nanometer", (1, 2, 3), True)
+    np.testing.assert_array_equal(read(path).geometry.angles, [-1, 0, 1])
+
+
+def test_shards(tmp_path: Path) -> None:
+    array = zarr.create_array(str(tmp_path / "a.zarr"), shape=VALUES.shape, chunks=(1, 2, 5), shards=(3, 4, 5), dtype="f4")
+    array[...] = VALUES
+    np.testing.assert_array_equal(open_stack(tmp_path / "a.zarr").data[:, 1], VALUES[:, 1])
+
+
+def image(unit: str = "micrometer", **more: Any) -> dict[str, Any]:
+    axes = [{"name": n, "type": "space", "unit": unit} for n in "zyx"]
+    steps = [{"type": "scale", "scale": [0.5, 0.25, 0.25]}, {"type": "translation", "translation": [3, 2, 1]}]
+    return {"axes": axes, "datasets": [{"path": "s0", "coordinateTransformations": steps}, {"path": "s1"}], **more}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_ome_ngff(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "a.ome.zarr"
+    group = zarr.open_group(str(path), mode="w", zarr_format=version)
+    for name, values in (("s0", VALUES), ("s1", VALUES[::2, ::2, ::2])):
+        group.create_array(name, data=values)
+    group.attrs["ome" if version == 3 else "multiscales"] = {"multiscales": [image()]} if version == 3 else [image()]
+    stack = open_stack(path)
+    np.testing.assert_array_equal(stack.data[...], VALUES)
+    assert (stack.voxel_size, stack.unit, stack.origin) == (0.25, "micrometer", (3, 2, 1))
+    assert open_stack(path, dataset="s1").data.shape == (2, 2, 3)
+
+
+def test_ome_ngff_with_time_and_channel(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    series = zarr.open_group(str(path), mode="w").create_group("0")  # as bioformats2raw lays it out
+    series.create_array("s0", data=VALUES[None, None])
+    axes = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}, *image("angstrom")["axes"]]
+    whole = [{"type": "scale", "scale": [1, 1, 2, 2, 2]}]
+    datasets = [{"path": "s0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 4, 4, 4]}]}]
+    series.attrs["ome"] = {"multiscales": [{"axes": axes, "datasets": datasets, "coordinateTransformations": whole}]}
+    stack = open_stack(path)
+    np.testing.assert_array_equal(stack.data[1, 2:], VALUES[1, 2:])
+    assert (stack.voxel_size, stack.unit) == (8.0, "angstrom")
+
+
+@pytest.mark.parametrize(
+    "ome",
+    [3, [], {"multiscales": 3}, {"multiscales": [3]}, {"multiscales": [{}]}, {"multiscales": [{"datasets": [{}]}]},
+     {"multiscales": [{"datasets": [{"path": 3}]}]}, {"multiscales": [image("parsec")]},
+     {"multiscales": [image(coordinateTransformations=3)]}, {"multiscales": [image(axes=[1, 2, 3])]}],
+)  # fmt: skip
+def test_ome_metadata_that_cannot_be(tmp_path: Path, ome: Any) -> None:
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    group.create_array("s0", data=VALUES)
+    group.attrs["ome"] = ome
+    np.testing.assert_array_equal(open_stack(tmp_path / "a.zarr").data[...], VALUES)
+
+
+def test_groups(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    group = zarr.open_group(str(path), mode="w")
+    with pytest.raises(FormatError, match=r"which array is meant.*in the group: nothing"):
+        open_stack(path)
+    group.create_array("deep/volume", data=VALUES)
+    np.testing.assert_array_equal(open_stack(path, dataset="deep/volume").data[...], VALUES)
+    with pytest.raises(FormatError, match="no array 'deep' in the group"):
+        open_stack(path, dataset="deep")
+    group.create_array("only", data=VALUES)
+    np.testing.assert_array_equal(open_stack(path).data[...], VALUES)
+    group.create_array("other", data=VALUES)
+    with pytest.raises(FormatError, match="in the group: deep, only, other"):
+        open_stack(path)
+    with pytest.raises(InputError, match="no option 'level'"):
+        open_stack(path, level=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((3, 4)), "2 axes"),
+        (np.zeros((2, 3, 4, 5)), "4 axes"),
+        (np.zeros((0, 4, 5)), "empty"),
+        (np.zeros((3, 4, 5), complex), "real numbers"),
+        (np.zeros((3, 4, 5), bool), "real numbers"),
+    ],
+)
+def test_arrays_that_are_no_stack(tmp_path: Path, values: np.ndarray, message: str) -> None:
+    array = zarr.create_array(
+        str(tmp_path / "a.zarr"), shape=values.shape, dtype=values.dtype, chunks=tuple(max(1, n) for n in values.shape)
+    )
+    assert array.shape == values.shape
+    with pytest.raises(FormatError, match=message):
+        open_stack(tmp_path / "a.zarr")
+
+
+def change(path: Path, **values: Any) -> None:
+    metadata = json.loads((path / "zarr.json").read_text())
+    (path / "zarr.json").write_text(json.dumps(metadata | values))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"zarr_format": 9}, "not a readable Zarr store"),
+        ({"shape": [3, 4]}, "a.zarr: "),
+        ({"shape": [3, 4, -5]}, "a.zarr: "),
+        ({"shape": [1 << 40, 4, 5]}, "cannot be right"),
+        ({"data_type": "nonsense"}, "not a readable Zarr store"),
+        ({"codecs": []}, "a.zarr: "),
+        ({"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1 << 20, 1 << 20, 1]}}}, "chunks of"),
+    ],
+)
+def test_metadata_that_lie(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+    path = tmp_path / "a.zarr"
+    zarr.create_array(str(path), data=VALUES)
+    change(path, **values)
+    with pytest.raises(FormatError, match=message):
+        open_stack(path).data[0, 0, 0]
+
+
+def test_a_damaged_chunk(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    zarr.create_array(str(path), data=VALUES, chunks=VALUES.shape)
+    (path / "c" / "0" / "0" / "0").write_bytes(b"rubbish")
+    data = open_stack(path).data
+    with pytest.raises(FormatError, match=r"a\.zarr: cannot be read"):
+        data[0]
+
+
+def test_folders_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    with pytest.raises(FormatError, match="no Zarr array or group"):
+        open_stack(tmp_path / "a.zarr")
+    (tmp_path / "b.zarr").write_text("a file")
+    with pytest.raises(FormatError, match="a file, where the folder"):
+        open_stack(tmp_path / "b.zarr")
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    values=hnp.arrays(st.sampled_from([np.float32, np.uint8, np.int16]), hnp.array_shapes(min_dims=3, max_dims=3, max_side=40)),
+    size=st.floats(1e-9, 1e9),
+    unit=st.sampled_from(UNITS),
+    height=st.integers(1, 40),
+)
+def test_ours_as_zarr_reads_them(
+    tmp_path_factory: pytest.TempPathFactory, values: np.ndarray, size: float, unit: str, height: int
+) -> None:
+    path = tmp_path_factory.mktemp("zarr") / "a.zarr"
+    with writing(path, Header(values.shape, values.dtype, size, unit, origin=(1, 2, 3), labels=("one",))) as sink:
+        for y in range(0, values.shape[1], height):
+            sink[:, y : y + height, :] = values[:, y : y + height]
+    array = zarr.open(str(path), mode="r")
+    assert isinstance(array, zarr.Array)
+    np.testing.assert_array_equal(array[...], values)
+    assert array.metadata.zarr_format == 3
+    assert array.metadata.dimension_names == ("z", "y", "x")
+    assert array.attrs.asdict() == {
+        "voxel_size": size,
+        "unit": unit,
+        "origin": [1, 2, 3],
+        "axes": ["z", "y", "x"],
+        "labels": ["one"],
+    }
+    stack = open_stack(path)
+    np.testing.assert_array_equal(stack.data[...], values)
+    assert (stack.voxel_size, stack.unit, stack.labels) == (size, unit, ("one",))
