@@ -119,12 +119,15 @@ def _data(phantom: Spheres, geometry: Geometry, device: str) -> torch.Tensor:
 
 
 def _check_description(method: Method) -> None:
-    require(isinstance(method, Method), f"{type(method).__name__} lacks something of tomoprior.methods.Method")
+    members = ("name", "summary", "citation", "Settings", "couples_slices", "uses_projector", "memory", "work", "reconstruct")
+    lacking = [name for name in members if not hasattr(method, name)]
+    require(not lacking, f"{type(method).__name__} lacks {', '.join(lacking)}")
     for name in ("name", "summary", "citation"):
         value = getattr(method, name)
         require(isinstance(value, str) and bool(value.strip()), f"{name} is empty")
         require("\n" not in value, f"{name} takes more than one line")
-    require(isinstance(method.couples_slices, bool), "couples_slices is neither True nor False")
+    for name in ("couples_slices", "uses_projector"):
+        require(isinstance(getattr(method, name), bool), f"{name} is neither True nor False")
 
 
 def _check_settings(method: Method) -> None:
@@ -164,8 +167,10 @@ def _check_estimates(case: _Case) -> None:
 
 def _check_result(case: _Case) -> None:
     p, geometry = case.projections.clone(), case.projector.geometry
-    result = case.run(p)
+    projector = case.projector.with_geometry(geometry)
+    result = case.run(p, projector)
     require(torch.equal(p, case.projections), "the method changes the projections")
+    require(case.method.uses_projector or projector._built is None, "the projector is prepared, but uses_projector is False")
     require(isinstance(result, Reconstruction), f"reconstruct gives a {type(result).__name__}, not a Reconstruction")
     require(result.geometry == geometry, "the result has another geometry than the projector")
     for name, array in (("volume", result.volume), ("std", result.std)):
