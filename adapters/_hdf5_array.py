@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.lazy import Box, LazyArray
+
+with suppress(ImportError):  # the codecs of most beamlines (LZ4, Blosc, bitshuffle); it registers them when it is imported
+    import_module("hdf5plugin")
 
 
 class HDF5Array(LazyArray):
@@ -43,6 +48,16 @@ class HDF5Array(LazyArray):
             if last - first == len(chosen):
                 return np.asarray(dataset[first:last, y, x])
             return np.stack([dataset[int(i), y, x] for i in chosen])
+
+
+def check_filters(dataset: h5py.Dataset, path: Path) -> None:
+    """Raise FormatError if the values are compressed by something that is not installed."""
+    properties = dataset.id.get_create_plist()
+    for i in range(properties.get_nfilters()):
+        code, _, _, name = properties.get_filter(i)
+        if not h5py.h5z.filter_avail(code):
+            called = name.decode("utf-8", "replace") or f"number {code}"
+            raise FormatError(f"{path}: compressed by the filter {called}, which is not installed: pip install hdf5plugin")
 
 
 def mean_image(path: Path, sources: list[LazyArray], shape: tuple[int, int]) -> NDArray[np.float64]:

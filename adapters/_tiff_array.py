@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
 import numpy as np
@@ -121,28 +121,30 @@ def check_page(page: Any, path: Path) -> None:
 @contextmanager
 def quiet() -> Iterator[list[str]]:
     """Collect what tifffile would log (it prints where no one has set up logging), line by line."""
-    lines: list[str] = []
+    collector = _Collector()
     logger = logging.getLogger("tifffile")
-    handler = _Collector(lines)
-    propagate = logger.propagate
-    logger.addHandler(handler)
-    logger.propagate = False
+    logger.addFilter(collector)
     try:
-        yield lines
+        yield collector.lines
     finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
+        logger.removeFilter(collector)
 
 
-class _Collector(logging.Handler):
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self._lines = lines
+class _Collector(logging.Filter):
+    """Takes the records of one thread out of the log; those of others are theirs."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(" ".join(record.getMessage().split())[:200])
-        if len(self._lines) > _TOO_MANY:  # a directory that leads through the file at random would keep it busy for hours
-            raise ValueError(self._lines[0])
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._thread = get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.thread != self._thread:
+            return True
+        self.lines.append(" ".join(record.getMessage().split())[:200])
+        if len(self.lines) > _TOO_MANY:  # a directory that leads through the file at random would keep it busy for hours
+            raise ValueError(self.lines[0])
+        return False
 
 
 def _image(page: Any, shape: tuple[int, ...], path: Path) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from tomoprior.formats.lazy import LazyArray, Transposed, one_line
 from tomoprior.formats.raw import RawSink, readable_bytes
 from tomoprior.formats.transmission import Transmission
 
-from ._hdf5_array import Fields, HDF5Array
+from ._hdf5_array import Fields, HDF5Array, check_filters
 from ._hdf5_layouts import Layout, find, text
 from ._metadata import from_header, to_stack
 
@@ -83,6 +83,7 @@ class HDF5:
 def _stack(file: h5py.File, path: Path, layout: Layout, normalize: bool | None) -> Stack:
     source = file[layout.data]
     shape, dtype = check_shape(source.shape, path, layout.data), check_dtype(source.dtype, path, layout.data)
+    check_filters(source, path)
     attrs = {key: _plain(source.attrs, key) for key in source.attrs}
     warnings = layout.warnings
     images = None

@@ -73,8 +73,7 @@ class _ZarrArray(LazyArray):
         self._array = array
 
     def _read(self, box: Box) -> NDArray[Any]:
-        with _no_warnings():
-            return np.asarray(self._array[(0,) * (self._array.ndim - 3) + box])
+        return np.asarray(self._array[(0,) * (self._array.ndim - 3) + box])
 
 
 class _Sink(RegionSink):
@@ -94,8 +93,7 @@ class _Sink(RegionSink):
             )
 
     def _write(self, z0: int, z1: int, y0: int, y1: int, values: NDArray[Any]) -> None:
-        with _no_warnings():
-            self._array[z0:z1, y0:y1, :] = values
+        self._array[z0:z1, y0:y1, :] = values
 
     def _finish(self) -> None:
         self._array = None

@@ -239,6 +239,15 @@ def test_chunks_and_compression(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_stack(path).data[1:4, :, 2], COUNTS[1:4, :, 2])
 
 
+def test_a_filter_that_is_missing(exchange: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(exchange, "r+") as f:
+        del f["exchange/data"]
+        f.create_dataset("exchange/data", data=COUNTS, compression="gzip")
+    monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: False)
+    with pytest.raises(FormatError, match="filter deflate, which is not installed: pip install hdf5plugin"):
+        open_stack(exchange)
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     values=hnp.arrays(st.sampled_from([np.float32, np.float64, np.uint8, np.int16]), hnp.array_shapes(min_dims=3, max_dims=3)),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from tomoprior.errors import FormatError, GeometryError, InputError, TomopriorError
 from tomoprior.formats import Header, open_stack, read, registry, writing
@@ -132,3 +134,18 @@ def test_a_broken_file_is_told_by_the_format_of_its_name(tmp_path: Path) -> None
         (tmp_path / name).write_bytes(b"what is this? " * 100)
         with pytest.raises(FormatError, match=message):
             open_stack(tmp_path / name)
+
+
+@pytest.mark.parametrize("extension", [".mrc", ".h5", ".tif", ".zarr", ".npy", ".npz"])
+def test_threads_read_together(tmp_path: Path, extension: str) -> None:
+    values = np.random.default_rng(0).random((8, 32, 16), np.float32)
+    path = tmp_path / f"a{extension}"
+    if extension == ".tif":
+        tifffile.imwrite(path, values, compression="deflate", photometric="minisblack")
+    else:
+        with writing(path, Header(values.shape)) as sink:
+            sink[:, :, :] = values
+    data = open_stack(path).data
+    with ThreadPoolExecutor(4) as pool:
+        for y, part in enumerate(pool.map(lambda y: data[:, y], range(32))):
+            np.testing.assert_array_equal(part, values[:, y])

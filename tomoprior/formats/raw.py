@@ -121,7 +121,7 @@ def reserve(fd: int, path: Path, offset: int, nbytes: int) -> None:
     """
     if nbytes > shutil.disk_usage(path.parent).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if nbytes > _RESERVE_LIMIT:
+    if nbytes > _RESERVE_LIMIT or not hasattr(os, "posix_fallocate"):
         os.truncate(fd, offset + nbytes)
         return
     try:
