@@ -13,6 +13,8 @@ from tomoprior.geometry import Geometry
 
 #: A gap this many times the median gap is a missing range, not a coarse step: no tilt can stand for it.
 MISSING = 4.0
+#: Directions closer than this (radians) are one.
+SAME = 1e-9
 
 
 def weights(angles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -22,26 +24,31 @@ def weights(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     that at theta), as in a trapezoidal rule. Next to a missing range a tilt counts its gap on the other side twice. A full,
     even range adds up to pi; tilts at the same angle share.
     """
-    n = len(angles)
-    if n == 1:
-        return np.array([math.pi])
     turned = np.mod(angles, math.pi)
     # within rounding of a half-turn is the same direction as 0
-    turned[turned > math.pi - 1e-9] = 0.0
+    turned[turned > math.pi - SAME] = 0.0
     order = np.argsort(turned, kind="stable")
-    gaps = np.diff(turned[order], append=turned[order[0]] + math.pi)
-    positive = gaps[gaps > 1e-9]
-    missing = gaps > MISSING * np.median(positive) if len(positive) > 1 else gaps > math.pi / 2
+    first = np.diff(turned[order], prepend=-1.0) > SAME  # the first tilt of every direction
+    direction = np.cumsum(first) - 1
+    share = _of_directions(turned[order][first]) / np.bincount(direction)
+    out = np.empty(len(angles))
+    out[order] = share[direction]
+    return out
+
+
+def _of_directions(turned: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same for directions that rise from 0 to pi and all differ."""
+    if len(turned) == 1:
+        return np.array([math.pi])
+    gaps = np.diff(turned, append=turned[0] + math.pi)
+    missing = gaps > MISSING * np.median(gaps)
     right, left = gaps, np.roll(gaps, 1)
     no_right, no_left = missing, np.roll(missing, 1)
     # beside a missing range: the other side's gap; between two of them: a typical step
-    typical = float(np.median(positive[positive <= MISSING * np.median(positive)]))
-    out = np.empty(n)
-    out[order] = (
-        np.where(no_right, np.where(no_left, typical, left), right)
-        + np.where(no_left, np.where(no_right, typical, right), left)
-    ) / 2
-    return out
+    typical = float(np.median(gaps[~missing]))
+    beside_right = np.where(no_right, np.where(no_left, typical, left), right)
+    beside_left = np.where(no_left, np.where(no_right, typical, right), left)
+    return np.asarray((beside_right + beside_left) / 2)
 
 
 def for_method(name: str, geometry: Geometry, given: torch.Tensor | None) -> NDArray[np.float64]:
