@@ -1,0 +1,119 @@
+"""What is imported when, and by whom: the core knows no adapter, and importing it loads nothing heavy."""
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tomoprior
+
+ROOT = Path(__file__).parents[2]
+CORE = sorted((ROOT / "tomoprior").rglob("*.py"))
+ADAPTERS = sorted((ROOT / "adapters").rglob("*.py"))
+#: Libraries that only adapters know; the core reaches them through entry points.
+FOREIGN = {"astra", "tomopy", "dxchange", "mrcfile", "h5py", "tifffile", "zarr", "dask", "distributed", "adapters"}
+HEAVY = ("torch", "astra", "numpy", "scipy", "pydantic", "matplotlib", "skimage")
+
+sources = pytest.mark.skipif(not CORE or not ADAPTERS, reason="the sources are not beside the tests")
+
+
+def loaded_after(code):
+    """Which of HEAVY a fresh Python has loaded after ``code``."""
+    report = f"\nimport sys, json; print('|' + json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.rsplit("|", 1)[1])
+
+
+def test_importing_tomoprior_loads_nothing_heavy():
+    assert loaded_after("import tomoprior; tomoprior.__version__; dir(tomoprior)") == []
+
+
+def test_a_geometry_needs_no_torch():
+    assert "torch" not in loaded_after("from tomoprior import Geometry; Geometry([0.1], (2, 2, 2))")
+
+
+def test_help_loads_neither_torch_nor_astra():
+    if not hasattr(importlib.import_module("tomoprior.cli"), "main"):
+        pytest.skip("tomoprior.cli has no main yet")
+    code = (
+        "import sys; from tomoprior.cli import main; sys.argv = ['tomoprior', '--help']\ntry: main()\nexcept SystemExit: pass"
+    )
+    assert not {"torch", "astra", "scipy", "skimage", "matplotlib"} & set(loaded_after(code))
+
+
+def test_listing_names_of_methods_imports_none_of_them():
+    code = "from tomoprior import plugins; assert 'sirt' in plugins.names('tomoprior.methods')"
+    assert "torch" not in loaded_after(code)
+
+
+@pytest.mark.parametrize("name", tomoprior.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(tomoprior, name) is not None
+    assert name in dir(tomoprior)
+
+
+def test_unknown_names_raise_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'reconstrukt'"):
+        tomoprior.reconstrukt  # noqa: B018
+    assert not hasattr(tomoprior, "gpu")
+
+
+def imported(path):
+    """Absolute names of all modules that a file imports, anywhere in it, with the line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            if node.level == 0:
+                yield node.module, node.lineno
+                yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            if getattr(node.func, "attr", getattr(node.func, "id", "")) in ("import_module", "__import__"):
+                yield node.args[0].value, node.lineno
+
+
+@sources
+@pytest.mark.parametrize("path", CORE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_core_imports_no_adapter_and_none_of_their_libraries(path):
+    for module, line in imported(path):
+        assert module.split(".")[0] not in FOREIGN, f"{path}:{line} imports {module}"
+        assert not module.startswith("tomoprior.adapters"), f"{path}:{line} imports {module}"
+
+
+@sources
+@pytest.mark.parametrize("path", ADAPTERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_adapters_import_each_other_relatively(path):
+    for module, line in imported(path):
+        assert not module.startswith(("adapters", "tomoprior.adapters")), f"{path}:{line} imports {module}"
+
+
+@sources
+def test_nothing_reads_pickles():
+    """A pickle runs what its author likes. Only the shipped checks make one, of an object of their own."""
+    for path in CORE + ADAPTERS:
+        if path.parent.name == "testing":
+            continue
+        for module, line in imported(path):
+            assert module.split(".")[0] not in ("pickle", "dill", "cloudpickle", "shelve", "marshal"), f"{path}:{line}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert isinstance(node.value, ast.Constant), f"{path}:{node.lineno}"
+                assert node.value.value is False, f"{path}:{node.lineno}"
+
+
+@sources
+@pytest.mark.parametrize("path", CORE + ADAPTERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_is_caught_bare_and_nothing_printed(path):
+    """A bare except takes Ctrl-C too; what a library prints, its callers cannot silence."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"{path}:{node.lineno} catches everything, KeyboardInterrupt too"
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print":
+            assert "cli" in path.parts or path.name == "demo.py", f"{path}:{node.lineno} prints"
