@@ -64,6 +64,12 @@ def test_a_mask_speaks_of_the_grid_that_was_asked_for(slab):
     found = method.reconstruct(p, Projector(geometry, "cpu"), method.Settings(num_iter=10, pad=5), mask=mask).volume
     assert not found[:2].any()
     assert found[2:].any()
+    # what lies beside it stays free to take up its share of the data
+    free, masked = (
+        method.reconstruct(p, Projector(geometry, "cpu"), method.Settings(num_iter=10, pad=5), mask=m).volume
+        for m in (None, torch.ones(16, 64))
+    )
+    torch.testing.assert_close(masked, free)
 
 
 def test_memory_and_work_grow_with_the_pad(slab):

@@ -73,9 +73,13 @@ def imported(path):
             if node.level == 0:
                 yield node.module, node.lineno
                 yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            if getattr(node.func, "attr", getattr(node.func, "id", "")) in ("import_module", "__import__"):
-                yield node.args[0].value, node.lineno
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) and named(node.func):
+            yield node.args[0].value, node.lineno
+
+
+def named(function):
+    """True for ``importlib.import_module`` and its kin."""
+    return getattr(function, "attr", getattr(function, "id", "")) in ("import_module", "__import__")
 
 
 @sources
