@@ -74,17 +74,18 @@ def reconstruct(
     elif values:
         settings = chosen.Settings.parse({**settings.model_dump(), **values})
     projector = Projector(series.geometry, device, kind, backend)
-    torch.manual_seed(seed)
     started = time.perf_counter()
-    result = chosen.reconstruct(
-        tensor(series.projections, projector.device),
-        projector,
-        settings,
-        weights=None if series.weights is None else tensor(series.weights, projector.device),
-        initial=None if initial is None else tensor(initial, projector.device),
-        mask=None if mask is None else tensor(mask, projector.device),
-        progress=progress,
-    ).numpy()
+    with torch.random.fork_rng():  # the caller's random numbers are the caller's
+        torch.manual_seed(seed)
+        result = chosen.reconstruct(
+            tensor(series.projections, projector.device),
+            projector,
+            settings,
+            weights=None if series.weights is None else tensor(series.weights, projector.device),
+            initial=None if initial is None else tensor(initial, projector.device),
+            mask=None if mask is None else tensor(mask, projector.device),
+            progress=progress,
+        ).numpy()
     seconds = time.perf_counter() - started
     record = {
         "method": chosen.name,

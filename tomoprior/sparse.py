@@ -13,3 +13,9 @@ def csr(start: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape:
         # torch says once in a process that the format is young; what is used of it here is tested
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(start, columns, values, shape, check_invariants=False)
+
+
+def product(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
+    """``matrix @ dense`` for CSR and dense ``(columns, n)``, without the temporary of the result's size that ``@`` takes."""
+    out = torch.empty(matrix.shape[0], dense.shape[1], device=dense.device)
+    return torch.addmm(out, matrix, dense, beta=0, out=out)  # with beta = 0 what stood in `out` is not read

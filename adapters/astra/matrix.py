@@ -19,7 +19,7 @@ from scipy import sparse
 from tomoprior import memory
 from tomoprior.backends import Cost, Kind, default_budget
 from tomoprior.geometry import Geometry
-from tomoprior.sparse import csr
+from tomoprior.sparse import csr, product
 
 from . import disk_cache, linear_kernel
 from .export import export
@@ -31,8 +31,8 @@ log = logging.getLogger("tomoprior.projector")
 BYTES_PER_ENTRY = 16
 #: seconds per entry to build and transpose, on one core of 2024
 SECONDS_PER_ENTRY = {"linear": 8e-8, "line": 3e-7, "strip": 3.2e-7}
-#: entries of `line` and `strip` for each of `linear`
-DENSITY = {"linear": 1.0, "line": 0.75, "strip": 1.85}
+#: entries of `line` and `strip` for each of `linear`, at most: a series has fewer than a single tilt at 45 degrees
+DENSITY = {"linear": 1.0, "line": 1.0, "strip": 2.4}
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ class MatrixBackend:
         if len(self._groups) == 1:
             # (batch, row, y, column) -> (row * column, batch * y): a view if x came from here
             flat = x.permute(1, 3, 0, 2).reshape(rows * columns, batch * ny)
-            y = getattr(self._pairs[0], which) @ flat
-            return y.view(*out, batch, ny).permute(2, 0, 3, 1)  # type: ignore[no-any-return]
+            y = product(getattr(self._pairs[0], which), flat)
+            return y.view(*out, batch, ny).permute(2, 0, 3, 1)
         result = x.new_empty(*out, batch, ny)
         for slices, pair in zip(self._groups, self._pairs, strict=True):
             index = torch.from_numpy(slices).to(x.device)
             flat = x[:, :, index, :].permute(1, 3, 0, 2).reshape(rows * columns, batch * len(slices))
-            result[..., index] = (getattr(pair, which) @ flat).view(*out, batch, len(slices))
+            result[..., index] = product(getattr(pair, which), flat).view(*out, batch, len(slices))
         return result.permute(2, 0, 3, 1)
 
 

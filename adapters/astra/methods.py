@@ -54,7 +54,7 @@ class AstraMethods:
         if member in ON_GPU + IN_3D and not usable():
             raise BackendError(f"astra.{member} needs a GPU that ASTRA can use, and there is none")
         if member == "EM":
-            raise UnknownNameError("astra.EM: ASTRA has EM on the GPU only, as astra.EM_CUDA; tomopy.mlem is the same on the CPU")
+            raise UnknownNameError("ASTRA has EM on the GPU only, as astra.EM_CUDA; tomopy.mlem is the same on the CPU")
         if member not in ON_CPU + ON_GPU + IN_3D:
             raise plugins.unknown("algorithm of astra", member, sorted(ON_CPU + ON_GPU + IN_3D))
         return AstraMethod(member)

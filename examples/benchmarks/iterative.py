@@ -12,9 +12,9 @@ import argparse
 import numpy as np
 import torch
 from timing import best
-from tomoprior.adapters.astra.matrix import clear_cache
 
 from tomoprior import Geometry, Projector, methods, metrics
+from tomoprior.adapters.astra.matrix import clear_cache
 from tomoprior.simulate import Spheres
 
 

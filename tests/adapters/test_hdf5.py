@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tomoprior.adapters.hdf5 import HDF5
 
+from tomoprior.adapters.hdf5 import HDF5
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import Header, open_stack, read, writing
 from tomoprior.testing.formats import check_format

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tomoprior.adapters.npy import NPY
 
+from tomoprior.adapters.npy import NPY
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, open_stack, read, writing
 from tomoprior.geometry import UNITS

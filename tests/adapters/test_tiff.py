@@ -14,9 +14,9 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from tomoprior.adapters import _tiff_metadata
 from tomoprior.adapters.tiff import TIFF
-
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import Header, open_stack, writing
 from tomoprior.formats.raw import RawArray

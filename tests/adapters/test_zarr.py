@@ -12,8 +12,8 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tomoprior.adapters.zarr import Zarr
 
+from tomoprior.adapters.zarr import Zarr
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import Header, open_stack, read, writing
 from tomoprior.geometry import UNITS

@@ -123,7 +123,7 @@ WRONG = [
     (["--bin", "64"], "binned"),
     (["--kind", "cubic"], "kind"),
     (["--backend", "astra-3d"], "astra-2d"),
-    (["--method", "astra.EM"], "astra.EM"),
+    (["--method", "astra.EM"], "astra.EM_CUDA"),
     (["--angles", "{tmp}/missing.tlt"], "missing.tlt"),
     (["--thickness", "0"], "thickness"),
 ]

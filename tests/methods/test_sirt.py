@@ -6,9 +6,9 @@ import astra
 import numpy as np
 import pytest
 import torch
-from tomoprior.adapters.astra.geometry import slice_geometries
 
 from tomoprior import Geometry, Projector, methods, testing
+from tomoprior.adapters.astra.geometry import slice_geometries
 from tomoprior.simulate import Spheres
 
 

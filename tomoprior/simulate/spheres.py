@@ -98,20 +98,30 @@ class Spheres:
         _, ny, nu = geometry.range_shape
         s = supersample
         out = np.zeros(geometry.range_shape, np.float32)
-        rows = _points(ny, s)
-        inside = (np.arange(s) + 0.5) / s - 0.5
+        y, inside = _points(ny, s), (np.arange(s) + 0.5) / s - 0.5
+        reach = self.outer + 1
         for i, angle in enumerate(geometry.angles):
             dy, dx = (0.0, 0.0) if geometry.shifts is None else geometry.shifts[i]
-            # u of every sample of every slice: the conventions of tomoprior.geometry, with the pixel's own width
-            u = np.arange(nu)[None, :, None] + 0.5 - geometry.center[:, None, None] - dx + inside
+            # a row shows the slice dy above it, and the axis lies where it does in that slice
+            center = np.interp(np.arange(ny) - dy, np.arange(ny), geometry.center) + dx - 0.5
+            at = self.centers[:, 2] * np.cos(angle) - self.centers[:, 0] * np.sin(angle)
+            rows = _box(self.centers[:, 1] + dy + (ny - 1) / 2, reach, ny)
+            columns = _box(at + center.mean(), reach + np.ptp(center), nu)
             total = np.zeros((ny, s, nu, s))
-            for c, outer, inner, density in zip(self.centers, self.outer, self.inner, self.density, strict=True):
-                at = c[2] * np.cos(angle) - c[0] * np.sin(angle)
-                squared = (rows - dy - c[1])[:, :, None, None] ** 2 + (u - at)[:, None, :, :] ** 2
-                for radius, sign in ((outer, 1), (inner, -1)):
-                    total += sign * density * 2 * np.sqrt(np.clip(radius**2 - squared, 0, None))
+            for k, (row, column) in enumerate(zip(rows, columns, strict=True)):
+                u = np.arange(nu)[None, column, None] - center[row, None, None] + inside - at[k]
+                squared = (y[row] - dy - self.centers[k, 1])[:, :, None, None] ** 2 + u[:, None] ** 2
+                for radius, sign in ((self.outer[k], 2), (self.inner[k], -2)):
+                    total[row, :, column] += sign * self.density[k] * np.sqrt(np.clip(radius**2 - squared, 0, None))
             out[i] = total.mean((1, 3))
         return out
+
+
+def _box(middle: NDArray[np.float64], reach: NDArray[np.float64], n: int) -> list[slice]:
+    """For every sphere the indices along an axis of ``n`` that it can touch."""
+    low = np.clip(np.floor(middle - reach), 0, n).astype(int)
+    high = np.clip(np.ceil(middle + reach) + 1, 0, n).astype(int)
+    return [slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
 
 
 def _points(n: int, s: int) -> NDArray[np.float64]:

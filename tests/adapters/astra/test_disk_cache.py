@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tomoprior.adapters.astra import disk_cache, matrix
 
 from tomoprior import Geometry, Projector
+from tomoprior.adapters.astra import disk_cache, matrix
 
 GEOMETRY = Geometry(np.deg2rad([-50.0, 0.0, 40.0]), (6, 2, 8))
 

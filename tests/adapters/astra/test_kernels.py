@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tomoprior import Geometry, Projector
 from tomoprior.adapters.astra import linear_kernel
 from tomoprior.adapters.astra.export import export
 from tomoprior.adapters.astra.geometry import slice_geometries, vectors_2d, vectors_3d
 from tomoprior.adapters.astra.matrix import BYTES_PER_ENTRY, MatrixBackend
-
-from tomoprior import Geometry, Projector
 
 SPECIAL = [0, 45, -45, 90, -90, 180, 1e-7, -1e-4, 135, 60, -33.3]
 

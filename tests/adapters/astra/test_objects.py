@@ -6,10 +6,10 @@ import astra
 import numpy as np
 import pytest
 import torch
-from tomoprior.adapters.astra import matrix
-from tomoprior.adapters.astra.slicewise import SlicewiseBackend
 
 from tomoprior import Geometry, Projector, methods
+from tomoprior.adapters.astra import matrix
+from tomoprior.adapters.astra.slicewise import SlicewiseBackend
 from tomoprior.errors import BackendError, UnknownNameError
 
 GEOMETRY = Geometry(np.deg2rad([-50.0, 0.0, 40.0]), (8, 3, 8), center=np.array([3.9, 4.0, 4.1]))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tomoprior import rowshift
 from tomoprior.geometry import Geometry
-from tomoprior.sparse import csr
+from tomoprior.sparse import csr, product
 
 #: Size of the blocks of interpolation indices and weights. They are made in place, in the same memory for every block: fresh
 #: memory and interleaving by ``torch.stack`` took five times as long as the products.
@@ -39,7 +39,7 @@ def backproject(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
         operator = _Interpolation(geometry, int(slices[0]), height, device)
         for first in range(0, nz, height):
             last = min(nz, first + height)
-            part = (operator.rows(first, last) @ data).view(last - first, nx, len(slices))
+            part = product(operator.rows(first, last), data).view(last - first, nx, len(slices))
             if every:
                 volume[first:last] = part
             else:

@@ -14,6 +14,7 @@ from tomoprior import rowshift
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
 from tomoprior.methods.base import Progress, Settings
+from tomoprior.methods.classical.iterative import OVERHEAD
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -55,7 +56,7 @@ class Fourier:
         n, _, nu = geometry.range_shape
         size = _size(geometry, settings.oversampling)
         block = max(1, min(ny, BLOCK // size**2))
-        return 4 * ny * (nz * nx + n * nu) + block * (24 * size * size + 24 * n * size) + 96 * n * size
+        return OVERHEAD + 4 * ny * (nz * nx + n * nu) + block * (26 * size * size + 24 * n * size) + 96 * n * size
 
     def work(self, geometry: Geometry, settings: Any) -> float:
         """About four pairs."""

@@ -14,6 +14,9 @@ from tomoprior.methods.classical.problem import Problem, auto_pad, setup
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
+#: What the allocator and the libraries keep beside the arrays, in bytes (measured).
+OVERHEAD = 32 * 2**20
+
 
 class IterativeSettings(Settings):
     """Settings that every iterative method has."""
@@ -74,7 +77,7 @@ class IterativeMethod(ABC):
     couples_slices = False
     uses_projector = True
     #: arrays of the size of the volume and of the projections that are alive at the peak (projections given not counted)
-    arrays: tuple[float, float] = (3.0, 4.0)
+    arrays: tuple[float, float]
     #: cost of an iteration in pairs of projection and adjoint
     pairs: float = 1.0
 
@@ -84,7 +87,7 @@ class IterativeMethod(ABC):
         pad = auto_pad(geometry) if settings.pad == "auto" else settings.pad
         n, _, nu = geometry.range_shape
         volumes, projections = self.arrays
-        return int(4 * ny * (volumes * nz * (nx + 2 * pad) + projections * n * nu))
+        return OVERHEAD + int(4 * ny * (volumes * nz * (nx + 2 * pad) + projections * n * nu))
 
     def work(self, geometry: Geometry, settings: Any) -> float:
         """Pairs of projection and adjoint."""

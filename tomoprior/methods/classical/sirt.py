@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.classical.problem import Problem, reciprocal
+from tomoprior.methods.classical.problem import Problem, reciprocal_, sums
 
 
 class SIRTSettings(BoxSettings):
@@ -26,13 +26,13 @@ class SIRT(IterativeMethod):
     summary = "SIRT: least squares by simultaneous updates; robust, slow at high frequencies"
     citation = "Gilbert, J. Theor. Biol. 36 (1972) 105; Gregor and Benson, IEEE Trans. Med. Imaging 27 (2008) 918, eq. 4"
     Settings = SIRTSettings
-    arrays = (3.0, 4.0)
+    arrays = (2.0, 2.0)
 
     def solve(self, problem: Problem, settings: SIRTSettings, monitor: Monitor) -> torch.Tensor:
         """The iterations."""
         A, x = problem.A, problem.x
         rows, columns = step_sizes(problem)
-        rows.mul_(settings.relaxation)
+        rows *= settings.relaxation
         for _ in range(settings.num_iter):
             r = A(x).neg_().add_(problem.p)
             if monitor.stop(problem.norm(r)):
@@ -45,9 +45,5 @@ class SIRT(IterativeMethod):
 
 def step_sizes(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     """``W / (A m)`` and ``m / (A^T W 1)`` for mask m: with these the iteration matrix has no eigenvalue above 1."""
-    A = problem.A
-    rows = reciprocal(A(problem.masked(torch.ones_like(problem.x))))
-    columns = problem.masked(reciprocal(A.T(problem.weighted(torch.ones_like(problem.p)).expand_as(problem.p))))
-    if problem.w is not None:
-        rows.mul_(problem.w)
-    return rows, columns
+    rows, columns = (reciprocal_(s) for s in sums(problem))
+    return rows if problem.w is None else rows * problem.w, columns

@@ -34,7 +34,7 @@ class Tikhonov(IterativeMethod):
     citation = "Tikhonov, Soviet Math. Dokl. 4 (1963) 1035; Hansen, Discrete Inverse Problems (2010), eq. 4.8"
     Settings = TikhonovSettings
     couples_slices = True
-    arrays = (6.0, 4.0)
+    arrays = (8.0, 3.0)
     pairs = 1.2
 
     def solve(self, problem: Problem, settings: TikhonovSettings, monitor: Monitor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
 from tomoprior.methods.base import Progress, Settings
 from tomoprior.methods.classical import angular, backprojection, filters
+from tomoprior.methods.classical.iterative import OVERHEAD
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -45,10 +46,11 @@ class WBP:
     uses_projector = False
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """The volume twice over, the filtered projections, and a block of indices."""
+        """The volume and a block of it, the filtered projections in two orders, and a block of indices."""
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
-        return 4 * ny * (2 * nz * nx + 4 * n * nu) + backprojection.BLOCK_BYTES
+        block = min(backprojection.BLOCK_BYTES, 16 * nz * nx * n)
+        return OVERHEAD + 4 * ny * (2 * nz * nx + 2 * n * nu) + block
 
     def work(self, geometry: Geometry, settings: Any) -> float:
         """About one pair."""
