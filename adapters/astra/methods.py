@@ -14,6 +14,7 @@ from tomoprior import plugins
 from tomoprior.errors import BackendError, InputError, UnknownNameError
 from tomoprior.geometry import Geometry
 from tomoprior.methods import Method, Progress, Settings, checks
+from tomoprior.methods.base import OVERHEAD
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -78,7 +79,7 @@ class AstraMethod:
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
         times = 4 * ny if self.algorithm in IN_3D else 8
-        return 4 * nz * ny * nx + 4 * times * (nz * nx + n * nu)
+        return OVERHEAD + 4 * nz * ny * nx + 4 * times * (nz * nx + n * nu)
 
     def work(self, geometry: Geometry, settings: Any) -> float:
         """ASTRA's slice by slice is about twenty times slower than a pair of ours."""

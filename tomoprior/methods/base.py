@@ -120,6 +120,9 @@ class Method(Protocol):
         """
 
 
+#: What the allocator and the libraries keep beside a method's arrays, in bytes (measured): part of every estimate.
+OVERHEAD = 32 * 2**20
+
 #: name of the entry-point group
 GROUP = "tomoprior.methods"
 

@@ -13,8 +13,7 @@ from scipy import fft
 from tomoprior import rowshift
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
-from tomoprior.methods.base import Progress, Settings
-from tomoprior.methods.classical.iterative import OVERHEAD
+from tomoprior.methods.base import OVERHEAD, Progress, Settings
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 

@@ -9,13 +9,10 @@ import torch
 from pydantic import Field
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import Progress, Settings
+from tomoprior.methods.base import OVERHEAD, Progress, Settings
 from tomoprior.methods.classical.problem import Problem, auto_pad, setup
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
-
-#: What the allocator and the libraries keep beside the arrays, in bytes (measured).
-OVERHEAD = 32 * 2**20
 
 
 class IterativeSettings(Settings):

@@ -30,7 +30,7 @@ class SART(IterativeMethod):
     summary = "SART: SIRT over single tilts or ordered subsets; fast at first"
     citation = "Andersen and Kak, Ultrason. Imaging 6 (1984) 81; Wang and Jiang, J. X-Ray Sci. Technol. 12 (2004) 169"
     Settings = SARTSettings
-    arrays = (2.0, 2.5)
+    arrays = (2.0, 3.0)
 
     def solve(self, problem: Problem, settings: SARTSettings, monitor: Monitor) -> torch.Tensor:
         """The iterations."""

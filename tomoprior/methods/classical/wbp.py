@@ -9,9 +9,8 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
-from tomoprior.methods.base import Progress, Settings
+from tomoprior.methods.base import OVERHEAD, Progress, Settings
 from tomoprior.methods.classical import angular, backprojection, filters
-from tomoprior.methods.classical.iterative import OVERHEAD
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 

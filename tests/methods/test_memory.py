@@ -1,0 +1,58 @@
+"""The memory estimates against the peak that the operating system saw, each method in one process of its own thread count."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import ctypes, gc, json, re, sys
+import numpy as np, torch
+from tomoprior import Geometry, Projector, methods
+
+def rss(field):
+    return int(re.search(field + r":\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+
+found = {}
+for shape in ((192, 128, 256), (48, 600, 192)):
+    geometry = Geometry(np.deg2rad(np.linspace(-60, 60, 61)), shape)
+    projections = torch.rand(geometry.range_shape)
+    projector = Projector(geometry)
+    projector.T(projections)
+    for name, values in json.loads(sys.argv[1]):
+        method = methods.get(name)
+        settings = method.Settings.parse(values)
+        thin = geometry.rows(0, 2)  # what a first call allocates once is not the method's
+        method.reconstruct(projections[:, :2].clone(), Projector(thin), settings)
+        gc.collect()
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        open("/proc/self/clear_refs", "w").write("5")
+        before = rss("VmRSS")
+        result = method.reconstruct(projections, projector, settings)
+        found[f"{name} {shape}"] = (rss("VmHWM") - before, method.memory(geometry, settings))
+        del result
+print(json.dumps(found))
+"""
+METHODS = [
+    ("wbp", {}),
+    ("fourier", {}),
+    *[(name, {"num_iter": 3, "pad": 0}) for name in ("sirt", "cgls", "tikhonov", "tv")],
+    ("sart", {"num_iter": 1, "pad": 0, "subset_size": 8}),
+    ("astra.SIRT", {"num_iter": 1}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is read from Linux's /proc")
+def test_the_estimates_hold():
+    command = [sys.executable, "-c", SCRIPT, json.dumps(METHODS)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert ran.returncode == 0, ran.stderr
+    ratios = {name: estimate / max(peak, 1) for name, (peak, estimate) in json.loads(ran.stdout).items()}
+    # an estimate that is too low ends a run at its end; one that is too high only makes the slabs smaller
+    outside = {name: round(ratio, 2) for name, ratio in ratios.items() if not 0.8 < ratio < 1.6}
+    assert not outside
