@@ -34,15 +34,16 @@ def make(seed: int) -> tuple[NDArray[np.float32], TiltSeries]:
     return spheres.volume(SHAPE), TiltSeries((projections + noise).astype(np.float32), geometry)
 
 
-def picture(volumes: Mapping[str, NDArray[np.float32]], path: Path) -> None:
-    """The middle slices x-z (where the missing wedge shows) and x-y of every volume, on one grey scale."""
+def picture(volumes: Mapping[str, NDArray[np.float32]], path: Path, *, grey: tuple[float, float] | None = None) -> None:
+    """The middle slices x-z (where the missing wedge shows) and x-y of every volume, on one grey scale, by default the first's."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from tomoprior.formats.writing import replacing
 
-    truth = next(iter(volumes.values()))
-    nz, ny, nx = truth.shape
+    first = next(iter(volumes.values()))
+    nz, ny, nx = first.shape
+    low, high = grey or (float(first.min()), float(first.max()))
     width = 2.6 * len(volumes)
     figure = Figure(figsize=(width, 0.5 + width / len(volumes) * (nz + ny) / nx), layout="constrained")
     FigureCanvasAgg(figure)
@@ -50,7 +51,7 @@ def picture(volumes: Mapping[str, NDArray[np.float32]], path: Path) -> None:
     for column, (name, volume) in enumerate(volumes.items()):
         for row, (plane, label) in enumerate(((volume[:, ny // 2, :], "z"), (volume[nz // 2], "y"))):
             axis = axes[row, column]
-            axis.imshow(plane, cmap="gray", vmin=truth.min(), vmax=truth.max(), interpolation="nearest")
+            axis.imshow(plane, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
             axis.set_xticks([])
             axis.set_yticks([])
             if column == 0:

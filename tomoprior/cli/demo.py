@@ -48,5 +48,9 @@ def demo(
         figures = [metrics.psnr(result.volume, truth), metrics.ssim(result.volume, truth), metrics.rmse(result.volume, truth)]
         typer.echo(f"{name:<8}{figures[0]:>10.2f}{figures[1]:>8.3f}{figures[2]:>8.4f}{result.provenance['seconds']:>9.1f}")
     picture(volumes, out / "demo.png")
-    typer.echo(f"\nwrote {out}: series.mrc with series.tlt, truth.mrc, {', '.join(f'{n}.mrc' for n in METHODS)} and demo.png")
+    for name, volume in volumes.items():
+        picture({name: volume}, out / f"{name}.png", grey=(float(truth.min()), float(truth.max())))
+    typer.echo(
+        f"\nwrote {out}: series.mrc with series.tlt, truth.mrc, {', '.join(f'{n}.mrc' for n in METHODS)}; demo.png and one picture each"
+    )
     typer.echo(f"next: tomoprior recon {out / 'series.mrc'} -o volume.mrc --method tv --thickness {geometry.shape[0]}")
