@@ -35,7 +35,7 @@ def make(seed: int) -> tuple[NDArray[np.float32], TiltSeries]:
 
 
 def picture(volumes: Mapping[str, NDArray[np.float32]], path: Path, *, grey: tuple[float, float] | None = None) -> None:
-    """The middle slices x-z (where the missing wedge shows) and x-y of every volume, on one grey scale, by default the first's."""
+    """The middle slices x-z (where the missing wedge shows) and x-y of every volume, on one grey scale (the first's)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -50,7 +50,6 @@ def demo(
     picture(volumes, out / "demo.png")
     for name, volume in volumes.items():
         picture({name: volume}, out / f"{name}.png", grey=(float(truth.min()), float(truth.max())))
-    typer.echo(
-        f"\nwrote {out}: series.mrc with series.tlt, truth.mrc, {', '.join(f'{n}.mrc' for n in METHODS)}; demo.png and one picture each"
-    )
+    written = ", ".join(f"{name}.mrc" for name in ("truth", *METHODS))
+    typer.echo(f"\nwrote {out}: series.mrc with series.tlt, {written}; demo.png and one picture of each")
     typer.echo(f"next: tomoprior recon {out / 'series.mrc'} -o volume.mrc --method tv --thickness {geometry.shape[0]}")
