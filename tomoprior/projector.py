@@ -213,8 +213,9 @@ class Projector(LinearOperator):
         return self.with_geometry(self.geometry.select(views))
 
     def _reusable(self) -> str:
-        # a wider grid may not fit where this one did: then `auto` decides again
-        return "auto" if self._budget is None and self.backend == "astra-matrix" else self.backend
+        # on the CPU a wider grid's matrix may not fit where this one's did: then `auto` decides again, for the same numbers
+        free = self.device.type == "cpu" and self._budget is None and self.backend == "astra-matrix"
+        return "auto" if free else self.backend
 
     def __getstate__(self) -> dict[str, Any]:
         # ASTRA's objects are numbers in a table of this process: another one builds its own

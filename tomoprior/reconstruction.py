@@ -25,7 +25,8 @@ class Reconstruction:
     std
         Standard deviation per voxel, the same shape, where the method gives one.
     history
-        One list per quantity with a value per iteration, such as ``residual``: ``||W^(1/2)(p - A x)|| / ||W^(1/2) p||``.
+        One list per quantity with a value per iteration, such as ``residual``: ``||W^(1/2)(p - A x)|| / ||W^(1/2) p||`` of the
+        volume that the iteration began with (what it ends with would cost a projection more).
     provenance
         Method, settings, versions, adjoint error, times: what is needed to do it again, and which part was
         measured and which inferred.
