@@ -112,6 +112,8 @@ def _stack(file: h5py.File, path: Path, layout: Layout, normalize: bool | None) 
     if layout.voxel_size is not None and "voxel_size" not in attrs:
         fields |= {"voxel_size": layout.voxel_size, "unit": layout.unit}
     fields["attrs"] = {k: v for k, v in fields["attrs"].items() if k not in ("axes", "values")} | {"dataset": layout.data}
+    if normalized:
+        fields["attrs"] |= {"normalized": "divided by the flat field", "units": "transmission"}
     return Stack(data, counts=xray or normalized, warnings=tuple(warnings), **fields)
 
 

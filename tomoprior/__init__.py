@@ -8,9 +8,22 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tomoprior._version import __version__
+
+if TYPE_CHECKING:  # what __getattr__ finds when it is asked, told to type checkers
+    from tomoprior import errors as errors
+    from tomoprior import methods as methods
+    from tomoprior import metrics as metrics
+    from tomoprior import simulate as simulate
+    from tomoprior.formats import read as read
+    from tomoprior.formats import write as write
+    from tomoprior.geometry import Geometry as Geometry
+    from tomoprior.projector import Projector as Projector
+    from tomoprior.reconstruction import Reconstruction as Reconstruction
+    from tomoprior.run import reconstruct as reconstruct
+    from tomoprior.series import TiltSeries as TiltSeries
 
 # In a checkout the adapters lie beside this folder and not inside it; installed, they are inside. Without this, Python
 # started in the root of a checkout would find this folder first and no adapter.

@@ -29,6 +29,10 @@ class FormatError(TomopriorError, OSError):
     """A file cannot be read or written: unknown kind, truncated, or a header that contradicts the file."""
 
 
+class NoSuchFileError(FormatError, FileNotFoundError):
+    """A file or folder that was named does not exist, or an output's name says no known format."""
+
+
 class OutputExistsError(TomopriorError, FileExistsError):
     """The output exists already and overwriting was not asked for."""
 

@@ -14,8 +14,8 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
 from tomoprior.projector import Projector
 
-#: Side of the small problem that is timed, and its slices.
-SAMPLE, SLICES = 128, 16
+#: Side of the small problem that is timed, its slices, and its tilts at most.
+SAMPLE, SLICES, TILTS = 128, 16, 61
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def _pair_rate(projector: Projector) -> float:
     """Seconds of a forward projection and an adjoint, per voxel and tilt, on a small piece of the same kind."""
     full = projector.geometry
     nz, ny, nx = (min(n, limit) for n, limit in zip(full.shape, (SAMPLE, SLICES, SAMPLE), strict=True))
-    piece = Geometry(full.angles, (nz, ny, nx), (ny, min(full.detector[1], SAMPLE)))
+    piece = Geometry(full.angles[:: -(-full.n_angles // TILTS)], (nz, ny, nx), (ny, min(full.detector[1], SAMPLE)))
     small = Projector(piece, projector.device, projector.kind, projector.backend)
     x = torch.ones(piece.domain_shape, device=projector.device)
     best = float("inf")

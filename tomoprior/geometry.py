@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import numbers
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -85,7 +86,7 @@ class Geometry:
         screen = _sizes(grid[1:] if detector is None else detector, 2, "detector", "(ny, nu)")
         if screen[0] != grid[1]:
             raise GeometryError(f"the detector has {screen[0]} rows and the volume {grid[1]} slices: they must be equal")
-        if not (isinstance(voxel_size, (int, float, np.floating)) and 0 < float(voxel_size) < math.inf):
+        if not (isinstance(voxel_size, numbers.Real) and 0 < float(voxel_size) < math.inf):
             raise GeometryError(f"voxel_size must be a positive number, got {voxel_size!r}")
         if unit not in UNITS:
             raise GeometryError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")

@@ -165,7 +165,7 @@ def _warnings(
         why = " (a transmission of zero or less has no logarithm)" if _was_logarithm(series) and nan.any() else ""
         lines.append(
             f"{int(bad.sum())} pixels are not finite: {int(nan.sum())} NaN{why}, {int(infinite.sum())} infinite, "
-            f"in tilts {listed}; they can be replaced by the median of their neighbours (repair_pixels)"
+            f"in tilts {listed}; they can be replaced by the median of their neighbours (repair_pixels, --repair)"
         )
         n_pixels = int(np.prod(series.geometry.detector))
         empty = np.flatnonzero(bad == n_pixels)
@@ -176,11 +176,11 @@ def _warnings(
     if kind == "transmissions":
         lines.append(
             "these look like transmissions (the specimen is darker than what is around it); a reconstruction needs line "
-            "integrals: read them with minus_log=True"
+            "integrals: read them with minus_log (--minus-log)"
         )
     elif kind == "counts" and series.metadata.get("counts"):
         lines.append(
-            "these are counts; a reconstruction needs line integrals: normalise by flat fields and read with minus_log=True"
+            "these are counts; a reconstruction needs line integrals: normalise by flats, read with minus_log (--minus-log)"
         )
     elif kind == "counts":
         lines.append(

@@ -17,6 +17,19 @@ from typing import Any
 
 from tomoprior.errors import MissingDependencyError, UnknownNameError
 
+#: What other programs call things; only for the hint in an error.
+SYNONYMS = {
+    **dict.fromkeys(("iterations", "iter", "niter", "n_iter", "n_iterations", "max_iter", "numiter"), "num_iter"),
+    **dict.fromkeys(("lambda", "lam", "alpha", "beta", "reg", "weight", "strength"), "reg_par"),
+    **dict.fromkeys(("filter", "filtername", "filter_type", "filtertype"), "filter_name"),
+    **dict.fromkeys(("min", "minconstraint", "nonnegativity", "positivity"), "min_constraint"),
+    **dict.fromkeys(("fbp", "gridrec", "fbp_ramp"), "wbp"),
+    **dict.fromkeys(("art", "bart", "osem", "os-sart"), "sart"),
+    **dict.fromkeys(("mlem", "em"), "sirt"),
+    **dict.fromkeys(("cg", "lsqr", "grad"), "cgls"),
+    "tikh": "tikhonov",
+}
+
 GROUPS = ("tomoprior.methods", "tomoprior.projectors", "tomoprior.formats", "tomoprior.executors")
 
 
@@ -52,6 +65,8 @@ def load(group: str, name: str) -> Any:
 
 def unknown(what: str, name: str, known: list[str]) -> UnknownNameError:
     """The error for a name that does not exist, with the nearest ones that do."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    lower = {k.lower(): k for k in reversed(known)}
+    same = [lower[n] for n in (name.lower(), SYNONYMS.get(name.lower(), "")) if n in lower]
+    near = same or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known) or 'none (is tomoprior installed?)'}"
     return UnknownNameError(f"no {what} is called {name!r}; {hint}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
 import numpy as np
@@ -120,7 +121,8 @@ class Projector(LinearOperator):
 
     Notes
     -----
-    A projector can be pickled and used from several threads. Projections are line integrals in voxel units. The
+    A projector can be pickled and used from several threads. The transforms of
+    ``torch.func`` (vmap, jvp) are not supported. Projections are line integrals in voxel units. The
     volume is zero outside its grid.
     """
 
@@ -139,7 +141,7 @@ class Projector(LinearOperator):
         self.kind = kind
         self.device = backends.choose_device(device)
         self.domain_shape, self.range_shape = geometry.domain_shape, geometry.range_shape
-        self._budget = budget
+        self._budget, self._requested = budget, backend
         # chosen now, so that what cannot run is refused now; built at the first product, which some methods never make
         self._chosen = backends.choose(backend, geometry, kind, self.device, budget)
         self._built: Backend | None = None
@@ -205,23 +207,35 @@ class Projector(LinearOperator):
         return math.sqrt(value)
 
     def with_geometry(self, geometry: Geometry) -> Projector:
-        """A projector of the same kind on the same device for another geometry."""
-        return Projector(geometry, self.device, self.kind, self._reusable(), budget=self._budget)
+        """A projector of the same kind on the same device for another geometry; ``auto`` chooses its backend anew."""
+        return Projector(geometry, self.device, self.kind, self._requested, budget=self._budget)
+
+    def describe(self) -> dict[str, Any]:
+        """Backend, kernel, device and the adjoint error measured on the middle slice, for a record.
+
+        One slice tells: all share the matrix or the kernel. Shifts along y, whose transpose is exact, are left out.
+        """
+        y = self.geometry.shape[1] // 2
+        thin = self.geometry.rows(y, y + 1)
+        if thin.shifts is not None:
+            thin = replace(thin, shifts=thin.shifts * [0, 1])
+        return {
+            "backend": self.backend,
+            "kind": self.kind,
+            "device": str(self.device),
+            "matched": self.matched,
+            "adjoint_error": self.with_geometry(thin).adjoint_error(),
+        }
 
     def subset(self, views: ArrayLike) -> Projector:
         """The projector of some tilts only (indices or a mask)."""
         return self.with_geometry(self.geometry.select(views))
 
-    def _reusable(self) -> str:
-        # on the CPU a wider grid's matrix may not fit where this one's did: then `auto` decides again, for the same numbers
-        free = self.device.type == "cpu" and self._budget is None and self.backend == "astra-matrix"
-        return "auto" if free else self.backend
-
     def __getstate__(self) -> dict[str, Any]:
         # ASTRA's objects are numbers in a table of this process: another one builds its own
         return {
             "geometry": self.geometry, "device": str(self.device), "kind": self.kind,
-            "backend": self.backend, "budget": self._budget,
+            "backend": self._requested, "budget": self._budget,
         }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:

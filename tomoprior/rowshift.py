@@ -18,6 +18,22 @@ def adjoint(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     return _shift(projections, geometry, adjoint=True)
 
 
+def undo(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Move the rows back to where they belong, ``(n_angles, ny, nu)``; beside the detector its outermost row goes on.
+
+    For methods that take the projections as they come: the transpose would leave slices near the ends of y dark.
+    """
+    assert geometry.shifts is not None
+    dy = torch.from_numpy(geometry.shifts[:, 0].copy()).to(projections.device)
+    ny = projections.shape[1]
+    at = torch.arange(ny, device=projections.device)[None, :] + dy[:, None]
+    low = torch.floor(at)
+    fraction = (at - low).to(projections.dtype)[..., None]
+    view = torch.arange(len(dy), device=projections.device)[:, None]
+    below, above = (projections[view, (low.long() + step).clamp(0, ny - 1)] for step in (0, 1))
+    return below * (1 - fraction) + above * fraction
+
+
 def _shift(projections: torch.Tensor, geometry: Geometry, *, adjoint: bool) -> torch.Tensor:
     assert geometry.shifts is not None
     dy = geometry.shifts[:, 0]

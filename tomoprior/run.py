@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from tomoprior import methods
 from tomoprior._version import __version__
 from tomoprior.backends import Kind
+from tomoprior.errors import SettingsError
 from tomoprior.methods.base import Method, Progress, Settings
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -21,6 +22,9 @@ from tomoprior.series import TiltSeries
 
 #: Packages whose version is part of the record.
 RECORDED = ("torch", "numpy", "scipy", "astra-toolbox", "tomopy")
+
+#: What is kept of where the projections came from and what was done to them.
+RECORDED_INPUT = ("source", "angles_from", "minus_log", "normalized", "repaired_pixels", "binned", "flipped_hand", "warnings")
 
 
 def reconstruct(
@@ -71,6 +75,8 @@ def reconstruct(
     chosen = methods.get(method) if isinstance(method, str) else method
     if settings is None:
         settings = chosen.Settings.parse(values)
+    elif not isinstance(settings, chosen.Settings):
+        raise SettingsError(f"settings must be {chosen.Settings.__name__}, got {type(settings).__name__}")
     elif values:
         settings = chosen.Settings.parse({**settings.model_dump(), **values})
     projector = Projector(series.geometry, device, kind, backend)
@@ -91,13 +97,15 @@ def reconstruct(
         "method": chosen.name,
         "citation": chosen.citation,
         "settings": settings.model_dump(),
+        "projector": projector.describe() if chosen.uses_projector and "projector" not in result.provenance else None,
         **result.provenance,
         "seed": seed,
         "seconds": seconds,
-        "projector": describe(projector),
         "geometry": series.geometry.to_dict(),
         "views": [int(v) for v in series.views] if series.views is not None else None,
-        "source": {k: v for k, v in series.metadata.items() if k in ("source", "angles_from")},
+        "input": {k: series.metadata[k] for k in RECORDED_INPUT if k in series.metadata},
+        "initial": initial is not None,
+        "mask": mask is not None,
         "versions": versions(),
     }
     return Reconstruction(result.volume, result.geometry, result.std, result.history, record)
@@ -105,24 +113,10 @@ def reconstruct(
 
 def tensor(array: Any, device: torch.device) -> torch.Tensor:
     """A float32 tensor on ``device``; shares the array's memory where that is possible and safe."""
-    data = np.asarray(array[...] if hasattr(array, "__getitem__") else array)
+    if isinstance(array, torch.Tensor):
+        return array.detach().to(device, torch.float32)
+    data = np.asarray(array[...] if hasattr(array, "dtype") else array)  # what is lazy is read here
     return torch.from_numpy(np.require(data, np.float32, ["C", "W"])).to(device)
-
-
-def describe(projector: Projector) -> dict[str, Any]:
-    """Backend, kernel, device and the measured adjoint error, or None for a method that made no use of the projector."""
-    error = None
-    if projector.is_built:
-        # one slice tells: all share the matrix or the kernel, and this costs next to nothing
-        y = projector.geometry.shape[1] // 2
-        error = projector.with_geometry(projector.geometry.rows(y, y + 1)).adjoint_error()
-    return {
-        "backend": projector.backend,
-        "kind": projector.kind,
-        "device": str(projector.device),
-        "matched": projector.matched,
-        "adjoint_error": error,
-    }
 
 
 def versions() -> dict[str, str]:

@@ -46,6 +46,8 @@ class TiltSeries:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if hasattr(self.projections, "detach"):  # a torch tensor
+            object.__setattr__(self, "projections", self.projections.detach().cpu().numpy())
         if not hasattr(self.projections, "shape") or not hasattr(self.projections, "dtype"):
             object.__setattr__(self, "projections", np.asarray(self.projections))
         shape, expected = tuple(self.projections.shape), self.geometry.range_shape
@@ -116,12 +118,28 @@ class TiltSeries:
         if factor == 1:
             return self
         _, ny, nu = geometry.range_shape
-        # tilt by tilt: a memory-mapped series never stands in memory at full size
-        data = np.stack([_bin(np.asarray(self.projections[i]), factor, ny, nu) for i in range(geometry.n_angles)])
         weights = self.weights
-        if weights is not None and weights.ndim == 3:
-            weights = np.stack([_bin(w, factor, ny, nu) for w in weights])
-        return replace(self, projections=data, geometry=geometry, weights=weights)
+        per_pixel = weights is not None and weights.ndim == 3
+        data, trust = [], []
+        for i in range(geometry.n_angles):  # tilt by tilt: a series in a file never stands in memory at full size
+            image = np.asarray(self.projections[i])
+            if weights is not None and per_pixel:
+                w = weights[i]
+                trust.append(_bin(w, factor, ny, nu))
+                # a pixel without weight must not reach the result, whatever its value
+                image = _bin(np.where(w > 0, image, 0) * w, factor, ny, nu) / np.where(trust[-1] > 0, trust[-1], 1)
+                data.append(image.astype(np.float32))
+            else:
+                data.append(_bin(image, factor, ny, nu))
+        if per_pixel:
+            weights = np.stack(trust)
+        metadata = {**self.metadata, "binned": factor * self.metadata.get("binned", 1)}
+        return replace(self, projections=np.stack(data), geometry=geometry, weights=weights, metadata=metadata)
+
+    def flipped_hand(self) -> TiltSeries:
+        """The same data with all angles negated: the volume is mirrored in z."""
+        metadata = {**self.metadata, "flipped_hand": not self.metadata.get("flipped_hand", False)}
+        return replace(self, geometry=self.geometry.flipped_hand(), metadata=metadata)
 
     def with_geometry(self, geometry: Geometry) -> TiltSeries:
         """The same data under another geometry of the same projection shape."""

@@ -102,6 +102,8 @@ class AstraMethod:
         checks.check_initial(initial, projector)
         base = self.algorithm.split("_")[0].removesuffix("3D")
         checks.refuse(self.name, weights=weights)
+        if base in (*DIRECT, "CGLS") and _bounds(settings):
+            raise InputError(f"{self.name} knows no bounds; leave min_constraint and max_constraint out")
         if base in DIRECT:
             checks.refuse(self.name, **{"initial volume": initial})
         if geometry.couples_slices:
@@ -134,6 +136,8 @@ class AstraMethod:
         mask: NDArray[Any] | None,
     ) -> NDArray[np.float32]:
         base = self.algorithm.split("_")[0]
+        if not data.any() and not start.any():
+            return np.zeros_like(start)  # ASTRA's CGLS divides by the norm of the data
         rays, grid = slice_geometries(geometry, y)
         filtered = base == "FBP" and not self.algorithm.endswith("_CUDA")
         if filtered:
@@ -158,6 +162,8 @@ class AstraMethod:
             steps = {"ART": data.size, "SART": len(data)}.get(base, 1)
             astra.algorithm.run(ids[-1][1], steps * settings.num_iter if base not in DIRECT else 1)
             found = astra.data2d.get(ids[2][1])
+            if not np.all(np.isfinite(found)):
+                raise BackendError(f"{self.name} gave values that are not finite in slice {y}")
             return np.asarray(found * mask if mask is not None else found, np.float32)
         except astra.log.AstraError as error:
             raise BackendError(f"{self.name}: {str(error).splitlines()[0]}") from error

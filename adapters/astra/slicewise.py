@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,8 @@ class SlicewiseBackend:
 
 _local: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
+# a forked child has the pool without its threads, and would wait for them for ever
+os.register_at_fork(after_in_child=_local.clear)
 
 
 def _pool() -> ThreadPoolExecutor:

@@ -10,23 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from tomoprior import methods, plugins
-from tomoprior.errors import InputError, SettingsError, UnknownNameError
+from tomoprior import methods
+from tomoprior.errors import InputError, SettingsError
 
 from .arrays import edge_center, reconstruct_into
 from .options import Request, parse
-
-#: What to use for TomoPy's names here; its own code runs as ``tomopy.<name>`` where TomoPy is installed.
-_INSTEAD = {
-    "gridrec": "wbp",
-    "fbp": "wbp",
-    "art": "sart",
-    "bart": "sart",
-    "mlem": "sirt",
-    "osem": "sart",
-    "grad": "cgls",
-    "tikh": "tikhonov",
-}
 
 
 def recon(
@@ -77,7 +65,7 @@ def recon(
         raise SettingsError(f"algorithm must be one of {', '.join(methods.available())}")
     sinograms = _sinograms(tomo, theta, sinogram_order)
     slices, _, columns = sinograms.shape
-    rows, width = (int(kwargs.pop(name, columns)) for name in ("num_gridx", "num_gridy"))
+    rows, width = (int(kwargs.pop(name, None) or columns) for name in ("num_gridx", "num_gridy"))
     progress = kwargs.pop("progress", None)
     request = _request(algorithm, kwargs)
     # broadcast by hand: TomoPy takes an array of one value for all slices too
@@ -88,6 +76,8 @@ def recon(
     start = None if init_recon is None else np.asarray(init_recon, np.float32)
     if start is not None and start.shape != (slices, rows, width):
         raise InputError(f"init_recon needs shape {(slices, rows, width)}, got {start.shape}")
+    if nchunk is not None and nchunk < 0:
+        raise InputError(f"nchunk must not be negative, got {nchunk}")
     size = slices if not nchunk else min(nchunk, slices)
     if size < slices and request.method.couples_slices and not request.independent_chunks:
         raise InputError(f"{request.method.name} couples slices: leave nchunk out, or set independent_chunks=True")
@@ -117,14 +107,10 @@ def _sinograms(tomo: ArrayLike, theta: ArrayLike, sinogram_order: bool) -> NDArr
 
 
 def _request(algorithm: str, kwargs: dict[str, Any]) -> Request:
-    options: Mapping[str, Any] = kwargs.pop("options", {})
+    options: Mapping[str, Any] = kwargs.pop("options", None) or {}
     control: dict[str, Any] = {
         k: kwargs.pop(k) for k in ("device", "kind", "backend", "center_convention", "independent_chunks") if k in kwargs
     }
-    if algorithm in _INSTEAD and algorithm not in plugins.names("tomoprior.methods"):
-        raise UnknownNameError(
-            f"{algorithm!r} is TomoPy's own: use {_INSTEAD[algorithm]!r}, or 'tomopy.{algorithm}' where TomoPy is installed"
-        )
     return parse({**options, **control, "method": algorithm}, kwargs)
 
 

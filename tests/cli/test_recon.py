@@ -120,7 +120,7 @@ WRONG = [
     (["--angle-range", "70", "80"], "no tilt"),
     (["--center", "nowhere"], "--center"),
     (["--center", "1e9"], "center"),
-    (["--bin", "64"], "binned"),
+    (["--bin", "64"], "binning"),
     (["--kind", "cubic"], "kind"),
     (["--backend", "astra-3d"], "astra-2d"),
     (["--method", "astra.EM"], "astra.EM_CUDA"),
@@ -167,10 +167,47 @@ def test_an_output_is_not_overwritten_unless_asked(run, series_file, tmp_path):
     assert values(out).shape == (32, 12, 32)
 
 
+def test_an_input_is_never_overwritten(run, series_file, tmp_path):
+    link = tmp_path / "link.mrc"
+    link.symlink_to(series_file)
+    np.save(tmp_path / "start.npy", np.zeros((32, 12, 32), np.float32))
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for out, extra in ((series_file, []), (link, []), (tmp_path / "start.npy", ["--initial", tmp_path / "start.npy"])):
+        ran = run("recon", series_file, "-o", out, "--overwrite", *extra)
+        assert ran.code == 2
+        assert "input" in ran.err
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_the_record_says_what_was_done_to_the_input(run, series_file, tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones((16, 6, 16), np.float32))
+    ran = run(
+        "recon", series_file, "-o", tmp_path / "a.npy", "--set", "num_iter=3", "--minus-log", "--repair", "--bin", 2,
+        "--flip-hand", "--mask", tmp_path / "mask.npy",
+    )  # fmt: skip
+    if ran.code == 2:  # line integrals of zero have no logarithm: that many cannot be dead pixels
+        assert "no transmissions" in ran.err
+        data = np.exp(-np.asarray(open_stack(series_file).data[...]))
+        np.savez(tmp_path / "t.npz", projections=data, angles=open_angles(series_file))
+        ran = run(
+            "recon", tmp_path / "t.npz", "-o", tmp_path / "a.npy", "--set", "num_iter=3", "--minus-log", "--bin", 2,
+            "--flip-hand", "--mask", tmp_path / "mask.npy",
+        )  # fmt: skip
+    assert ran.code == 0, ran.err
+    record = json.loads((tmp_path / "a.npy.json").read_text())
+    assert record["input"]["minus_log"] is True
+    assert record["input"]["binned"] == 2
+    assert record["input"]["flipped_hand"] is True
+    assert record["mask"] is True
+    assert record["initial"] is False
+    assert record["command"]
+    assert 0 < record["residual"] < record["history"]["residual"][-1]
+
+
 @pytest.mark.parametrize("name", ["a.xyz", "nowhere/a.mrc"])
 def test_an_output_that_cannot_be_is_refused_before_the_work(run, series_file, tmp_path, name):
     ran = run("recon", series_file, "-o", tmp_path / name)
-    assert ran.code == 1
+    assert ran.code == 2
     assert ran.out == ""
 
 
@@ -212,4 +249,5 @@ def test_an_interrupt_leaves_nothing_behind(run, series_file, tmp_path, monkeypa
     before = sorted(tmp_path.iterdir())
     ran = run("recon", series_file, "-o", tmp_path / "a.mrc")
     assert ran.code == 130
+    assert "nothing was written" in ran.err
     assert sorted(tmp_path.iterdir()) == before

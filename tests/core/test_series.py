@@ -147,12 +147,25 @@ def test_binning_takes_means_tilt_by_tilt(geometry, data):
     weights = np.abs(data)
     part = TiltSeries(lazy, geometry, weights=weights).binned(3)
     assert part.projections.shape == (5, 2, 2) == part.geometry.range_shape
-    np.testing.assert_allclose(part.projections[1, 0, 1], data[1, :3, 3:6].mean(), rtol=1e-5)
+    tile = np.s_[1, :3, 3:6]
+    np.testing.assert_allclose(part.projections[1, 0, 1], np.average(data[tile], weights=weights[tile]), rtol=1e-4)
+    plain = TiltSeries(data, geometry).binned(3)
+    np.testing.assert_allclose(plain.projections[1, 0, 1], data[tile].mean(), rtol=1e-5)
     np.testing.assert_allclose(part.weights[1, 0, 1], weights[1, :3, 3:6].mean(), rtol=1e-5)
     assert lazy.reads == 5
     series = TiltSeries(data, geometry)
     assert series.binned(1) is series
 
 
+def test_a_pixel_without_weight_does_not_reach_a_binned_one():
+    data = np.ones((1, 2, 4), np.float32)
+    data[0, 0, 0] = np.inf
+    weights = np.ones((1, 2, 4), np.float32)
+    weights[0, 0, 0] = 0
+    part = TiltSeries(data, Geometry([0.0], (2, 2, 4)), weights=weights).binned(2)
+    np.testing.assert_allclose(part.projections, 1)
+    np.testing.assert_allclose(part.weights, [[[0.75, 1]]])
+
+
 def test_metadata_travels(series):
-    assert series.select([0]).rows(0, 2).binned(2).metadata == {"source": "made up"}
+    assert series.select([0]).rows(0, 2).binned(2).metadata == {"source": "made up", "binned": 2}

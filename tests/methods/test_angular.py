@@ -98,3 +98,20 @@ def test_any_tilts_get_weights_that_follow_their_order(degrees, seed):
     ):
         again[degree] = again.get(degree, 0) + weight
     assert by_direction == pytest.approx(again, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "degrees",
+    [
+        np.concatenate([np.arange(-60, 61, 2) + d for d in (-0.05, 0, 0.05)]),
+        np.concatenate([np.arange(-60, -20, 5), np.arange(-20, 20, 0.5), np.arange(20, 61, 5)]),
+    ],
+)
+def test_a_range_counts_once_however_it_is_sampled(degrees):
+    assert np.rad2deg(weights(np.deg2rad(degrees)).sum()) == pytest.approx(120, abs=6)
+
+
+def test_few_tilts_stand_for_what_they_span():
+    assert np.rad2deg(weights(np.deg2rad([0, 10]))).tolist() == pytest.approx([10, 10])
+    assert np.rad2deg(weights(np.deg2rad([0, 10, 20]))).tolist() == pytest.approx([10, 10, 10])
+    assert np.rad2deg(weights(np.deg2rad([0, 90]))).tolist() == pytest.approx([90, 90])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tomoprior import testing
 from tomoprior.methods.classical.sart import subsets
@@ -42,3 +43,16 @@ def test_successive_tilts_are_far_apart():
     angles = np.linspace(-1, 1, 64)
     order = [int(g[0]) for g in subsets(angles, 1)]
     assert np.abs(np.diff(order)).min() >= 16
+
+
+def test_a_noisy_tilt_of_little_weight_does_little_harm(limited, difference):
+    projections = limited.projections.clone()
+    noisy = torch.arange(0, len(projections), 3)
+    generator = torch.Generator().manual_seed(0)
+    projections[noisy] += projections.std() * torch.randn(projections[noisy].shape, generator=generator)
+    weights = torch.ones(len(projections))
+    weights[noisy] = 0.01
+    settings = {"num_iter": 5, "pad": 0}
+    clean = limited.run("sart", **settings).volume
+    trusted, weighted = (limited.run("sart", projections=projections, weights=w, **settings).volume for w in (None, weights))
+    assert difference(weighted, clean) < 0.6 * difference(trusted, clean)

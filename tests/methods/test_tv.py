@@ -134,3 +134,21 @@ def test_without_a_penalty_it_is_least_squares_with_bounds(limited):
     tv = limited.run("tv", reg_par=0, num_iter=400, pad=0)
     sirt = limited.run("sirt", num_iter=400, min_constraint=0.0, pad=0)
     assert tv.history["residual"][-1] < sirt.history["residual"][-1]
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1e4])
+@pytest.mark.parametrize("reg_par", ["auto", 0.1])
+def test_a_common_factor_of_the_weights_changes_nothing_but_the_scale_of_the_strength(limited, difference, factor, reg_par):
+    settings = {"num_iter": 60, "pad": 0}
+    weights = torch.full((len(limited.projections),), factor)
+    plain = limited.run("tv", reg_par=reg_par, **settings)
+    given = reg_par if reg_par == "auto" else reg_par * factor
+    scaled = limited.run("tv", reg_par=given, weights=weights, **settings)
+    assert difference(scaled.volume, plain.volume) < 1e-3
+    assert scaled.provenance["settled"]["reg_par"] == pytest.approx(factor * plain.provenance["settled"]["reg_par"], rel=1e-3)
+
+
+def test_the_rule_looks_inside_a_mask(limited):
+    mask = torch.zeros(limited.projector.domain_shape[0], limited.projector.domain_shape[2])
+    mask[8:10, 8:10] = 1
+    assert limited.run("tv", num_iter=2, pad=0, mask=mask).provenance["settled"]["reg_par"] > 0

@@ -13,6 +13,9 @@ from tomoprior import errors
 #: Set to see the traceback of an error that is not the user's.
 DEBUG = "TOMOPRIOR_DEBUG"
 
+#: Exit code after Ctrl-C, as shells have it.
+INTERRUPTED = 130
+
 #: What the user can mend by another command line; all else is a failure.
 WRONG_USE = (
     errors.SettingsError,
@@ -20,6 +23,7 @@ WRONG_USE = (
     errors.GeometryError,
     errors.InputError,
     errors.OutputExistsError,
+    errors.NoSuchFileError,
 )
 
 
@@ -28,13 +32,9 @@ def report(app: typer.Typer, arguments: list[str]) -> int:
     try:
         app(arguments)
     except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer has caught it, and said nothing
+            print("tomoprior: interrupted; nothing was written", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        print("tomoprior: interrupted; nothing was written", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `tomoprior info FILE | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except errors.TomopriorError as error:
         print(f"tomoprior: {_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, WRONG_USE) else 1

@@ -19,6 +19,7 @@ def info(
     """Show shape, voxel size, angles and anything odd about a file."""
     import numpy as np
 
+    from tomoprior.errors import TomopriorError
     from tomoprior.formats import open_stack, registry, sidefiles
     from tomoprior.memory import text
 
@@ -31,7 +32,10 @@ def info(
     angles, source = stack.angles, "the file"
     side = sidefiles.find_angles(file) if angles is None else None
     if side is not None:
-        angles, source = sidefiles.read_angles(side), str(side)
+        try:
+            angles, source = sidefiles.read_angles(side), str(side)
+        except TomopriorError as error:
+            typer.echo(f"warning      {error}")
     if angles is None:
         typer.echo("angles       none in the file or beside it")
     else:
@@ -53,10 +57,10 @@ def info(
     for warning in stack.warnings:
         typer.echo(f"warning      {warning}")
     if pixels:
-        _pixels(stack)
+        _pixels(stack, series=angles is not None)
 
 
-def _pixels(stack: Stack) -> None:
+def _pixels(stack: Stack, *, series: bool) -> None:
     import numpy as np
 
     from tomoprior.geometry import Geometry
@@ -67,7 +71,9 @@ def _pixels(stack: Stack) -> None:
     # only the values are looked at: which angles they belong to does not matter here
     report = describe_pixels(TiltSeries(stack.data, Geometry(np.zeros(n), (1, ny, nu)), metadata={"counts": stack.counts}))
     typer.echo(
-        f"values       {report.minimum:.6g} to {report.maximum:.6g}, mean {report.mean:.6g}; look like {report.looks_like}"
+        f"values       {report.minimum:.6g} to {report.maximum:.6g}, mean {report.mean:.6g}"
+        + (f"; look like {report.looks_like}" if series else "")
     )
-    for warning in report.warnings:
+    # what projections ought to be is nothing to say of a volume
+    for warning in report.warnings if series or report.n_bad else ():
         typer.echo(f"warning      {warning}")

@@ -44,6 +44,17 @@ def settings(pairs: list[str]) -> dict[str, Any]:
     return found
 
 
+def unit(text: str | None) -> str | None:
+    """A unit of length by any of its names (``nm``, ``micron``); raises InputError."""
+    from tomoprior.formats.units import parse_unit
+    from tomoprior.geometry import UNITS
+
+    found = None if text is None else parse_unit(text)
+    if text is not None and found is None:
+        raise InputError(f"--unit must be one of {', '.join(UNITS)}, got {text!r}")
+    return found
+
+
 def center(text: str | None) -> float | np.ndarray[Any, Any] | None:
     """A number, or a text file with one per slice; raises InputError."""
     if text is None:

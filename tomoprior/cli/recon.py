@@ -10,6 +10,9 @@ import typer
 if TYPE_CHECKING:
     from tomoprior.series import TiltSeries
 
+#: A larger share of bad pixels is a mistake in the reading, not a flaw of the detector.
+MOST_BAD = 0.05
+
 # typer joins lines of an epilog; a form feed keeps the paragraph as it stands
 EXAMPLES = """\b
 Examples:
@@ -27,7 +30,10 @@ def recon(
     angles: Annotated[
         Path | None, typer.Option(help="Tilt angles in degrees: .tlt, .rawtlt, .mdoc. Default: in or beside IN.")
     ] = None,
-    angle_range: Annotated[tuple[float, float] | None, typer.Option(help="Use only tilts from LOW to HIGH degrees.")] = None,
+    angle_unit: Annotated[str | None, typer.Option(help="degree or radian, for a side file that looks like the other.")] = None,
+    angle_range: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="Use only tilts from LOW to HIGH degrees.")
+    ] = None,
     exclude: Annotated[
         str | None, typer.Option(help="Tilts to leave out, as 1,40-45; counted from 0, as `tomoprior info --views` lists them.")
     ] = None,
@@ -66,43 +72,56 @@ def recon(
     """Reconstruct a volume; OUT.json beside it records how."""
     from tomoprior import formats, methods
     from tomoprior.cli import parse
-    from tomoprior.formats.registry import for_writing
-    from tomoprior.formats.writing import check_target
+    from tomoprior.errors import InputError
     from tomoprior.projector import Projector
 
     # everything that can be wrong is found before anything long begins
     chosen = methods.get(method)
     settings = chosen.Settings.parse(parse.settings(setting or []))
-    for_writing(out)
-    record_path = out.with_name(out.name + ".json")
-    for target in (out, record_path):
-        check_target(target, overwrite=overwrite)
+    _check_output(out, [file, angles, shifts, initial, mask], overwrite=overwrite)
     series = formats.read(
-        file, angles=angles, center=parse.center(center), thickness=thickness, voxel_size=voxel_size, unit=unit,
-        shifts=shifts, minus_log=minus_log,
+        file, angles=angles, angle_unit=angle_unit, center=parse.center(center), thickness=thickness, voxel_size=voxel_size,
+        unit=parse.unit(unit), shifts=shifts, minus_log=minus_log,
     )  # fmt: skip
     series = _chosen_views(series, exclude, angle_range)
-    series = series.binned(bin)
-    if flip_hand:
-        series = series.with_geometry(series.geometry.flipped_hand())
-    geometry = series.geometry
-    projector = Projector(geometry, device, kind, backend)  # type: ignore[arg-type]
     notes = list(series.metadata.get("warnings", []))
-    if initial is not None:
-        initial_values = _volume(initial, geometry.shape)
-    if mask is not None:
-        mask_values = _volume(mask, geometry.shape)
     series, found = _pixels(series, repair=repair)
     notes += found
-    _say(file, series, chosen, projector, settings, notes)
+    rows, columns = series.geometry.detector
+    if columns // bin < 4:
+        raise InputError(f"binning by {bin} leaves {columns // bin} column(s) of {columns}: too few to reconstruct from")
+    if rows % bin or columns % bin:
+        notes.append(f"binning by {bin} leaves out the last {rows % bin} row(s) and {columns % bin} column(s)")
+    series = series.binned(bin)
+    if flip_hand:
+        series = series.flipped_hand()
+    projector = Projector(series.geometry, device, kind, backend)  # type: ignore[arg-type]
+    start = None if initial is None else _volume(initial, series.geometry.shape)
+    inside = None if mask is None else _volume(mask, series.geometry.shape)
+    _say(file, series, chosen, projector, settings, notes, given_center=center is not None)
     if dry_run:
         typer.echo("dry run: nothing was written")
         return
     _run(
-        series, chosen, settings, out, record_path, notes, overwrite=overwrite,
-        initial=initial_values if initial is not None else None, mask=mask_values if mask is not None else None,
-        device=device, kind=kind, backend=backend, seed=seed,
+        series, chosen, settings, out, notes, overwrite=overwrite,
+        initial=start, mask=inside, device=device, kind=kind, backend=backend, seed=seed,
     )  # fmt: skip
+
+
+def _check_output(out: Path, inputs: list[Path | None], *, overwrite: bool) -> None:
+    from tomoprior.errors import OutputExistsError
+    from tomoprior.formats import sidefiles
+    from tomoprior.formats.registry import for_writing
+    from tomoprior.formats.writing import check_target
+
+    for_writing(out)
+    named = [path for path in inputs if path is not None]
+    beside = sidefiles.find_angles(named[0])
+    for path in named if beside is None else [*named, beside]:
+        if out.exists() and path.exists() and out.samefile(path):
+            raise OutputExistsError(f"{out} is an input of this run, and is not overwritten")
+    for target in (out, out.with_name(out.name + ".json")):
+        check_target(target, overwrite=overwrite)
 
 
 def _chosen_views(series: TiltSeries, exclude: str | None, angle_range: tuple[float, float] | None) -> TiltSeries:
@@ -135,11 +154,19 @@ def _volume(path: Path, shape: tuple[int, int, int]) -> Any:
 
 def _pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
     """The series in memory, repaired if asked, and what is odd about its values."""
+    import numpy as np
+
     from tomoprior.errors import InputError
     from tomoprior.pixels import describe_pixels, repair_pixels
 
     report = describe_pixels(series)
     notes = list(report.warnings)
+    share = report.n_bad / np.prod(series.projections.shape)
+    if share > MOST_BAD:
+        reason = (
+            "these are no transmissions; leave --minus-log out?" if series.metadata.get("minus_log") else "too many to repair"
+        )
+        raise InputError(f"{100 * share:.0f} % of the pixels are NaN or infinite: {reason}")
     if report.n_bad and not repair:
         raise InputError(f"{report.n_bad} pixel(s) are NaN or infinite; --repair replaces them by the median around them")
     if report.n_bad:
@@ -148,7 +175,9 @@ def _pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]
     return series.load(), notes
 
 
-def _say(file: Path, series: TiltSeries, method: Any, projector: Any, settings: Any, notes: list[str]) -> None:
+def _say(
+    file: Path, series: TiltSeries, method: Any, projector: Any, settings: Any, notes: list[str], *, given_center: bool
+) -> None:
     import numpy as np
 
     from tomoprior import memory
@@ -161,6 +190,11 @@ def _say(file: Path, series: TiltSeries, method: Any, projector: Any, settings: 
         f"{geometry.detector[0]} x {geometry.detector[1]} pixels of {geometry.voxel_size:.6g} {geometry.unit}"
     )
     typer.echo(f"angles       from {series.metadata.get('angles_from')}")
+    low, high = geometry.center.min(), geometry.center.max()
+    axis = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
+    typer.echo(
+        f"axis         at {axis} pixels from the left edge" + ("" if given_center else " (the middle; --center to change)")
+    )
     typer.echo(f"volume       {' x '.join(map(str, geometry.shape))} (z, y, x)")
     left_open = {k: v for k, v in settings.model_dump().items() if v is not None}
     typer.echo(f"method       {method.name}: {', '.join(f'{k}={v}' for k, v in left_open.items())}")
@@ -168,6 +202,8 @@ def _say(file: Path, series: TiltSeries, method: Any, projector: Any, settings: 
     if method.uses_projector:
         typer.echo(f"projector    {projector.backend} on {projector.device}: {memory.text(cost.projector)}")
     typer.echo(f"memory       about {memory.text(cost.memory)} of {memory.text(memory.available())} free")
+    if cost.memory > memory.available():
+        notes = [*notes, "this needs more memory than is free: try --bin, --backend astra-2d or a smaller --thickness"]
     typer.echo(f"time         about {_duration(cost.seconds)}")
     for note in notes:
         typer.echo(f"note         {note}")
@@ -180,32 +216,23 @@ def _duration(seconds: float) -> str:
 
 
 def _run(
-    series: TiltSeries,
-    method: Any,
-    settings: Any,
-    out: Path,
-    record_path: Path,
-    notes: list[str],
-    *,
-    overwrite: bool,
-    **arguments: Any,
+    series: TiltSeries, method: Any, settings: Any, out: Path, notes: list[str], *, overwrite: bool, **arguments: Any
 ) -> None:
-    import json
+    import shlex
+    import sys
+    from dataclasses import replace
 
     from tomoprior._version import __version__
     from tomoprior.cli.progress import bar
     from tomoprior.formats import write
-    from tomoprior.formats.writing import replacing
     from tomoprior.run import reconstruct
 
     with bar(method.name) as step:
         result = reconstruct(series, method, settings=settings, progress=step, **arguments)
-    record = {"output": out.name, **result.provenance, "history": dict(result.history), "notes": notes}
-    label = f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts"
-    # the record is prepared first and put in place last: a volume never lacks one, and neither is there without the other
-    with replacing(record_path, overwrite=overwrite) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
-        write(result, out, overwrite=overwrite, labels=(label,))
-    residual = result.history.get("residual")
-    ending = f", residual {residual[-1]:.4g}" if residual else ""
-    typer.echo(f"wrote        {out} and {record_path.name} in {result.provenance['seconds']:.1f} s{ending}")
+    result = replace(result, provenance={**result.provenance, "command": shlex.join(sys.argv), "notes": notes})
+    write(
+        result, out, overwrite=overwrite, labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",)
+    )
+    residual = result.provenance.get("residual")
+    ending = "" if residual is None else f", residual {residual:.4g}"
+    typer.echo(f"wrote        {out} and {out.name}.json in {result.provenance['seconds']:.1f} s{ending}")

@@ -113,7 +113,9 @@ def read(
         unit=(stack.unit if unit is None else unit),
     )
     metadata = {
-        "source": str(path),
+        "source": str(path.resolve()),
+        "minus_log": bool(options.get("minus_log", False)),
+        **({"normalized": stack.attrs["normalized"]} if "normalized" in stack.attrs else {}),
         "angles_from": source,
         "labels": list(stack.labels),
         "warnings": list(stack.warnings),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tomoprior import plugins
-from tomoprior.errors import FormatError
+from tomoprior.errors import FormatError, NoSuchFileError
 from tomoprior.formats.base import Format
 
 GROUP = "tomoprior.formats"
@@ -26,7 +26,7 @@ def for_reading(path: Path) -> Format:
     """
     try:
         if not path.exists():
-            raise FormatError(f"{path}: no such file")
+            raise NoSuchFileError(f"{path}: no such file")
         if not (path.is_file() or path.is_dir()):
             raise FormatError(f"{path}: neither a file nor a folder")  # a pipe would be waited for without end
         formats = [get(name) for name in plugins.names(GROUP)]
@@ -50,7 +50,7 @@ def for_writing(path: Path) -> Format:
     for candidate in formats:
         if path.name.lower().endswith(candidate.extensions):
             return candidate
-    raise FormatError(f"{path}: the name must end in one of {_known(formats)}")
+    raise NoSuchFileError(f"{path}: the name must end in one of {_known(formats)}")
 
 
 def _known(formats: list[Format]) -> str:

@@ -50,7 +50,7 @@ def read_angles(path: str | Path, *, unit: str | None = None) -> NDArray[np.floa
     if unit is None and _looks_like_radians(values):
         raise InputError(
             f"{path}: {len(values)} angles from {values.min():g} to {values.max():g} look like radians; a side file holds "
-            'degrees: say which they are: angle_unit="radian" or angle_unit="degree"'
+            "degrees: say which they are with angle_unit (--angle-unit), radian or degree"
         )
     return values if unit == "radian" else np.deg2rad(values)
 

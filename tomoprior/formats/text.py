@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from tomoprior.errors import FormatError
+from tomoprior.errors import FormatError, NoSuchFileError
 from tomoprior.formats.raw import readable_bytes
 
 #: No side file of a tilt series is larger; a stack that was given by mistake is not read whole.
@@ -21,7 +21,7 @@ def read_text(path: Path) -> str:
         If there is none, or it is not text.
     """
     if not path.exists():
-        raise FormatError(f"{path}: no such file")
+        raise NoSuchFileError(f"{path}: no such file")
     raw = readable_bytes(path, MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise FormatError(f"{path}: larger than {MAX_BYTES >> 20} MB, which no file of angles or shifts is")

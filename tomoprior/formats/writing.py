@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoprior.errors import FormatError, InputError, OutputExistsError, TomopriorError
+from tomoprior.errors import FormatError, InputError, NoSuchFileError, OutputExistsError, TomopriorError
 from tomoprior.formats import registry, sidefiles
 from tomoprior.formats.base import Header, Sink
 from tomoprior.formats.lazy import one_line
@@ -79,7 +80,7 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
             raise FormatError(f"{path}: neither a file nor a folder, and will not be replaced")
         folder = path.parent
         if not folder.is_dir():
-            raise FormatError(f"{folder}: no such folder")
+            raise NoSuchFileError(f"{folder}: no such folder")
     except TomopriorError:
         raise
     except OSError as error:  # no permission to look, or a name that is too long
@@ -131,23 +132,31 @@ def writing(path: str | Path, header: Header, *, overwrite: bool = False) -> Ite
 def write(result: Reconstruction, path: str | Path, *, overwrite: bool = False, labels: tuple[str, ...] = ()) -> None:
     """Write a reconstruction's volume, with its voxel size and unit, to the format that ``path`` names.
 
-    The standard deviation, where there is one, goes beside it as ``NAME_std.EXT``.
+    Its record (provenance and history) goes beside it as ``NAME.EXT.json``, and the standard deviation, where there is one, as
+    ``NAME_std.EXT``. A volume without a record removes the one that an overwritten volume left.
 
     Raises
     ------
     FormatError, OutputExistsError
-        As ``writing``; neither file is there then.
+        As ``writing``; none of the files is there then.
     """
     result = result.numpy()
     path = Path(path)
     arrays = {path: result.volume}
     if result.std is not None:
         arrays[path.with_name(f"{path.stem}_std{path.suffix}")] = result.std
+    record_path = path.with_name(path.name + ".json")
+    record = {"output": path.name, **result.provenance, "history": dict(result.history)} if result.provenance else None
     with ExitStack() as outputs:
+        if record is not None:
+            temporary = outputs.enter_context(replacing(record_path, overwrite=overwrite))
+            _guarded(record_path, temporary.write_text, json.dumps(record, indent=1) + "\n")
         for target, values in arrays.items():
             header = Header(shape=values.shape, dtype=np.float32, voxel_size=result.voxel_size, unit=result.unit, labels=labels)
             sink = outputs.enter_context(writing(target, header, overwrite=overwrite))
             sink[:, :, :] = values
+    if record is None and overwrite:
+        record_path.unlink(missing_ok=True)
 
 
 def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = False, labels: tuple[str, ...] = ()) -> None:

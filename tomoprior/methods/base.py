@@ -39,7 +39,9 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = str(first["loc"][0]) if first["loc"] else "settings"
-            raise SettingsError(f"{where}: {first['msg'].lower()}, got {first['input']!r}") from None
+            # a setting that may be a number or a word fails for both reasons
+            reasons = dict.fromkeys(e["msg"].lower() for e in error.errors() if e["loc"][:1] == first["loc"][:1])
+            raise SettingsError(f"{where}: {', or '.join(reasons)}; got {first['input']!r}") from None
 
 
 def _plain(value: Any, annotation: Any) -> Any:

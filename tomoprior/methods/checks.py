@@ -20,7 +20,9 @@ def check_projections(projections: torch.Tensor, projector: Projector) -> None:
     if not torch.isfinite(projections.sum(dtype=torch.float64)):
         bad = ~torch.isfinite(projections)
         tilts = int(bad.flatten(1).any(1).sum())
-        raise InputError(f"{int(bad.sum())} pixel(s) in {tilts} tilt(s) are NaN or infinite; repair them first (--repair)")
+        raise InputError(
+            f"{int(bad.sum())} pixel(s) in {tilts} tilt(s) are NaN or infinite; repair them first (repair_pixels, --repair)"
+        )
 
 
 def expand_weights(weights: torch.Tensor | None, projector: Projector) -> torch.Tensor | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 
-#: A gap this many times the median gap is a missing range, not a coarse step: no tilt can stand for it.
+#: A gap this many times the usual one is a missing range, not a coarse step: no tilt can stand for it.
 MISSING = 4.0
 #: Directions closer than this (radians) are one.
 SAME = 1e-9
@@ -41,7 +41,7 @@ def _of_directions(turned: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(turned) == 1:
         return np.array([math.pi])
     gaps = np.diff(turned, append=turned[0] + math.pi)
-    missing = gaps > MISSING * np.median(gaps)
+    missing = gaps > MISSING * _usual(gaps)
     right, left = gaps, np.roll(gaps, 1)
     no_right, no_left = missing, np.roll(missing, 1)
     # beside a missing range: the other side's gap; between two of them: a typical step
@@ -49,6 +49,13 @@ def _of_directions(turned: NDArray[np.float64]) -> NDArray[np.float64]:
     beside_right = np.where(no_right, np.where(no_left, typical, left), right)
     beside_left = np.where(no_left, np.where(no_right, typical, right), left)
     return np.asarray((beside_right + beside_left) / 2)
+
+
+def _usual(gaps: NDArray[np.float64]) -> float:
+    """The step that half of the range is made of, the largest gap left out, so that a few close tilts do not count."""
+    rest = np.sort(gaps)[:-1]
+    covered = np.cumsum(rest)
+    return float(rest[np.searchsorted(covered, covered[-1] / 2)])
 
 
 def for_method(name: str, geometry: Geometry, given: torch.Tensor | None) -> NDArray[np.float64]:

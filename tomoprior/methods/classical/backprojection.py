@@ -22,7 +22,7 @@ BLOCK_BYTES = 64 * 2**20
 def backproject(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     """Sum over tilts; ``(n_angles, ny, nu)`` to ``(nz, ny, nx)``, zero weight beyond the detector."""
     if geometry.couples_slices:
-        projections = rowshift.adjoint(projections[None], geometry)[0]
+        projections = rowshift.undo(projections, geometry)
     nz, ny, nx = geometry.shape
     n, _, nu = geometry.range_shape
     device = projections.device

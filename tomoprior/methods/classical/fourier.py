@@ -81,7 +81,7 @@ class Fourier:
             checks.refuse(self.name, **{"weights per pixel": trust})
         m = checks.expand_mask(mask, projector)
         with torch.no_grad():
-            data = rowshift.adjoint(projections[None], geometry)[0] if geometry.couples_slices else projections
+            data = rowshift.undo(projections, geometry) if geometry.couples_slices else projections
             volume = _invert(data, geometry, settings, trust)
             if m is not None:
                 volume *= m
@@ -103,11 +103,14 @@ def _invert(data: torch.Tensor, geometry: Geometry, settings: FourierSettings, t
     k = torch.fft.fftfreq(size, device=device, dtype=torch.float64)  # cycles per voxel
     theta = torch.from_numpy(geometry.angles.copy()).to(device)
     cells, spread = _gridding(k, theta, size, settings.kernel_width)
-    if trust is not None:
-        spread *= trust.reshape(-1, 1, 1)
-    total = torch.zeros(size * size, device=device).index_add_(0, cells.reshape(-1), spread.reshape(-1))
     # a cell that only the Gaussian's far tail reaches says more about its neighbours than about itself
-    scale = torch.where(total > 1e-3 * spread.max(), 1 / total.clamp_min(1e-12), torch.zeros_like(total))
+    reached = spread if trust is None else spread * (trust > 0).reshape(-1, 1, 1)
+    empty = torch.zeros(size * size, device=device)
+    known = empty.index_add(0, cells.reshape(-1), reached.reshape(-1)) > 1e-3 * spread.max()
+    if trust is not None:
+        spread *= (trust / trust.amax()).reshape(-1, 1, 1)
+    total = empty.index_add(0, cells.reshape(-1), spread.reshape(-1))
+    scale = torch.where(known, 1 / total.clamp_min(1e-30), empty)
     out = torch.empty(nz, ny, nx, device=device)
     # the middle of slice and grid goes to sample 0 of the transforms by a phase
     kz, kx = k[:, None], k[None, :]

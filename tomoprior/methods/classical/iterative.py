@@ -47,14 +47,14 @@ class Monitor:
     """Keeps the relative residual of every iterate, reports progress, and says when to stop."""
 
     def __init__(self, problem: Problem, settings: IterativeSettings, progress: Progress | None) -> None:
-        self._scale = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
+        self.scale = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
         self._settings, self._progress = settings, progress
         self.history: dict[str, list[float]] = {"residual": []}
         self.settled: dict[str, float] = {}  # settings that were left open, as they were chosen
 
     def stop(self, norm: float, **values: float) -> bool:
         """Record ``||W^(1/2) (p - A x)||`` of the iterate at hand; True if it is good enough."""
-        relative = norm / self._scale
+        relative = norm / self.scale
         self.history["residual"].append(relative)
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
@@ -107,11 +107,18 @@ class IterativeMethod(ABC):
             problem = setup(projections, projector, settings.pad, weights=weights, initial=initial, mask=mask)
             monitor = Monitor(problem, settings, progress)
             x = self.solve(problem, settings, monitor)
+            residual = problem.norm(problem.A(x).sub_(problem.p)) / monitor.scale
         return Reconstruction(
             problem.crop(x),
             projector.geometry,
             history=monitor.history,
-            provenance={"pad": problem.pad, "iterations": len(monitor.history["residual"]), "settled": monitor.settled},
+            provenance={
+                "residual": residual,
+                "iterations": len(monitor.history["residual"]),
+                "pad": problem.pad,
+                "settled": monitor.settled,
+                "projector": problem.A.describe(),
+            },
         )
 
     @abstractmethod

@@ -39,6 +39,9 @@ class Problem:
         The starting volume, ``A.domain_shape``; a solver may change it in place.
     pad
         Voxels added on either side of x.
+    w_scale
+        What the weights were divided by to have a mean of 1, for which the steps of ``tv`` are balanced. A strength given
+        against the original weights has to be divided by it too.
     """
 
     A: Projector
@@ -47,6 +50,7 @@ class Problem:
     mask: torch.Tensor | None
     x: torch.Tensor
     pad: int
+    w_scale: float = 1.0
 
     def weighted(self, r: torch.Tensor) -> torch.Tensor:
         """``W r``."""
@@ -110,11 +114,13 @@ def setup(
         x[..., width : x.shape[-1] - width] = initial
         x = x if m is None else x.mul_(m)
     p = like(A(x), projections)
-    if w is not None and w.shape == p.shape:
-        w = like(p, w)
+    scale = 1.0
+    if w is not None:
+        scale = float(w[w > 0].double().mean())
+        w = like(p, w).div_(scale) if w.shape == p.shape else w / scale
     if m is not None and m.shape == x.shape:
         m = like(x, m)
-    return Problem(A, p, w, m, x, width)
+    return Problem(A, p, w, m, x, width, scale)
 
 
 def views_of(problem: Problem, views: NDArray[np.intp]) -> Problem:
@@ -152,6 +158,6 @@ def sums(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def reciprocal_(x: torch.Tensor) -> torch.Tensor:
-    """``1 / x`` in place where x is above a millionth of its maximum, 0 elsewhere: rays and voxels that nothing meets."""
-    nothing = x <= 1e-6 * x.amax()
+    """``1 / x`` in place where x is above a millionth of its slice's maximum, else 0: rays and voxels that nothing meets."""
+    nothing = x <= 1e-6 * x.amax((0, 2), keepdim=True)
     return x.reciprocal_().masked_fill_(nothing, 0.0)

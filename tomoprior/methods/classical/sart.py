@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.classical.problem import Problem, views_of
-from tomoprior.methods.classical.sirt import step_sizes
+from tomoprior.methods.classical.problem import Problem, reciprocal_, sums, views_of
 
 
 class SARTSettings(BoxSettings):
@@ -36,10 +35,16 @@ class SART(IterativeMethod):
         """The iterations."""
         x = problem.x
         parts = []
-        for views in subsets(problem.A.geometry.angles, settings.subset_size):
+        chosen = subsets(problem.A.geometry.angles, settings.subset_size)
+        average = sums(problem)[1].div_(len(chosen)) if problem.w is not None else torch.zeros(1)
+        for views in chosen:
             part = views_of(problem, views)
-            rows, columns = step_sizes(part)
-            parts.append((part, rows.mul_(settings.relaxation), columns))
+            rays, voxels = sums(part)
+            if part.w is not None:
+                # within one subset its weights would cancel: one that is trusted less than the average moves the volume less
+                voxels = torch.maximum(voxels, average)
+            rows = reciprocal_(rays) * settings.relaxation
+            parts.append((part, rows if part.w is None else rows * part.w, reciprocal_(voxels)))
         for _ in range(settings.num_iter):
             squares = 0.0
             for part, rows, columns in parts:

@@ -27,9 +27,9 @@ Solver = Callable[[Problem, Any, float, Monitor], torch.Tensor]
 
 
 def resolve(problem: Problem, settings: Any, solver: Solver) -> float:
-    """``settings.reg_par`` as a number: given, by the rule, or by held-out tilts."""
+    """``settings.reg_par`` as a number against ``problem``'s weights: given, by the rule, or by held-out tilts."""
     if not isinstance(settings.reg_par, str):
-        return float(settings.reg_par)
+        return float(settings.reg_par) / problem.w_scale
     rule = RULE * _total_weight(problem) * contrast(problem)
     return rule if settings.reg_par == "auto" else held_out(problem, settings, solver, rule)
 
@@ -44,8 +44,12 @@ def contrast(problem: Problem) -> float:
     settings = CGLSSettings(num_iter=5)
     x = CGLS().solve(replace(problem, x=torch.zeros_like(problem.x)), settings, Monitor(problem, settings, None))
     # quantiles of a regular sample: torch.quantile takes 16 million values at most, and this needs no more
-    values = x.permute(0, 2, 1).reshape(-1)[:: max(1, x.numel() // 1_000_000)]
-    return float(torch.quantile((values - values.median()).abs(), 0.99))
+    x = problem.crop(x)
+    inside = x if problem.mask is None else x[problem.crop(problem.mask).expand_as(x) > 0]
+    values = inside.reshape(-1)[:: max(1, inside.numel() // 1_000_000)]
+    height = (values - values.median()).abs()
+    # something may stand out in less than a hundredth of the volume
+    return float(torch.quantile(height, 0.99)) or float(height.amax())
 
 
 def held_out(problem: Problem, settings: Any, solver: Solver, rule: float) -> float:
@@ -56,14 +60,18 @@ def held_out(problem: Problem, settings: Any, solver: Solver, rule: float) -> fl
     InputError
         With fewer than five tilts.
     """
+    trust = np.ones(problem.A.geometry.n_angles)
+    if problem.w is not None:
+        trust = problem.w.mean((1, 2)).double().cpu().numpy()
     order = np.argsort(problem.A.geometry.angles, kind="stable")
+    order = order[trust[order] > 0]  # a tilt without weight predicts nothing and is predicted by anything
     out = order[HELD_OUT // 2 : -1 : HELD_OUT]
     if len(order) < HELD_OUT:
         raise InputError(f"{len(order)} tilts are too few to hold some out; give reg_par a number")
     keep = np.setdiff1d(order, out)
     train, test = views_of(problem, keep), views_of(problem, out)
     trial = settings.model_copy(update={"num_iter": TRIAL_ITERATIONS, "residual_tolerance": None})
-    x, best, share = torch.zeros_like(problem.x), (float("inf"), rule), len(keep) / len(order)
+    x, best, share = torch.zeros_like(problem.x), (float("inf"), rule), trust[keep].sum() / trust.sum()
     for factor in FACTORS:
         x = solver(replace(train, x=x), trial, factor * rule * share, Monitor(train, trial, None))
         error = test.norm(test.A(x) - test.p)

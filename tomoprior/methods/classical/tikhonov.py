@@ -40,6 +40,7 @@ class Tikhonov(IterativeMethod):
     def solve(self, problem: Problem, settings: TikhonovSettings, monitor: Monitor) -> torch.Tensor:
         """The iterations, on the normal equations with the data's residual kept beside them."""
         A, x = problem.A, problem.x
+        settings = settings.model_copy(update={"reg_par": settings.reg_par / problem.w_scale})
         r = A(x).neg_().add_(problem.p)
         s = problem.masked(A.T(problem.weighted(r)).sub_(_penalty(x, settings)))
         d = s.clone()

@@ -54,7 +54,7 @@ class TV(IterativeMethod):
     def solve(self, problem: Problem, settings: TVSettings, monitor: Monitor) -> torch.Tensor:
         """Choose the strength where it is left open, then iterate."""
         reg_par = strength.resolve(problem, settings, minimise)
-        monitor.settled["reg_par"] = reg_par
+        monitor.settled["reg_par"] = reg_par * problem.w_scale
         return minimise(problem, settings, reg_par, monitor)
 
     def work(self, geometry: Geometry, settings: Any) -> float:
