@@ -55,3 +55,24 @@ def test_shifts_along_y_are_refused():
 def test_settings_are_checked():
     with pytest.raises(SettingsError, match="did you mean num_iter"):
         methods.get("astra.SIRT").Settings.parse({"num_iters": 3})
+
+
+def test_a_blank_slice_stays_blank():
+    """ASTRA's CGLS divides by the norm of the data."""
+    geometry = Geometry(np.deg2rad(np.arange(-60, 61, 10)), (12, 3, 16))
+    projections = torch.rand(geometry.range_shape, generator=torch.Generator().manual_seed(0))
+    projections[:, 0] = 0
+    method = methods.get("astra.CGLS")
+    volume = method.reconstruct(projections, Projector(geometry, "cpu"), method.Settings.parse({"num_iter": 5})).volume
+    assert torch.isfinite(volume).all()
+    assert not volume[:, 0].any()
+    assert volume[:, 1].any()
+
+
+def test_bounds_that_an_algorithm_does_not_know_are_refused():
+    geometry = Geometry(np.deg2rad(np.arange(-60, 61, 10)), (12, 1, 16))
+    method = methods.get("astra.CGLS")
+    with pytest.raises(InputError, match="bounds"):
+        method.reconstruct(
+            torch.ones(geometry.range_shape), Projector(geometry, "cpu"), method.Settings.parse({"min_constraint": 0})
+        )

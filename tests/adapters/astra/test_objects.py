@@ -1,6 +1,9 @@
 """ASTRA's objects are numbers in a table of the process: they are freed, and failures inside ASTRA surface."""
 
 import gc
+import os
+import subprocess
+import sys
 
 import astra
 import numpy as np
@@ -132,3 +135,20 @@ def test_methods_that_need_a_gpu_are_not_listed_and_refused():
         methods.get("astra.SIRT_CUDA")
     with pytest.raises(UnknownNameError, match="SIRT"):
         methods.get("astra.SIRTT")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_gets_threads_of_its_own():
+    script = (
+        "import os, numpy as np\n"
+        "from tomoprior import Geometry, Projector\n"
+        "A = Projector(Geometry([0.1, 0.2], (8, 3, 8)), 'cpu', backend='astra-2d')\n"
+        "x = np.ones((8, 3, 8), np.float32)\n"
+        "A(x)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    A(x)\n"
+        "    os._exit(7)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=60, check=True)

@@ -65,6 +65,7 @@ def test_a_start_is_used_and_not_changed(scan):
         ({"center": [1.0, 2.0]}, InputError, "2 centers for 6 slices"),
         ({"init_recon": np.zeros((2, 2, 2))}, InputError, "init_recon"),
         ({"algorithm": "tv", "nchunk": 2}, InputError, "couples"),
+        ({"nchunk": -1}, InputError, "nchunk"),
         ({"num_iter": -1}, SettingsError, "num_iter"),
         ({"tomo": np.zeros((3, 4))}, InputError, "three axes"),
         ({"tomo": np.zeros((6, 40, 32), complex)}, InputError, "real"),
