@@ -122,6 +122,11 @@ class Geometry:
         dx = 0.0 if self.shifts is None else self.shifts[:, 1]
         return np.asarray(self.detector[1] / 2 - self.center[y] - dx + np.zeros(self.n_angles))
 
+    def slice_groups(self) -> list[NDArray[np.intp]]:
+        """Slices that share a centre, and so a system matrix: a list of index arrays, most often a single one."""
+        _, inverse = np.unique(self.center, return_inverse=True)
+        return [np.flatnonzero(inverse == group) for group in range(inverse.max() + 1)]
+
     @property
     def couples_slices(self) -> bool:
         """True if a tilt is shifted along y, so that a slice cannot be reconstructed alone."""

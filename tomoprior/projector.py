@@ -156,11 +156,6 @@ class Projector(LinearOperator):
             return self._built
 
     @property
-    def is_built(self) -> bool:
-        """True once a product has been made."""
-        return self._built is not None
-
-    @property
     def cost(self) -> backends.Cost:
         """Memory that the prepared projector keeps and seconds to prepare it, estimated before it is built."""
         return self._chosen.cost(self.geometry, self.kind)

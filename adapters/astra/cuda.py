@@ -18,7 +18,7 @@ from tomoprior.backends import Cost, Kind
 from tomoprior.errors import BackendError
 from tomoprior.geometry import Geometry
 
-from .geometry import groups, vectors_3d
+from .geometry import vectors_3d
 
 
 def usable() -> bool:
@@ -36,7 +36,7 @@ class CudaBackend:
     def __init__(self, geometry: Geometry, kind: Kind, device: torch.device) -> None:
         self.geometry, self.device = geometry, device
         self._lock = threading.Lock()  # ASTRA's choice of GPU belongs to the thread, its texture memory to the process
-        self._groups = groups(geometry)
+        self._groups = geometry.slice_groups()
         nz, _, nx = geometry.shape
         ids = []
         for rows in self._groups:

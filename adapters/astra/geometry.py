@@ -38,9 +38,3 @@ def slice_geometries(geometry: Geometry, y: int) -> tuple[Any, Any]:
     nz, _, nx = geometry.shape
     projections = astra.create_proj_geom("parallel_vec", geometry.detector[1], vectors_2d(geometry, y))
     return projections, astra.create_vol_geom(nz, nx)
-
-
-def groups(geometry: Geometry) -> list[NDArray[np.intp]]:
-    """Slices that share a centre, and so a system matrix: a list of index arrays."""
-    _, inverse = np.unique(geometry.center, return_inverse=True)
-    return [np.flatnonzero(inverse == g) for g in range(inverse.max() + 1)]

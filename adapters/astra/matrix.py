@@ -23,7 +23,7 @@ from tomoprior.sparse import csr, product
 
 from . import disk_cache, linear_kernel
 from .export import export
-from .geometry import groups, slice_geometries, vectors_2d
+from .geometry import slice_geometries, vectors_2d
 
 log = logging.getLogger("tomoprior.projector")
 
@@ -53,7 +53,7 @@ class MatrixBackend:
 
     def __init__(self, geometry: Geometry, kind: Kind, device: torch.device) -> None:
         self.geometry, self.device = geometry, device
-        self._groups = groups(geometry)
+        self._groups = geometry.slice_groups()
         self._pairs = [_cached(geometry, int(rows[0]), kind, device) for rows in self._groups]
 
     @classmethod
@@ -61,14 +61,14 @@ class MatrixBackend:
         """Bytes kept and seconds to build, for all distinct centres."""
         nz, _, nx = geometry.shape
         entries = linear_kernel.count(vectors_2d(geometry, 0), nz, nx, geometry.detector[1]) * DENSITY[kind]
-        entries *= len(np.unique(geometry.center))
+        entries *= len(geometry.slice_groups())
         return Cost(int(entries * BYTES_PER_ENTRY), entries * SECONDS_PER_ENTRY[kind])
 
     @classmethod
     def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
         """Refuse what exceeds the budget or the range of a 32-bit index."""
         cost = cls.cost(geometry, kind)
-        if cost.bytes / BYTES_PER_ENTRY / len(np.unique(geometry.center)) >= 2**31:
+        if cost.bytes / BYTES_PER_ENTRY / len(geometry.slice_groups()) >= 2**31:
             return "the matrix of one slice has more than 2^31 entries"
         if cost.bytes > budget:
             return f"the matrix needs {memory.text(cost.bytes)}, the budget is {memory.text(budget)}"

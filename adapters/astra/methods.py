@@ -172,7 +172,7 @@ class AstraMethod:
                 table.delete(number)
 
     def _whole(self, data: NDArray[Any], start: NDArray[Any], geometry: Geometry, settings: Any) -> NDArray[np.float32]:
-        if len(np.unique(geometry.center)) > 1:
+        if len(geometry.slice_groups()) > 1:
             raise InputError(f"{self.name} takes one centre for all slices")
         nz, ny, nx = geometry.shape
         rays = astra.create_proj_geom("parallel3d_vec", ny, geometry.detector[1], vectors_3d(geometry, 0))

@@ -17,7 +17,7 @@ from tomoprior.backends import Cost, Kind
 from tomoprior.errors import BackendError
 from tomoprior.geometry import Geometry
 
-from .geometry import groups, slice_geometries
+from .geometry import slice_geometries
 
 
 class SlicewiseBackend:
@@ -31,7 +31,7 @@ class SlicewiseBackend:
         self.geometry = geometry
         self._projector = [0] * geometry.shape[1]
         ids = []
-        for rows in groups(geometry):
+        for rows in geometry.slice_groups():
             ids.append(astra.create_projector(kind, *slice_geometries(geometry, int(rows[0]))))
             for y in rows:
                 self._projector[y] = ids[-1]

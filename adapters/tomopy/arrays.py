@@ -7,7 +7,7 @@ TomoPy's sinograms are ``(slice, angle, column)`` and its volumes ``(slice, row,
 from __future__ import annotations
 
 import threading
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +18,6 @@ from tomoprior.errors import SettingsError
 from tomoprior.geometry import Geometry
 from tomoprior.methods import Method, Settings
 from tomoprior.projector import Projector
-
-Convention = Literal["edge", "index"]
 
 #: torch uses all its threads for one call: chunks that TomoPy starts side by side would only fight over cores and memory
 _one_at_a_time = threading.Lock()

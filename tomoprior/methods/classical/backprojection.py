@@ -29,10 +29,8 @@ def backproject(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     # (angle and u, y): the slices of one place lie together; beside the detector lie zeros to be looked up
     flat = torch.nn.functional.pad(projections, (1, 2)).permute(0, 2, 1).reshape(n * (nu + 3), ny)
     volume = torch.empty(nz, nx, ny, device=device)
-    _, inverse = np.unique(geometry.center, return_inverse=True)
     height = max(1, BLOCK_BYTES // (nx * n * 2 * 8))
-    for group in range(inverse.max() + 1):
-        slices = np.flatnonzero(inverse == group)
+    for slices in geometry.slice_groups():
         every = len(slices) == ny
         index = torch.from_numpy(slices).to(device)
         data = flat if every else flat[:, index].contiguous()

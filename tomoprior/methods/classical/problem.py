@@ -145,7 +145,7 @@ def sums(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     geometry, w, m = problem.A.geometry, problem.w, problem.mask
     alike = (
         not geometry.couples_slices
-        and len(np.unique(geometry.center)) == 1
+        and len(geometry.slice_groups()) == 1
         and (w is None or w.shape[1] == 1)
         and (m is None or m.shape[1] == 1)
     )
