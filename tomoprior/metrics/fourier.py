@@ -7,15 +7,15 @@ tilt axis. Between them, and in the missing wedge, nothing was measured: what a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from tomoprior.errors import InputError
-
-Floats = NDArray[np.float64]
+from tomoprior.geometry import MAX_ANGLE
+from tomoprior.metrics._arrays import Floats, pair_3d
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,17 +39,21 @@ class FSC:
     def crossing(self, threshold: float = 0.5) -> float:
         """Frequency in cycles per voxel at which the curve first falls below ``threshold``, interpolated; 0.5 if it never does.
 
+        NaN for a curve without any value: a region without Fourier voxels did not agree up to 0.5.
+
         Against a reference without error 0.5 is usual, between two independent halves of the data 0.143
         (Rosenthal and Henderson, J. Mol. Biol. 333 (2003) 721).
         """
         known = np.isfinite(self.correlation)
         f, c = self.frequency[known], self.correlation[known]
+        if len(f) == 0:
+            return float("nan")
         below = np.flatnonzero(c < threshold)
         if len(below) == 0:
             return 0.5
         i = int(below[0])
         if i == 0:
-            return float(f[0]) if len(f) else 0.0
+            return float(f[0])
         return float(f[i - 1] + (f[i] - f[i - 1]) * (c[i - 1] - threshold) / (c[i - 1] - c[i]))
 
     def mean(self, below: float = 0.5) -> float:
@@ -76,9 +80,7 @@ def fsc(volume: ArrayLike, reference: ArrayLike, *, region: NDArray[np.bool_] | 
     InputError
         For shapes that differ, values that are not finite, or a volume of a single voxel.
     """
-    a, b = (_volume(v) for v in (volume, reference))
-    if a.shape != b.shape:
-        raise InputError(f"the volume has shape {a.shape}, the reference {b.shape}")
+    a, b = pair_3d(volume, reference)
     size = max(a.shape)
     if size < 2:
         raise InputError("a single voxel has no frequencies")
@@ -112,8 +114,9 @@ def directional_fsc(
 
     Van Veen et al., IJMS 25 (2024) 5473, section 4.4. Arguments as for ``fsc`` and ``measured``.
     """
-    present = measured(_volume(volume).shape, angles, mode=mode)
-    return {"present": fsc(volume, reference, region=present), "missing": fsc(volume, reference, region=~present)}
+    a, b = pair_3d(volume, reference)
+    present = measured(a.shape, angles, mode=mode)
+    return {"present": fsc(a, b, region=present), "missing": fsc(a, b, region=~present)}
 
 
 def measured(shape: tuple[int, ...], angles: ArrayLike, *, mode: Literal["planes", "wedge"] = "planes") -> NDArray[np.bool_]:
@@ -125,6 +128,8 @@ def measured(shape: tuple[int, ...], angles: ArrayLike, *, mode: Literal["planes
     theta = np.asarray(angles, np.float64)
     if theta.ndim != 1 or theta.size == 0 or not np.all(np.isfinite(theta)):
         raise InputError("angles need shape (n_angles,) with at least one, all finite")
+    if np.abs(theta).max() > MAX_ANGLE:
+        raise InputError(f"an angle of {np.abs(theta).max():.6g} radians is beyond 4 pi: are these degrees? Use numpy.deg2rad")
     kz, ky, kx = _frequencies(shape)
     # u = X cos - Z sin: a tilt's plane holds (kx, kz) along (cos, -sin), and its normal is (sin, cos)
     if mode == "planes":
@@ -144,12 +149,3 @@ def _frequencies(shape: tuple[int, ...]) -> tuple[Floats, Floats, Floats]:
     """kz, ky, kx of ``rfftn`` in cycles per voxel, to be broadcast."""
     kz, ky, kx = (np.asarray(k, np.float64) for k in (*map(np.fft.fftfreq, shape[:2]), np.fft.rfftfreq(shape[2])))
     return kz[:, None, None], ky[None, :, None], kx[None, None, :]
-
-
-def _volume(values: Any) -> Floats:
-    array = np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values, np.float64)
-    if array.ndim != 3 or array.size == 0:
-        raise InputError(f"a volume needs three axes, got shape {array.shape}")
-    if not np.all(np.isfinite(array)):
-        raise InputError("the volume holds NaN or infinite values")
-    return array
