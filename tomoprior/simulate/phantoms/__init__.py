@@ -1,0 +1,39 @@
+"""Phantoms by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tomoprior import plugins
+from tomoprior.simulate.phantoms.atoms import Capsid, Protein
+from tomoprior.simulate.phantoms.base import Phantom
+from tomoprior.simulate.phantoms.shapes import Shapes
+from tomoprior.simulate.phantoms.spheres import HollowSpheres
+
+PHANTOMS: dict[str, type[Phantom]] = {kind.name: kind for kind in (HollowSpheres, Shapes, Capsid, Protein)}
+
+
+def available() -> list[str]:
+    """Names of all phantoms."""
+    return list(PHANTOMS)
+
+
+def get(name: str, **settings: Any) -> Phantom:
+    """The phantom called ``name`` with these settings.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none; the message names the nearest.
+    SettingsError
+        For a setting that it does not have, or a value that it cannot take.
+    """
+    if name not in PHANTOMS:
+        raise plugins.unknown("phantom", name, available())
+    found = PHANTOMS[name].parse(settings)
+    if not isinstance(found, Phantom):  # parse is typed for all settings
+        raise TypeError(name)
+    return found
+
+
+__all__ = ["PHANTOMS", "Capsid", "HollowSpheres", "Phantom", "Protein", "Shapes", "available", "get"]

@@ -1,0 +1,190 @@
+"""From a phantom to a tilt series and the truth behind it."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from tomoprior._version import __version__
+from tomoprior.errors import InputError, SettingsError
+from tomoprior.geometry import Geometry
+from tomoprior.methods.base import Progress
+from tomoprior.reconstruction import Reconstruction
+from tomoprior.series import TiltSeries
+from tomoprior.simulate import phantoms
+from tomoprior.simulate.exposure import expose
+from tomoprior.simulate.misalignment import misaligned
+from tomoprior.simulate.noise import counts, gaussian
+from tomoprior.simulate.phantoms.base import ERRORS, NOISE, Phantom, stream
+
+#: Packages whose version is part of the record.
+RECORDED = ("numpy", "scipy", "torch", "astra-toolbox", "gemmi")
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """A simulated tilt series and what it was made of.
+
+    Attributes
+    ----------
+    series
+        Projections, with the geometry that a microscope would report, or the true one if ``aligned`` was set. It has no
+        weights; the noise is described in ``series.metadata["simulation"]``.
+    truth
+        The phantom's voxel means, shape ``(nz, ny, nx)``, in the series' geometry; its provenance is the record.
+    geometry
+        Where the rays really ran: true angles, shifts and axis.
+    record
+        All that it takes to do it again, as plain numbers, lists and text.
+    """
+
+    series: TiltSeries
+    truth: Reconstruction
+    geometry: Geometry
+    record: dict[str, Any]
+
+
+def simulate(
+    phantom: str | Phantom,
+    shape: Iterable[int],
+    angles: ArrayLike,
+    *,
+    seed: int = 0,
+    voxel_size: float | None = None,
+    supersample: int = 2,
+    snr: float | None = None,
+    dose: float | None = None,
+    attenuation: float | None = None,
+    shift_std: float = 0.0,
+    drift: tuple[float, float] = (0.0, 0.0),
+    angle_std: float = 0.0,
+    axis_offset: float = 0.0,
+    aligned: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Simulation:
+    """Simulate the tilt series of a phantom.
+
+    The phantom is rendered on voxels ``supersample`` times finer, projected with rays weighted by area (``strip``) and binned,
+    so that a reconstruction, which uses interpolation (``linear``) on the coarse grid, does not only undo what was done here.
+    The truth is the means of the same fine voxels.
+
+    Parameters
+    ----------
+    phantom
+        A name that ``tomoprior.simulate.available()`` lists, or a phantom object.
+    shape
+        Grid ``(nz, ny, nx)`` in voxels; the detector is ``(ny, nx)``.
+    angles
+        Nominal tilt angles in radians, shape ``(n_angles,)``.
+    seed
+        The same seed gives the same simulation; phantom, misalignment and noise draw their numbers apart.
+    voxel_size
+        In the phantom's unit (angstrom; micrometer for ``foam``); by default what suits the phantom and the grid.
+    supersample
+        Fine voxels per voxel along each axis, 1 to 8.
+    snr
+        Variance of the signal over variance of the noise in every projection, over all its pixels; the noise is Gaussian,
+        white.
+    dose
+        Instead: electrons or photons that fall on a pixel in each tilt. Behind the specimen
+        ``exp(-attenuation * p)`` of them are counted (Poisson), and the logarithm makes that a line integral again.
+    attenuation
+        Per voxel of density 1; by default so that the longest ray lets 1/e through.
+    shift_std
+        Standard deviation of each tilt's shift along y and along u, in pixels.
+    drift
+        ``(dy, dx)`` in pixels from the first tilt to the last, evenly, on top; about the middle of the series.
+    angle_std
+        Standard deviation of the angles' errors in radians.
+    axis_offset
+        How far the tilt axis lies beside the middle of the detector, in pixels.
+    aligned
+        Give the series its true geometry instead of the nominal one.
+    progress
+        Called once a slab.
+    settings
+        The phantom's settings, where it is given by name: ``lowpass=0``, ``file="1f2n.cif"``.
+
+    Returns
+    -------
+    Simulation
+        With ``series``, ``truth``, ``geometry`` (the true one) and ``record``.
+
+    Raises
+    ------
+    UnknownNameError, SettingsError, GeometryError, InputError, NoSuchFileError
+        One line that says what is wrong, before any work.
+
+    Examples
+    --------
+    >>> angles = np.deg2rad(np.arange(-60, 61, 2))
+    >>> made = simulate("shapes", (48, 64, 128), angles, seed=1, snr=1, lowpass=1)
+    >>> made.series.projections.shape, made.truth.volume.shape
+    ((61, 64, 128), (48, 64, 128))
+    """
+    if isinstance(phantom, str):
+        phantom = phantoms.get(phantom, **settings)
+    elif settings:
+        raise SettingsError(f"settings go with the name of a phantom; this one has its own: {', '.join(settings)}")
+    _check(
+        seed, supersample, snr=snr, dose=dose, attenuation=attenuation, voxel_size=voxel_size, shift_std=shift_std,
+        angle_std=angle_std,
+    )  # fmt: skip
+    if not all(math.isfinite(v) for v in (*drift, axis_offset)) or len(drift) != 2:
+        raise InputError(f"drift must be (dy, dx) and axis_offset a number, all finite, got {drift!r} and {axis_offset!r}")
+    geometry = Geometry(angles, shape)
+    scene = phantom.scene(geometry.shape, seed=seed, voxel_size=voxel_size)
+    nominal = Geometry(angles, geometry.shape, voxel_size=scene.voxel_size, unit=scene.unit)
+    true = misaligned(
+        nominal, stream(seed, ERRORS), shift_std=shift_std, drift=drift, angle_std=angle_std, axis_offset=axis_offset
+    )
+    projections, volume = expose(scene, true, supersample, progress=progress)
+    noise: dict[str, Any] = {"noise": "none"}
+    if snr is not None:
+        projections, noise = gaussian(projections, float(snr), stream(seed, NOISE))
+    elif dose is not None:
+        projections, noise = counts(projections, float(dose), attenuation, stream(seed, NOISE))
+    record = {
+        "phantom": phantom.name,
+        "settings": phantom.model_dump(mode="json"),
+        "made": scene.facts,
+        "seed": int(seed),
+        "supersample": int(supersample),
+        **noise,
+        "shift_std": float(shift_std),
+        "drift": [float(v) for v in drift],
+        "angle_std": float(angle_std),
+        "axis_offset": float(axis_offset),
+        "nominal_geometry": nominal.to_dict(),
+        "true_geometry": true.to_dict(),
+        "aligned": bool(aligned),
+        "versions": {"tomoprior": __version__, **{name: version(name) for name in RECORDED}},
+    }
+    known = true if aligned else nominal
+    series = TiltSeries(projections, known, metadata={"source": f"simulated: {phantom.name}", "simulation": record})
+    return Simulation(series, Reconstruction(volume, known, provenance=record), true, record)
+
+
+def _check(seed: int, supersample: int, **values: float | None) -> None:
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise InputError(f"the seed must be a whole number from 0, got {seed!r}")
+    if not isinstance(supersample, numbers.Integral) or not 1 <= supersample <= 8:
+        raise InputError(f"supersample must be a whole number from 1 to 8, got {supersample!r}")
+    if values["snr"] is not None and values["dose"] is not None:
+        raise InputError("the noise is given by snr or by dose, not by both")
+    if values["attenuation"] is not None and values["dose"] is None:
+        raise InputError("attenuation goes with dose")
+    for name, value in values.items():
+        least_is_zero = name.endswith("_std")
+        if value is None:
+            continue
+        good = isinstance(value, numbers.Real) and math.isfinite(value) and (value > 0 or (least_is_zero and value == 0))
+        if not good:
+            raise InputError(f"{name} must be a {'number from 0' if least_is_zero else 'positive number'}, got {value!r}")
