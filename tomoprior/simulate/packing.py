@@ -71,19 +71,20 @@ def place(rng: np.random.Generator, shape: tuple[int, int, int], reach: float, m
 def spread(
     rng: np.random.Generator,
     shape: tuple[int, int, int],
-    draw: Callable[[], float],
+    draw: Callable[[int], float],
     *,
     fill: float,
     margin: float = 0.0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Spheres that do not overlap: centres ``(n, 3)`` and radii ``(n,)`` as ``draw`` gives them.
+    """Spheres that do not overlap: centres ``(n, 3)`` and radii ``(n,)``.
 
+    ``draw`` gives the radius of the next, and is told how many there are.
     ``fill`` is the fraction of the grid's volume to fill, as far as places are found.
     """
     centers, radii = np.zeros((0, 3)), np.zeros(0)
     target, taken, failed = fill * float(np.prod(shape)), 0.0, 0
     while taken < target and failed < TRIES:
-        radius = draw()
+        radius = draw(len(radii))
         center = place(rng, shape, radius, margin)
         if np.any(np.linalg.norm(centers - center, axis=1) < radii + radius + GAP):
             failed += 1

@@ -7,10 +7,12 @@ from typing import Any
 from tomoprior import plugins
 from tomoprior.simulate.phantoms.atoms import Capsid, Protein
 from tomoprior.simulate.phantoms.base import Phantom
+from tomoprior.simulate.phantoms.foam import Foam
+from tomoprior.simulate.phantoms.particles import Particles
 from tomoprior.simulate.phantoms.shapes import Shapes
 from tomoprior.simulate.phantoms.spheres import HollowSpheres
 
-PHANTOMS: dict[str, type[Phantom]] = {kind.name: kind for kind in (HollowSpheres, Shapes, Capsid, Protein)}
+PHANTOMS: dict[str, type[Phantom]] = {kind.name: kind for kind in (HollowSpheres, Shapes, Capsid, Protein, Particles, Foam)}
 
 
 def available() -> list[str]:
@@ -36,4 +38,4 @@ def get(name: str, **settings: Any) -> Phantom:
     return found
 
 
-__all__ = ["PHANTOMS", "Capsid", "HollowSpheres", "Phantom", "Protein", "Shapes", "available", "get"]
+__all__ = ["PHANTOMS", "Capsid", "Foam", "HollowSpheres", "Particles", "Phantom", "Protein", "Shapes", "available", "get"]

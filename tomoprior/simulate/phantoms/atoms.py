@@ -19,7 +19,7 @@ from tomoprior.errors import InputError, MissingDependencyError
 from tomoprior.simulate.bodies import random_turn
 from tomoprior.simulate.packing import THINNEST, text
 from tomoprior.simulate.phantoms.base import PLACES, Phantom, stream
-from tomoprior.simulate.phantoms.files import find
+from tomoprior.simulate.phantoms.files import digest, find
 from tomoprior.simulate.scene import Scene
 
 #: Electrons per cubic angstrom that are a value of 1: the mean over protein, without hydrogens.
@@ -69,7 +69,7 @@ class Atoms(Phantom):
             points = points @ random_turn(stream(seed, PLACES)).T
         resolution = self.resolution or max(FINEST, VOXELS * size)
         sigma = float(np.hypot(WIDTH * resolution / size, self.lowpass))
-        facts = {"file": path.name, "atoms": len(points), "radius": radius, "resolution": resolution}
+        facts = {"file": path.name, "sha256": digest(path), "atoms": len(points), "radius": radius, "resolution": resolution}
         return AtomScene(points[:, ::-1] / size, weights / (PROTEIN * size**3), shape, sigma, size, self.unit, facts)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 from numpy.random import Generator, default_rng
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tomoprior.methods.base import Settings
 from tomoprior.simulate.scene import Scene
@@ -56,6 +56,17 @@ def stream(seed: int, purpose: int) -> Generator:
     """Random numbers of their own for each purpose: noise does not change when a phantom draws one number more."""
     return default_rng([seed, purpose])
 
+
+def listed(value: Any) -> Any:
+    """``cube,disc`` as two words, as a command line gives them; anything but text stays as it is."""
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+#: Smallest and largest of something.
+Pair = Annotated[tuple[float, float], BeforeValidator(listed)]
+
+#: The same, or left to a rule.
+PairOrRule = Annotated[tuple[float, float] | None, BeforeValidator(listed)]
 
 #: Purposes of random numbers.
 PLACES, ERRORS, NOISE = range(3)

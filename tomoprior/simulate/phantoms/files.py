@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -30,3 +31,8 @@ def find(file: Path | None, usual: str, phantom: str) -> Path:
     if not path.is_file():
         raise NoSuchFileError(f"{phantom} needs a file (--file, file=): {path} is not there, where {DATA} leads to")
     return path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal: what a record can be held against."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

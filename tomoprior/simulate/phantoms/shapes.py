@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
-from typing import ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.random import Generator
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tomoprior.simulate import solids
 from tomoprior.simulate.bodies import Bodies, Body, random_turn
 from tomoprior.simulate.packing import diameters, pack
-from tomoprior.simulate.phantoms.base import PLACES, Phantom, stream
+from tomoprior.simulate.phantoms.base import PLACES, Pair, PairOrRule, Phantom, listed, stream
 from tomoprior.simulate.solids import Solid
 
 Kind = Literal["sphere", "ellipsoid", "pyramid", "cube", "triangle", "hexagon", "disc", "cross4", "cross6"]
@@ -40,13 +40,15 @@ class Shapes(Phantom):
     name: ClassVar[str] = "shapes"
     summary: ClassVar[str] = "spheres, ellipsoids, pyramids, cubes, prisms, discs and crosses, in a slab"
 
-    kinds: tuple[Kind, ...] = Field(KINDS, min_length=1, description=f"Which there are, of {', '.join(KINDS)}.")
-    diameter: tuple[float, float] | None = Field(
+    kinds: Annotated[tuple[Kind, ...], BeforeValidator(listed)] = Field(
+        KINDS, min_length=1, description=f"Which there are, of {', '.join(KINDS)}."
+    )
+    diameter: PairOrRule = Field(
         None,
         description="Smallest and largest diameter, in voxels, of the sphere around a body; by default 16 to 64, at most 0.8 "
         "of the thinnest side.",
     )
-    density: tuple[float, float] = Field((1.0, 1.0), description="Lowest and highest density; equal makes the phantom binary.")
+    density: Pair = Field((1.0, 1.0), description="Lowest and highest density; equal makes the phantom binary.")
     fill: float = Field(0.12, gt=0, le=0.5, description="Fraction of the grid to fill, as far as places are found.")
 
     def scene(self, shape: tuple[int, int, int], *, seed: int = 0, voxel_size: float | None = None) -> Bodies:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tomoprior.simulate.bodies import Bodies, Body
 from tomoprior.simulate.packing import diameters, spread
-from tomoprior.simulate.phantoms.base import PLACES, Phantom, stream
+from tomoprior.simulate.phantoms.base import PLACES, PairOrRule, Phantom, stream
 from tomoprior.simulate.solids import Ball
 
 USUAL = (16.0, 64.0)
@@ -20,7 +20,7 @@ class HollowSpheres(Phantom):
     name: ClassVar[str] = "spheres"
     summary: ClassVar[str] = "hollow spheres of density 1, in a slab"
 
-    diameter: tuple[float, float] | None = Field(
+    diameter: PairOrRule = Field(
         None, description="Smallest and largest diameter in voxels; by default 16 to 64, at most 0.8 of the thinnest side."
     )
     wall: float = Field(0.3, gt=0, le=1, description="Thickness of the wall as a fraction of the radius; 1: full spheres.")
@@ -31,7 +31,7 @@ class HollowSpheres(Phantom):
         low, high = diameters(shape, self.diameter, USUAL, "spheres")
         rng = stream(seed, PLACES)
         centers, radii = spread(
-            rng, shape, lambda: float(rng.uniform(low, high)) / 2, fill=self.fill, margin=self.margin(shape)
+            rng, shape, lambda _: float(rng.uniform(low, high)) / 2, fill=self.fill, margin=self.margin(shape)
         )
         balls = [
             Body(Ball(float(r), 0.0 if self.wall == 1 else float(r) * (1 - self.wall)), c, kind="sphere")

@@ -1,0 +1,189 @@
+"""``tomoprior simulate``: a phantom's tilt series and the truth behind it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tomoprior.simulate import Simulation
+
+#: More tilts than any series has: a slip of the keyboard.
+MOST_TILTS = 10_000
+
+EXAMPLES = """\b
+Phantoms:
+  spheres     hollow spheres in a slab; settings: diameter, wall, fill
+  shapes      spheres, ellipsoids, pyramids, cubes, prisms, discs and crosses in a slab; settings: kinds,
+              diameter, density, fill
+  capsid      an icosahedral virus: --file 1f2n.cif, or another PDB or mmCIF file; settings: assembly,
+              resolution, turned
+  protein     a protein: --file 1ubq.pdb; settings: assembly, resolution, turned
+  particles   density maps in a slab: --file ribosome.mrc --file proteasome.mrc; settings: fill
+  foam        solid material with bubbles; settings: form (cylinder or slab), diameter, porosity
+\b
+Examples:
+  tomoprior simulate shapes -o shapes --size 128x128x48 --angles=-60:60:2 --snr 1
+  tomoprior simulate spheres -o spheres --size 256x256x64 --dose 50 --shift-std 1 --seed 3
+  tomoprior simulate capsid -o capsid --file 1f2n.cif --size 128x128x128 --set resolution=12
+  tomoprior simulate foam -o foam --size 192x64x192 --angles 0:179:1 --set porosity=0.4
+"""
+
+
+def simulate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Phantom: spheres, shapes, capsid, protein, particles, foam.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; made if it is not there.")],
+    size: Annotated[
+        str, typer.Option(metavar="XxYxZ", help="Voxels along x, y (the tilt axis) and z (the beam at zero tilt).")
+    ] = "128x128x48",
+    angles: Annotated[
+        str, typer.Option(help="Degrees: FROM:TO:STEP with TO included, a list -60,-57,..., or a .tlt file.")
+    ] = "-60:60:2",
+    snr: Annotated[float | None, typer.Option(help="Variance of signal over noise in every tilt (Gaussian noise).")] = None,
+    dose: Annotated[
+        float | None, typer.Option(help="Instead: electrons or photons per pixel and tilt (Poisson noise).")
+    ] = None,
+    attenuation: Annotated[
+        float | None, typer.Option(help="With --dose: per voxel of density 1. Default: the longest ray lets 1/e through.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another phantom, misalignment and noise.")] = 0,
+    lowpass: Annotated[
+        float | None, typer.Option(help="Gaussian low-pass, standard deviation in voxels. Default: the phantom's.")
+    ] = None,
+    voxel_size: Annotated[
+        float | None, typer.Option(help="In angstrom (foam: micrometer). Default: what suits the phantom.")
+    ] = None,
+    file: Annotated[list[Path] | None, typer.Option(help="What the phantom is made of; repeat it for particles.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the phantom; repeat it.")
+    ] = None,
+    shift_std: Annotated[float, typer.Option(help="Misalignment: standard deviation of shifts, pixels.")] = 0.0,
+    drift: Annotated[
+        tuple[float, float], typer.Option(metavar="DY DX", help="Misalignment: from the first tilt to the last, pixels.")
+    ] = (0.0, 0.0),
+    angle_std: Annotated[float, typer.Option(help="Misalignment: standard deviation of the angles, degrees.")] = 0.0,
+    axis_offset: Annotated[float, typer.Option(help="Tilt axis beside the detector's middle, pixels.")] = 0.0,
+    aligned: Annotated[bool, typer.Option("--aligned", help="Give the series its true angles instead of the nominal.")] = False,
+    supersample: Annotated[int, typer.Option(help="Fine voxels per voxel along each axis: 2 or 3.")] = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier simulation's files.")] = False,
+) -> None:
+    """Simulate a tilt series: DIR/series.mrc with its angles, truth.mrc, simulation.json and a picture."""
+    import shlex
+    import sys
+
+    import numpy as np
+
+    from tomoprior.cli.progress import bar
+    from tomoprior.simulate import phantoms
+    from tomoprior.simulate import simulate as make
+    from tomoprior.simulate.saving import check_folder, save
+
+    phantom = phantoms.get(name, **_settings(setting or [], lowpass, file or []))
+    shape, degrees = _size(size), _degrees(angles)
+    check_folder(out, overwrite=overwrite)
+    _check_memory(shape, len(degrees), supersample)
+    with bar(name) as step:
+        made = make(
+            phantom, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, supersample=supersample, snr=snr, dose=dose,
+            attenuation=attenuation, shift_std=shift_std, drift=drift, angle_std=float(np.deg2rad(angle_std)),
+            axis_offset=axis_offset, aligned=aligned, progress=step,
+        )  # fmt: skip
+    written = save(made, out, overwrite=overwrite, extra={"command": shlex.join(sys.argv)})
+    _say(made, out, written)
+
+
+def _settings(pairs: list[str], lowpass: float | None, files: list[Path]) -> dict[str, Any]:
+    from tomoprior.cli import parse
+    from tomoprior.errors import SettingsError
+
+    values = parse.settings(pairs)
+    named: dict[str, Any] = {"lowpass": lowpass, "file": files[0] if len(files) == 1 else tuple(files) or None}
+    for option, value in named.items():
+        if value is not None:
+            if option in values:
+                raise SettingsError(f"{option} is given by --{option} and by --set")
+            values[option] = value
+    return values
+
+
+def _size(text: str) -> tuple[int, int, int]:
+    """``128x64x48`` (x, y, z) as ``(48, 64, 128)``; raises InputError."""
+    from tomoprior.errors import InputError
+
+    found = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})[xX](\d{1,6})", text.replace(" ", ""))
+    if found is None or min(map(int, found.groups())) < 1:
+        raise InputError(f"--size takes voxels along x, y and z such as 128x64x48, got {text!r}")
+    x, y, z = map(int, found.groups())
+    return z, y, x
+
+
+def _degrees(text: str) -> NDArray[np.float64]:
+    """``-60:60:2``, ``-60,0,60`` or a side file as degrees; raises InputError."""
+    import numpy as np
+
+    from tomoprior.errors import InputError
+    from tomoprior.formats import sidefiles
+
+    if Path(text).suffix and Path(text).is_file():
+        return np.asarray(np.rad2deg(sidefiles.read_angles(text)), dtype=np.float64)
+    try:
+        values = [float(v) for v in re.split(r"[:,]", text)]
+    except ValueError:
+        values = []
+    if not values or not all(abs(v) <= 360 for v in values) or (":" in text and ("," in text or len(values) != 3)):
+        raise InputError(f"--angles takes degrees as FROM:TO:STEP (-60:60:2), a list or a file of angles, got {text!r}")
+    if ":" not in text:
+        return np.array(values)
+    low, high, step = values
+    if step == 0 or (high - low) * step < 0:
+        raise InputError(f"--angles: no way leads from {low:g} to {high:g} in steps of {step:g}")
+    count = int((high - low) / step + 1e-6) + 1
+    if count > MOST_TILTS:
+        raise InputError(f"--angles: {count} tilts are more than {MOST_TILTS}")
+    return low + step * np.arange(count)
+
+
+def _check_memory(shape: tuple[int, int, int], tilts: int, supersample: int) -> None:
+    """Refuse what cannot stand in memory: the volume, and projections with fine rows and without."""
+    from tomoprior import memory
+    from tomoprior.errors import InputError
+
+    nz, ny, nx = shape
+    need = 4 * ny * nx * (nz + tilts * (2 + max(1, supersample)))
+    if need > memory.available():
+        raise InputError(
+            f"this takes about {memory.text(need)}, and {memory.text(memory.available())} are free: a smaller --size?"
+        )
+
+
+def _say(made: Simulation, out: Path, written: list[str]) -> None:
+    import numpy as np
+
+    geometry, record = made.series.geometry, made.record
+    low, high = np.rad2deg([geometry.angles.min(), geometry.angles.max()])
+    facts = [
+        f"{v} {k}" for part in record["made"].values() if isinstance(part, dict) for k, v in part.items() if isinstance(v, int)
+    ]
+    typer.echo(
+        f"phantom      {record['phantom']}: {', '.join(facts) or record['made'].get('file', 'seed')}, seed {record['seed']}"
+    )
+    typer.echo(
+        f"volume       {' x '.join(map(str, geometry.shape))} (z, y, x) voxels of {geometry.voxel_size:.4g} {geometry.unit}"
+    )
+    rows, columns = geometry.detector
+    typer.echo(f"series       {geometry.n_angles} tilts from {low:.4g} to {high:.4g} degrees, {rows} x {columns} pixels")
+    if record["noise"] != "none":
+        given = {k: record[k] for k in ("snr", "dose", "attenuation") if k in record}
+        typer.echo(f"noise        {record['noise']}: " + ", ".join(f"{k} {v:.4g}" for k, v in given.items()))
+    if "true.tlt" in written:
+        typer.echo("misaligned   true angles and shifts are in true.tlt and true.xf (recon: --angles, --shifts)")
+    if record["axis_offset"]:
+        typer.echo(f"axis         at {made.geometry.center[0]:.6g} pixels from the left edge (recon: --center)")
+    typer.echo(f"wrote        {out}: {', '.join(written)}")
+    typer.echo(f"next         tomoprior recon {out / 'series.mrc'} -o volume.mrc --method tv --thickness {geometry.shape[0]}")

@@ -1,0 +1,35 @@
+"""One picture of a simulation: slices of the truth, and what the detector saw of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tomoprior.simulate.simulation import Simulation
+
+
+def picture(made: Simulation, path: Path) -> None:
+    """The truth's middle slices x-y and x-z, and the tilts nearest to zero and farthest from it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    volume, projections = made.truth.volume, np.asarray(made.series.projections)
+    nz, ny, nx = volume.shape
+    degrees = np.rad2deg(made.series.geometry.angles)
+    upright, steep = int(np.argmin(np.abs(degrees))), int(np.argmax(np.abs(degrees)))
+    panels = [
+        ("truth, middle x-y", volume[nz // 2]),
+        (f"tilt of {degrees[upright]:.3g} deg", projections[upright]),
+        ("truth, middle x-z", volume[:, ny // 2]),
+        (f"tilt of {degrees[steep]:.3g} deg", projections[steep]),
+    ]
+    figure = Figure(figsize=(9, 0.8 + 9 / 2 * (ny + max(nz, ny)) / nx), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axis, (title, image) in zip(figure.subplots(2, 2).ravel(), panels, strict=True):
+        shown = axis.imshow(image, cmap="gray", interpolation="nearest")
+        axis.set_title(title, fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        figure.colorbar(shown, ax=axis, shrink=0.7)
+    figure.savefig(path, dpi=110)
