@@ -146,7 +146,7 @@ def _degrees(text: str) -> NDArray[np.float64]:
     count = int((high - low) / step + 1e-6) + 1
     if count > MOST_TILTS:
         raise InputError(f"--angles: {count} tilts are more than {MOST_TILTS}")
-    return low + step * np.arange(count)
+    return np.asarray(low + step * np.arange(count), dtype=np.float64)
 
 
 def _check_memory(shape: tuple[int, int, int], tilts: int, supersample: int) -> None:

@@ -15,8 +15,8 @@ from tomoprior.simulate.scene import positions
 #: Voxels between two neighbours.
 GAP = 1.0
 
-#: Give up after so many tries in a row that found no place.
-TRIES = 400
+#: Give up after so many tries in a row that found no place: for spheres, which are quick to try, and for bodies of any form.
+TRIES_SPHERES, TRIES_BODIES = 2000, 400
 
 #: Places to try for one body of any form before another is drawn.
 PLACES_EACH = 50
@@ -83,7 +83,7 @@ def spread(
     """
     centers, radii = np.zeros((0, 3)), np.zeros(0)
     target, taken, failed = fill * float(np.prod(shape)), 0.0, 0
-    while taken < target and failed < TRIES:
+    while taken < target and failed < TRIES_SPHERES:
         radius = draw(len(radii))
         center = place(rng, shape, radius, margin)
         if np.any(np.linalg.norm(centers - center, axis=1) < radii + radius + GAP):
@@ -110,7 +110,7 @@ def pack(
     used = np.zeros(shape, bool)
     bodies: list[Body] = []
     target, taken, failed = fill * float(np.prod(shape)), 0.0, 0
-    while taken < target and failed < TRIES:
+    while taken < target and failed < TRIES_BODIES:
         drawn = draw()
         # the same one at several places: if only a new one were tried, small and thin ones would win
         for _ in range(PLACES_EACH):

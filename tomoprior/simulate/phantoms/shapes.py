@@ -49,7 +49,7 @@ class Shapes(Phantom):
         "of the thinnest side.",
     )
     density: Pair = Field((1.0, 1.0), description="Lowest and highest density; equal makes the phantom binary.")
-    fill: float = Field(0.12, gt=0, le=0.5, description="Fraction of the grid to fill, as far as places are found.")
+    fill: float = Field(0.15, gt=0, le=0.5, description="Fraction of the grid to fill, as far as places are found.")
 
     def scene(self, shape: tuple[int, int, int], *, seed: int = 0, voxel_size: float | None = None) -> Bodies:
         """Place the bodies; see ``Phantom.scene``."""
@@ -60,7 +60,8 @@ class Shapes(Phantom):
 
         def draw() -> Body:
             kind = next(kinds)
-            solid = _FORMS[kind](rng, float(rng.uniform(low, high)) / 2)
+            # as many per octave of size: by length alone a few large ones would fill the grid
+            solid = _FORMS[kind](rng, low * (high / low) ** rng.random() / 2)
             return Body(solid, np.zeros(3), float(rng.uniform(lightest, heaviest)), random_turn(rng), kind)
 
         bodies = pack(rng, shape, draw, fill=self.fill, margin=self.margin(shape))
