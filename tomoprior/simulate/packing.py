@@ -119,6 +119,10 @@ def pack(
             # half a voxel's diagonal more than the gap, as voxels are looked at in their middles only
             beyond = GAP + 0.9
             at = body.touched(axes, beyond)
+            # most places are taken, and an eighth of the voxels tells that mostly
+            sparse = tuple(slice(part.start, part.stop, 2) for part in at)
+            if used[sparse][body.level([axis[part] for axis, part in zip(axes, sparse, strict=True)]) <= beyond].any():
+                continue
             level = body.level([axis[part] for axis, part in zip(axes, at, strict=True)])
             if not used[at][level <= beyond].any():
                 used[at] |= level <= 0
