@@ -124,6 +124,7 @@ def simulate(
 
     Examples
     --------
+    >>> import numpy as np
     >>> angles = np.deg2rad(np.arange(-60, 61, 2))
     >>> made = simulate("shapes", (48, 64, 128), angles, seed=1, snr=1, lowpass=1)
     >>> made.series.projections.shape, made.truth.volume.shape
