@@ -1,0 +1,74 @@
+"""Which slices share a network, in which order the networks are trained, for how long, and at what rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tomoprior.methods.cn.settings import CNSettings
+
+#: Weights to a measurement that the paper found best (Van Veen et al. 2024, section 4.2), and the slices that it allows.
+WEIGHTS_PER_MEASUREMENT = 2
+FEWEST, MOST = 2, 4
+
+
+@dataclass(frozen=True)
+class Slab:
+    """The slices of one network.
+
+    Attributes
+    ----------
+    start, stop
+        Slices that it is fitted to. All networks are fitted to as many, so that one can start from another's weights.
+    first, last
+        Slices that are taken from it, ``first <= y < last``: fewer for a slab at the end, which overlaps its neighbour.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def auto_slices(n_parameters: int, n_angles: int, nu: int) -> int:
+    """Slices that give a network about as many measurements as the paper does, from 2 to 4."""
+    return min(max(round(n_parameters / (WEIGHTS_PER_MEASUREMENT * n_angles * nu)), FEWEST), MOST)
+
+
+def slabs(ny: int, slices: int) -> list[Slab]:
+    """Cut ``ny`` slices into slabs, in order of y."""
+    size = min(slices, ny)
+    return [
+        Slab(min(first, ny - size), min(first, ny - size) + size, first, min(first + size, ny)) for first in range(0, ny, size)
+    ]
+
+
+def order(n: int) -> list[tuple[int, int | None]]:
+    """Slabs in the order of training, each with the one that it starts from: the middle first, then outwards by turns."""
+    middle = n // 2
+    out: list[tuple[int, int | None]] = [(middle, None)]
+    for distance in range(1, n):
+        for side in (-1, 1):
+            at = middle + side * distance
+            if 0 <= at < n:
+                out.append((at, at - side))
+    return out
+
+
+def iterations(settings: CNSettings, *, first: bool) -> int:
+    """Iterations of a network, without those that choose when to stop."""
+    return settings.num_iter if first or not settings.warm_start else settings.num_iter_next
+
+
+def total(settings: CNSettings, n_slabs: int) -> int:
+    """Iterations of all networks, at most."""
+    once = iterations(settings, first=True) + (n_slabs - 1) * iterations(settings, first=False)
+    return once * (2 if settings.stop == "held-out" else 1)
+
+
+def rate(iteration: int, num_iter: int, decay: float) -> float:
+    """What the learning rate is multiplied by in ``iteration`` (from 0): 1 in the first half, then falling to ``decay``.
+
+    Log-linear, as in the paper's released settings.
+    """
+    half = num_iter / 2
+    return float(decay ** (max(0.0, iteration - half) / max(half - 1, 1)))
