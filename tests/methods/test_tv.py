@@ -103,11 +103,11 @@ def test_the_strength_that_was_chosen_is_on_record(limited):
 
 
 @pytest.mark.slow
-def test_held_out_tilts_choose_a_strength_near_the_rules_and_more_for_noise(limited):
+def test_held_out_tilts_choose_about_the_rules_strength_or_less_and_more_for_noise(limited):
     clean = limited.run("tv", num_iter=100, reg_par="held-out")
     rule = limited.run("tv", num_iter=1).provenance["settled"]["reg_par"]
     chosen = clean.provenance["settled"]["reg_par"]
-    assert rule / 8 <= chosen <= 16 * rule
+    assert rule / 70 <= chosen <= 4 * rule
     assert limited.psnr(clean.volume) > limited.psnr(limited.run("tv", num_iter=100).volume) - 1
     noisy = limited.projections + 2 * torch.randn(limited.projections.shape, generator=torch.Generator().manual_seed(0))
     more = limited.run("tv", num_iter=100, reg_par="held-out", projections=noisy)
@@ -127,7 +127,10 @@ def test_the_search_is_counted_in_the_cost(limited):
     method = methods.get("tv")
     work = [method.work(limited.geometry, method.Settings(reg_par=r)) for r in (1.0, "auto", "held-out")]
     assert work[0] < work[1] < work[2]
-    assert work[2] - work[0] > len(strength.FACTORS) * strength.TRIAL_ITERATIONS
+    # of an iteration 0.8 of the tilts, and 2 pairs each
+    assert work[2] - work[0] > 1.6 * len(strength.FACTORS) * strength.TRIAL_ITERATIONS
+    memory = [method.memory(limited.geometry, method.Settings(reg_par=r)) for r in ("auto", "held-out")]
+    assert memory[0] < memory[1]
 
 
 def test_without_a_penalty_it_is_least_squares_with_bounds(limited):

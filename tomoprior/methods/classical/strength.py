@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
 from tomoprior.errors import InputError
+from tomoprior.methods.classical import gradient
 from tomoprior.methods.classical.cgls import CGLS, CGLSSettings
 from tomoprior.methods.classical.iterative import Monitor
 from tomoprior.methods.classical.problem import Problem, views_of
@@ -19,24 +22,52 @@ from tomoprior.methods.classical.problem import Problem, views_of
 RULE = 0.005
 #: One tilt in this many is held out, never the first or the last: beyond them would be extrapolation.
 HELD_OUT = 5
-#: Strengths tried, in units of the rule's, and the iterations for each (warm-started from the stronger one before).
-FACTORS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125)
-TRIAL_ITERATIONS = 60
+#: Strengths tried at most, in units of the rule's: from an almost flat volume down to almost no penalty. Projections with as
+#: much noise as signal want about a hundred times the rule, noise-free ones an eighth of it or less.
+FACTORS = tuple(2.0**k for k in range(10, -7, -1))
+#: Iterations for each, enough since they go on where the stronger one before ended.
+TRIAL_ITERATIONS = 30
+#: The search ends where the error has risen so many times in a row.
+RISES = 2
+#: From this multiple of the rule on, the steps are balanced for the strength: dual variables have as far to go as it is large,
+#: and otherwise thirty iterations would end before it makes itself felt.
+STRONG = 8.0
 
-Solver = Callable[[Problem, Any, float, Monitor], torch.Tensor]
+
+@dataclass
+class Duals:
+    """What a solver goes on from beside the volume, and changes in place, so that a path of strengths is one run.
+
+    Attributes
+    ----------
+    y, q
+        Dual variables of the data, ``A.range_shape``, and of the penalty, ``(3, nz, ny, nx)``.
+    balance
+        Factor of the dual steps, and divisor of the primal ones.
+    """
+
+    y: torch.Tensor
+    q: torch.Tensor
+    balance: float = 1.0
+
+
+#: Problem (its x is the start), settings, strength, monitor, and the duals to go on from or None.
+Solver = Callable[[Problem, Any, float, Monitor, Duals | None], torch.Tensor]
 
 
 def resolve(problem: Problem, settings: Any, solver: Solver) -> float:
     """``settings.reg_par`` as a number against ``problem``'s weights: given, by the rule, or by held-out tilts."""
     if not isinstance(settings.reg_par, str):
         return float(settings.reg_par) / problem.w_scale
-    rule = RULE * _total_weight(problem) * contrast(problem)
+    rule = RULE * total_weight(problem) * contrast(problem)
     return rule if settings.reg_par == "auto" else held_out(problem, settings, solver, rule)
 
 
 def pairs(reg_par: float | str) -> float:
-    """What ``resolve`` costs, in iterations of the solver."""
-    return {"auto": 4.0, "held-out": 4.0 + len(FACTORS) * TRIAL_ITERATIONS * (1 - 1 / HELD_OUT)}.get(str(reg_par), 0.0)
+    """What ``resolve`` costs at most, in iterations of the solver."""
+    # of each strength, the start and the tilts held out make one more
+    search = len(FACTORS) * (TRIAL_ITERATIONS + 1) * (1 - 1 / HELD_OUT)
+    return {"auto": 4.0, "held-out": 4.0 + search}.get(str(reg_par), 0.0)
 
 
 def contrast(problem: Problem) -> float:
@@ -55,6 +86,8 @@ def contrast(problem: Problem) -> float:
 def held_out(problem: Problem, settings: Any, solver: Solver, rule: float) -> float:
     """The strength whose volume, made without every fifth tilt, predicts those tilts best.
 
+    One run of the solver goes from strong to weak: simple volumes converge in a few iterations, and each is close to the next.
+
     Raises
     ------
     InputError
@@ -71,14 +104,27 @@ def held_out(problem: Problem, settings: Any, solver: Solver, rule: float) -> fl
     keep = np.setdiff1d(order, out)
     train, test = views_of(problem, keep), views_of(problem, out)
     trial = settings.model_copy(update={"num_iter": TRIAL_ITERATIONS, "residual_tolerance": None})
-    x, best, share = torch.zeros_like(problem.x), (float("inf"), rule), trust[keep].sum() / trust.sum()
+    share = trust[keep].sum() / trust.sum()
+    x, duals = torch.zeros_like(problem.x), Duals(torch.zeros_like(train.p), gradient.zeros(problem.x))
+    errors: list[float] = []
     for factor in FACTORS:
-        x = solver(replace(train, x=x), trial, factor * rule * share, Monitor(train, trial, None))
-        error = test.norm(test.A(x) - test.p)
-        if error < best[0]:
-            best = (error, factor * rule)
-    return best[1]
+        duals.balance = max(1.0, factor / STRONG)
+        x = solver(replace(train, x=x), trial, factor * rule * share, Monitor(train, trial, None), duals)
+        errors.append(test.norm(test.A(x).sub_(test.p)))
+        if len(errors) > RISES and all(b > a for a, b in pairwise(errors[-RISES - 1 :])):
+            break
+    return rule * FACTORS[0] / math.pow(2.0, lowest(errors))
 
 
-def _total_weight(problem: Problem) -> float:
+def lowest(values: Sequence[float]) -> float:
+    """Where a curve through equidistant points is lowest, as an index: at the vertex of the parabola about the least."""
+    i = int(np.argmin(values))
+    if not 0 < i < len(values) - 1:
+        return float(i)
+    left, right = values[i - 1] - values[i], values[i + 1] - values[i]
+    return i + 0.5 * (left - right) / (left + right) if left + right else float(i)
+
+
+def total_weight(problem: Problem) -> float:
+    """The number of tilts times their mean weight."""
     return float(problem.A.geometry.n_angles * (1.0 if problem.w is None else problem.w.mean()))

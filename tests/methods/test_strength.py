@@ -1,0 +1,97 @@
+"""The search for a strength by held-out tilts: it finds the best one for much noise, and for none."""
+
+import numpy as np
+import pytest
+import torch
+
+from tomoprior import methods
+from tomoprior.methods.classical import gradient, strength, tv
+from tomoprior.methods.classical.iterative import Monitor
+from tomoprior.methods.classical.problem import setup
+
+
+@pytest.fixture(scope="module")
+def sampled(case_of):
+    """Hollow spheres in a slab, seen over +-60 degrees."""
+    return case_of((16, 12, 40), np.linspace(-60, 60, 41), radius=(3, 6), seed=2)
+
+
+def noisy(case, snr):
+    """Projections with Gaussian noise of that ratio of variances in every tilt, or as they are."""
+    p = case.projections
+    if snr is None:
+        return p
+    noise = torch.randn(p.shape, generator=torch.Generator().manual_seed(0))
+    return p + noise * (p.std((1, 2), keepdim=True) / snr**0.5)
+
+
+def rule(case, p):
+    return case.run("tv", num_iter=1, projections=p).provenance["settled"]["reg_par"]
+
+
+def problem_of(case, p):
+    return setup(p, case.projector, 0, weights=None, initial=None, mask=None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("snr", "least", "most"), [(1, 17, 1000), (10, 4, 200), (None, 1 / 70, 1)])
+def test_it_finds_the_best_strength_with_much_noise_and_without(sampled, snr, least, most):
+    """Within half a dB of the best of a sweep, which with noise lies far above the rule and without it far below."""
+    p = noisy(sampled, snr)
+    found = sampled.run("tv", reg_par="held-out", projections=p)
+    unit = rule(sampled, p)
+    assert least < found.provenance["settled"]["reg_par"] / unit < most
+    sweep = [sampled.run("tv", reg_par=unit * 2.0**k, projections=p).volume for k in range(-7, 10)]
+    assert sampled.psnr(found.volume) > max(sampled.psnr(v) for v in sweep) - 0.5
+
+
+def test_with_strong_noise_it_looks_far_above_the_rule(sampled):
+    p = noisy(sampled, 0.5)
+    found = sampled.run("tv", num_iter=100, reg_par="held-out", projections=p)
+    chosen, unit = found.provenance["settled"]["reg_par"], rule(sampled, p)
+    assert chosen > 16 * unit
+    weaker = sampled.run("tv", num_iter=100, reg_par=16 * unit, projections=p)
+    assert sampled.psnr(found.volume) > sampled.psnr(weaker.volume) + 0.5
+
+
+def test_it_ends_where_the_error_has_risen_twice(limited):
+    """And goes from strong to weak, the duals being those of the strength before."""
+    tried, duals = [], []
+
+    def solver(problem, settings, reg_par, monitor, state):
+        tried.append(reg_par)
+        duals.append(state)
+        return problem.x.fill_((0.5, 0.1, 0.2, 0.4)[len(tried) - 1])
+
+    method = methods.get("tv")
+    problem = problem_of(limited, limited.projector(torch.zeros(limited.projector.domain_shape)))
+    chosen = strength.held_out(problem, method.Settings(), solver, 1.0)
+    assert len(tried) == 4
+    assert tried == sorted(tried, reverse=True)
+    assert all(state is duals[0] for state in duals)
+    assert chosen == pytest.approx(strength.FACTORS[1], rel=0.5)
+
+
+def test_going_on_from_a_strength_with_the_same_is_one_run(limited, difference):
+    """The dual variables are all that an iterate needs beside the volume."""
+    settings = methods.get("tv").Settings(num_iter=200)
+    problem = problem_of(limited, limited.projections)
+    whole = limited.run("tv", num_iter=1000, reg_par=1.0, pad=0).volume
+    with torch.no_grad():
+        duals = strength.Duals(torch.zeros_like(problem.p), gradient.zeros(problem.x), balance=2.0)
+        for reg_par in (64.0, 16.0, 4.0, 1.0, 1.0):
+            x = tv.minimise(problem, settings, reg_par, Monitor(problem, settings, None), duals)
+    assert difference(x, whole) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("values", "index"),
+    [([3.0, 1.0, 3.0], 1.0), ([3.0, 1.0, 1.0, 3.0], 1.5), ([1.0, 2.0], 0.0), ([2.0, 1.0], 1.0), ([1.0, 1.0, 1.0], 0.0)],
+)
+def test_the_lowest_point_lies_between_neighbours(values, index):
+    assert strength.lowest(values) == index
+
+
+def test_the_vertex_of_a_parabola_is_found():
+    at = np.arange(6)
+    assert strength.lowest(list((at - 2.3) ** 2 + 1)) == pytest.approx(2.3)
