@@ -7,11 +7,21 @@ Each check raises ``AssertionError`` with one line that says what is wrong, and 
     def test_my_method() -> None:
         tomoprior.testing.check_method(MyMethod(), {"num_iter": 5})
 
-``operators`` checks linear maps and projectors, ``methods`` reconstruction methods, ``formats`` file formats.
+``operators`` checks linear maps and projectors, ``methods`` reconstruction methods, ``formats`` file formats, ``encoders`` what
+coordinate networks see of a point.
 """
 
+from tomoprior.testing.encoders import check_encoder
 from tomoprior.testing.formats import check_format
 from tomoprior.testing.methods import check_method
 from tomoprior.testing.operators import check_adjoint, check_gradient, check_operator, check_projector
 
-__all__ = ["check_adjoint", "check_format", "check_gradient", "check_method", "check_operator", "check_projector"]
+__all__ = [
+    "check_adjoint",
+    "check_encoder",
+    "check_format",
+    "check_gradient",
+    "check_method",
+    "check_operator",
+    "check_projector",
+]
