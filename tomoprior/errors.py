@@ -4,6 +4,10 @@ Each also derives from the built-in that Python users expect (``ValueError``, ``
 line that says what is wrong and, where there is one, the way out.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class TomopriorError(Exception):
     """Base class of all errors that tomoprior raises on purpose."""
@@ -43,3 +47,17 @@ class BackendError(TomopriorError, RuntimeError):
 
 class MissingDependencyError(TomopriorError, ImportError):
     """An optional package is needed and is not installed; the message says how to install it."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A long run was interrupted, and what it had so far is kept.
+
+    Attributes
+    ----------
+    result
+        What the call would have returned, as good as it was by then.
+    """
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as attribute
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,17 @@ class Reconstruction:
     provenance
         Method, settings, versions, adjoint error, times: what is needed to do it again, and which part was
         measured and which inferred.
+    field
+        The reconstruction as a continuous function, ``field(points)``, where the method fits one: see
+        ``tomoprior.methods.cn.Field``.
     """
 
     volume: Any
     geometry: Geometry
     std: Any = None
-    history: Mapping[str, list[float]] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    history: Mapping[str, list[float]] = attribute(default_factory=dict)
+    provenance: Mapping[str, Any] = attribute(default_factory=dict)
+    field: Any = None
 
     @property
     def voxel_size(self) -> float:

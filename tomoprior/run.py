@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike
 from tomoprior import methods
 from tomoprior._version import __version__
 from tomoprior.backends import Kind
-from tomoprior.errors import SettingsError
+from tomoprior.errors import Interrupted, SettingsError
 from tomoprior.methods.base import Method, Progress, Settings
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -71,6 +72,8 @@ def reconstruct(
     ------
     UnknownNameError, SettingsError, InputError, BackendError
         One line that says what is wrong; before any work where it can be known before.
+    Interrupted
+        On Ctrl-C, by methods that keep what they have: a ``KeyboardInterrupt`` with a ``result`` like the one returned.
     """
     chosen = methods.get(method) if isinstance(method, str) else method
     if settings is None:
@@ -81,34 +84,42 @@ def reconstruct(
         settings = chosen.Settings.parse({**settings.model_dump(), **values})
     projector = Projector(series.geometry, device, kind, backend)
     started = time.perf_counter()
+
+    def recorded(result: Reconstruction, **more: Any) -> Reconstruction:
+        result = result.numpy()
+        record = {
+            "method": chosen.name,
+            "citation": chosen.citation,
+            "settings": settings.model_dump(),
+            "projector": projector.describe() if chosen.uses_projector and "projector" not in result.provenance else None,
+            **result.provenance,
+            **more,
+            "seed": seed,
+            "seconds": time.perf_counter() - started,
+            "geometry": series.geometry.to_dict(),
+            "views": [int(v) for v in series.views] if series.views is not None else None,
+            "input": {k: series.metadata[k] for k in RECORDED_INPUT if k in series.metadata},
+            "initial": initial is not None,
+            "mask": mask is not None,
+            "versions": versions(),
+        }
+        return replace(result, provenance=record)
+
     with torch.random.fork_rng():  # the caller's random numbers are the caller's
         torch.manual_seed(seed)
-        result = chosen.reconstruct(
-            tensor(series.projections, projector.device),
-            projector,
-            settings,
-            weights=None if series.weights is None else tensor(series.weights, projector.device),
-            initial=None if initial is None else tensor(initial, projector.device),
-            mask=None if mask is None else tensor(mask, projector.device),
-            progress=progress,
-        ).numpy()
-    seconds = time.perf_counter() - started
-    record = {
-        "method": chosen.name,
-        "citation": chosen.citation,
-        "settings": settings.model_dump(),
-        "projector": projector.describe() if chosen.uses_projector and "projector" not in result.provenance else None,
-        **result.provenance,
-        "seed": seed,
-        "seconds": seconds,
-        "geometry": series.geometry.to_dict(),
-        "views": [int(v) for v in series.views] if series.views is not None else None,
-        "input": {k: series.metadata[k] for k in RECORDED_INPUT if k in series.metadata},
-        "initial": initial is not None,
-        "mask": mask is not None,
-        "versions": versions(),
-    }
-    return Reconstruction(result.volume, result.geometry, result.std, result.history, record)
+        try:
+            result = chosen.reconstruct(
+                tensor(series.projections, projector.device),
+                projector,
+                settings,
+                weights=None if series.weights is None else tensor(series.weights, projector.device),
+                initial=None if initial is None else tensor(initial, projector.device),
+                mask=None if mask is None else tensor(mask, projector.device),
+                progress=progress,
+            )
+        except Interrupted as stop:
+            raise Interrupted(recorded(stop.result, interrupted=True)) from None
+    return recorded(result)
 
 
 def tensor(array: Any, device: torch.device) -> torch.Tensor:

@@ -18,7 +18,7 @@ from tomoprior.errors import InputError, Interrupted
 from tomoprior.methods.base import Progress
 from tomoprior.methods.classical import strength
 from tomoprior.methods.classical.problem import Problem
-from tomoprior.methods.cn import losses, schedule
+from tomoprior.methods.cn import levels, losses, schedule
 from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, Part
 from tomoprior.methods.cn.settings import CNSettings
 
@@ -157,7 +157,7 @@ class _Run:
         self.total = schedule.total(settings, len(self.slabs))
         self.base = 0  # iterations of the fits before the one at hand
         rest = problem.p - problem.A(self.volume) if background else problem.p
-        self.spread = float(problem.p.std(correction=0))
+        self.spread = levels.spread(problem)
         self.contrast = strength.contrast(replace(problem, p=rest)) or 1.0
         support = torch.ones_like(self.volume)
         rays = problem.weighted(problem.A(problem.masked(support)))

@@ -1,0 +1,260 @@
+"""Fitting a spline field from start to end: what the settings leave open first, then all tilts at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from tomoprior.errors import Interrupted
+from tomoprior.methods.classical import strength
+from tomoprior.methods.classical.problem import Problem
+from tomoprior.methods.cn import held_out, levels
+from tomoprior.methods.cn.field import Field
+from tomoprior.methods.cn.held_out import Split
+from tomoprior.methods.cn.primal_dual import Solver, State, Units
+from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.spline import DEGREES, SplineBasis, SplineField
+
+#: Iterations at each strength tried (warm-started from the one before), at each degree, and at each level of the background.
+TRIALS, DEGREE_TRIALS, LEVEL_TRIALS = 50, 80, 40
+#: The background is looked for up to this multiple of the typical level, in this many halvings of golden sections.
+HIGHEST, SECTIONS = 1.5, 12
+#: The search begins at the strength that noise of the measured size asks for, times this; the rest of the way is down.
+ABOVE = 4.0
+#: Below this part of the rule a strength makes no difference that the iterations could show.
+LEAST = 1 / 64
+
+#: ``report(iteration, total, values)``
+Report = Callable[[int, int, dict[str, float]], None]
+
+
+@dataclass
+class Fit:
+    """A fitted field with how it came about.
+
+    Attributes
+    ----------
+    volume
+        The field on the padded grid.
+    history
+        A list per quantity, a value per iteration.
+    settled
+        Settings that were left open, as they were chosen.
+    """
+
+    field: Field
+    volume: torch.Tensor
+    history: dict[str, list[float]]
+    settled: dict[str, float]
+
+
+class SplineFitter:
+    """Holds what the steps share: problem, settings, units and the count of iterations for the progress."""
+
+    def __init__(self, problem: Problem, settings: CNSettings, report: Report | None) -> None:
+        self.whole, self.settings, self.report = problem, settings, report
+        self.history: dict[str, list[float]] = {"residual": []}
+        self.settled: dict[str, float] = {}
+        self.done = 0
+        self.total = iterations(settings)
+        self.units = Units(strength.contrast(problem), levels.spread(problem))
+        self.rule = rule(problem, settings)
+
+    def fit(self) -> Fit:
+        """Settle what is open, then iterate on all tilts; raises Interrupted with the fit so far."""
+        s = self.settings
+        split = Split.of(self.whole) if searches(s) else None
+        degree = 5 if s.degree == "held-out" else int(s.degree)
+        level = 0.0 if s.background == "held-out" else float(s.background)
+        reg_par = self.rule if isinstance(s.reg_par, str) else s.reg_par / self.whole.w_scale
+        reg_par = 0.0 if s.regulariser == "none" else reg_par
+        state: State | None = None
+        self._current: tuple[int, float, torch.Tensor | None] = (degree, level, None)
+        try:
+            if split is not None and s.background == "held-out":
+                level = self._level(split, degree, reg_par)
+                self._current = (degree, level, None)
+            if split is not None:
+                split = split.without(self._constant(level))
+            if split is not None and s.reg_par == "held-out" and s.regulariser != "none":
+                reg_par, state = self._strength(split, degree)
+            if split is not None and s.degree == "held-out":
+                degree, state = self._degree(split, degree, reg_par, state)
+            self.settled.update(reg_par=reg_par * self.whole.w_scale, degree=float(degree), background=level)
+            return self._final(split, degree, level, reg_par, state)
+        except KeyboardInterrupt:
+            raise Interrupted(self._result(*self._current)) from None
+
+    def _final(self, split: Split | None, degree: int, level: float, reg_par: float, state: State | None) -> Fit:
+        basis = SplineBasis(degree)
+        background = self._constant(level)
+        problem = replace(self.whole, p=self.whole.p - self.whole.A(background)) if level else self.whole
+        solver = Solver(problem, basis, self.settings, self.units)
+        if bool(self.whole.x.any()):
+            begin = solver.start(on_nodes(self.whole.x - background, basis, bound=self.settings.activation == "bound"))
+        elif state is not None and split is not None:
+            # what the search found is a better start than nothing: the duals of the tilts left out begin at zero
+            begin = solver.start(state.c)
+            begin.y[torch.from_numpy(split.keep).to(begin.y.device)] = state.y
+            begin.q.copy_(state.q)
+        else:
+            begin = solver.start()
+        self._current = (degree, level, begin.c)
+        scale = max(self.whole.norm(self.whole.p), torch.finfo(torch.float32).tiny)
+
+        def watch(norm: float) -> bool:
+            self.history["residual"].append(norm / scale)
+            self._step({"residual": norm / scale})
+            return False
+
+        solver.run(begin, reg_par, self.settings.num_iter, watch)
+        return self._result(degree, level, begin.c)
+
+    def _strength(self, split: Split, degree: int) -> tuple[float, State]:
+        """The strength, and the state at it."""
+        solver = Solver(split.train, SplineBasis(degree), self.settings, self.units)
+        errors: dict[float, float] = {}
+        last = best = solver.start()
+
+        def trial(value: float) -> float:
+            nonlocal last, best
+            # the walk goes on from where it is; beside the best it begins there
+            begin = last if value < min(errors, default=float("inf")) else best
+            last = solver.run(copied(begin), value * split.share, TRIALS, self._watch(split.train, "search"))
+            error = split.error(self._predict(split, last.c, degree))
+            if error < min(errors.values(), default=float("inf")):
+                best = last
+            errors[value] = error
+            return error
+
+        found = held_out.search(trial, self._highest(), LEAST * self.rule)
+        self.settled["held_out_error"] = errors[found]
+        return found, best
+
+    def _highest(self) -> float:
+        """The strength to begin with: what noise of the measured size asks for, and never below the rule."""
+        if self.settings.regulariser == "squared" or self.settings.loss == "l1":
+            return 16 * self.rule
+        return ABOVE * (self.rule + levels.noise(self.whole) * math.sqrt(strength.total_weight(self.whole)))
+
+    def _degree(self, split: Split, now: int, reg_par: float, state: State | None) -> tuple[int, State]:
+        """The degree whose field predicts best, all after the same number of iterations."""
+        best: tuple[float, int, State] | None = None
+        c = None if state is None else state.c
+        for degree in DEGREES:
+            basis = SplineBasis(degree)
+            solver = Solver(split.train, basis, self.settings, self.units)
+            begin = solver.start(None if c is None else resized(c, basis.reach - SplineBasis(now).reach))
+            here = solver.run(begin, reg_par * split.share, DEGREE_TRIALS, self._watch(split.train, "search"))
+            error = split.error(self._predict(split, here.c, degree))
+            if best is None or error < best[0]:
+                best = (error, degree, here)
+        assert best is not None
+        self.settled["held_out_error"] = best[0]
+        return best[1], best[2]
+
+    def _level(self, split: Split, degree: int, reg_par: float) -> float:
+        """The background level, by golden sections between 0 and ``HIGHEST`` times the typical value."""
+        top = HIGHEST * levels.typical(self.whole)
+        basis = SplineBasis(degree)
+        errors: dict[float, float] = {}
+
+        def trial(level: float) -> float:
+            if level not in errors:
+                part = split.without(self._constant(level))
+                solver = Solver(part.train, basis, self.settings, self.units)
+                here = solver.run(solver.start(), reg_par * split.share, LEVEL_TRIALS, self._watch(part.train, "level"))
+                # against the tilts as measured, whatever was taken off them
+                predicted = part.test.norm(self._predict(part, here.c, degree) - part.test.p)
+                errors[level] = predicted / max(split.test.norm(split.test.p), torch.finfo(torch.float32).tiny)
+            return errors[level]
+
+        golden = (5**0.5 - 1) / 2
+        low, high = 0.0, top
+        trial(low)
+        for _ in range(SECTIONS):
+            left, right = high - golden * (high - low), low + golden * (high - low)
+            if trial(left) <= trial(right):
+                high = right
+            else:
+                low = left
+        return min(errors, key=errors.__getitem__)
+
+    def _predict(self, split: Split, c: torch.Tensor, degree: int) -> torch.Tensor:
+        values = SplineBasis(degree).values(c)
+        return split.test.A(values if self.whole.mask is None else values * self.whole.mask)
+
+    def _constant(self, level: float) -> torch.Tensor:
+        out = torch.full_like(self.whole.x, level)
+        return self.whole.masked(out)
+
+    def _result(self, degree: int, level: float, c: torch.Tensor | None) -> Fit:
+        basis, problem = SplineBasis(degree), self.whole
+        if c is None:
+            c = problem.x.new_zeros(basis.nodes(tuple(problem.x.shape)))
+        nz, ny, nx = problem.x.shape
+        field = SplineField(c, (nz, ny, nx - 2 * problem.pad), degree, pad=problem.pad, background=level, mask=problem.mask)
+        volume = problem.masked(basis.values(c) + level)
+        return Fit(field, volume, self.history, self.settled)
+
+    def _watch(self, problem: Problem, what: str) -> Callable[[float], bool]:
+        scale = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
+
+        def watch(norm: float) -> bool:
+            self._step({what: norm / scale})
+            return False
+
+        return watch
+
+    def _step(self, values: dict[str, float]) -> None:
+        self.done += 1
+        if self.report is not None:
+            self.report(min(self.done, self.total), self.total, values)
+
+
+def rule(problem: Problem, settings: CNSettings) -> float:
+    """The strength that ``tv`` takes by rule, in the units that loss and regulariser have, against the problem's weights."""
+    contrast = max(strength.contrast(problem), 1e-30)
+    out = strength.RULE * strength.total_weight(problem)
+    if settings.loss != "l1":  # the slope of l1 has no unit, that of a square has the data's
+        out *= contrast
+    return out / contrast if settings.regulariser == "squared" else out
+
+
+def searches(settings: CNSettings) -> bool:
+    """Whether tilts are held out before all are fitted."""
+    strengths = settings.reg_par == "held-out" and settings.regulariser != "none"
+    return strengths or "held-out" in (settings.degree, settings.background)
+
+
+def iterations(settings: CNSettings) -> int:
+    """Iterations in all, searches included: at most, as a search ends when it has found what it looks for."""
+    total = settings.num_iter
+    if settings.reg_par == "held-out" and settings.regulariser != "none":
+        total += (2 * held_out.MOST + 3) * TRIALS
+    if settings.degree == "held-out":
+        total += len(DEGREES) * DEGREE_TRIALS
+    if settings.background == "held-out":
+        total += (SECTIONS + 2) * LEVEL_TRIALS
+    return total
+
+
+def on_nodes(volume: torch.Tensor, basis: SplineBasis, *, bound: bool) -> torch.Tensor:
+    """Weights to start from for a volume: its values, and those of its border beyond."""
+    out = resized(volume, basis.reach)
+    return out.clamp_(min=0.0) if bound else out
+
+
+def resized(c: torch.Tensor, by: int) -> torch.Tensor:
+    """``c`` with ``by`` more nodes at either end of every axis (copies of the last), or fewer."""
+    if by > 0:
+        return torch.nn.functional.pad(c[None, None], (by,) * 6, mode="replicate")[0, 0]
+    return c[tuple(slice(-by, n + by) for n in c.shape)].clone()
+
+
+def copied(state: State) -> State:
+    """A state of its own memory."""
+    return State(state.c.clone(), state.y.clone(), state.q.clone())

@@ -1,0 +1,111 @@
+"""The method ``cn``: a coordinate network fitted to the tilt series, with nothing learned from other data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from tomoprior.errors import Interrupted
+from tomoprior.geometry import Geometry
+from tomoprior.methods.base import OVERHEAD, Progress
+from tomoprior.methods.classical import strength
+from tomoprior.methods.classical.problem import Problem, auto_pad, setup
+from tomoprior.methods.cn import cost, fitting, training
+from tomoprior.methods.cn.fitting import Fit
+from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.spline import SplineBasis
+from tomoprior.projector import Projector
+from tomoprior.reconstruction import Reconstruction
+
+#: Arrays of the nodes' and of the projections' size at a spline fit's peak, with and without a search before.
+SEARCHING, ITERATING = (18.0, 11.0), (13.0, 7.0)
+#: Cost of a spline fit's iteration in pairs of projection and adjoint: splines and differences are the rest.
+PAIRS = 2.5
+
+
+class CN:
+    """``min_theta sum_k w_k rho(A_k f_theta - p_k) + reg_par R(f_theta)``: a function of position that explains the tilts."""
+
+    name = "cn"
+    summary = "coordinate network: a continuous field fitted to the tilts alone (recipe=paper: Van Veen et al. 2024)"
+    citation = "Van Veen et al., IJMS 25 (2024) 5473, eq. 1"
+    Settings = CNSettings
+    couples_slices = True
+    uses_projector = True
+
+    def memory(self, geometry: Geometry, settings: Any) -> int:
+        """Bytes at the peak beside the projections given and the prepared projector."""
+        n, _, nu = geometry.range_shape
+        nz, ny, nx = _padded(geometry, settings).shape
+        if settings.encoder != "spline":
+            return OVERHEAD + cost.memory(_padded(geometry, settings), settings)
+        sx, sy, sz = SplineBasis(7 if settings.degree == "held-out" else settings.degree).nodes((nx, ny, nz))
+        nodes, projections = SEARCHING if fitting.searches(settings) else ITERATING
+        return OVERHEAD + 4 * int(nodes * sx * sy * sz + projections * n * ny * nu)
+
+    def work(self, geometry: Geometry, settings: Any) -> float:
+        """Pairs of projection and adjoint."""
+        wider = _padded(geometry, settings).shape[2] / geometry.shape[2]
+        if settings.encoder != "spline":
+            return float(cost.work(_padded(geometry, settings), settings) * wider)
+        return float((PAIRS * fitting.iterations(settings) + strength.pairs("auto")) * wider)
+
+    def reconstruct(
+        self,
+        projections: torch.Tensor,
+        projector: Projector,
+        settings: Any,
+        *,
+        weights: torch.Tensor | None = None,
+        initial: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        progress: Progress | None = None,
+    ) -> Reconstruction:
+        """See ``tomoprior.methods.Method.reconstruct``; the result has a ``field``."""
+        with torch.no_grad():
+            problem = setup(projections, projector, settings.pad, weights=weights, initial=initial, mask=mask)
+            try:
+                fit = _fit(problem, settings, progress)
+            except Interrupted as stop:
+                raise Interrupted(_result(problem, projector, stop.result)) from None
+            return _result(problem, projector, fit)
+
+
+def _padded(geometry: Geometry, settings: CNSettings) -> Geometry:
+    return geometry.padded(auto_pad(geometry) if settings.pad == "auto" else settings.pad)
+
+
+def _fit(problem: Problem, settings: CNSettings, progress: Progress | None) -> Fit:
+    if settings.encoder == "spline":
+        return fitting.SplineFitter(problem, settings, progress).fit()
+    # searching for a strength would cost a training each; the settings refuse it
+    reg_par = 0.0
+    if settings.regulariser != "none":
+        reg_par = fitting.rule(problem, settings) if isinstance(settings.reg_par, str) else settings.reg_par / problem.w_scale
+    settled = {"reg_par": reg_par * problem.w_scale, "background": float(settings.background)}
+    try:
+        field, volume, history = training.train(problem, settings, reg_par, progress, background=float(settings.background))
+    except Interrupted as stop:
+        field, volume, history = stop.result
+        raise Interrupted(Fit(field, volume, history, settled)) from None
+    return Fit(field, volume, history, settled)
+
+
+def _result(problem: Problem, projector: Projector, fit: Fit) -> Reconstruction:
+    norm = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
+    return Reconstruction(
+        problem.crop(fit.volume),
+        projector.geometry,
+        history=fit.history,
+        field=fit.field,
+        provenance={
+            "residual": problem.norm(problem.A(fit.volume).sub_(problem.p)) / norm,
+            "iterations": len(fit.history["residual"]),
+            "pad": problem.pad,
+            "settled": fit.settled,
+            "inferred": "all that no tilt measured: the missing wedge and the gaps between tilts, by the field's form, "
+            "its bound and its regulariser",
+            "projector": problem.A.describe(),
+        },
+    )

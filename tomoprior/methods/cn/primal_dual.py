@@ -1,0 +1,142 @@
+"""Fitting a spline field: a convex problem, solved by preconditioned primal-dual steps.
+
+``min_c rho(A m (b + B c) - p) + reg_par R(D c)`` over weights c >= 0, with B the splines, m the mask and D forward
+differences. Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120, alg. 1, with the diagonal steps of Pock and Chambolle,
+ICCV 2011, lemma 2.
+The splines sum to one, so the steps are those of voxels, spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from tomoprior.errors import InputError
+from tomoprior.methods.classical import gradient
+from tomoprior.methods.classical.problem import Problem, like, reciprocal_, sums
+from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.spline import SplineBasis
+
+#: Called with the residual's norm of every iterate; True ends the iterations.
+Watch = Callable[[float], bool]
+
+
+@dataclass
+class State:
+    """Weights and dual variables: with them, iterations go on where they ended, also at another strength.
+
+    Attributes
+    ----------
+    c
+        Weights on the nodes.
+    y, q
+        Duals of the data, ``A.range_shape``, and of the differences, ``(3, *c.shape)``.
+    """
+
+    c: torch.Tensor
+    y: torch.Tensor
+    q: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Units:
+    """What fractions in the settings are fractions of.
+
+    Attributes
+    ----------
+    contrast
+        Height of typical contrast, per voxel.
+    spread
+        Standard deviation of the projections.
+    """
+
+    contrast: float
+    spread: float
+
+
+class Solver:
+    """The iterations for one problem and one basis.
+
+    Parameters
+    ----------
+    problem
+        With the background's projections taken off ``p`` already.
+    """
+
+    def __init__(self, problem: Problem, basis: SplineBasis, settings: CNSettings, units: Units) -> None:
+        self.problem, self.basis, self.settings, self.units = problem, basis, settings, units
+        rays, voxels = sums(replace(problem, w=None))
+        self._sigma = reciprocal_(rays)
+        spread = like(problem.x, voxels.expand(problem.x.shape))
+        self._tau = basis.adjoint(spread).add_(gradient.COLUMN_SUM).reciprocal_()
+        w = problem.w
+        self._shrink = 1 / (1 + self._sigma) if w is None else w / (w + self._sigma)
+
+    def start(self, weights: torch.Tensor | None = None) -> State:
+        """Weights given or zero, duals zero."""
+        c = torch.zeros_like(self._tau) if weights is None else like(self._tau, weights)
+        return State(c, torch.zeros_like(self.problem.p), gradient.zeros(c))
+
+    def project(self, c: torch.Tensor) -> torch.Tensor:
+        """``A m B c``."""
+        return self.problem.A(self._masked(self.basis.values(c)))
+
+    def run(self, state: State, reg_par: float, num_iter: int, watch: Watch | None = None) -> State:
+        """Iterate from ``state`` (changed in place) at a strength, against the problem's own weights."""
+        problem, basis = self.problem, self.basis
+        c, y, q = state.c, state.y, state.q
+        bar, ac = c.clone(), self.project(c)
+        previous = ac.clone()
+        for iteration in range(num_iter):
+            if watch is not None:
+                norm = problem.norm(ac - problem.p)
+                if not norm < float("inf"):
+                    raise InputError(
+                        f"the residual is not finite in iteration {iteration + 1}: the projections are too large for float32"
+                    )
+                if watch(norm):
+                    break
+            # A cbar = 2 A c - A c_previous: the residual of c itself comes for free
+            self._data_step(y, previous.neg_().add_(ac, alpha=2).sub_(problem.p))
+            previous = ac
+            direction = basis.adjoint(self._masked(problem.A.T(y)))
+            if reg_par:
+                self._difference_step(gradient.add_forward_(q, bar, 1 / gradient.ROW_SUM), reg_par)
+                gradient.add_adjoint_(direction, q, 1.0)
+            bar.copy_(c).neg_()
+            c.sub_(direction.mul_(self._tau))
+            if self.settings.activation == "bound":
+                c.clamp_(min=0.0)
+            bar.add_(c, alpha=2)
+            ac = self.project(c)
+        return state
+
+    def _data_step(self, y: torch.Tensor, residual: torch.Tensor) -> None:
+        y.addcmul_(residual, self._sigma)
+        loss, w = self.settings.loss, self.problem.w
+        if loss != "l1":
+            y.mul_(self._shrink)
+        if loss != "l2":
+            # a linear penalty has a bounded slope, and y is the slope
+            top = 1.0 if loss == "l1" else self.settings.loss_delta * self.units.spread
+            if w is None:
+                y.clamp_(-top, top)
+            else:
+                y.copy_(torch.minimum(torch.maximum(y, -top * w), top * w))
+
+    def _difference_step(self, q: torch.Tensor, reg_par: float) -> None:
+        kind = self.settings.regulariser
+        step = 1 / gradient.ROW_SUM
+        if kind == "squared":
+            q.mul_(1 / (1 + step / reg_par))
+            return
+        if kind == "huber-tv":
+            q.mul_(1 / (1 + step * self.settings.regulariser_delta * self.units.contrast / reg_par))
+        gradient.shrink_to_ball_(q, reg_par)
+
+    def _masked(self, x: torch.Tensor) -> torch.Tensor:
+        if self.problem.mask is None:
+            return x
+        return x * self.problem.mask if self.basis.reach == 0 else x.mul_(self.problem.mask)
