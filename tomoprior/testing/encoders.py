@@ -115,10 +115,10 @@ def _check_product_grid(encoder: Encoder, generator: torch.Generator, device: to
     for p in encoder.parameters():
         p.grad = None
     if any(p.requires_grad for p in encoder.parameters()):
-        (encoder.on_grid(z, y, x) * against).sum().backward()
+        torch.autograd.backward((encoder.on_grid(z, y, x) * against).sum())
         fast = [None if p.grad is None else p.grad.clone() for p in encoder.parameters()]
         encoder.zero_grad()
-        (encoder(points) * against).sum().backward()
+        torch.autograd.backward((encoder(points) * against).sum())
         for p, gradient in zip(encoder.parameters(), fast, strict=True):
             if gradient is not None and p.grad is not None and bool(p.grad.any()):
                 close(gradient, p.grad, 10 * ROUNDING, "a product grid's gradient is not that of its points")

@@ -7,7 +7,6 @@ volume through the projector's adjoint, and hand it to the network.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +20,9 @@ from tomoprior.methods.classical.problem import Problem
 from tomoprior.methods.cn import levels, losses, schedule
 from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, Part
 from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.voxels import ACTIVATIONS as ACTIVATIONS
+from tomoprior.methods.cn.voxels import OnVoxels
 
-#: Bytes that the layers' outputs of one chunk of points may take, with their derivatives. More points than that are evaluated
-#: twice an iteration: without a graph for the projections, and chunk by chunk for the derivatives.
-ACTIVATIONS = 2**28
 #: Decay of Adam's averages. The second one of the paper's (torch's default) forgets the first steps too slowly for
 #: a few hundred iterations.
 BETAS = {"fast": (0.9, 0.99), "paper": (0.9, 0.999)}
@@ -79,62 +77,6 @@ def train(
     except KeyboardInterrupt:
         raise Interrupted(run.result()) from None
     return run.result()
-
-
-def chunk_points(network: CoordinateNetwork) -> int:
-    """Points that may be evaluated with a graph at once."""
-    # a linear layer's output and the activation's are both kept, and one derivative is on its way back
-    return max(1024, ACTIVATIONS // (4 * 3 * network.features))
-
-
-def chunks(extent: tuple[int, int, int], points: int) -> Iterator[tuple[slice, slice]]:
-    """Ranges of z and x that cut a slab into pieces of about ``points`` voxels, all of y in each."""
-    nz, ny, nx = extent
-    across = min(nx, max(1, points // ny))
-    along = max(1, points // (ny * across)) if across == nx else 1
-    for z in range(0, nz, along):
-        for x in range(0, nx, across):
-            yield slice(z, min(z + along, nz)), slice(x, min(x + across, nx))
-
-
-class Slab:
-    """A network on all voxels of its slab: the volume, and the weights' derivatives from the volume's."""
-
-    def __init__(self, network: CoordinateNetwork, device: torch.device) -> None:
-        self.network = network
-        self.extent = network.coordinates.extent
-        self._axes = [torch.arange(n, dtype=torch.float64, device=device) for n in self.extent]
-        self._pieces = list(chunks(self.extent, chunk_points(network)))
-        self._graph: torch.Tensor | None = None
-
-    def values(self, *, graph: bool = True) -> torch.Tensor:
-        """The network's outputs, ``(nz, ny, nx)`` with y fastest in memory, outside autograd."""
-        if len(self._pieces) == 1 and graph:
-            with torch.enable_grad():
-                self._graph = self._piece(*self._pieces[0])
-            return self._graph.detach()
-        self._graph = None
-        nz, ny, nx = self.extent
-        out = torch.empty(nz, nx, ny, device=self._axes[0].device).permute(0, 2, 1)
-        with torch.no_grad():
-            for z, x in self._pieces:
-                out[z, :, x] = self._piece(z, x)
-        return out
-
-    def backward(self, slope: torch.Tensor) -> None:
-        """Add to the weights' gradients what ``slope``, the derivative with respect to the outputs, gives."""
-        if self._graph is not None:
-            torch.autograd.backward(self._graph, slope)
-            self._graph = None
-            return
-        for z, x in self._pieces:
-            with torch.enable_grad():
-                piece = self._piece(z, x)
-            torch.autograd.backward(piece, slope[z, :, x])
-
-    def _piece(self, z: slice, x: slice) -> torch.Tensor:
-        az, ay, ax = self._axes
-        return self.network.on_grid(az[z], ay, ax[x])
 
 
 class _Run:
@@ -257,7 +199,7 @@ class _Fit:
             self.network.start_at(run.level / run.contrast)
         else:
             self.network.load_state_dict(start.state_dict())
-        self.slab = Slab(self.network, device)
+        self.slab = OnVoxels(self.network, device)
         self.loss = losses.make_loss(run.settings, run.spread or 1.0)
         self.regulariser = losses.make_regulariser(run.settings, run.reg_par, run.contrast)
         # Adam does not care, but for its epsilon: derivatives of about one whatever the projections' unit

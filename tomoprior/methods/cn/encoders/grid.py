@@ -109,7 +109,7 @@ class Grid(Encoder):
     The multi-resolution encoding of Mueller et al., ACM Trans. Graph. 41 (2022) 102, section 3, without the hashing.
     """
 
-    rate: ClassVar[float] = 5.0
+    rate: ClassVar[float] = 10.0
 
     def __init__(self, coordinates: Coordinates, levels: int, features: int, generator: torch.Generator) -> None:
         super().__init__()

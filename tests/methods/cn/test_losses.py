@@ -1,0 +1,125 @@
+"""Losses and regularisers: closed forms, and derivatives against torch's."""
+
+import itertools
+
+import pytest
+import torch
+
+from tomoprior.methods.cn import losses, schedule
+from tomoprior.methods.cn.settings import CNSettings
+
+
+def volume(seed=0, shape=(5, 4, 6)):
+    x = torch.randn(shape[0], shape[2], shape[1], generator=torch.Generator().manual_seed(seed))
+    return x.permute(0, 2, 1)
+
+
+def differences(x):
+    """``(3, nz, ny, nx)`` forward differences, independently of the library, zero at the end of an axis."""
+    pad = torch.nn.functional.pad
+    return torch.stack([
+        pad(x.diff(dim=0), (0, 0, 0, 0, 0, 1)), pad(x.diff(dim=1), (0, 0, 0, 1)), pad(x.diff(dim=2), (0, 1))
+    ])  # fmt: skip
+
+
+EXPECTED = {
+    "l1": lambda r: r.abs(),
+    "l2": lambda r: 0.5 * r**2,
+    "huber": lambda r: torch.nn.functional.huber_loss(r, torch.zeros_like(r), reduction="none", delta=0.5),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_losses(name, weighted):
+    r = volume().requires_grad_()
+    w = torch.rand(5, 1, 1) if weighted else None
+    value, slope = losses.make_loss(CNSettings(loss=name, loss_delta=0.25), 2.0)(r.detach(), w)
+    expected = (EXPECTED[name](r) * (1 if w is None else w)).sum()
+    expected.backward()
+    torch.testing.assert_close(value, expected.detach())
+    torch.testing.assert_close(slope, r.grad)
+
+
+PENALTIES = {
+    "squared": lambda d: (d**2).sum(),
+    "tv": lambda d: ((d**2).sum(0) + 0.02**2).sqrt().sum() - 0.02 * d[0].numel(),
+    "huber-tv": lambda d: (
+        torch.nn.functional.huber_loss(n := ((d**2).sum(0) + 1e-24).sqrt(), torch.zeros_like(n), reduction="sum", delta=0.8)
+        / 0.8
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_regularisers(name):
+    x = volume(1).requires_grad_()
+    settings = CNSettings(regulariser=name, regulariser_delta=0.4)
+    out = volume(2)
+    expected_out = out.clone()
+    value = losses.make_regulariser(settings, 3.0, 2.0)(x.detach(), out)
+    expected = 3 * PENALTIES[name](differences(x))
+    expected.backward()
+    torch.testing.assert_close(value, expected.detach())
+    torch.testing.assert_close(out, expected_out + x.grad)
+
+
+@pytest.mark.parametrize("name", ["tv", "huber-tv"])
+def test_a_step_costs_its_height_times_its_area(name):
+    """As in ``tv``, so that a strength means the same."""
+    x = torch.zeros(6, 5, 7)
+    x[3:] = 4.0
+    value = losses.make_regulariser(CNSettings(regulariser=name, regulariser_delta=0.01), 0.5, 1.0)(x, torch.zeros_like(x))
+    assert float(value) == pytest.approx(0.5 * 4.0 * 35, rel=0.01)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_flat_volume_costs_nothing_and_is_left_alone(name):
+    x, out = torch.full((4, 4, 4), 3.0), torch.zeros(4, 4, 4)
+    assert float(losses.make_regulariser(CNSettings(regulariser=name), 1.0, 1.0)(x, out)) == 0
+    assert not out.any()
+
+
+def test_no_regulariser():
+    assert losses.make_regulariser(CNSettings(regulariser="none"), 1.0, 1.0) is None
+    assert losses.make_regulariser(CNSettings(regulariser="tv"), 0.0, 1.0) is None
+
+
+def test_the_rate_is_constant_and_then_falls_log_linearly():
+    rates = [schedule.rate(i, 101, 0.01) for i in range(101)]
+    assert rates[:51] == [1.0] * 51
+    assert rates[100] == pytest.approx(0.01, rel=0.01)
+    ratios = [b / a for a, b in itertools.pairwise(rates[52:])]
+    assert max(ratios) - min(ratios) < 1e-9
+    assert schedule.rate(0, 1, 0.1) == 1.0
+
+
+@pytest.mark.parametrize(("ny", "slices", "expected"), [
+    (7, 2, [(0, 2, 0, 2), (2, 4, 2, 4), (4, 6, 4, 6), (5, 7, 6, 7)]),
+    (6, 3, [(0, 3, 0, 3), (3, 6, 3, 6)]),
+    (3, 8, [(0, 3, 0, 3)]),
+    (1, 1, [(0, 1, 0, 1)]),
+])  # fmt: skip
+def test_slabs_are_equally_thick_and_cover_every_slice_once(ny, slices, expected):
+    assert [(s.start, s.stop, s.first, s.last) for s in schedule.slabs(ny, slices)] == expected
+
+
+def test_the_middle_slab_comes_first_and_each_other_starts_from_its_inner_neighbour():
+    assert schedule.order(5) == [(2, None), (1, 2), (3, 2), (0, 1), (4, 3)]
+    assert schedule.order(4) == [(2, None), (1, 2), (3, 2), (0, 1)]
+    assert schedule.order(1) == [(0, None)]
+
+
+def test_the_papers_slices():
+    """264,449 weights, 61 tilts: two slices of 1024 pixels, and four of 512 (section 4.2)."""
+    assert schedule.auto_slices(264_449, 61, 1024) == 2
+    assert schedule.auto_slices(264_449, 61, 512) == 4
+    assert schedule.auto_slices(264_449, 61, 64) == 4
+
+
+def test_totals():
+    paper = CNSettings(recipe="paper")
+    assert schedule.total(paper, 1) == 2000
+    assert schedule.total(paper, 3) == 2000 + 2 * 400
+    assert schedule.total(CNSettings(recipe="paper", warm_start=False), 3) == 6000
+    assert schedule.total(CNSettings(recipe="paper", stop="held-out"), 3) == 5600
