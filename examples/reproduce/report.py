@@ -1,0 +1,76 @@
+"""What is shown: rows on the terminal and in a CSV, slices, curves of the missing region, lines of the sweeps."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from numpy.typing import NDArray
+
+from tomoprior.demo import picture
+from tomoprior.formats import replacing
+from tomoprior.metrics import directional_fsc
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+Volumes = Mapping[str, NDArray[Any]]
+HEADER = ("phantom", "slices", "range", "step", "method", "psnr", "ssim", "vif", "missing_fsc", "seconds", "threads")
+UNITS = ("", "", "deg", "deg", "", "dB", "", "", "", "", "")
+LINES = (("psnr", "PSNR (dB)"), ("ssim", "SSIM"), ("missing_fsc", "FSC of the missing region"))
+
+
+class Table:
+    """Rows that are printed as they come, and written to a CSV at the end of each part."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, []
+        self._print([f"{name} ({unit})" if unit else name for name, unit in zip(HEADER, UNITS, strict=True)])
+
+    def add(self, **row: Any) -> dict[str, Any]:
+        """One row, with a value for every name in ``HEADER``."""
+        self.rows.append(row)
+        self._print([f"{row[name]:.3f}" if isinstance(row[name], float) else str(row[name]) for name in HEADER])
+        return row
+
+    def _print(self, cells: list[str]) -> None:
+        print(" ".join(f"{cell:>{max(11, len(name))}}" for name, cell in zip(HEADER, cells, strict=True)), flush=True)
+
+    def save(self) -> None:
+        """Write all rows so far."""
+        with replacing(self.path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, HEADER)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+def show(folder: Path, name: str, truth: NDArray[Any], volumes: Volumes, angles: NDArray[Any]) -> None:
+    """Slices of all methods beside the truth, and Fourier shell correlations of what was not measured."""
+    picture({"truth": truth, **volumes}, folder / f"slices-{name}.png")
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    for method, volume in volumes.items():
+        curve = directional_fsc(volume, truth, angles)["missing"]
+        axis.plot(curve.frequency, curve.correlation, label=method)
+    axis.set(xlabel="frequency (cycles per voxel)", ylabel="FSC of the missing region", title=name, ylim=(-0.1, 1.02))
+    _save(figure, axis, folder / f"missing-fsc-{name}.png")
+
+
+def lines(folder: Path, name: str, x: str, rows: list[dict[str, Any]]) -> None:
+    """Measures of every method against the column ``x``."""
+    figure, axes = plt.subplots(1, len(LINES), figsize=(4 * len(LINES), 3.4), layout="constrained")
+    for axis, (measure, label) in zip(axes, LINES, strict=True):
+        for method in dict.fromkeys(row["method"] for row in rows):
+            points = [(row[x], row[measure]) for row in rows if row["method"] == method]
+            axis.plot(*zip(*points, strict=True), "o-", label=method)
+        axis.set(xlabel={"step": "tilt step (degrees)", "range": "tilt range (± degrees)"}[x], ylabel=label)
+    _save(figure, axes[0], folder / f"{name}.png")
+
+
+def _save(figure: Any, labelled: Any, path: Path) -> None:
+    labelled.legend()
+    with replacing(path, overwrite=True) as temporary:
+        figure.savefig(temporary, dpi=120)
+    plt.close(figure)

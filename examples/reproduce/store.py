@@ -1,0 +1,71 @@
+"""Results that outlive an interruption: made once, kept whole or not at all, found again by what they were made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import tomoprior
+from tomoprior import methods
+from tomoprior.formats import replacing
+from tomoprior.series import TiltSeries
+from tomoprior.simulate import phantoms, simulate
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Store:
+    """A folder of arrays."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def kept(self, name: str, facts: dict[str, Any], make: Callable[[], Arrays]) -> Arrays:
+        """What an earlier run made of the same ``facts``, or what ``make`` makes now."""
+        facts = {**facts, "version": tomoprior.__version__}
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+        path = self.folder / f"{name}-{key}.npz"
+        if not path.exists():
+            with replacing(path, overwrite=True) as temporary:
+                np.savez(temporary, **make())
+        with np.load(path) as arrays:
+            return dict(arrays)
+
+    def simulation(
+        self, phantom: str, shape: tuple[int, int, int], angles: NDArray[np.float64], seed: int, settings: dict[str, Any]
+    ) -> tuple[TiltSeries, NDArray[np.float32]]:
+        """Tilt series and truth."""
+        facts = {"phantom": phantom, "shape": shape, "angles": angles.tolist(), "seed": seed}
+        facts |= {"settings": phantoms.get(phantom, **settings).model_dump(mode="json")}
+        file = settings.get("file")
+        facts |= {"sha256": None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()}
+
+        def make() -> Arrays:
+            made = simulate(phantom, shape, angles, seed=seed, **settings)
+            return {"projections": made.series.projections, "truth": made.truth.volume}
+
+        arrays = self.kept(f"{phantom}-series", facts, make)
+        series = TiltSeries(arrays["projections"], tomoprior.Geometry(angles, shape))
+        return series, arrays["truth"]
+
+    def reconstruction(self, name: str, series: TiltSeries, method: str, settings: dict[str, Any]) -> Arrays:
+        """``volume``, ``seconds`` and the ``threads`` that it took them with."""
+        chosen = methods.get(method).Settings.parse(settings)
+        data = np.ascontiguousarray(series.projections)
+        facts = {"method": method, "settings": chosen.model_dump(mode="json"), "geometry": series.geometry.to_dict()}
+        facts |= {"data": hashlib.sha256(data.tobytes()).hexdigest()}
+
+        def make() -> Arrays:
+            found = tomoprior.reconstruct(series, method, settings=chosen)
+            seconds, threads = found.provenance["seconds"], torch.get_num_threads()
+            return {"volume": found.volume, "seconds": np.array(seconds), "threads": np.array(threads)}
+
+        return self.kept(name, facts, make)
