@@ -301,6 +301,16 @@ def test_an_interruption_keeps_the_best(stop, limited):
     torch.testing.assert_close(field(middles), volume, rtol=1e-4, atol=1e-4)
 
 
+def test_an_interruption_as_the_fit_of_all_tilts_begins_keeps_the_one_without_some(limited):
+    settings = small(num_iter=30, stop="held-out")
+    with pytest.raises(Interrupted) as caught:
+        fit(limited, settings, progress=interrupt_at(31))
+    _, volume, history = caught.value.result
+    problem = problem_of(limited)
+    residual = problem.norm(problem.A(volume) - problem.p) / problem.norm(problem.p)
+    assert residual < 0.5 * history["residual"][30]
+
+
 def test_slabs_that_an_interruption_left_out_hold_the_background(limited):
     with pytest.raises(Interrupted) as caught:
         fit(limited, small(slices=4, num_iter_next=5), progress=interrupt_at(8), background=0.125)

@@ -105,7 +105,7 @@ class _Run:
         rays = problem.weighted(problem.A(problem.masked(support)))
         self.level = float(problem.weighted(rest).double().sum() / rays.double().sum().clamp(min=1e-30))
         self.parts: dict[int, Part] = {}
-        self.fit_at_hand: _Fit | None = None
+        self.at_hand: list[_Fit] = []  # of the slab being fitted: where held-out tilts are predicted, and with all tilts
 
     def _slices(self) -> int:
         nz, ny, nx = self.problem.A.geometry.shape
@@ -139,11 +139,11 @@ class _Run:
         self.base += n
         fit.finish()
         self._keep(fit)
-        self.fit_at_hand = None
+        self.at_hand.clear()
 
     def _begin(self, index: int, start: CoordinateNetwork | None, *, held_out: bool) -> _Fit:
-        self.fit_at_hand = _Fit(self, index, start, held_out=held_out)
-        return self.fit_at_hand
+        self.at_hand.append(_Fit(self, index, start, held_out=held_out))
+        return self.at_hand[-1]
 
     def _keep(self, fit: _Fit) -> None:
         slab = self.slabs[fit.index]
@@ -153,8 +153,9 @@ class _Run:
 
     def result(self) -> Result:
         """Networks fitted so far, the one at hand at its best."""
-        if self.fit_at_hand is not None and self.fit_at_hand.restore():
-            self._keep(self.fit_at_hand)
+        begun = [fit for fit in self.at_hand if fit.restore()]
+        if begun:
+            self._keep(min(begun, key=_Fit.misfit))
         nz, ny, nx = self.problem.A.geometry.shape
         field = NetworkField(
             list(self.parts.values()),
@@ -190,10 +191,13 @@ class _Fit:
         self.p = problem.p[:, rows]
         w = problem.w if problem.w is None or problem.w.shape[1] == 1 else problem.w[:, rows]
         self.mask = problem.mask if problem.mask is None or problem.mask.shape[1] == 1 else problem.mask[:, rows]
-        self.w: torch.Tensor | None = w
+        self.w = self._w_all = w
         self.w_out: torch.Tensor | None = None
+        reg_par = run.reg_par
         if held_out:
             self.w, self.w_out = _split(problem, w)
+            # the penalty against fewer tilts: in the same proportion
+            reg_par *= float(self.w.sum() / (self.w + self.w_out).sum())
         self.network = CoordinateNetwork(run.settings, (nz, slab.stop - slab.start, nx)).to(device)
         if start is None:
             self.network.start_at(run.level / run.contrast)
@@ -201,7 +205,7 @@ class _Fit:
             self.network.load_state_dict(start.state_dict())
         self.slab = OnVoxels(self.network, device)
         self.loss = losses.make_loss(run.settings, run.spread or 1.0)
-        self.regulariser = losses.make_regulariser(run.settings, run.reg_par, run.contrast)
+        self.regulariser = losses.make_regulariser(run.settings, reg_par, run.contrast)
         # Adam does not care, but for its epsilon: derivatives of about one whatever the projections' unit
         self.unit = self.A.geometry.n_angles * (1.0 if run.settings.loss == "l1" else run.contrast)
         self.best_score, self.best_iteration = float("inf"), 0
@@ -228,7 +232,7 @@ class _Fit:
 
     def finish(self) -> None:
         """Leave the network at its best: where the last step led to, or an iterate before."""
-        if not self._loss() <= self.best_score:
+        if not self.misfit() <= self.best_score:
             self.restore()
 
     def restore(self) -> bool:
@@ -268,10 +272,10 @@ class _Fit:
             g.mul_(self.mask)
         return values, g.div_(self.unit)
 
-    def _loss(self) -> float:
-        """The loss alone."""
+    def misfit(self) -> float:
+        """The loss of all tilts, with the penalty of this fit."""
         x = self.density(self.slab.values(graph=False))
-        loss, _ = self.loss(self.A(x).sub_(self.p), self.w)
+        loss, _ = self.loss(self.A(x).sub_(self.p), self._w_all)
         return float(loss if self.regulariser is None else loss + self.regulariser(x, torch.zeros_like(x)))
 
     def _note(self, values: dict[str, float], step: int) -> None:
