@@ -53,18 +53,11 @@ SIZES = {
     "medium": Size((64, 128, 256)),
     "paper": Size((256, 1024, 1024), capsid=(360, 360, 360), crop=None),
     # for tests: nothing is reproduced by it
-    "tiny": Size(
-        (16, 16, 40),
-        steps=(2, 8),
-        ranges=(40, 60),
-        instead={
-            "sirt": {"num_iter": 40},
-            "tv": {"num_iter": 40, "reg_par": 0.01},
-            "cn": {"num_iter": 80, "reg_par": 0.01},
-            "cn-paper": {"num_iter": 4, "num_iter_next": 2, "width": 16, "depth": 1},
-        },
-    ),  # fmt: skip
-}
+    "tiny": Size((16, 16, 40), steps=(2, 8), ranges=(40, 60), instead={
+        "sirt": {"num_iter": 40}, "tv": {"num_iter": 40, "reg_par": 0.01}, "cn": {"num_iter": 80, "reg_par": 0.01},
+        "cn-paper": {"num_iter": 4, "num_iter_next": 2, "width": 16, "depth": 1},
+    }),
+}  # fmt: skip
 
 
 def tilts(reach: int, step: int) -> NDArray[np.float64]:
