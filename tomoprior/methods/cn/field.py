@@ -60,7 +60,7 @@ class Field(ABC):
         out = torch.zeros(len(flat), device=self.device)
         inside = ((flat >= -0.5 - 1e-9) & (flat <= size - 0.5 + 1e-9)).all(1).nonzero()[:, 0]
         with torch.no_grad():
-            for piece in torch.split(inside, CHUNK):  # type: ignore[no-untyped-call]
+            for piece in torch.split(inside, CHUNK):
                 out[piece] = self._evaluate(flat[piece])
         out = out.reshape(given.shape[:-1])
         return out if isinstance(points, torch.Tensor) else out.cpu().numpy()

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tomoprior.errors import Interrupted
 from tomoprior.methods.classical import strength
@@ -24,6 +26,8 @@ TRIALS, DEGREE_TRIALS, LEVEL_TRIALS = 50, 80, 40
 HIGHEST, SECTIONS = 1.5, 12
 #: The search begins at the strength that noise of the measured size asks for, times this; the rest of the way is down.
 ABOVE = 4.0
+#: The tilts held out are looked at after every so many iterations; after so many looks without a gain the fit has gone too far.
+CHECKED, PATIENCE = 20, 4
 #: Below this part of the rule a strength makes no difference that the iterations could show.
 LEAST = 1 / 64
 
@@ -58,10 +62,11 @@ class SplineFitter:
         self.whole, self.settings, self.report = problem, settings, report
         self.history: dict[str, list[float]] = {"residual": []}
         self.settled: dict[str, float] = {}
+        self._scale = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
         self.done = 0
         self.total = iterations(settings)
-        self.units = Units(strength.contrast(problem), levels.spread(problem))
         self.rule = rule(problem, settings)
+        self.units = Units(strength.contrast(problem), levels.spread(problem), self.rule)
 
     def fit(self) -> Fit:
         """Settle what is open, then iterate on all tilts; raises Interrupted with the fit so far."""
@@ -84,11 +89,15 @@ class SplineFitter:
             if split is not None and s.degree == "held-out":
                 degree, state = self._degree(split, degree, reg_par, state)
             self.settled.update(reg_par=reg_par * self.whole.w_scale, degree=float(degree), background=level)
-            return self._final(split, degree, level, reg_par, state)
+            num_iter = s.num_iter
+            if split is not None and s.stop == "held-out":
+                num_iter = self._stop(split, degree, reg_par, state)
+                self.settled["num_iter"] = float(num_iter)
+            return self._final(split, degree, level, reg_par, state, num_iter)
         except KeyboardInterrupt:
             raise Interrupted(self._result(*self._current)) from None
 
-    def _final(self, split: Split | None, degree: int, level: float, reg_par: float, state: State | None) -> Fit:
+    def _final(self, split: Split | None, degree: int, level: float, reg_par: float, state: State | None, num_iter: int) -> Fit:
         basis = SplineBasis(degree)
         background = self._constant(level)
         problem = replace(self.whole, p=self.whole.p - self.whole.A(background)) if level else self.whole
@@ -103,35 +112,33 @@ class SplineFitter:
         else:
             begin = solver.start()
         self._current = (degree, level, begin.c)
-        scale = max(self.whole.norm(self.whole.p), torch.finfo(torch.float32).tiny)
 
         def watch(norm: float) -> bool:
-            self.history["residual"].append(norm / scale)
-            self._step({"residual": norm / scale})
+            self.history["residual"].append(norm / self._scale)
+            self._step({"residual": norm / self._scale})
             return False
 
-        solver.run(begin, reg_par, self.settings.num_iter, watch)
+        solver.run(begin, reg_par, num_iter, watch, balance=solver.balance(reg_par))
         return self._result(degree, level, begin.c)
 
     def _strength(self, split: Split, degree: int) -> tuple[float, State]:
         """The strength, and the state at it."""
         solver = Solver(split.train, SplineBasis(degree), self.settings, self.units)
-        errors: dict[float, float] = {}
+        totals: dict[float, float] = {}
         last = best = solver.start()
 
-        def trial(value: float) -> float:
+        def trial(value: float) -> NDArray[np.float64]:
             nonlocal last, best
             # the walk goes on from where it is; beside the best it begins there
-            begin = last if value < min(errors, default=float("inf")) else best
+            begin = last if value < min(totals, default=float("inf")) else best
             last = solver.run(copied(begin), value * split.share, TRIALS, self._watch(split.train, "search"))
-            error = split.error(self._predict(split, last.c, degree))
-            if error < min(errors.values(), default=float("inf")):
+            errors = split.errors(self._predict(split, last.c, degree))
+            if errors.sum() < min(totals.values(), default=float("inf")):
                 best = last
-            errors[value] = error
-            return error
+            totals[value] = float(errors.sum())
+            return errors
 
-        found = held_out.search(trial, self._highest(), LEAST * self.rule)
-        self.settled["held_out_error"] = errors[found]
+        found, self.settled["held_out_error"] = held_out.search(trial, self._highest(), LEAST * self.rule)
         return found, best
 
     def _highest(self) -> float:
@@ -149,12 +156,32 @@ class SplineFitter:
             solver = Solver(split.train, basis, self.settings, self.units)
             begin = solver.start(None if c is None else resized(c, basis.reach - SplineBasis(now).reach))
             here = solver.run(begin, reg_par * split.share, DEGREE_TRIALS, self._watch(split.train, "search"))
-            error = split.error(self._predict(split, here.c, degree))
+            error = math.sqrt(split.errors(self._predict(split, here.c, degree)).sum())
             if best is None or error < best[0]:
                 best = (error, degree, here)
         assert best is not None
         self.settled["held_out_error"] = best[0]
         return best[1], best[2]
+
+    def _stop(self, split: Split, degree: int, reg_par: float, state: State | None) -> int:
+        """After how many iterations the tilts held out are predicted best: later ones fit what is wrong with the data."""
+        solver = Solver(split.train, SplineBasis(degree), self.settings, self.units)
+        state = solver.start() if state is None else copied(state)
+        count, worse, best = 0, 0, (float("inf"), 0)
+
+        def watch(norm: float) -> bool:
+            nonlocal count, worse, best
+            if count % CHECKED == 0 and count:
+                error = math.sqrt(split.errors(self._predict(split, state.c, degree)).sum())
+                worse = 0 if error < best[0] else worse + 1
+                best = min(best, (error, count))
+            count += 1
+            self._step({"stop": best[0] if best[1] else norm / self._scale})
+            return worse == PATIENCE
+
+        num_iter = self.settings.num_iter
+        solver.run(state, reg_par * split.share, num_iter + 1, watch, balance=solver.balance(reg_par))
+        return best[1] or num_iter
 
     def _level(self, split: Split, degree: int, reg_par: float) -> float:
         """The background level, by golden sections between 0 and ``HIGHEST`` times the typical value."""
@@ -227,7 +254,7 @@ def rule(problem: Problem, settings: CNSettings) -> float:
 def searches(settings: CNSettings) -> bool:
     """Whether tilts are held out before all are fitted."""
     strengths = settings.reg_par == "held-out" and settings.regulariser != "none"
-    return strengths or "held-out" in (settings.degree, settings.background)
+    return strengths or "held-out" in (settings.degree, settings.background, settings.stop)
 
 
 def iterations(settings: CNSettings) -> int:
@@ -237,6 +264,8 @@ def iterations(settings: CNSettings) -> int:
         total += (2 * held_out.MOST + 3) * TRIALS
     if settings.degree == "held-out":
         total += len(DEGREES) * DEGREE_TRIALS
+    if settings.stop == "held-out":
+        total += settings.num_iter + 1
     if settings.background == "held-out":
         total += (SECTIONS + 2) * LEVEL_TRIALS
     return total

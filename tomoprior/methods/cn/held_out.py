@@ -59,9 +59,12 @@ class Split:
         keep = np.setdiff1d(order, out)
         return cls(views_of(problem, keep), views_of(problem, out), keep, float(trust[keep].sum() / trust.sum()))
 
-    def error(self, projections: torch.Tensor) -> float:
-        """Relative error of predicted ``projections`` of the tilts held out."""
-        return self.test.norm(projections - self.test.p) / max(self.test.norm(self.test.p), torch.finfo(torch.float32).tiny)
+    def errors(self, projections: torch.Tensor) -> NDArray[np.float64]:
+        """Squared errors of predicted ``projections``, one per tilt held out, in parts of all their weighted squares."""
+        r, test = projections - self.test.p, self.test
+        total = test.norm(test.p) ** 2 or 1.0
+        squares = (r * r).double() if test.w is None else (r * r * test.w).double()
+        return np.asarray(squares.sum((1, 2)).cpu().numpy()) / total
 
     def without(self, volume: torch.Tensor) -> Split:
         """The same with a volume's projections taken off the data."""
@@ -72,32 +75,52 @@ class Split:
         )
 
 
-def search(trial: Callable[[float], float], first: float, least: float) -> float:
-    """The positive number with the smallest ``trial`` error, looked for downwards from ``first``, then upwards if need be.
+def search(trial: Callable[[float], NDArray[np.float64]], first: float, least: float) -> tuple[float, float]:
+    """The positive number to choose, and its relative error.
 
-    ``trial`` is called with ever smaller numbers, by factors of ``FACTOR`` and not below ``least``, so that it can go on from
-    where it was; then above ``first`` if that was best; at last half and twice the best.
+    The trials go downwards from ``first`` by factors of ``FACTOR``, not below ``least``; upwards if ``first`` was best; at last
+    to half and twice the best. Chosen is the largest number that the tilts held out cannot tell from the best: the mean
+    difference of their squared errors is within one standard error (the rule of Breiman et al., Classification and Regression
+    Trees, 1984, section 3.4.3, on paired differences, from which the tilts' own noise falls out).
+
+    Parameters
+    ----------
+    trial
+        Squared errors, one per tilt held out. Called with ever smaller numbers first, so that it can go on from where it was.
     """
-    errors: dict[float, float] = {first: trial(first)}
+    found: dict[float, NDArray[np.float64]] = {first: trial(first)}
+
+    def error(value: float) -> float:
+        return float(np.sqrt(found[value].sum()))
 
     def walk(factor: float) -> None:
-        value, best, worse = first, errors[first], 0
+        value, best, idle = first, error(first), 0
         for _ in range(MOST):
             value *= factor
             if value < least:
                 return
-            errors[value] = trial(value)
-            if errors[value] > best * CLEARLY:
+            found[value] = trial(value)
+            if error(value) > best * CLEARLY:
                 return
-            worse = 0 if errors[value] < best * HARDLY else worse + 1
-            best = min(best, errors[value])
-            if worse == 2:
+            idle = 0 if error(value) < best * HARDLY else idle + 1
+            best = min(best, error(value))
+            if idle == 2:
                 return
 
     walk(1 / FACTOR)
-    if min(errors, key=errors.__getitem__) == first:
+    if min(found, key=error) == first:
         walk(FACTOR)
-    best = min(errors, key=errors.__getitem__)
+    best = min(found, key=error)
     for value in (best * FINE, best / FINE):
-        errors[value] = trial(value)
-    return min(errors, key=errors.__getitem__)
+        found[value] = trial(value)
+    best = min(found, key=error)
+    chosen = max(value for value in found if value >= best and not told_apart(found[value], found[best]))
+    return chosen, error(chosen)
+
+
+def told_apart(worse: NDArray[np.float64], best: NDArray[np.float64]) -> bool:
+    """Whether the mean of the paired differences is more than its own standard error."""
+    difference = worse - best
+    if len(difference) < 2:
+        return bool(difference.sum() > 0)
+    return bool(difference.mean() > difference.std(ddof=1) / np.sqrt(len(difference)))

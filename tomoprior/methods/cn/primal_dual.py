@@ -8,6 +8,7 @@ The splines sum to one, so the steps are those of voxels, spread.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,10 @@ from tomoprior.methods.classical import gradient
 from tomoprior.methods.classical.problem import Problem, like, reciprocal_, sums
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
+
+#: Dual steps are longer by this factor at most, primal ones shorter, and the other way round (measured on phantoms): duals have
+#: farther to go the stronger the penalty, and without noise it is the weights that lag behind.
+BALANCE = (0.2, 2.0)
 
 #: Called with the residual's norm of every iterate; True ends the iterations.
 Watch = Callable[[float], bool]
@@ -50,10 +55,13 @@ class Units:
         Height of typical contrast, per voxel.
     spread
         Standard deviation of the projections.
+    rule
+        The strength that ``tv`` takes by rule: steps are balanced around it.
     """
 
     contrast: float
     spread: float
+    rule: float
 
 
 class Solver:
@@ -72,7 +80,7 @@ class Solver:
         spread = like(problem.x, voxels.expand(problem.x.shape))
         self._tau = basis.adjoint(spread).add_(gradient.COLUMN_SUM).reciprocal_()
         w = problem.w
-        self._shrink = 1 / (1 + self._sigma) if w is None else w / (w + self._sigma)
+        self._w = 1.0 if w is None else w
 
     def start(self, weights: torch.Tensor | None = None) -> State:
         """Weights given or zero, duals zero."""
@@ -83,10 +91,15 @@ class Solver:
         """``A m B c``."""
         return self.problem.A(self._masked(self.basis.values(c)))
 
-    def run(self, state: State, reg_par: float, num_iter: int, watch: Watch | None = None) -> State:
-        """Iterate from ``state`` (changed in place) at a strength, against the problem's own weights."""
+    def run(self, state: State, reg_par: float, num_iter: int, watch: Watch | None = None, *, balance: float = 1.0) -> State:
+        """Iterate from ``state`` (changed in place) at a strength, against the problem's own weights.
+
+        ``balance`` makes dual steps longer and primal ones shorter.
+        """
         problem, basis = self.problem, self.basis
         c, y, q = state.c, state.y, state.q
+        sigma, tau = self._sigma * balance, self._tau / balance
+        step = balance / gradient.ROW_SUM
         bar, ac = c.clone(), self.project(c)
         previous = ac.clone()
         for iteration in range(num_iter):
@@ -99,25 +112,29 @@ class Solver:
                 if watch(norm):
                     break
             # A cbar = 2 A c - A c_previous: the residual of c itself comes for free
-            self._data_step(y, previous.neg_().add_(ac, alpha=2).sub_(problem.p))
+            self._data_step(y, previous.neg_().add_(ac, alpha=2).sub_(problem.p), sigma)
             previous = ac
             direction = basis.adjoint(self._masked(problem.A.T(y)))
             if reg_par:
-                self._difference_step(gradient.add_forward_(q, bar, 1 / gradient.ROW_SUM), reg_par)
+                self._difference_step(gradient.add_forward_(q, bar, step), reg_par, step)
                 gradient.add_adjoint_(direction, q, 1.0)
             bar.copy_(c).neg_()
-            c.sub_(direction.mul_(self._tau))
+            c.sub_(direction.mul_(tau))
             if self.settings.activation == "bound":
                 c.clamp_(min=0.0)
             bar.add_(c, alpha=2)
             ac = self.project(c)
         return state
 
-    def _data_step(self, y: torch.Tensor, residual: torch.Tensor) -> None:
-        y.addcmul_(residual, self._sigma)
+    def balance(self, reg_par: float) -> float:
+        """What suits a long run at a strength; short ones from a neighbouring strength are quicker unbalanced."""
+        return min(max(math.sqrt(reg_par / self.units.rule), BALANCE[0]), BALANCE[1])
+
+    def _data_step(self, y: torch.Tensor, residual: torch.Tensor, sigma: torch.Tensor) -> None:
+        y.addcmul_(residual, sigma)
         loss, w = self.settings.loss, self.problem.w
         if loss != "l1":
-            y.mul_(self._shrink)
+            y.mul_(self._w / (self._w + sigma))
         if loss != "l2":
             # a linear penalty has a bounded slope, and y is the slope
             top = 1.0 if loss == "l1" else self.settings.loss_delta * self.units.spread
@@ -126,9 +143,8 @@ class Solver:
             else:
                 y.copy_(torch.minimum(torch.maximum(y, -top * w), top * w))
 
-    def _difference_step(self, q: torch.Tensor, reg_par: float) -> None:
+    def _difference_step(self, q: torch.Tensor, reg_par: float, step: float) -> None:
         kind = self.settings.regulariser
-        step = 1 / gradient.ROW_SUM
         if kind == "squared":
             q.mul_(1 / (1 + step / reg_par))
             return

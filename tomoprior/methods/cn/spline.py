@@ -1,8 +1,8 @@
 """Fields that are linear in their weights: one weight a voxel, spread by a B-spline.
 
 ``f(r) = background + sum_k c_k prod_axis beta(r_axis - k_axis)`` with nodes k on the voxels' middles and as far beyond the grid
-as a spline reaches, so that the splines sum to one everywhere in it. With c >= 0 the field is not negative anywhere, between the
-voxels either. Such basis functions are known in electron tomography as blobs (Lewitt, J. Opt. Soc. Am. A 7 (1990) 1834;
+as a spline reaches, so that the splines sum to one everywhere in it. With c >= 0 the field is not negative anywhere, between
+the voxels either. Such basis functions are known in electron tomography as blobs (Lewitt, J. Opt. Soc. Am. A 7 (1990) 1834;
 Marabini, Herman and Carazo, Ultramicroscopy 72 (1998) 53); B-splines: Unser, IEEE Signal Process. Mag. 16 (1999) 22.
 """
 
