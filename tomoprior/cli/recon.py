@@ -60,6 +60,9 @@ def recon(
     ] = None,
     initial: Annotated[Path | None, typer.Option(help="Volume to start from.", exists=True)] = None,
     mask: Annotated[Path | None, typer.Option(help="Volume of 0 and 1: outside, the result is zero.", exists=True)] = None,
+    field: Annotated[
+        Path | None, typer.Option(help="Write the fitted field here as well (.safetensors), to be sampled anywhere.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d or astra-cuda.")] = "auto",
     kind: Annotated[str, typer.Option(help="Kernel of the projector: linear, line or strip.")] = "linear",
@@ -69,7 +72,7 @@ def recon(
         bool, typer.Option("--dry-run", help="Check everything, estimate memory and time, write nothing.")
     ] = False,
 ) -> None:
-    """Reconstruct a volume; OUT.json beside it records how."""
+    """Reconstruct a volume; OUT.json beside it records how. Ctrl-C: methods with a field keep what they have."""
     from tomoprior import formats, methods
     from tomoprior.cli import parse
     from tomoprior.errors import InputError
@@ -79,6 +82,7 @@ def recon(
     chosen = methods.get(method)
     settings = chosen.Settings.parse(parse.settings(setting or []))
     _check_output(out, [file, angles, shifts, initial, mask], overwrite=overwrite)
+    _check_field(field, chosen, overwrite=overwrite)
     series = formats.read(
         file, angles=angles, angle_unit=angle_unit, center=parse.center(center), thickness=thickness, voxel_size=voxel_size,
         unit=parse.unit(unit), shifts=shifts, minus_log=minus_log,
@@ -103,7 +107,7 @@ def recon(
         typer.echo("dry run: nothing was written")
         return
     _run(
-        series, chosen, settings, out, notes, overwrite=overwrite,
+        series, chosen, settings, out, field, notes, overwrite=overwrite,
         initial=start, mask=inside, device=device, kind=kind, backend=backend, seed=seed,
     )  # fmt: skip
 
@@ -122,6 +126,17 @@ def _check_output(out: Path, inputs: list[Path | None], *, overwrite: bool) -> N
             raise OutputExistsError(f"{out} is an input of this run, and is not overwritten")
     for target in (out, out.with_name(out.name + ".json")):
         check_target(target, overwrite=overwrite)
+
+
+def _check_field(field: Path | None, method: Any, *, overwrite: bool) -> None:
+    from tomoprior.errors import SettingsError
+    from tomoprior.formats.writing import check_target
+
+    if field is None:
+        return
+    if not getattr(method, "fits_field", False):
+        raise SettingsError(f"{method.name} fits no field; leave --field out, or use --method cn")
+    check_target(field, overwrite=overwrite)
 
 
 def _chosen_views(series: TiltSeries, exclude: str | None, angle_range: tuple[float, float] | None) -> TiltSeries:
@@ -216,23 +231,44 @@ def _duration(seconds: float) -> str:
 
 
 def _run(
-    series: TiltSeries, method: Any, settings: Any, out: Path, notes: list[str], *, overwrite: bool, **arguments: Any
+    series: TiltSeries,
+    method: Any,
+    settings: Any,
+    out: Path,
+    field: Path | None,
+    notes: list[str],
+    *,
+    overwrite: bool,
+    **arguments: Any,
 ) -> None:
     import shlex
     import sys
     from dataclasses import replace
 
     from tomoprior._version import __version__
+    from tomoprior.cli.errors import KeptSystemExit
     from tomoprior.cli.progress import bar
+    from tomoprior.errors import Interrupted
     from tomoprior.formats import write
     from tomoprior.run import reconstruct
 
-    with bar(method.name) as step:
-        result = reconstruct(series, method, settings=settings, progress=step, **arguments)
+    interrupted = False
+    try:
+        with bar(method.name) as step:
+            result = reconstruct(series, method, settings=settings, progress=step, **arguments)
+    except Interrupted as stop:
+        result, interrupted = stop.result, True
+        notes = [*notes, "interrupted: the volume is as good as it was by then"]
     result = replace(result, provenance={**result.provenance, "command": shlex.join(sys.argv), "notes": notes})
     write(
         result, out, overwrite=overwrite, labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",)
     )
+    if field is not None:
+        result.field.save(field, overwrite=overwrite)
+        typer.echo(f"field        {field}")
     residual = result.provenance.get("residual")
     ending = "" if residual is None else f", residual {residual:.4g}"
     typer.echo(f"wrote        {out} and {out.name}.json in {result.provenance['seconds']:.1f} s{ending}")
+    if interrupted:
+        typer.echo("interrupted  this is what there was; run it again for all of it", err=True)
+        raise KeptSystemExit

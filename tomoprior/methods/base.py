@@ -74,6 +74,8 @@ class Method(Protocol):
         The class of its settings; every field has a default, a unit and a reason.
     couples_slices
         True if a slice's result depends on its neighbours, so that it must see them together.
+    fits_field
+        Optional; True if results have a ``field``.
     uses_projector
         False if only the projector's geometry is looked at: then none is prepared, and none counted in an estimate.
     """

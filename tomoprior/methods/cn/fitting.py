@@ -18,7 +18,7 @@ from tomoprior.methods.cn.field import Field
 from tomoprior.methods.cn.held_out import Split
 from tomoprior.methods.cn.primal_dual import Solver, State, Units
 from tomoprior.methods.cn.settings import CNSettings
-from tomoprior.methods.cn.spline import DEGREES, SplineBasis, SplineField
+from tomoprior.methods.cn.spline import SplineBasis, SplineField
 
 #: Iterations at each strength tried (warm-started from the one before), at each degree, and at each level of the background.
 TRIALS, DEGREE_TRIALS, LEVEL_TRIALS = 50, 80, 40
@@ -28,6 +28,8 @@ HIGHEST, SECTIONS = 1.5, 12
 ABOVE = 4.0
 #: The tilts held out are looked at after every so many iterations; after so many looks without a gain the fit has gone too far.
 CHECKED, PATIENCE = 20, 4
+#: Degrees that tilts held out choose from, and what part of the data's squares smoother splines may leave unexplained.
+TRIED, UNEXPLAINED = (1, 3, 5), 1e-3
 #: Below this part of the rule a strength makes no difference that the iterations could show.
 LEAST = 1 / 64
 
@@ -72,7 +74,7 @@ class SplineFitter:
         """Settle what is open, then iterate on all tilts; raises Interrupted with the fit so far."""
         s = self.settings
         split = Split.of(self.whole) if searches(s) else None
-        degree = 5 if s.degree == "held-out" else int(s.degree)
+        degree = 3 if s.degree == "held-out" else int(s.degree)
         level = 0.0 if s.background == "held-out" else float(s.background)
         reg_par = self.rule if isinstance(s.reg_par, str) else s.reg_par / self.whole.w_scale
         reg_par = 0.0 if s.regulariser == "none" else reg_par
@@ -84,10 +86,10 @@ class SplineFitter:
                 self._current = (degree, level, None)
             if split is not None:
                 split = split.without(self._constant(level))
+            if split is not None and s.degree == "held-out":
+                degree = self._degree(split)
             if split is not None and s.reg_par == "held-out" and s.regulariser != "none":
                 reg_par, state = self._strength(split, degree)
-            if split is not None and s.degree == "held-out":
-                degree, state = self._degree(split, degree, reg_par, state)
             self.settled.update(reg_par=reg_par * self.whole.w_scale, degree=float(degree), background=level)
             num_iter = s.num_iter
             if split is not None and s.stop == "held-out":
@@ -147,21 +149,18 @@ class SplineFitter:
             return 16 * self.rule
         return ABOVE * (self.rule + levels.noise(self.whole) * math.sqrt(strength.total_weight(self.whole)))
 
-    def _degree(self, split: Split, now: int, reg_par: float, state: State | None) -> tuple[int, State]:
-        """The degree whose field predicts best, all after the same number of iterations."""
-        best: tuple[float, int, State] | None = None
-        c = None if state is None else state.c
-        for degree in DEGREES:
-            basis = SplineBasis(degree)
-            solver = Solver(split.train, basis, self.settings, self.units)
-            begin = solver.start(None if c is None else resized(c, basis.reach - SplineBasis(now).reach))
-            here = solver.run(begin, reg_par * split.share, DEGREE_TRIALS, self._watch(split.train, "search"))
-            error = math.sqrt(split.errors(self._predict(split, here.c, degree)).sum())
-            if best is None or error < best[0]:
-                best = (error, degree, here)
-        assert best is not None
-        self.settled["held_out_error"] = best[0]
-        return best[1], best[2]
+    def _degree(self, split: Split) -> int:
+        """The smoothest splines that explain the tilts held out hardly worse than the best: what they smooth is inferred less.
+
+        A sharp object on smooth splines leaves several times ``UNEXPLAINED``, a smooth one less than half of it (measured).
+        """
+        reg_par = self.rule / 8 + 0.5 * levels.noise(self.whole) * math.sqrt(strength.total_weight(self.whole))
+        errors: dict[int, float] = {}
+        for degree in TRIED:
+            solver = Solver(split.train, SplineBasis(degree), self.settings, self.units)
+            here = solver.run(solver.start(), reg_par * split.share, DEGREE_TRIALS, self._watch(split.train, "search"))
+            errors[degree] = float(split.errors(self._predict(split, here.c, degree)).sum())
+        return max(degree for degree, error in errors.items() if error <= min(errors.values()) + UNEXPLAINED)
 
     def _stop(self, split: Split, degree: int, reg_par: float, state: State | None) -> int:
         """After how many iterations the tilts held out are predicted best: later ones fit what is wrong with the data."""
@@ -263,7 +262,7 @@ def iterations(settings: CNSettings) -> int:
     if settings.reg_par == "held-out" and settings.regulariser != "none":
         total += (2 * held_out.MOST + 3) * TRIALS
     if settings.degree == "held-out":
-        total += len(DEGREES) * DEGREE_TRIALS
+        total += len(TRIED) * DEGREE_TRIALS
     if settings.stop == "held-out":
         total += settings.num_iter + 1
     if settings.background == "held-out":

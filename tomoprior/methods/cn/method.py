@@ -33,6 +33,7 @@ class CN:
     Settings = CNSettings
     couples_slices = True
     uses_projector = True
+    fits_field = True
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector."""
@@ -40,7 +41,7 @@ class CN:
         nz, ny, nx = _padded(geometry, settings).shape
         if settings.encoder != "spline":
             return OVERHEAD + cost.memory(_padded(geometry, settings), settings)
-        sx, sy, sz = SplineBasis(7 if settings.degree == "held-out" else settings.degree).nodes((nx, ny, nz))
+        sx, sy, sz = SplineBasis(5 if settings.degree == "held-out" else settings.degree).nodes((nx, ny, nz))
         nodes, projections = SEARCHING if fitting.searches(settings) else ITERATING
         return OVERHEAD + 4 * int(nodes * sx * sy * sz + projections * n * ny * nu)
 
