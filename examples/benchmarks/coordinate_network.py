@@ -7,7 +7,7 @@ Phantoms 128 x 64 x 48 (x, y, z), seed 1, +-60 degrees by 2; PSNR in dB and FSC 
 per voxel) as in the metrics' paper mode, on the needle PSNR and SSIM in the standard mode. ``cn`` never sees the truth. Where a
 line says "at its best", iterations or strength of an opponent were chosen by the truth: the choice kindest to it. On 2 cores:
 speed half an hour a phantom (the paper's recipe on 8 slices; capsid is left out), quality and noise 6 minutes a phantom, needle
-5. capsid needs 1f2n.cif (--capsid, or models in TOMOPRIOR_DATA), the needle needle_aligned.mrc (--needle, or needle in
+1. capsid needs 1f2n.cif (--capsid, or models in TOMOPRIOR_DATA), the needle needle_aligned.mrc (--needle, or needle in
 TOMOPRIOR_DATA). --quick takes tiny grids and cuts the paper's recipe short, to see that all runs: its numbers mean nothing.
 """
 

@@ -62,19 +62,25 @@ def tv_twice(runs: Runs) -> tuple[Found, Found]:
     return settled, best([settled, *(runs("tv", reg_par=settled.settled["reg_par"] * f) for f in STRENGTHS)])
 
 
+def ratio(found: Found, settled: Found) -> float:
+    """A strength over the one that held-out tilts settled."""
+    return found.settled["reg_par"] / settled.settled["reg_par"]
+
+
 class Verdicts:
     """Prints a line for each bar; ``failed`` counts."""
 
     def __init__(self) -> None:
         self.failed = 0
 
-    def bar(self, title: str, text: str, value: float, at_least: float) -> None:
-        """``value`` has to be ``at_least``; with 0 it has to be more."""
-        passed = value >= at_least if at_least else value > 0
+    def bar(self, title: str, text: str, value: float, at_least: float | None) -> None:
+        """``value`` has to be ``at_least``, more than that if it is 0, and anything if it is None."""
+        passed = at_least is None or (value >= at_least if at_least else value > 0)
         self.failed += not passed
         sign = ">=" if at_least else ">"
-        print(f"{title:<26} {text}: {value:+.4g}, bar {sign} {at_least:g}: {'pass' if passed else 'FAIL'}", flush=True)
+        verdict = "no bar" if at_least is None else f"bar {sign} {at_least:g}: {'pass' if passed else 'FAIL'}"
+        self.note(title, f"{text}: {value:+.4g}, {verdict}")
 
-    def note(self, title: str, text: str, value: float | None = None) -> None:
+    def note(self, title: str, text: str) -> None:
         """A line without a bar."""
-        print(f"{title:<26} {text}" + ("" if value is None else f": {value:+.4g}, no bar"), flush=True)
+        print(f"{title:<16} {text}", flush=True)

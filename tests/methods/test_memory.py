@@ -35,7 +35,7 @@ for shape in ((256, 192, 256), (64, 700, 256)):
         open("/proc/self/clear_refs", "w").write("5")
         before = rss("VmRSS")
         result = method.reconstruct(projections, projector, settings)
-        found[f"{name} {shape}"] = (rss("VmHWM") - before, method.memory(geometry, settings))
+        found[f"{name} {values} {shape}"] = (rss("VmHWM") - before, method.memory(geometry, settings))
         del result
 print(json.dumps(found))
 """
@@ -45,6 +45,9 @@ METHODS = [
     *[(name, {"num_iter": 3, "pad": 0}) for name in ("sirt", "cgls", "tikhonov", "tv")],
     ("sart", {"num_iter": 1, "pad": 0, "subset_size": 8}),
     ("astra.SIRT", {"num_iter": 1}),
+    ("cn", {"num_iter": 2, "pad": 0, "degree": 5, "reg_par": "auto", "stop": "none"}),
+    ("cn", {"num_iter": 2, "pad": 0, "degree": 5, "reg_par": "auto", "stop": "held-out"}),
+    ("cn", {"encoder": "grid", "num_iter": 1, "pad": 0, "slices": 4, "num_iter_next": 1}),
 ]
 
 

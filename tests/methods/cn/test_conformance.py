@@ -4,19 +4,22 @@ import pytest
 
 from tomoprior.testing import check_method
 
-NETWORK = {"num_iter": 150, "width": 16, "depth": 1, "reg_par": 0.0}
 
-
+@pytest.mark.slow
 def test_the_default():
-    check_method("cn", {"num_iter": 60})
+    check_method("cn", {"num_iter": 40, "degree": 3})
 
 
-@pytest.mark.parametrize("loss", ["l1", "huber"])
-@pytest.mark.parametrize("regulariser", ["none", "squared", "huber-tv"])
-def test_losses_and_regularisers(loss, regulariser):
-    check_method("cn", {"num_iter": 100, "reg_par": "auto", "loss": loss, "regulariser": regulariser, "degree": 3})
+@pytest.mark.parametrize(
+    ("loss", "regulariser", "degree"),
+    [("l2", "none", 1), ("l1", "squared", 3), ("huber", "huber-tv", 5), ("l1", "tv", 3), ("huber", "none", 7)],
+)
+def test_losses_and_regularisers(loss, regulariser, degree):
+    settings = {"num_iter": 60, "reg_par": "auto", "stop": "none"}
+    check_method("cn", {**settings, "loss": loss, "regulariser": regulariser, "degree": degree})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["siren", "fourier", "grid", "hash"])
 def test_networks(encoder):
-    check_method("cn", {"encoder": encoder, **NETWORK})
+    check_method("cn", {"encoder": encoder, "num_iter": 60, "width": 16, "depth": 1, "reg_par": 0.0})

@@ -21,9 +21,10 @@ from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis, SplineField
 
 #: Iterations at each strength tried (warm-started from the one before), at each degree, and at each level of the background.
-TRIALS, DEGREE_TRIALS, LEVEL_TRIALS = 50, 80, 40
-#: The background is looked for up to this multiple of the typical level, in this many halvings of golden sections.
-HIGHEST, SECTIONS = 1.5, 12
+TRIALS, DEGREE_TRIALS, LEVEL_TRIALS = 50, 80, 60
+#: The background is looked for up to this multiple of the typical level, in this many halvings; it fails where the error is
+#: this many times the best.
+HIGHEST, HALVINGS, WORSE = 1.5, 10, 1.02
 #: The search begins at the strength that noise of the measured size asks for, times this; the rest of the way is down.
 ABOVE = 4.0
 #: The tilts held out are looked at after every so many iterations; after so many looks without a gain the fit has gone too far.
@@ -82,7 +83,7 @@ class SplineFitter:
         self._current: tuple[int, float, torch.Tensor | None] = (degree, level, None)
         try:
             if split is not None and s.background == "held-out":
-                level = self._level(split, degree, reg_par)
+                level = self._level(split)
                 self._current = (degree, level, None)
             if split is not None:
                 split = split.without(self._constant(level))
@@ -182,32 +183,33 @@ class SplineFitter:
         solver.run(state, reg_par * split.share, num_iter + 1, watch, balance=solver.balance(reg_par))
         return best[1] or num_iter
 
-    def _level(self, split: Split, degree: int, reg_par: float) -> float:
-        """The background level, by golden sections between 0 and ``HIGHEST`` times the typical value."""
-        top = HIGHEST * levels.typical(self.whole)
-        basis = SplineBasis(degree)
-        errors: dict[float, float] = {}
+    def _level(self, split: Split) -> float:
+        """The highest background with which the tilts held out are still predicted, by bisection.
 
-        def trial(level: float) -> float:
-            if level not in errors:
-                part = split.without(self._constant(level))
-                solver = Solver(part.train, basis, self.settings, self.units)
-                here = solver.run(solver.start(), reg_par * split.share, LEVEL_TRIALS, self._watch(part.train, "level"))
-                # against the tilts as measured, whatever was taken off them
-                predicted = part.test.norm(self._predict(part, here.c, degree) - part.test.p)
-                errors[level] = predicted / max(split.test.norm(split.test.p), torch.finfo(torch.float32).tiny)
-            return errors[level]
+        Below the true level nothing contradicts the data, above it the prediction fails at once. The splines are the sharpest
+        and the penalty is weak, as both hide what a wrong level does.
+        """
+        basis = SplineBasis(1)
+        best = np.array([np.inf])
 
-        golden = (5**0.5 - 1) / 2
-        low, high = 0.0, top
-        trial(low)
-        for _ in range(SECTIONS):
-            left, right = high - golden * (high - low), low + golden * (high - low)
-            if trial(left) <= trial(right):
-                high = right
-            else:
-                low = left
-        return min(errors, key=errors.__getitem__)
+        def fails(level: float) -> bool:
+            nonlocal best
+            part = split.without(self._constant(level))
+            solver = Solver(part.train, basis, self.settings, self.units)
+            here = solver.run(solver.start(), self.rule / 8 * split.share, LEVEL_TRIALS, self._watch(part.train, "level"))
+            # in parts of what was measured, whatever was taken off it
+            errors = part.errors(self._predict(part, here.c, 1)) * (part.test.norm(part.test.p) / scale) ** 2
+            if errors.sum() < best.sum():
+                best = errors
+            return bool(errors.sum() > WORSE**2 * best.sum()) and held_out.told_apart(errors, best)
+
+        scale = max(split.test.norm(split.test.p), torch.finfo(torch.float32).tiny)
+        low, high = 0.0, HIGHEST * levels.typical(self.whole)
+        fails(low)
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if fails(middle) else (middle, high)
+        return low
 
     def _predict(self, split: Split, c: torch.Tensor, degree: int) -> torch.Tensor:
         values = SplineBasis(degree).values(c)
@@ -266,7 +268,7 @@ def iterations(settings: CNSettings) -> int:
     if settings.stop == "held-out":
         total += settings.num_iter + 1
     if settings.background == "held-out":
-        total += (SECTIONS + 2) * LEVEL_TRIALS
+        total += (HALVINGS + 1) * LEVEL_TRIALS
     return total
 
 

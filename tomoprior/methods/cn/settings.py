@@ -141,6 +141,6 @@ class CNSettings(Settings):
             raise ValueError("bound is for spline; a network's activation is softplus or none")
         if self.encoder != "spline" and self.reg_par == "held-out" and self.regulariser != "none":
             raise ValueError("reg_par=held-out is for spline; give a number, or auto")
-        if self.encoder != "spline" and "held-out" in (self.background, self.degree):
-            raise ValueError("a background or a degree by held-out is for spline; give a number")
+        if self.encoder != "spline" and self.background == "held-out":
+            raise ValueError("background=held-out is for spline; give a number")
         return self
