@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from coordinate_network_runs import Found, Runs, Verdicts, best, ratio, sirt_at_best, tv_twice
+from coordinate_network_opponents import against_tv, sirt_at_best
+from coordinate_network_runs import Runs, Verdicts, best
 from numpy.typing import NDArray
 
 import tomoprior
@@ -17,17 +18,6 @@ RACED = 8
 #: Iterations of the last fit after which ``cn`` is looked at, for the speed and for the noise.
 CN, NOISY = (1, 10, 20, 40, 80, 160, 300), (5, 10, 20, 40, 80, 160, 300, 600)
 Truth = NDArray[np.float32]
-
-
-def against_tv(say: Verdicts, title: str, runs: Runs, ours: Found, at_least: float | None = None) -> dict[str, Found]:
-    held_out, at_best = tv_twice(runs)
-    text = f"cn {ours.psnr:.2f} dB over tv held-out {held_out.psnr:.2f}"
-    say.bar(title, text, ours.psnr - held_out.psnr, at_least)
-    text = (
-        f"cn {ours.psnr:.2f} dB over tv at its best {at_best.psnr:.2f} ({ratio(at_best, held_out):g} x the held-out strength)"
-    )
-    say.bar(title, text, ours.psnr - at_best.psnr, None)
-    return {"tv held-out": held_out, "tv best": at_best}
 
 
 def speed(say: Verdicts, title: str, series: TiltSeries, truth: Truth, **paper_settings: Any) -> None:

@@ -12,11 +12,6 @@ import tomoprior
 from tomoprior import metrics
 from tomoprior.series import TiltSeries
 
-#: Iterations after which ``sirt`` is looked at.
-SIRT = (50, 100, 200, 400, 1000, 2000, 4000)
-#: Strengths of ``tv`` that are tried on the truth, as multiples of what held-out tilts settled.
-STRENGTHS = tuple(2.0**k for k in range(-4, 5))
-
 
 @dataclass(frozen=True)
 class Found:
@@ -49,22 +44,6 @@ class Runs:
 def best(found: Iterable[Found]) -> Found:
     """The one nearest to the truth: a choice that nobody has without it."""
     return max(found, key=lambda f: f.psnr)
-
-
-def sirt_at_best(runs: Runs) -> Found:
-    """Non-negative, with as many iterations as suit the truth."""
-    return best(runs("sirt", num_iter=n, min_constraint=0) for n in SIRT)
-
-
-def tv_twice(runs: Runs) -> tuple[Found, Found]:
-    """With the strength that held-out tilts settle, and with the best one."""
-    settled = runs("tv", reg_par="held-out")
-    return settled, best([settled, *(runs("tv", reg_par=settled.settled["reg_par"] * f) for f in STRENGTHS)])
-
-
-def ratio(found: Found, settled: Found) -> float:
-    """A strength over the one that held-out tilts settled."""
-    return found.settled["reg_par"] / settled.settled["reg_par"]
 
 
 class Verdicts:
