@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 import torch
@@ -251,3 +252,37 @@ def test_an_interrupt_leaves_nothing_behind(run, series_file, tmp_path, monkeypa
     assert ran.code == 130
     assert "nothing was written" in ran.err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_interrupted_fit_of_a_field_keeps_its_volume(run, series_file, tmp_path, monkeypatch):
+    from tomoprior.methods.cn.primal_dual import Solver
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Solver, "run", interrupted)
+    ran = run(
+        "recon", series_file, "-o", tmp_path / "kept.mrc", "--method", "cn", "--set", "reg_par=auto", "--set", "stop=none"
+    )
+    assert ran.code == 130
+    assert "this is what there was" in ran.err
+    assert "nothing was written" not in ran.err
+    assert (tmp_path / "kept.mrc").exists()
+    assert '"interrupted": true' in (tmp_path / "kept.mrc.json").read_text()
+
+
+def test_a_field_is_written_and_refused_where_there_is_none(run, series_file, tmp_path):
+    from tomoprior.methods.cn import load_field
+
+    field = tmp_path / "f.safetensors"
+    common = ("recon", series_file, "-o", tmp_path / "a.mrc", "--field", field)
+    ran = run(
+        *common, "--method", "cn", "--set", "reg_par=auto", "--set", "stop=none", "--set", "num_iter=3", "--set", "degree=3"
+    )
+    assert ran.code == 0
+    volume = mrcfile.read(tmp_path / "a.mrc")
+    np.testing.assert_allclose(load_field(field).sample(), volume, atol=1e-5 * volume.max())
+    ran = run("recon", series_file, "-o", tmp_path / "b.mrc", "--field", tmp_path / "g.safetensors", "--method", "sirt")
+    assert ran.code == 2
+    assert "fits no field" in ran.err
+    assert not (tmp_path / "b.mrc").exists()
