@@ -68,8 +68,9 @@ class SplineFitter:
         self._scale = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
         self.done = 0
         self.total = iterations(settings)
-        self.rule = rule(problem, settings)
-        self.units = Units(strength.contrast(problem), levels.spread(problem), self.rule)
+        contrast = strength.contrast(problem)
+        self.rule = rule(problem, settings, contrast)
+        self.units = Units(contrast, levels.spread(problem), self.rule)
 
     def fit(self) -> Fit:
         """Settle what is open, then iterate on all tilts; raises Interrupted with the fit so far."""
@@ -243,9 +244,9 @@ class SplineFitter:
             self.report(min(self.done, self.total), self.total, values)
 
 
-def rule(problem: Problem, settings: CNSettings) -> float:
+def rule(problem: Problem, settings: CNSettings, contrast: float) -> float:
     """The strength that ``tv`` takes by rule, in the units that loss and regulariser have, against the problem's weights."""
-    contrast = max(strength.contrast(problem), 1e-30)
+    contrast = max(contrast, 1e-30)
     out = strength.RULE * strength.total_weight(problem)
     if settings.loss != "l1":  # the slope of l1 has no unit, that of a square has the data's
         out *= contrast

@@ -83,7 +83,8 @@ def _fit(problem: Problem, settings: CNSettings, progress: Progress | None) -> F
     # searching for a strength would cost a training each; the settings refuse it
     reg_par = 0.0
     if settings.regulariser != "none":
-        reg_par = fitting.rule(problem, settings) if isinstance(settings.reg_par, str) else settings.reg_par / problem.w_scale
+        given = None if isinstance(settings.reg_par, str) else settings.reg_par / problem.w_scale
+        reg_par = fitting.rule(problem, settings, strength.contrast(problem)) if given is None else given
     settled = {"reg_par": reg_par * problem.w_scale, "background": float(settings.background)}
     try:
         field, volume, history = training.train(problem, settings, reg_par, progress, background=float(settings.background))
