@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def reproduce(folder: Path, *options: str) -> str:
     environment = {k: v for k, v in os.environ.items() if k != "TOMOPRIOR_DATA"} | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", str(SCRIPT), "--size", "tiny", "-o", str(folder), *options]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
