@@ -7,7 +7,7 @@ conformance tests on it.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, get_args, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, get_args, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,7 +25,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
-    def parse(cls, values: dict[str, Any]) -> Settings:
+    def parse(cls, values: dict[str, Any]) -> Self:
         """Settings from names and values (text is converted); raises SettingsError, one line.
 
         Values are checked as Python users and the command line give them: ``"20"`` for a number is fine.

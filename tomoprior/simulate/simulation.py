@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from tomoprior._version import __version__
 from tomoprior.errors import InputError, SettingsError
@@ -42,12 +43,15 @@ class Simulation:
         Where the rays really ran: true angles, shifts and axis.
     record
         All that it takes to do it again, as plain numbers, lists and text.
+    variance
+        Of every line integral's noise, shape ``range_shape``, where the simulation knows it (``tilt_series``).
     """
 
     series: TiltSeries
     truth: Reconstruction
     geometry: Geometry
     record: dict[str, Any]
+    variance: NDArray[np.float32] | None = None
 
 
 def simulate(
@@ -166,11 +170,16 @@ def simulate(
         "nominal_geometry": nominal.to_dict(),
         "true_geometry": true.to_dict(),
         "aligned": bool(aligned),
-        "versions": {"tomoprior": __version__, **{name: version(name) for name in RECORDED}},
+        "versions": versions(),
     }
     known = true if aligned else nominal
     series = TiltSeries(projections, known, metadata={"source": f"simulated: {phantom.name}", "simulation": record})
     return Simulation(series, Reconstruction(volume, known, provenance=record), true, record)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what takes part in a simulation, for its record."""
+    return {"tomoprior": __version__, **{name: version(name) for name in RECORDED}}
 
 
 def _check(seed: int, supersample: int, **values: float | None) -> None:

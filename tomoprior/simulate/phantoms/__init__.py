@@ -32,10 +32,7 @@ def get(name: str, **settings: Any) -> Phantom:
     """
     if name not in PHANTOMS:
         raise plugins.unknown("phantom", name, available())
-    found = PHANTOMS[name].parse(settings)
-    if not isinstance(found, Phantom):  # parse is typed for all settings
-        raise TypeError(name)
-    return found
+    return PHANTOMS[name].parse(settings)
 
 
 __all__ = ["PHANTOMS", "Capsid", "Foam", "HollowSpheres", "Particles", "Phantom", "Protein", "Shapes", "available", "get"]

@@ -1,0 +1,173 @@
+"""What was measured, in the prior's units: the projector on a grid that holds every used ray, and how far to trust each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import pad as pad_edges
+
+from tomoprior.geometry import Geometry
+from tomoprior.methods import checks
+from tomoprior.methods.classical.problem import like
+from tomoprior.methods.diffusion import scale as scales
+from tomoprior.methods.diffusion.scale import Scale
+from tomoprior.methods.diffusion.spectrum import Spectrum
+from tomoprior.projector import Projector
+
+#: Share of a tilt's range that the model itself may be wrong by: saturation, magnification, angles.
+FLOOR = 0.01
+
+#: The grid is made wider by at most this many times its thickness on either side; steeper rays are used as far as they stay in
+#: it.
+WIDEST = 1.5
+
+
+@dataclass
+class Measurement:
+    """``y = A u + offset per tilt + noise`` in the prior's units.
+
+    Attributes
+    ----------
+    A
+        The projector on the padded grid.
+    y
+        Line integrals of ``u``, ``A.range_shape``; zero where no used ray is.
+    w
+        Inverse variances of ``y``, the same shape: noise, misalignment and the model's own error; 0 for rays that leave the
+        grid.
+    offset
+        Variance of each tilt's own brightness, which the data cannot tell from density.
+    scale
+        What takes ``u`` to densities.
+    pad
+        Voxels added on either side of x.
+    coverage
+        Share of the tilts that see a voxel, ``(nz, nx)`` of the padded grid.
+    trust
+        What each tilt's weights are multiplied by, ``(n_angles,)``: 1, or less where it does not fit with the others.
+    """
+
+    A: Projector
+    y: torch.Tensor
+    w: torch.Tensor
+    offset: float
+    scale: Scale
+    pad: int
+    coverage: torch.Tensor
+    trust: torch.Tensor
+
+    def weighted(self, r: torch.Tensor) -> torch.Tensor:
+        """``W r``, with each tilt's brightness marginalised: the inverse of ``diag(1 / w) + offset 1 1^T`` (Woodbury)."""
+        wr = self.w * r
+        wr = wr * self.trust[:, None, None]
+        total = self.w.sum((1, 2), keepdim=True) * self.trust[:, None, None]
+        return wr.sub_(self.w * self.trust[:, None, None] * (wr.sum((1, 2), keepdim=True) / (1 / self.offset + total)))
+
+    def crop(self, x: torch.Tensor) -> torch.Tensor:
+        """Back to the grid that was asked for."""
+        return x if self.pad == 0 else x[..., self.pad : x.shape[-1] - self.pad]
+
+
+def padding(geometry: Geometry) -> int:
+    """Voxels beside the field of view that its rays cross: half the thickness times the steepest tangent, up to ``WIDEST``."""
+    nz = geometry.shape[0]
+    steepest = min(float(np.abs(geometry.angles).max()), math.radians(85))
+    return math.ceil(min(nz / 2 * math.tan(steepest), WIDEST * nz))
+
+
+def used_rays(geometry: Geometry, pad: int) -> torch.Tensor:
+    """1 where a ray stays within the padded grid from face to face, shape ``range_shape``."""
+    nz, _, nx = geometry.shape
+    cos, tan = np.cos(geometry.angles)[:, None], np.tan(geometry.angles)[:, None]
+    out = np.zeros(geometry.range_shape, np.float32)
+    for group in geometry.slice_groups():
+        u = np.arange(geometry.detector[1]) + 0.5 - geometry.detector[1] / 2 + geometry.offsets(int(group[0]))[:, None]
+        across = np.abs(u) / np.maximum(np.abs(cos), 1e-6) + nz / 2 * np.abs(tan)
+        # half a voxel for the width of a ray
+        out[:, group] = (across + 0.5 <= nx / 2 + pad)[:, None, :]
+    return torch.from_numpy(out)
+
+
+def noise_variance(projections: torch.Tensor) -> torch.Tensor:
+    """Variance of each tilt's white noise, shape ``(n_angles,)``.
+
+    From the mean absolute response to a difference of Laplacians, which smooth pictures hardly have (Immerkaer, CVIU 64 (1996)
+    300, eq. 4); fine structure adds to it, so it is an upper bound.
+    """
+    p = projections.double()
+    d = p[:, 2:] - 2 * p[:, 1:-1] + p[:, :-2]
+    d = d[..., 2:] - 2 * d[..., 1:-1] + d[..., :-2]
+    sigma = math.sqrt(math.pi / 2) / 6 * d.abs().mean((1, 2))
+    return sigma.square().float()
+
+
+def prepare(
+    projections: torch.Tensor,
+    projector: Projector,
+    spectrum: Spectrum,
+    *,
+    weights: torch.Tensor | None = None,
+    shift_std: float = 0.5,
+    offset_std: float = 0.05,
+) -> Measurement:
+    """Lay out a series for the prior.
+
+    Parameters
+    ----------
+    projections, weights
+        As every method takes them. Weights are inverse variances up to a factor, which the noise found in the tilts settles.
+    spectrum
+        Of the tissue, in the prior's units.
+    shift_std
+        Standard deviation of the tilts' shifts that alignment left, pixels.
+    offset_std
+        Standard deviation of each tilt's brightness, as a share of the mean line integral.
+
+    Raises
+    ------
+    InputError
+        For shapes that do not fit, or tilts without contrast.
+    """
+    checks.check_projections(projections, projector)
+    given = checks.expand_weights(weights, projector)
+    geometry, device = projector.geometry, projections.device
+    pad = padding(geometry)
+    A = projector.with_geometry(geometry.padded(pad))
+    valid = used_rays(geometry, pad).to(device)
+    noise = noise_variance(projections).clamp_min(1e-6 * float(projections.var().clamp_min(1e-20)))
+    scale = scales.measure(projections, valid, noise, geometry, spectrum)
+    variance = noise[:, None, None].expand(projections.shape).clone()
+    if given is not None:
+        known = given.expand(projections.shape)
+        at = known > 0
+        variance = torch.where(
+            at, torch.median(noise[:, None, None].expand_as(known)[at] * known[at]) / known.clamp_min(1e-30), variance
+        )
+        valid = valid * at
+    variance += shift_std**2 * gradient_power(projections)
+    spread = torch.quantile(
+        projections.flatten(1)[:, :: max(1, projections[0].numel() // 4096)], torch.tensor([0.02, 0.98], device=device), dim=1
+    )
+    variance += (FLOOR * (spread[1] - spread[0]))[:, None, None] ** 2
+    cos = torch.from_numpy(np.cos(geometry.angles).astype(np.float32)).abs().to(device)[:, None, None]
+    background = scale.mean * geometry.shape[0] / cos.clamp_min(1e-3)
+    layout = A(A.T(torch.zeros_like(projections)))
+    y = like(layout, (projections - background) / scale.gain * valid)
+    w = like(layout, valid * scale.gain**2 / variance)
+    offset = (offset_std * scale.mean * geometry.shape[0] / scale.gain) ** 2 + 1e-6
+    thin = A.with_geometry(A.geometry.rows(0, 1))
+    seen = thin.T((valid[:, :1] > 0).float()).clamp(min=0)[:, 0] / len(valid)
+    return Measurement(A, y, w, float(offset), scale, pad, seen.clamp(max=1.0), torch.ones(len(valid), device=device))
+
+
+def gradient_power(projections: torch.Tensor) -> torch.Tensor:
+    """``|grad p|^2 / 2`` of the smoothed tilts: variance per squared pixel of a random shift along either axis."""
+    kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=projections.device) / 16
+    p = pad_edges(projections[:, None], (2, 2, 2, 2), mode="replicate")
+    p = torch.nn.functional.conv2d(p, kernel.view(1, 1, 5, 1))
+    p = torch.nn.functional.conv2d(p, kernel.view(1, 1, 1, 5))[:, 0]
+    dy, dx = torch.gradient(p, dim=(1, 2))
+    return dy.square_().add_(dx.square_())

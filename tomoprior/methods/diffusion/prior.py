@@ -1,0 +1,140 @@
+"""A trained prior: weights, what they were trained on, and the file that holds both."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tomoprior.errors import FormatError
+from tomoprior.methods.diffusion.denoiser import Denoiser
+from tomoprior.methods.diffusion.network import Shape
+from tomoprior.methods.diffusion.spectrum import Spectrum
+
+#: Of the file's header; a later one may hold what this version cannot know.
+VERSION = 1
+
+#: Where the shipped priors lie.
+SHIPPED = Path(__file__).with_name("weights")
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """A denoiser with all that its use depends on.
+
+    Attributes
+    ----------
+    denoiser
+        On the CPU, in evaluation mode.
+    tile
+        What the network sees at once, ``(z, y, x)`` voxels; the grid is as thick as it is high.
+    spectrum
+        Of the tissue, in the prior's units.
+    voxel_sizes
+        Smallest and largest voxel trained on, in ``unit``.
+    ranges
+        Smallest and largest tilt range trained on, in degrees.
+    calibration
+        What the sampler's standard deviation is multiplied by, against the tilt range in degrees: ``[[range, factor], ...]``.
+    card
+        Data, licence, settings, times, validation: the model card's facts.
+    """
+
+    denoiser: Denoiser
+    tile: tuple[int, int, int]
+    spectrum: Spectrum
+    voxel_sizes: tuple[float, float]
+    unit: str
+    ranges: tuple[float, float]
+    calibration: tuple[tuple[float, float], ...] = ()
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def header(self) -> dict[str, Any]:
+        """Everything but the weights, as plain values."""
+        return {
+            "version": VERSION,
+            "shape": self.denoiser.unet.shape.to_dict(),
+            "tile": list(self.tile),
+            "spectrum": {"k": self.spectrum.k, "power": self.spectrum.power, "voxel_size": self.spectrum.voxel_size},
+            "voxel_sizes": list(self.voxel_sizes),
+            "unit": self.unit,
+            "ranges": list(self.ranges),
+            "calibration": [list(pair) for pair in self.calibration],
+            "card": self.card,
+        }
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write it as safetensors, weights in half precision; whole or not at all."""
+        from safetensors.torch import save_file
+
+        from tomoprior.formats.writing import check_target, replacing
+
+        target = Path(path)
+        check_target(target, overwrite=overwrite)
+        arrays = {name: value.detach().cpu().half().contiguous() for name, value in self.denoiser.state_dict().items()}
+        with replacing(target, overwrite=overwrite) as temporary:
+            save_file(arrays, temporary, metadata={"tomoprior_prior": json.dumps(self.header())})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Prior:
+        """Read what ``save`` wrote; a name without a suffix is one of the priors that come with the package.
+
+        Raises
+        ------
+        FormatError
+            If there is no such file, or it is not a prior, or one of a later version.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        target = Path(path)
+        if not target.suffix and not target.exists():
+            target = SHIPPED / f"{path}.safetensors"
+            if not target.is_file():
+                known = ", ".join(shipped()) or "none"
+                raise FormatError(f"no prior called {str(path)!r} comes with tomoprior ({known}); give a .safetensors file")
+        try:
+            with safe_open(str(target), "pt") as file:
+                found = json.loads((file.metadata() or {})["tomoprior_prior"])
+                arrays = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
+            if found["version"] > VERSION:
+                raise FormatError(f"{target}: a prior of a later version ({found['version']}); update tomoprior")
+            denoiser = Denoiser(Shape.from_dict(found["shape"]))
+            denoiser.load_state_dict(arrays)
+            spectrum = found["spectrum"]
+            return cls(
+                denoiser.eval().requires_grad_(False),
+                tuple(found["tile"]),
+                Spectrum(tuple(spectrum["k"]), tuple(spectrum["power"]), spectrum["voxel_size"]),
+                tuple(found["voxel_sizes"]),
+                found["unit"],
+                tuple(found["ranges"]),
+                tuple(tuple(pair) for pair in found["calibration"]),
+                found["card"],
+            )
+        except FileNotFoundError:
+            raise FormatError(
+                f"{target}: no such file; train a prior with: tomoprior train VOLUME --validation VOLUME"
+            ) from None
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+            if isinstance(error, FormatError):
+                raise
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise FormatError(f"{target}: not a prior saved by tomoprior ({reason})") from error
+
+
+def shipped() -> list[str]:
+    """Names of the priors that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def network_dtype(device: torch.device) -> torch.dtype:
+    """What the U-Net computes in: bfloat16 where there is hardware for it (AMX, CUDA), else float32.
+
+    On a CPU without AMX bfloat16 convolutions run, and are several times slower than float32 (measured).
+    """
+    if device.type == "cuda":
+        return torch.bfloat16
+    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32

@@ -1,0 +1,98 @@
+"""The tissue's power spectrum, and the Gaussian prior that has it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.fft import next_fast_len
+
+#: Voxels of nothing between one period and the next along each axis: the covariance reaches no farther, nearly.
+GAP = 12
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Power S of a stationary field against frequency, the same in all directions: a table, linear between logarithms.
+
+    The integral of S over all frequencies of a grid is the variance of a voxel. Below the table S is as at its start, beyond it
+    falls on as at its end.
+
+    Attributes
+    ----------
+    k
+        Frequencies in cycles per voxel, rising.
+    power
+        S at these, in units of value squared times voxels.
+    voxel_size
+        Edge of the voxel that k is counted in.
+    """
+
+    k: tuple[float, ...]
+    power: tuple[float, ...]
+    voxel_size: float
+
+    def __call__(self, k2: torch.Tensor, voxel_size: float | None = None) -> torch.Tensor:
+        """S at squared frequencies ``k2``, in cycles squared per voxel of ``voxel_size`` (by default the table's)."""
+        ratio = 1.0 if voxel_size is None else self.voxel_size / voxel_size
+        # the same density in smaller voxels: frequencies are lower, and more voxels share the same power
+        x = (0.5 * torch.log(k2.double().clamp_min(1e-12)) + math.log(ratio)).cpu().numpy()
+        at, values = np.log(self.k), np.log(self.power)
+        found = np.interp(x, at, values)
+        slope = (values[-1] - values[-2]) / (at[-1] - at[-2])
+        found += np.where(x > at[-1], slope * (x - at[-1]), 0.0)
+        return torch.from_numpy(np.exp(found) * ratio**3).to(k2)
+
+    @classmethod
+    def fit(cls, blocks: Sequence[NDArray[np.float32]], voxel_size: float, bins: int = 20) -> Spectrum:
+        """Radial means of the periodograms of windowed blocks, all of one shape, in ``bins`` shells of equal ratio."""
+        shape = blocks[0].shape
+        window = np.ones(shape)
+        for axis, n in enumerate(shape):
+            window *= np.hanning(n + 2)[1:-1].reshape([-1 if a == axis else 1 for a in range(3)])
+        grids = np.meshgrid(*(np.fft.fftfreq(n) for n in shape), indexing="ij", sparse=True)
+        radius = np.sqrt(sum(g**2 for g in grids))
+        edges = np.geomspace(1.5 / min(shape), 0.75, bins + 1)
+        which = np.digitize(radius.ravel(), edges) - 1
+        good = (which >= 0) & (which < bins)
+        total = np.zeros(bins)
+        for block in blocks:
+            flat = (block - np.average(block, weights=window)) * window
+            power = np.abs(np.fft.fftn(flat)) ** 2 / np.sum(window**2)
+            total += np.bincount(which[good], power.ravel()[good], bins)
+        count = np.bincount(which[good], minlength=bins)
+        weight = np.bincount(which[good], np.log(radius.ravel()[good]), bins)
+        filled = count > 0
+        k = np.exp(weight[filled] / count[filled])
+        return cls(tuple(k.tolist()), tuple((total[filled] / count[filled] / len(blocks)).tolist()), float(voxel_size))
+
+
+class GaussianPrior:
+    """Zero-mean stationary Gaussian field with a spectrum on a grid: its covariance's square root and adjoint.
+
+    ``root(z)`` of white noise ``z`` of shape ``inner`` is a sample on ``shape``; the covariance is ``root root_T``. The period
+    is longer than the grid, so that opposite faces do not know of each other.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], spectrum: Spectrum, voxel_size: float, device: torch.device) -> None:
+        self.shape = shape
+        self.inner = tuple(next_fast_len(n + GAP, real=True) for n in shape)
+        axes = [torch.fft.fftfreq(n, device=device) for n in self.inner[:2]]
+        last = torch.fft.rfftfreq(self.inner[2], device=device)
+        k2 = axes[0][:, None, None] ** 2 + axes[1][None, :, None] ** 2 + last[None, None, :] ** 2
+        self._half = spectrum(k2, voxel_size).sqrt()
+
+    def root(self, z: torch.Tensor) -> torch.Tensor:
+        """From ``inner`` to ``shape``."""
+        nz, ny, nx = self.shape
+        out: torch.Tensor = torch.fft.irfftn(torch.fft.rfftn(z) * self._half, self.inner)
+        return out[:nz, :ny, :nx]
+
+    def root_T(self, x: torch.Tensor) -> torch.Tensor:
+        """The adjoint, from ``shape`` to ``inner``."""
+        out: torch.Tensor = torch.fft.irfftn(torch.fft.rfftn(x, self.inner) * self._half, self.inner)
+        return out

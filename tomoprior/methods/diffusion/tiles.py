@@ -1,0 +1,76 @@
+"""A volume in tiles of the size that the network was trained on: where they lie, and how their predictions are blended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+Box = tuple[slice, slice, slice]
+
+
+def starts(length: int, tile: int, overlap: int, phase: float = 0.0) -> list[int]:
+    """First voxels of tiles that cover ``length`` voxels, at least ``overlap`` shared by neighbours.
+
+    ``phase`` from 0 to 1 moves the borders by up to a tile; the first and the last tile stay within the volume. A volume
+    shorter than a tile has one, at 0.
+    """
+    if length <= tile:
+        return [0]
+    stride = tile - overlap
+    first = -int(phase * stride)
+    found = {min(max(at, 0), length - tile) for at in range(first, length - overlap, stride)}
+    return sorted(found | {0, length - tile} if max(found) < length - tile or min(found) > 0 else found)
+
+
+def window(tile: int, ramp: int) -> torch.Tensor:
+    """Weights of a tile along one axis: 1, falling linearly over ``ramp`` voxels to either end, never 0."""
+    at = torch.arange(tile, dtype=torch.float32) + 0.5
+    near = torch.minimum(at, tile - at)
+    return (near / max(ramp, 1)).clamp(max=1.0)
+
+
+def blend(
+    predict: Callable[[list[Box]], torch.Tensor],
+    shape: tuple[int, int, int],
+    tile: tuple[int, int, int],
+    overlap: int,
+    phase: tuple[float, float] = (0.0, 0.0),
+    batch: int = 4,
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """The weighted mean of predictions for overlapping tiles.
+
+    Parameters
+    ----------
+    predict
+        Takes up to ``batch`` boxes, all of ``tile``'s size, and gives ``(boxes, ..., z, y, x)``.
+    shape
+        Of the volume, no axis shorter than the tile's.
+    phase
+        Where the borders lie along y and x.
+
+    Returns
+    -------
+    Volume of shape ``(..., *shape)``: a prediction that is right for every tile comes out as it is, up to rounding.
+    """
+    nz, ny, nx = tile
+    boxes = [
+        (slice(0, nz), slice(y, y + ny), slice(x, x + nx))
+        for y in starts(shape[1], ny, overlap, phase[0])
+        for x in starts(shape[2], nx, overlap, phase[1])
+    ]
+    w = (window(ny, overlap)[:, None] * window(nx, overlap)[None, :]).to(device)
+    total = torch.zeros(shape[1:], device=device)
+    for box in boxes:
+        total[box[1:]] += w
+    out: torch.Tensor | None = None
+    for first in range(0, len(boxes), batch):
+        some = boxes[first : first + batch]
+        found = predict(some)
+        if out is None:
+            out = torch.zeros(*found.shape[1:-3], *shape, device=device)
+        for box, value in zip(some, found, strict=True):
+            out[(..., *box)] += value * (w / total[box[1:]])
+    assert out is not None
+    return out

@@ -1,0 +1,40 @@
+"""The linear estimate of least error for tissue of a known spectrum, by conjugate gradients."""
+
+from __future__ import annotations
+
+import torch
+
+from tomoprior.methods.diffusion.measurement import Measurement
+from tomoprior.methods.diffusion.spectrum import GaussianPrior, Spectrum
+
+
+def wiener(data: Measurement, spectrum: Spectrum, num_iter: int = 15, tol: float = 1e-3) -> torch.Tensor:
+    """Mean of the posterior for a stationary Gaussian prior: ``u = C A^T (A C A^T + W^-1)^-1 y``, on the padded grid.
+
+    Solved for white variables, ``(1 + L^T A^T W A L) z = L^T A^T W y``, ``u = L z``, ``C = L L^T``: the prior is its own
+    preconditioner. Wiener (1949); for the form see Tarantola, Inverse Problem Theory (2005), eq. 3.37.
+
+    Parameters
+    ----------
+    num_iter
+        At most; fewer once the gradient is below ``tol`` of the first.
+    """
+    prior = GaussianPrior(data.A.domain_shape, spectrum, data.A.geometry.voxel_size, data.y.device)
+    A = data.A
+
+    def normal(v: torch.Tensor) -> torch.Tensor:
+        return prior.root_T(A.T(data.weighted(A(prior.root(v))))).add_(v)
+
+    r = prior.root_T(A.T(data.weighted(data.y)))
+    z, d = torch.zeros_like(r), r.clone()
+    gamma = first = float((r * r).sum())
+    for _ in range(num_iter):
+        if gamma <= tol**2 * first:
+            break
+        q = normal(d)
+        alpha = gamma / float((d * q).sum())
+        z.add_(d, alpha=alpha)
+        r.sub_(q, alpha=alpha)
+        gamma, previous = float((r * r).sum()), gamma
+        d.mul_(gamma / previous).add_(r)
+    return prior.root(z)

@@ -1,0 +1,188 @@
+"""What a transmission electron microscope makes of line integrals: intensity, blur, counts, and errors of every tilt."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, model_validator
+from scipy.ndimage import affine_transform, gaussian_filter
+
+from tomoprior.methods.base import Settings
+
+
+def _range(value: Any) -> Any:
+    """``0.3`` is the range from 0.3 to 0.3, and ``"0,1"`` from a command line is (0, 1)."""
+    if isinstance(value, str):
+        value = tuple(part.strip() for part in value.split(","))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = (value,)
+    return value * 2 if isinstance(value, tuple) and len(value) == 1 else value
+
+
+#: Lowest and highest value that a series may have; one number is both.
+Range = Annotated[tuple[float, float], BeforeValidator(_range)]
+
+
+class Microscope(Settings):
+    """Ranges from which a series draws what it suffers from; every one is uniform unless said otherwise."""
+
+    thickness: Range = Field((0.75, 1.0), description="Mean thickness of the section, share of the grid's height.")
+    roughness: Range = Field((0.0, 1.5), description="Standard deviation of its faces, voxels.")
+    roughness_length: Range = Field((6.0, 20.0), description="Distance over which the faces vary, voxels.")
+    stain_gradient: Range = Field((-0.15, 0.15), description="Stain at one face beyond that in the middle, share.")
+    gamma: Range = Field((0.7, 1.4), description="Exponent of the density: how the stain takes.")
+    beads: Range = Field((0, 0), description="Gold beads, number (rounded).")
+    bead_radius: Range = Field((2.0, 4.0), description="Their radius, voxels.")
+    bead_density: Range = Field((3.0, 6.0), description="Their density, where that of the densest tissue is 1.")
+    angle_error: Range = Field((0.0, 0.2), description="Standard deviation of the tilt angles' errors, degrees.")
+    axis_error: Range = Field((-0.3, 0.3), description="In-plane rotation of the tilt axis away from y, degrees.")
+    shift_error: Range = Field(
+        (0.0, 1.0), description="Standard deviation of what alignment left of each tilt's shift, pixels."
+    )
+    drift: Range = Field((0.0, 1.0), description="Root mean square of a random walk of the shifts, end to end, pixels.")
+    magnification_error: Range = Field((0.0, 0.2), description="Standard deviation of each tilt's magnification, percent.")
+    attenuation: Range = Field((0.3, 1.2), description="Mean of -ln(transmission) at the least tilt.")
+    saturation: Range = Field(
+        (0.0, 0.2), description="b of p -> (1 - exp(-b p)) / b for p = -ln(transmission): multiple scattering."
+    )
+    blur: Range = Field((0.3, 0.8), description="Gaussian point spread, standard deviation in pixels.")
+    defocus: Range = Field((0.0, 0.0), description="Underfocus, micrometer; 0 for no contrast transfer function.")
+    voltage: float = Field(300.0, gt=0, description="Of the microscope, kilovolt; only the transfer function needs it.")
+    amplitude_contrast: float = Field(0.5, gt=0, le=1, description="Of the transfer function; stained sections have much.")
+    dose: Range = Field((500.0, 5000.0), description="Electrons per pixel and tilt; logarithmic between the two.")
+    read_noise: Range = Field((0.0, 3.0), description="Standard deviation of the camera's noise, electrons.")
+    gain_error: Range = Field((0.0, 0.05), description="Standard deviation of each tilt's brightness, share.")
+    offset_error: Range = Field(
+        (0.0, 0.005), description="Standard deviation of each tilt's dark level, share of the full beam."
+    )
+    outliers: float = Field(0.1, ge=0, le=1, description="Share of the series that have one to three spoilt tilts.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Microscope:
+        signed = {"stain_gradient", "axis_error"}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                low, high = value
+                if not low <= high or (low < 0 and name not in signed):
+                    raise ValueError(f"{name} must run from a lower to a higher value{'' if name in signed else ', from 0'}")
+        if self.dose[0] <= 0 or self.attenuation[0] <= 0 or self.thickness[0] <= 0 or self.gamma[0] <= 0:
+            raise ValueError("dose, attenuation, thickness and gamma must be positive")
+        if self.thickness[1] > 1:
+            raise ValueError("thickness is a share of the grid's height, at most 1")
+        return self
+
+    def draw(self, rng: Generator) -> dict[str, float]:
+        """One value of every range."""
+        drawn = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                u = float(rng.random())
+                low, high = value
+                drawn[name] = low * (high / low) ** u if name == "dose" else low + u * (high - low)
+            else:
+                drawn[name] = float(value)
+        return drawn
+
+
+def tilt_errors(n: int, drawn: dict[str, float], rng: Generator) -> dict[str, NDArray[np.float64]]:
+    """What each of ``n`` tilts is off by.
+
+    ``angle`` in radians, ``shift`` (n, 2) in pixels, ``magnification`` and ``gain`` as factors, ``offset`` in full beams.
+    A spoilt tilt has ``kind`` 1 (jumped), 2 (blurred) or 3 (partly hidden), others 0.
+    """
+    walk = np.cumsum(rng.standard_normal((n, 2)), axis=0)
+    walk -= walk.mean(axis=0)
+    spread = math.sqrt(max(n, 1))
+    shift = drawn["shift_error"] * rng.standard_normal((n, 2)) + drawn["drift"] * walk / spread
+    kind = np.zeros(n, dtype=int)
+    spoilt = rng.random() < drawn["outliers"]
+    which, kinds = rng.permutation(n)[: int(rng.integers(1, 4))], rng.integers(1, 4, 3)
+    jump = rng.uniform(5, 10, (n, 2)) * rng.choice([-1.0, 1.0], (n, 2))
+    if spoilt and n > 3:
+        kind[which] = kinds[: len(which)]
+        shift[kind == 1] += jump[kind == 1]
+    return {
+        "angle": np.deg2rad(drawn["angle_error"]) * rng.standard_normal(n),
+        "shift": shift,
+        "magnification": 1 + drawn["magnification_error"] / 100 * rng.standard_normal(n),
+        "gain": np.exp(drawn["gain_error"] * rng.standard_normal(n)),
+        "offset": drawn["offset_error"] * rng.standard_normal(n),
+        "kind": kind.astype(float),
+    }
+
+
+def warp(image: NDArray[np.float32], shift: NDArray[np.float64], rotation: float, magnification: float) -> NDArray[np.float32]:
+    """``image`` shifted by (rows, columns) pixels, turned by ``rotation`` radians and enlarged about its middle."""
+    c, s = math.cos(rotation), math.sin(rotation)
+    matrix = np.array([[c, s], [-s, c]]) / magnification
+    middle = (np.array(image.shape) - 1) / 2
+    offset = middle - matrix @ (middle + shift)
+    return np.asarray(affine_transform(image, matrix, offset, order=1, mode="nearest"), dtype=np.float32)
+
+
+def transfer(depth: NDArray[np.float32], pixel_nm: float, drawn: dict[str, float]) -> NDArray[np.float32]:
+    """Weak-phase contrast transfer of ``depth`` (-ln transmission), 1 at zero frequency; no spherical aberration."""
+    if drawn["defocus"] == 0:
+        return depth
+    volts = drawn["voltage"] * 1e3
+    wavelength = 1.22643 / math.sqrt(volts + 0.97845e-6 * volts**2)  # nm
+    ky, kx = (np.fft.fftfreq(n, pixel_nm) for n in depth.shape)
+    phase = math.pi * wavelength * drawn["defocus"] * 1e3 * (ky[:, None] ** 2 + kx[None, : depth.shape[1] // 2 + 1] ** 2)
+    w = drawn["amplitude_contrast"]
+    h = np.cos(phase) + math.sqrt(1 - w * w) / w * np.sin(phase)
+    return np.asarray(np.fft.irfft2(np.fft.rfft2(depth) * h, depth.shape), dtype=np.float32)
+
+
+def expose_tilt(
+    lines: NDArray[np.float32], per_line: float, kind: int, gain: float, offset: float, drawn: dict[str, float],
+    bins: int, pixel_nm: float, rng: Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
+    """One recorded tilt as line integrals, and their variance.
+
+    Parameters
+    ----------
+    lines
+        Line integrals on pixels ``bins`` times finer than the camera's.
+    per_line
+        -ln(transmission) of a line integral of 1.
+    pixel_nm
+        Edge of a fine pixel.
+
+    Returns
+    -------
+    measured, variance
+        ``-ln(I / I0) / per_line`` of counts ``I``, and its variance by first-order propagation from what was counted.
+    """
+    depth = transfer(lines * np.float32(per_line), pixel_nm, drawn)
+    if (b := drawn["saturation"]) > 0:
+        depth = -np.expm1(-b * depth) / np.float32(b)
+    beam = np.exp(-depth)
+    if kind == 3:
+        beam = _hidden(beam, rng)
+    sigma = drawn["blur"] * bins * (6.0 if kind == 2 else 1.0)
+    if sigma > 0:
+        beam = gaussian_filter(beam, sigma, mode="nearest", truncate=3)
+    rows, columns = (n // bins for n in beam.shape)
+    beam = beam.reshape(rows, bins, columns, bins).mean(axis=(1, 3))
+    dose, read = drawn["dose"], drawn["read_noise"]
+    expected = np.maximum(dose * (gain * beam + offset), 0.0)
+    counted = rng.poisson(expected) + read * rng.standard_normal(beam.shape)
+    counted = np.maximum(counted, 0.5)  # no logarithm of nothing
+    measured = -np.log(counted / dose) / per_line
+    variance = (counted + read**2) / counted**2 / per_line**2
+    return measured.astype(np.float32), variance.astype(np.float32)
+
+
+def _hidden(beam: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
+    """A grid bar over one side of the picture."""
+    share = float(rng.uniform(0.1, 0.3))
+    width = max(1, int(share * beam.shape[1]))
+    out = beam.copy()
+    out[:, -width:] *= np.float32(0.05)
+    return out

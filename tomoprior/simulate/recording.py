@@ -1,0 +1,164 @@
+"""A tilt series of a section of tissue, as a microscope would record it, with the truth behind it."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tomoprior.errors import InputError, SettingsError
+from tomoprior.geometry import Geometry
+from tomoprior.methods.base import Progress
+from tomoprior.projector import Projector
+from tomoprior.reconstruction import Reconstruction
+from tomoprior.series import TiltSeries
+from tomoprior.simulate.microscope import Microscope, expose_tilt, tilt_errors, warp
+from tomoprior.simulate.phantoms.base import ERRORS, NOISE, PLACES, stream
+from tomoprior.simulate.scene import voxel_means
+from tomoprior.simulate.simulation import Simulation, versions
+from tomoprior.simulate.tissue import Tissue, beads, section
+
+#: Fine voxels per voxel along each axis.
+SUPERSAMPLE = 2
+
+#: Rows and columns around the field of view that shifts and rotation may bring in, pixels.
+MARGIN = 4
+
+
+def tilt_series(
+    tissue: Tissue,
+    shape: Iterable[int],
+    angles: ArrayLike,
+    *,
+    seed: int = 0,
+    voxel_size: float | None = None,
+    random_place: bool = True,
+    truth_pad: int = 0,
+    settings: Microscope | None = None,
+    progress: Progress | None = None,
+    **values: Any,
+) -> Simulation:
+    """Simulate the tilt series that an electron microscope takes of a section of stained tissue.
+
+    Grey values become stain density (``Tissue``); a block of it, larger than the field of view, is cut to a section with rough
+    faces; rays weighted by area run through voxels half as large as the grid's, along true directions that the series does not
+    know; the beam is attenuated (Beer and Lambert), saturates, is blurred and counted.
+
+    Parameters
+    ----------
+    tissue
+        The volume to cut from.
+    shape
+        Grid ``(nz, ny, nx)`` in voxels; the detector is ``(ny, nx)``.
+    angles
+        Nominal tilt angles in radians, shape ``(n_angles,)``, within 80 degrees.
+    seed
+        The same seed gives the same series, bit for bit on one machine; place, errors and noise draw their numbers apart.
+    voxel_size
+        Edge of a voxel in the tissue's unit; by default twice the tissue's own, which then needs no interpolation.
+    random_place
+        Cut at a random place in a random orientation; otherwise from the middle, as it stands.
+    truth_pad
+        Voxels that the truth is wider by at either end of x than the grid.
+    settings, values
+        Ranges of what goes wrong, as a ``Microscope`` or one by one (``dose=500``, ``shift_error=(0, 2)``).
+    progress
+        Called once a tilt.
+
+    Returns
+    -------
+    Simulation
+        ``series`` in the nominal geometry, ``truth`` (density, 0 to 1 before gamma and gradient), the true ``geometry`` as far
+        as angles and shifts tell it (rotation and magnification are in the ``record``), and ``variance`` of every line
+        integral, shape ``range_shape``, in units of density x voxels squared.
+
+    Raises
+    ------
+    InputError, SettingsError, GeometryError
+        One line that says what is wrong, before any work.
+    """
+    if settings is None:
+        settings = Microscope.parse(values)
+    elif values:
+        raise SettingsError(f"settings are given as an object and one by one ({', '.join(values)}); give one")
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise InputError(f"the seed must be a whole number from 0, got {seed!r}")
+    size = SUPERSAMPLE * tissue.voxel_size if voxel_size is None else float(voxel_size)
+    if not (math.isfinite(size) and size >= tissue.voxel_size):
+        raise InputError(
+            f"voxels of {size:g} {tissue.unit} are finer than the tissue's {tissue.voxel_size:g}: nothing to fill them"
+        )
+    nominal = Geometry(angles, shape, voxel_size=size, unit=tissue.unit)
+    steepest = float(np.abs(nominal.angles).max())
+    if steepest > math.radians(80):
+        raise InputError(f"a section cannot be seen through at {math.degrees(steepest):.4g} degrees: at most 80")
+    nz, ny, nx = nominal.shape
+    places, errors, noise = (stream(seed, purpose) for purpose in (PLACES, ERRORS, NOISE))
+    drawn = settings.draw(places)
+    off = tilt_errors(nominal.n_angles, drawn, errors)
+    s = SUPERSAMPLE
+    # a tilted detector sees more of the section than an untilted one
+    reach = (nx / 2 + MARGIN) / math.cos(steepest) + nz / 2 * math.tan(steepest)
+    beside = max(math.ceil(reach - nx / 2) + 1, truth_pad)
+    fine = tissue.block(
+        (nz * s, (ny + 2 * MARGIN) * s, (nx + 2 * beside) * s), size / s / tissue.voxel_size, places if random_place else None
+    )
+    fine **= np.float32(drawn["gamma"])
+    fine = section(
+        fine, drawn["thickness"], drawn["roughness"] * s, drawn["roughness_length"] * s, drawn["stain_gradient"], places
+    )
+    beads(fine, round(drawn["beads"]), drawn["bead_radius"] * s, drawn["bead_density"], places)
+    true = nominal.angles + off["angle"]
+    screen = ((ny + 2 * MARGIN) * s, (nx + 2 * MARGIN) * s)
+    lines = Projector(Geometry(true, fine.shape, screen), "cpu", "strip")(fine)
+    lines /= s  # a ray is s times longer in fine voxels
+    least = int(np.argmin(np.abs(true)))
+    mean = float(lines[least].mean())
+    if mean <= 0:
+        raise InputError("the section is empty: nothing attenuates the beam")
+    per_line = drawn["attenuation"] / mean
+    measured = np.empty(nominal.range_shape, np.float32)
+    variance = np.empty(nominal.range_shape, np.float32)
+    rotation = math.radians(drawn["axis_error"])
+    pixel = _nanometers(size, tissue.unit) / s
+    for i in range(nominal.n_angles):
+        image = warp(lines[i], off["shift"][i] * s, rotation, float(off["magnification"][i]))
+        image = image[MARGIN * s : -MARGIN * s, MARGIN * s : -MARGIN * s]
+        measured[i], variance[i] = expose_tilt(
+            image, per_line, int(off["kind"][i]), float(off["gain"][i]), float(off["offset"][i]), drawn, s, pixel, noise
+        )
+        if progress is not None:
+            progress(i + 1, nominal.n_angles, {})
+    edge = (beside - truth_pad) * s
+    volume = voxel_means(fine[:, MARGIN * s : -MARGIN * s, edge : fine.shape[2] - edge], s)
+    geometry = replace(nominal, angles=true, shifts=off["shift"] if np.any(off["shift"]) else None)
+    record = {
+        "phantom": "tissue",
+        "settings": settings.model_dump(mode="json"),
+        "drawn": drawn,
+        "errors": {name: value.tolist() for name, value in off.items()},
+        "spoilt_tilts": np.flatnonzero(off["kind"]).tolist(),
+        "made": {"least_stained": tissue.least, "most_stained": tissue.most, "attenuation_per_voxel": per_line},
+        "seed": int(seed),
+        "supersample": s,
+        "noise": "counts",
+        "dose": drawn["dose"],
+        "axis_offset": 0.0,
+        "nominal_geometry": nominal.to_dict(),
+        "true_geometry": geometry.to_dict(),
+        "aligned": False,
+        "versions": versions(),
+    }
+    series = TiltSeries(measured, nominal, metadata={"source": "simulated: tissue", "simulation": record})
+    return Simulation(series, Reconstruction(volume, nominal.padded(truth_pad), provenance=record), geometry, record, variance)
+
+
+def _nanometers(size: float, unit: str) -> float:
+    """Edge in nm; where the unit says nothing about a length, only the transfer function would care."""
+    known = {"angstrom": 0.1, "nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "meter": 1e9}
+    return size * known.get(unit, 1.0)

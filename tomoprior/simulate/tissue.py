@@ -1,0 +1,177 @@
+"""Stained tissue from the grey values of a volume (FIB-SEM, say): density, and blocks of it in any orientation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, zoom
+
+from tomoprior.errors import InputError
+
+#: Share of the grey values at either end that may lie beyond density 0 and 1: charging, holes, gold.
+TAILS = 0.5
+
+#: A block may be mirrored at the volume's faces, but not more often than this.
+MOST_MIRRORS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Tissue:
+    """A volume of grey values read as stain density.
+
+    The rule: density is 0 at the grey value of least stain and 1 at that of most, both taken ``TAILS`` percent from the ends of
+    the histogram, linear between, clipped.
+
+    Attributes
+    ----------
+    grey
+        ``(z, y, x)``, any array of real numbers; a memory map is read block by block.
+    voxel_size, unit
+        Edge of its voxels, which are cubes.
+    least, most
+        Grey values of density 0 and 1.
+    """
+
+    grey: Any
+    voxel_size: float
+    unit: str
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, grey: Any, voxel_size: float, unit: str = "nanometer", *, bright_is_dense: bool = False) -> Tissue:
+        """Find the rule's two grey values from every fourth voxel along each axis.
+
+        Raises
+        ------
+        InputError
+            If it is no volume, has values that are not finite, or is of one value throughout.
+        """
+        if getattr(grey, "ndim", 0) != 3 or min(grey.shape) < 8:
+            raise InputError(
+                f"tissue needs a volume of at least 8 voxels along each axis, got shape {getattr(grey, 'shape', ())}"
+            )
+        if not (math.isfinite(voxel_size) and voxel_size > 0):
+            raise InputError(f"the voxel size must be a positive number, got {voxel_size!r}")
+        sample = np.asarray(grey[::4, ::4, ::4], dtype=np.float64)
+        if not np.all(np.isfinite(sample)):
+            raise InputError("the volume holds values that are not finite")
+        low, high = (float(v) for v in np.percentile(sample, [TAILS, 100 - TAILS]))
+        if not high > low:
+            raise InputError(f"the volume is of one grey value ({low:g}) nearly throughout: no tissue to see")
+        least, most = (low, high) if bright_is_dense else (high, low)
+        return cls(grey, float(voxel_size), unit, least, most)
+
+    def density(self, grey: NDArray[Any]) -> NDArray[np.float32]:
+        """Stain density of these grey values, 0 to 1."""
+        scaled = (grey.astype(np.float32) - np.float32(self.least)) / np.float32(self.most - self.least)
+        return np.clip(scaled, 0, 1, out=scaled)
+
+    def block(self, shape: tuple[int, int, int], spacing: float, rng: Generator | None = None) -> NDArray[np.float32]:
+        """Density on a grid of ``shape`` whose voxels are ``spacing`` of this volume's.
+
+        Parameters
+        ----------
+        rng
+            Draws the place and one of the 48 orientations (axes in any order, any flipped); without it the block is the middle,
+            as it stands. A block larger than the volume goes on as its mirror image.
+        """
+        if not spacing > 0:
+            raise InputError(f"spacing must be positive, got {spacing}")
+        order = (0, 1, 2) if rng is None else tuple(int(i) for i in rng.permutation(3))
+        flips = (False,) * 3 if rng is None else tuple(bool(b) for b in rng.integers(0, 2, 3))
+        factor = max(1, math.floor(spacing + 1e-6))  # means over whole voxels first: interpolation alone would alias
+        rest = spacing / factor
+        pieces = []
+        sizes = [math.ceil(n * rest - 1e-6) * factor for n in shape]
+        for axis, size in zip(order, sizes, strict=True):
+            length = self.grey.shape[axis]
+            if size > length * (1 + MOST_MIRRORS):
+                raise InputError(
+                    f"a block of {size} voxels is more than a volume of {length} can fill by mirroring; take a smaller grid"
+                )
+            room = length - size
+            start = (room // 2 if rng is None else int(rng.integers(0, room + 1))) if room >= 0 else room // 2
+            pieces.append(_mirrored(np.arange(start, start + size), length))
+        source = sorted(range(3), key=lambda i: order[i])  # block axis i is volume axis order[i]
+        box = self.density(_read(self.grey, [pieces[i] for i in source])).transpose(order)
+        box = box[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+        if factor > 1:
+            box = box.reshape([v for n in box.shape for v in (n // factor, factor)]).mean(axis=(1, 3, 5), dtype=np.float32)
+        if abs(rest - 1) > 1e-6:
+            box = zoom(box, [n / m for n, m in zip(shape, box.shape, strict=True)], order=1, mode="nearest", grid_mode=True)
+        return np.ascontiguousarray(box[: shape[0], : shape[1], : shape[2]], dtype=np.float32)
+
+
+def section(
+    density: NDArray[np.float32],
+    thickness: float,
+    roughness: float,
+    length: float,
+    gradient: float,
+    rng: Generator,
+) -> NDArray[np.float32]:
+    """The block cut to a section with rough faces; what lies beside it is vacuum, density 0.
+
+    Parameters
+    ----------
+    thickness
+        Mean thickness as a share of the block's height.
+    roughness, length
+        Standard deviation of each face and the distance over which it varies, in voxels.
+    gradient
+        Stain that one face has more than the middle, as a share: stain comes from the faces.
+    """
+    nz, ny, nx = density.shape
+    z = (np.arange(nz, dtype=np.float32) + 0.5)[:, None, None]
+    half = thickness * nz / 2
+    # anywhere in the grid that leaves room for both faces' roughness
+    room = max(0.0, nz / 2 - half - 2 * roughness)
+    middle = nz / 2 + room * float(rng.uniform(-1, 1))
+    low = middle - half + _face(rng, (ny, nx), roughness, length)
+    high = middle + half + _face(rng, (ny, nx), roughness, length)
+    inside = np.clip(z - low + 0.5, 0, 1) * np.clip(high - z + 0.5, 0, 1)
+    stain = 1 + np.float32(gradient) * (z - np.float32(middle)) / np.float32(half)
+    return np.asarray(density * inside * stain, dtype=np.float32)
+
+
+def beads(density: NDArray[np.float32], count: int, radius: float, weight: float, rng: Generator) -> None:
+    """Put ``count`` gold beads of ``radius`` voxels and density ``weight`` anywhere in the block, in place."""
+    nz, ny, nx = density.shape
+    reach = math.ceil(radius)
+    for _ in range(count):
+        at = [int(rng.integers(0, n)) for n in (nz, ny, nx)]
+        box = tuple(slice(max(0, c - reach), c + reach + 1) for c in at)
+        z, y, x = np.ogrid[box]
+        inside = (z - at[0]) ** 2 + (y - at[1]) ** 2 + (x - at[2]) ** 2 <= radius**2
+        density[box] = np.where(inside, np.float32(weight), density[box])
+
+
+def _face(rng: Generator, shape: tuple[int, int], roughness: float, length: float) -> NDArray[np.float32]:
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    if roughness == 0:
+        return np.zeros(shape, np.float32)
+    smooth = gaussian_filter(noise, length, mode="wrap")
+    spread = float(smooth.std())
+    return np.asarray(smooth * (roughness / spread if spread > 0 else 0.0), dtype=np.float32)
+
+
+def _mirrored(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    """Positions on an axis that goes on as its mirror image beyond both ends."""
+    folded = np.mod(index, 2 * length)
+    return np.where(folded < length, folded, 2 * length - 1 - folded)
+
+
+def _read(array: Any, index: list[NDArray[np.intp]]) -> NDArray[Any]:
+    """The outer product of index arrays, from anything that takes slices."""
+    bounds = [(int(i.min()), int(i.max()) + 1) for i in index]
+    box = np.asarray(array[tuple(slice(low, high) for low, high in bounds)])
+    for axis, (i, (low, high)) in enumerate(zip(index, bounds, strict=True)):
+        if len(i) != high - low or np.any(i != np.arange(low, high)):
+            box = np.take(box, i - low, axis=axis)
+    return box

@@ -1,0 +1,6 @@
+"""Training a prior of the diffusion method on a volume of one's own."""
+
+from tomoprior.training.settings import TrainingSettings
+from tomoprior.training.train import train
+
+__all__ = ["TrainingSettings", "train"]

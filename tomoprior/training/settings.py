@@ -1,0 +1,60 @@
+"""What a training can be told."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from tomoprior.methods.base import Settings
+from tomoprior.methods.diffusion.network import Shape
+from tomoprior.simulate.microscope import Range
+
+
+class TrainingSettings(Settings):
+    """Settings of ``tomoprior train``."""
+
+    minutes: float = Field(90.0, gt=0, description="Wall-clock time; the learning rate has fallen to its end when it is over.")
+    steps: int | None = Field(None, ge=1, description="Instead of minutes: exactly so many steps, the same on every run.")
+    seed: int = Field(0, ge=0, description="Of draws, noise and initial weights.")
+    voxel_size: Range = Field((16.0, 25.0), description="Voxels to train for, in the volume's unit: each draw has its own.")
+    height: int = Field(32, ge=16, multiple_of=8, description="Of grid and tile, voxels along z: what the slab fits in.")
+    tile: int = Field(48, ge=16, multiple_of=8, description="Edge of the tile along y and x, voxels.")
+    batch: int = Field(2, ge=1, description="Tiles a step.")
+    rate: float = Field(1e-3, gt=0, description="Highest learning rate (Adam).")
+    rate_end: float = Field(1e-5, gt=0, description="Lowest; the way there is a half cosine.")
+    warm_up: int = Field(200, ge=0, description="Steps in which the rate rises to its highest.")
+    log_sigma: tuple[float, float] = Field((-0.5, 1.3), description="Mean and standard deviation of log(noise level).")
+    drop: float = Field(0.1, ge=0, lt=1, description="Share of tiles without conditions: they train the unconditional prior.")
+    ranges: Range = Field((6.0, 140.0), description="Tilt range, degrees; logarithmic between the two.")
+    tilts: Range = Field((5, 71), description="Number of tilts.")
+    tilt_step: Range = Field((0.5, 5.0), description="Between tilts, degrees; logarithmic between the two.")
+    centre: float = Field(10.0, ge=0, description="Middle of the tilt range, at most so many degrees from zero.")
+    field: tuple[int, int] = Field((192, 96), description="Field of view of a draw along y and x, voxels.")
+    keep: int = Field(12, ge=1, description="Draws kept at a time.")
+    reuse: float = Field(
+        10.0, gt=0, description="How often a voxel of a draw is seen, on average, before the next draw comes in."
+    )
+    widths: tuple[int, ...] = Field((32, 96, 128), description="Channels of the network, per level.")
+    blocks: tuple[int, ...] = Field((1, 2, 1), description="Residual blocks, per level and way.")
+    flat: bool = Field(False, description="A network that sees one slice at a time.")
+    validate_every: float = Field(5.0, gt=0, description="Minutes between validations (with steps: a twentieth of them).")
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainingSettings:
+        if len(self.widths) != len(self.blocks):
+            raise ValueError("widths and blocks must have a value for every level")
+        whole = 2 ** len(self.widths)
+        if self.height % whole or (self.tile % whole and not self.flat):
+            raise ValueError(f"height and tile must be multiples of {whole} for {len(self.widths)} levels")
+        if not 2 <= self.ranges[0] <= self.ranges[1] <= 150:
+            raise ValueError("ranges must lie within 2 to 150 degrees")
+        return self
+
+    @property
+    def shape(self) -> Shape:
+        """The network's size."""
+        return Shape(self.widths, self.blocks, flat=self.flat)
+
+    @property
+    def tile_shape(self) -> tuple[int, int, int]:
+        """``(z, y, x)`` of a tile."""
+        return (self.height, self.tile, self.tile)

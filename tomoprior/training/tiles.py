@@ -1,0 +1,66 @@
+"""Tiles to train on, cut from draws and mirrored: the same for the same seed and step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from tomoprior.methods.diffusion.denoiser import depths
+from tomoprior.training.draws import Draw
+from tomoprior.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Arguments of the denoiser, and what it should say; shapes as in ``Denoiser.forward``."""
+
+    truth: torch.Tensor
+    noisy: torch.Tensor
+    sigma: torch.Tensor
+    linear: torch.Tensor
+    depth: torch.Tensor
+    coverage: torch.Tensor
+    numbers: torch.Tensor
+    told: torch.Tensor
+
+
+def batch(draws: list[Draw], settings: TrainingSettings, step: int) -> Batch:
+    """The tiles of a step."""
+    rng = np.random.default_rng([settings.seed, 2**32 - 1, step])
+    nz, ny, nx = settings.tile_shape
+    tiles = [_tile(draws[int(rng.integers(len(draws)))], (ny, nx), rng) for _ in range(settings.batch)]
+    truth, linear, coverage, numbers = (torch.stack([tile[i] for tile in tiles]) for i in range(4))
+    mean, spread = settings.log_sigma
+    sigma = torch.from_numpy(np.exp(mean + spread * rng.standard_normal(settings.batch)).astype(np.float32)).clamp(0.005, 20)
+    told = torch.from_numpy((rng.random(settings.batch) >= settings.drop).astype(np.float32))
+    noise = torch.from_numpy(rng.standard_normal(truth.shape, dtype=np.float32))
+    noisy = truth + sigma[:, None, None, None] * noise
+    return Batch(truth, noisy, sigma, linear, depths(nz), coverage, numbers, told)
+
+
+def _tile(draw: Draw, size: tuple[int, int], rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
+    """Truth, linear estimate, coverage and numbers of a random tile, mirrored at random.
+
+    Tissue has no handedness here, and mirrored along x or z a series is one with its angles negated.
+    """
+    _, ny, nx = draw.truth.shape
+    # where hardly a tilt looks there is little to learn: tiles lie within the voxels that half of the tilts see, or nearly
+    seen = (draw.condition.coverage.mean(0) > 0.3).nonzero()[:, 0]
+    low = max(0, int(seen.min()) - size[1] // 3) if len(seen) else 0
+    high = min(nx, int(seen.max()) + 1 + size[1] // 3) if len(seen) else nx
+    x = int(rng.integers(low, max(low, high - size[1]) + 1))
+    x = min(x, nx - size[1])
+    y = int(rng.integers(0, ny - size[0] + 1))
+    box = (slice(None), slice(y, y + size[0]), slice(x, x + size[1]))
+    truth, part = draw.truth[box].float(), draw.condition.tile(box)
+    linear, coverage, numbers = part.linear.float(), part.coverage.float(), part.numbers.clone()
+    flips = [bool(b) for b in rng.integers(0, 2, 3)]
+    axes = [axis for axis, flip in enumerate(flips) if flip]
+    if axes:
+        truth, linear = truth.flip(axes), linear.flip(axes)
+        coverage = coverage.flip([{0: 0, 2: 1}[a] for a in axes if a != 1])
+    if flips[0] != flips[2]:
+        numbers[0], numbers[1] = -numbers[1].clone(), -numbers[0].clone()
+    return truth, linear, coverage, numbers
