@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tomoprior import Geometry, Projector, methods
-from tomoprior.methods.classical.problem import auto_pad
+from tomoprior.methods.classical.problem import auto_pad, padding
 from tomoprior.simulate import Spheres
 
 ANGLES = np.deg2rad(np.linspace(-60, 60, 41))
@@ -45,6 +45,8 @@ def test_the_pad_follows_the_geometry():
     assert auto_pad(Geometry(np.deg2rad([-degrees, 0, degrees]), (16, 2, 64))) == int(np.ceil(reach))
     # a detector wider than the grid needs more
     assert auto_pad(Geometry(np.deg2rad([0.0]), (16, 2, 64), (2, 80))) == 8
+    assert padding(Geometry(ANGLES, (16, 2, 64)), "auto") == 16
+    assert padding(Geometry(ANGLES, (16, 2, 64)), 3) == 3
 
 
 @pytest.mark.parametrize("pad", [0, 1, 7])

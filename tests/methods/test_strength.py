@@ -1,10 +1,13 @@
 """The search for a strength by held-out tilts: it finds the best one for much noise, and for none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tomoprior import methods
+from tomoprior.errors import InputError
 from tomoprior.methods.classical import gradient, strength, tv
 from tomoprior.methods.classical.iterative import Monitor
 from tomoprior.methods.classical.problem import setup
@@ -82,6 +85,22 @@ def test_going_on_from_a_strength_with_the_same_is_one_run(limited, difference):
         for reg_par in (64.0, 16.0, 4.0, 1.0, 1.0):
             x = tv.minimise(problem, settings, reg_par, Monitor(problem, settings, None), duals)
     assert difference(x, whole) < 0.02
+
+
+def test_every_fifth_tilt_is_neither_the_first_nor_the_last_nor_one_without_weight(limited):
+    problem = problem_of(limited, limited.projections)
+    tilts = strength.every_fifth(problem, "")
+    assert tilts.out.tolist() == [2, 7, 12, 17, 22]
+    assert sorted([*tilts.keep, *tilts.out]) == list(range(25))
+    assert tilts.share == 0.8
+    weights = torch.ones(25, 1, 1)
+    weights[2], weights[3] = 0, 9
+    tilts = strength.every_fifth(replace(problem, w=weights), "")
+    assert tilts.out.tolist() == [3, 8, 13, 18, 23]
+    assert 2 not in tilts.keep
+    assert tilts.share == pytest.approx(19 / 32)
+    with pytest.raises(InputError, match="4 tilts are too few to hold some out; try more"):
+        strength.every_fifth(replace(problem, w=torch.tensor([1.0] * 4 + [0.0] * 21).reshape(25, 1, 1)), "try more")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import OVERHEAD, Progress, Settings
-from tomoprior.methods.classical.problem import Problem, auto_pad, setup
+from tomoprior.methods.classical.problem import Problem, padding, setup
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -47,7 +47,7 @@ class Monitor:
     """Keeps the relative residual of every iterate, reports progress, and says when to stop."""
 
     def __init__(self, problem: Problem, settings: IterativeSettings, progress: Progress | None) -> None:
-        self.scale = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
+        self.scale = problem.scale
         self._settings, self._progress = settings, progress
         self.history: dict[str, list[float]] = {"residual": []}
         self.settled: dict[str, float] = {}  # settings that were left open, as they were chosen
@@ -81,14 +81,14 @@ class IterativeMethod(ABC):
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector."""
         nz, ny, nx = geometry.shape
-        pad = auto_pad(geometry) if settings.pad == "auto" else settings.pad
+        pad = padding(geometry, settings.pad)
         n, _, nu = geometry.range_shape
         volumes, projections = self.arrays
         return OVERHEAD + int(4 * ny * (volumes * nz * (nx + 2 * pad) + projections * n * nu))
 
     def work(self, geometry: Geometry, settings: Any) -> float:
         """Pairs of projection and adjoint."""
-        pad = auto_pad(geometry) if settings.pad == "auto" else settings.pad
+        pad = padding(geometry, settings.pad)
         return float((settings.num_iter * self.pairs + 2) * (1 + 2 * pad / geometry.shape[2]))
 
     def reconstruct(

@@ -62,6 +62,11 @@ class Problem:
             return float(torch.linalg.vector_norm(r))
         return math.sqrt(float((r * r).mul_(self.w).sum()))
 
+    @property
+    def scale(self) -> float:
+        """``||W^(1/2) p||``, what residuals are fractions of; never zero. Costs a pass over the projections."""
+        return max(self.norm(self.p), TINY)
+
     def dot(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Inner products of volumes or projections: one per slice, ``(1, ny, 1)``, or one in all if slices couple."""
         axes = (0, 1, 2) if self.A.geometry.couples_slices else (0, 2)
@@ -90,6 +95,11 @@ def auto_pad(geometry: Geometry) -> int:
     return int(min(max(0.0, math.ceil(reach - nx / 2)), math.ceil(MAX_PAD * nx)))
 
 
+def padding(geometry: Geometry, pad: int | str) -> int:
+    """Voxels to add at either end of x for a setting ``pad``: a number, or "auto"."""
+    return auto_pad(geometry) if pad == "auto" else int(pad)
+
+
 def setup(
     projections: torch.Tensor,
     projector: Projector,
@@ -104,7 +114,7 @@ def setup(
     w = checks.expand_weights(weights, projector)
     m = checks.expand_mask(mask, projector)
     checks.check_initial(initial, projector)
-    width = auto_pad(projector.geometry) if pad == "auto" else int(pad)
+    width = padding(projector.geometry, pad)
     A = projector.with_geometry(projector.geometry.padded(width)) if width else projector
     if width and m is not None:
         # the mask speaks of the grid that was asked for: what lies beside it stays free to take up its share of the data

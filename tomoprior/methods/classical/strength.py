@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.methods.classical import gradient
@@ -32,6 +33,28 @@ RISES = 2
 #: From this multiple of the rule on, the steps are balanced for the strength: dual variables have as far to go as it is large,
 #: and otherwise thirty iterations would end before it makes itself felt.
 STRONG = 8.0
+
+
+@dataclass(frozen=True)
+class Tilts:
+    """Tilts in two: those that are fitted, and those that they have to predict.
+
+    Attributes
+    ----------
+    keep, out
+        Indices of the tilts fitted and of those held out. Tilts without weight are in neither.
+    trust
+        Mean weight of every tilt, ``(n_angles,)``.
+    """
+
+    keep: NDArray[np.intp]
+    out: NDArray[np.intp]
+    trust: NDArray[np.float64]
+
+    @property
+    def share(self) -> float:
+        """Part of the tilts' weight in ``keep``: a strength against these is that against all times this."""
+        return float(self.trust[self.keep].sum() / self.trust.sum())
 
 
 @dataclass
@@ -83,6 +106,25 @@ def contrast(problem: Problem) -> float:
     return float(torch.quantile(height, 0.99)) or float(height.amax())
 
 
+def every_fifth(problem: Problem, advice: str) -> Tilts:
+    """Every fifth tilt apart, in the order of angle.
+
+    Raises
+    ------
+    InputError
+        With fewer than five tilts that have a weight; ends in ``advice``.
+    """
+    trust = np.ones(problem.A.geometry.n_angles)
+    if problem.w is not None:
+        trust = problem.w.mean((1, 2)).double().cpu().numpy()
+    order = np.argsort(problem.A.geometry.angles, kind="stable")
+    order = order[trust[order] > 0]  # a tilt without weight predicts nothing and is predicted by anything
+    if len(order) < HELD_OUT:
+        raise InputError(f"{len(order)} tilts are too few to hold some out; {advice}")
+    out = order[HELD_OUT // 2 : -1 : HELD_OUT]
+    return Tilts(np.setdiff1d(order, out), out, trust)
+
+
 def held_out(problem: Problem, settings: Any, solver: Solver, rule: float) -> float:
     """The strength whose volume, made without every fifth tilt, predicts those tilts best.
 
@@ -93,23 +135,14 @@ def held_out(problem: Problem, settings: Any, solver: Solver, rule: float) -> fl
     InputError
         With fewer than five tilts.
     """
-    trust = np.ones(problem.A.geometry.n_angles)
-    if problem.w is not None:
-        trust = problem.w.mean((1, 2)).double().cpu().numpy()
-    order = np.argsort(problem.A.geometry.angles, kind="stable")
-    order = order[trust[order] > 0]  # a tilt without weight predicts nothing and is predicted by anything
-    out = order[HELD_OUT // 2 : -1 : HELD_OUT]
-    if len(order) < HELD_OUT:
-        raise InputError(f"{len(order)} tilts are too few to hold some out; give reg_par a number")
-    keep = np.setdiff1d(order, out)
-    train, test = views_of(problem, keep), views_of(problem, out)
+    tilts = every_fifth(problem, "give reg_par a number")
+    train, test = views_of(problem, tilts.keep), views_of(problem, tilts.out)
     trial = settings.model_copy(update={"num_iter": TRIAL_ITERATIONS, "residual_tolerance": None})
-    share = trust[keep].sum() / trust.sum()
     x, duals = torch.zeros_like(problem.x), Duals(torch.zeros_like(train.p), gradient.zeros(problem.x))
     errors: list[float] = []
     for factor in FACTORS:
         duals.balance = max(1.0, factor / STRONG)
-        x = solver(replace(train, x=x), trial, factor * rule * share, Monitor(train, trial, None), duals)
+        x = solver(replace(train, x=x), trial, factor * rule * tilts.share, Monitor(train, trial, None), duals)
         errors.append(test.norm(test.A(x).sub_(test.p)))
         if len(errors) > RISES and all(b > a for a, b in pairwise(errors[-RISES - 1 :])):
             break

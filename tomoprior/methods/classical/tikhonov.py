@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tomoprior.methods.classical import gradient
 from tomoprior.methods.classical.iterative import IterativeMethod, IterativeSettings, Monitor
-from tomoprior.methods.classical.problem import Problem
+from tomoprior.methods.classical.problem import TINY, Problem
 
 
 class TikhonovSettings(IterativeSettings):
@@ -51,7 +51,7 @@ class Tikhonov(IterativeMethod):
             q = A(d)
             pd = _penalty(d, settings)
             curvature = problem.norm(q) ** 2 + float((d * pd).sum())
-            alpha = gamma / max(curvature, torch.finfo(torch.float32).tiny)
+            alpha = gamma / max(curvature, TINY)
             x.add_(d, alpha=alpha)
             r.sub_(q, alpha=alpha)
             s.sub_(problem.masked(A.T(problem.weighted(q)).add_(pd)), alpha=alpha)

@@ -12,7 +12,7 @@ from pydantic import Field
 from tomoprior.geometry import Geometry
 from tomoprior.methods.classical import gradient, strength
 from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.classical.problem import Problem, auto_pad, reciprocal_, sums
+from tomoprior.methods.classical.problem import Problem, padding, reciprocal_, sums
 
 
 class TVSettings(BoxSettings):
@@ -63,7 +63,7 @@ class TV(IterativeMethod):
         needed = super().memory(geometry, settings)
         if settings.reg_par != "held-out":
             return needed
-        pad = auto_pad(geometry) if settings.pad == "auto" else settings.pad
+        pad = padding(geometry, settings.pad)
         nz, ny, nx = geometry.shape
         return needed + 4 * (nz * ny * (nx + 2 * pad) + math.prod(geometry.range_shape))
 

@@ -65,7 +65,7 @@ class SplineFitter:
         self.whole, self.settings, self.report = problem, settings, report
         self.history: dict[str, list[float]] = {"residual": []}
         self.settled: dict[str, float] = {}
-        self._scale = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
+        self._scale = problem.scale
         self.done = 0
         self.total = iterations(settings)
         contrast = strength.contrast(problem)
@@ -199,12 +199,12 @@ class SplineFitter:
             solver = Solver(part.train, basis, self.settings, self.units)
             here = solver.run(solver.start(), self.rule / 8 * split.share, LEVEL_TRIALS, self._watch(part.train, "level"))
             # in parts of what was measured, whatever was taken off it
-            errors = part.errors(self._predict(part, here.c, 1)) * (part.test.norm(part.test.p) / scale) ** 2
+            errors = part.errors(self._predict(part, here.c, 1)) * (part.test.scale / scale) ** 2
             if errors.sum() < best.sum():
                 best = errors
             return bool(errors.sum() > WORSE**2 * best.sum()) and held_out.told_apart(errors, best)
 
-        scale = max(split.test.norm(split.test.p), torch.finfo(torch.float32).tiny)
+        scale = split.test.scale
         low, high = 0.0, HIGHEST * levels.typical(self.whole)
         fails(low)
         for _ in range(HALVINGS):
@@ -230,7 +230,7 @@ class SplineFitter:
         return Fit(field, volume, self.history, self.settled)
 
     def _watch(self, problem: Problem, what: str) -> Callable[[float], bool]:
-        scale = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
+        scale = problem.scale
 
         def watch(norm: float) -> bool:
             self._step({what: norm / scale})

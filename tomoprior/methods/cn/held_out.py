@@ -13,11 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.errors import InputError
 from tomoprior.methods.classical.problem import Problem, views_of
+from tomoprior.methods.classical.strength import every_fifth
 
-#: One tilt in this many.
-EVERY = 5
 #: A step between strengths tried, and between those beside the best.
 FACTOR, FINE = 4.0, 2.0
 #: The error has clearly risen when it is this much above the best, and has stopped falling when it gains less than this.
@@ -48,21 +46,13 @@ class Split:
     @classmethod
     def of(cls, problem: Problem) -> Split:
         """Every fifth tilt apart; raises InputError where there are fewer than five."""
-        trust = np.ones(problem.A.geometry.n_angles)
-        if problem.w is not None:
-            trust = problem.w.mean((1, 2)).double().cpu().numpy()
-        order = np.argsort(problem.A.geometry.angles, kind="stable")
-        order = order[trust[order] > 0]  # a tilt without weight predicts nothing and is predicted by anything
-        if len(order) < EVERY:
-            raise InputError(f"{len(order)} tilts are too few to hold some out; give numbers in place of held-out")
-        out = order[EVERY // 2 : -1 : EVERY]
-        keep = np.setdiff1d(order, out)
-        return cls(views_of(problem, keep), views_of(problem, out), keep, float(trust[keep].sum() / trust.sum()))
+        tilts = every_fifth(problem, "give numbers in place of held-out")
+        return cls(views_of(problem, tilts.keep), views_of(problem, tilts.out), tilts.keep, tilts.share)
 
     def errors(self, projections: torch.Tensor) -> NDArray[np.float64]:
         """Squared errors of predicted ``projections``, one per tilt held out, in parts of all their weighted squares."""
         r, test = projections - self.test.p, self.test
-        total = test.norm(test.p) ** 2 or 1.0
+        total = test.scale**2
         squares = (r * r).double() if test.w is None else (r * r * test.w).double()
         return np.asarray(squares.sum((1, 2)).cpu().numpy()) / total
 

@@ -10,7 +10,7 @@ from tomoprior.errors import Interrupted
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import OVERHEAD, Progress
 from tomoprior.methods.classical import strength
-from tomoprior.methods.classical.problem import Problem, auto_pad, setup
+from tomoprior.methods.classical.problem import Problem, padding, setup
 from tomoprior.methods.cn import cost, fitting, training
 from tomoprior.methods.cn.fitting import Fit
 from tomoprior.methods.cn.settings import CNSettings
@@ -74,7 +74,7 @@ class CN:
 
 
 def _padded(geometry: Geometry, settings: CNSettings) -> Geometry:
-    return geometry.padded(auto_pad(geometry) if settings.pad == "auto" else settings.pad)
+    return geometry.padded(padding(geometry, settings.pad))
 
 
 def _fit(problem: Problem, settings: CNSettings, progress: Progress | None) -> Fit:
@@ -95,14 +95,13 @@ def _fit(problem: Problem, settings: CNSettings, progress: Progress | None) -> F
 
 
 def _result(problem: Problem, projector: Projector, fit: Fit) -> Reconstruction:
-    norm = max(problem.norm(problem.p), torch.finfo(torch.float32).tiny)
     return Reconstruction(
         problem.crop(fit.volume),
         projector.geometry,
         history=fit.history,
         field=fit.field,
         provenance={
-            "residual": problem.norm(problem.A(fit.volume).sub_(problem.p)) / norm,
+            "residual": problem.norm(problem.A(fit.volume).sub_(problem.p)) / problem.scale,
             "iterations": len(fit.history["residual"]),
             "pad": problem.pad,
             "settled": fit.settled,
