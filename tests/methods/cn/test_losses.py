@@ -2,9 +2,11 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
+from tomoprior import Geometry
 from tomoprior.methods.cn import losses, schedule
 from tomoprior.methods.cn.settings import CNSettings
 
@@ -115,6 +117,14 @@ def test_the_papers_slices():
     assert schedule.auto_slices(264_449, 61, 1024) == 2
     assert schedule.auto_slices(264_449, 61, 512) == 4
     assert schedule.auto_slices(264_449, 61, 64) == 4
+
+
+def test_slices_are_given_all_or_as_many_as_suit_the_weights():
+    geometry = Geometry(np.linspace(-1, 1, 61), (64, 5, 512))
+    for given, expected in [("all", 5), (3, 3), (9, 5), ("auto", 4)]:
+        assert schedule.slices(CNSettings(recipe="paper", slices=given), geometry) == expected
+    assert schedule.slices(CNSettings(recipe="paper", width=64), geometry) == 2
+    assert schedule.slices(CNSettings(recipe="paper"), geometry.rows(0, 1)) == 1
 
 
 def test_totals():

@@ -1,6 +1,7 @@
 """Training: derivatives, slabs, stopping, interruption, what comes out."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from tomoprior import Geometry, Projector
 from tomoprior.errors import InputError, Interrupted
 from tomoprior.methods.classical.problem import setup
-from tomoprior.methods.cn import training, voxels
+from tomoprior.methods.cn import held_out, training, voxels
 from tomoprior.methods.cn.encoders import REGISTRY
 from tomoprior.methods.cn.network import CoordinateNetwork
 from tomoprior.methods.cn.settings import CNSettings
@@ -357,15 +358,15 @@ def test_held_out_tilts_choose_the_iterations(limited):
 
 def test_held_out_tilts_are_neither_the_first_nor_the_last_nor_without_weight(limited):
     problem = problem_of(limited)
-    w, out = training._split(problem, None)
+    w, out = held_out.weights_apart(problem)
     assert torch.equal(w + out, torch.ones(25, 1, 1))
     assert out[:, 0, 0].nonzero()[:, 0].tolist() == [2, 7, 12, 17, 22]
     weights = torch.ones(25, 1, 1)
     weights[2] = 0
-    w, out = training._split(problem, weights)
+    w, out = held_out.weights_apart(replace(problem, w=weights))
     assert torch.equal(w + out, weights)
     assert out[:, 0, 0].nonzero()[:, 0].tolist() == [3, 8, 13, 18, 23]
-    with pytest.raises(InputError, match="too few"):
+    with pytest.raises(InputError, match="too few to hold some out; use stop=none"):
         fit(limited, small(stop="held-out"), weights=torch.tensor([1.0] * 4 + [0.0] * 21))
 
 

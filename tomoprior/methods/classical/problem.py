@@ -141,6 +141,25 @@ def views_of(problem: Problem, views: NDArray[np.intp]) -> Problem:
     return replace(problem, A=A, p=p, w=None if problem.w is None else problem.w[index])
 
 
+def rows_of(problem: Problem, start: int, stop: int) -> Problem:
+    """The same problem on the slices ``start <= y < stop`` only; nothing is copied."""
+    geometry = problem.A.geometry
+    if stop - start == geometry.shape[1]:
+        return problem
+
+    def part(values: torch.Tensor | None) -> torch.Tensor | None:
+        return values if values is None or values.shape[1] == 1 else values[:, start:stop]
+
+    return replace(
+        problem,
+        A=problem.A.with_geometry(geometry.rows(start, stop)),
+        p=problem.p[:, start:stop],
+        w=part(problem.w),
+        mask=part(problem.mask),
+        x=problem.x[:, start:stop],
+    )
+
+
 def like(layout: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """A copy of ``values`` with the strides of ``layout``: mixing strides makes element-wise work several times slower."""
     return torch.empty_like(layout).copy_(values)

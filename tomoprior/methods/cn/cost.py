@@ -8,7 +8,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.cn import schedule
 from tomoprior.methods.cn.network import CoordinateNetwork
 from tomoprior.methods.cn.settings import CNSettings
-from tomoprior.methods.cn.training import ACTIVATIONS
+from tomoprior.methods.cn.voxels import ACTIVATIONS
 
 #: Copies of a network's weights while it is trained: gradients, Adam's two or three averages, the best so far.
 COPIES = 6
@@ -23,10 +23,7 @@ ENTRIES = 2.3
 def _slabs(geometry: Geometry, settings: CNSettings) -> tuple[int, int, CoordinateNetwork]:
     """Number of slabs, slices in one, and its network without memory."""
     nz, ny, nx = geometry.shape
-    with torch.device("meta"):
-        few = CoordinateNetwork(settings, (nz, min(ny, schedule.FEWEST), nx))
-    wanted = schedule.auto_slices(few.n_parameters, geometry.n_angles, geometry.detector[1])
-    slices = min(ny if settings.slices == "all" else wanted if settings.slices == "auto" else settings.slices, ny)
+    slices = schedule.slices(settings, geometry)
     with torch.device("meta"):
         network = CoordinateNetwork(settings, (nz, slices, nx))
     return len(schedule.slabs(ny, slices)), slices, network

@@ -65,6 +65,20 @@ class Split:
         )
 
 
+def weights_apart(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights of the tilts that are fitted and of those held out, each of all tilts: for a fit that keeps them together.
+
+    Returns
+    -------
+    Two tensors that broadcast over the projections and add up to the problem's weights; raises InputError where fewer than
+    five tilts have a weight.
+    """
+    tilts = every_fifth(problem, "use stop=none")
+    out = torch.zeros(problem.A.geometry.n_angles, 1, 1, device=problem.p.device)
+    out[torch.from_numpy(tilts.out)] = 1.0
+    return (1 - out, out) if problem.w is None else (problem.w * (1 - out), problem.w * out)
+
+
 def search(trial: Callable[[float], NDArray[np.float64]], first: float, least: float) -> tuple[float, float]:
     """The positive number to choose, and its relative error.
 

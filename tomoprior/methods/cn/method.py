@@ -11,7 +11,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import OVERHEAD, Progress
 from tomoprior.methods.classical import strength
 from tomoprior.methods.classical.problem import Problem, padding, setup
-from tomoprior.methods.cn import cost, fitting, training
+from tomoprior.methods.cn import choices, cost, fitting, training
 from tomoprior.methods.cn.fitting import Fit
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
@@ -37,19 +37,21 @@ class CN:
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector."""
-        n, _, nu = geometry.range_shape
-        nz, ny, nx = _padded(geometry, settings).shape
+        padded = _padded(geometry, settings)
         if settings.encoder != "spline":
-            return OVERHEAD + cost.memory(_padded(geometry, settings), settings)
+            return OVERHEAD + cost.memory(padded, settings)
+        n, ny, nu = geometry.range_shape
+        nz, _, nx = padded.shape
         sx, sy, sz = SplineBasis(5 if settings.degree == "held-out" else settings.degree).nodes((nx, ny, nz))
-        nodes, projections = SEARCHING if fitting.searches(settings) else ITERATING
+        nodes, projections = SEARCHING if choices.searches(settings) else ITERATING
         return OVERHEAD + 4 * int(nodes * sx * sy * sz + projections * n * ny * nu)
 
     def work(self, geometry: Geometry, settings: Any) -> float:
         """Pairs of projection and adjoint."""
-        wider = _padded(geometry, settings).shape[2] / geometry.shape[2]
+        padded = _padded(geometry, settings)
+        wider = padded.shape[2] / geometry.shape[2]
         if settings.encoder != "spline":
-            return float(cost.work(_padded(geometry, settings), settings) * wider)
+            return float(cost.work(padded, settings) * wider)
         return float((PAIRS * fitting.iterations(settings) + strength.pairs("auto")) * wider)
 
     def reconstruct(

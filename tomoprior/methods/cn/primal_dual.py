@@ -44,6 +44,10 @@ class State:
     y: torch.Tensor
     q: torch.Tensor
 
+    def copy(self) -> State:
+        """The same in its own memory."""
+        return State(self.c.clone(), self.y.clone(), self.q.clone())
+
 
 @dataclass(frozen=True)
 class Units:
@@ -87,9 +91,9 @@ class Solver:
         c = torch.zeros_like(self._tau) if weights is None else like(self._tau, weights)
         return State(c, torch.zeros_like(self.problem.p), gradient.zeros(c))
 
-    def project(self, c: torch.Tensor) -> torch.Tensor:
-        """``A m B c``."""
-        return self.problem.A(self._masked(self.basis.values(c)))
+    def volume(self, c: torch.Tensor) -> torch.Tensor:
+        """``m B c``, ``problem.A.domain_shape``; may share its memory with ``c``."""
+        return self._masked(self.basis.values(c))
 
     def run(self, state: State, reg_par: float, num_iter: int, watch: Watch | None = None, *, balance: float = 1.0) -> State:
         """Iterate from ``state`` (changed in place) at a strength, against the problem's own weights.
@@ -100,7 +104,9 @@ class Solver:
         c, y, q = state.c, state.y, state.q
         sigma, tau = self._sigma * balance, self._tau / balance
         step = balance / gradient.ROW_SUM
-        bar, ac = c.clone(), self.project(c)
+        # the dual step of squares has a closed form, the same factor in every iteration
+        shrink = None if self.settings.loss == "l1" else self._w / (self._w + sigma)
+        bar, ac = c.clone(), problem.A(self.volume(c))
         previous = ac.clone()
         for iteration in range(num_iter):
             if watch is not None:
@@ -112,7 +118,7 @@ class Solver:
                 if watch(norm):
                     break
             # A cbar = 2 A c - A c_previous: the residual of c itself comes for free
-            self._data_step(y, previous.neg_().add_(ac, alpha=2).sub_(problem.p), sigma)
+            self._data_step(y, previous.neg_().add_(ac, alpha=2).sub_(problem.p), sigma, shrink)
             previous = ac
             direction = basis.adjoint(self._masked(problem.A.T(y)))
             if reg_par:
@@ -123,18 +129,18 @@ class Solver:
             if self.settings.activation == "bound":
                 c.clamp_(min=0.0)
             bar.add_(c, alpha=2)
-            ac = self.project(c)
+            ac = problem.A(self.volume(c))
         return state
 
     def balance(self, reg_par: float) -> float:
         """What suits a long run at a strength; short ones from a neighbouring strength are quicker unbalanced."""
         return min(max(math.sqrt(reg_par / self.units.rule), BALANCE[0]), BALANCE[1])
 
-    def _data_step(self, y: torch.Tensor, residual: torch.Tensor, sigma: torch.Tensor) -> None:
+    def _data_step(self, y: torch.Tensor, residual: torch.Tensor, sigma: torch.Tensor, shrink: torch.Tensor | None) -> None:
         y.addcmul_(residual, sigma)
         loss, w = self.settings.loss, self.problem.w
-        if loss != "l1":
-            y.mul_(self._w / (self._w + sigma))
+        if shrink is not None:
+            y.mul_(shrink)
         if loss != "l2":
             # a linear penalty has a bounded slope, and y is the slope
             top = 1.0 if loss == "l1" else self.settings.loss_delta * self.units.spread

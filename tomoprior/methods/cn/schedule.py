@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
+from tomoprior.geometry import Geometry
+from tomoprior.methods.cn.network import CoordinateNetwork
 from tomoprior.methods.cn.settings import CNSettings
 
 #: Weights to a measurement that the paper found best (Van Veen et al. 2024, section 4.2), and the slices that it allows.
@@ -34,9 +38,21 @@ def auto_slices(n_parameters: int, n_angles: int, nu: int) -> int:
     return min(max(round(n_parameters / (WEIGHTS_PER_MEASUREMENT * n_angles * nu)), FEWEST), MOST)
 
 
-def slabs(ny: int, slices: int) -> list[Slab]:
-    """Cut ``ny`` slices into slabs, in order of y."""
-    size = min(slices, ny)
+def slices(settings: CNSettings, geometry: Geometry) -> int:
+    """Slices that share a network, on the padded grid."""
+    nz, ny, nx = geometry.shape
+    if settings.slices == "all":
+        return ny
+    if settings.slices != "auto":
+        return min(settings.slices, ny)
+    with torch.device("meta"):
+        few = CoordinateNetwork(settings, (nz, min(ny, FEWEST), nx))
+    return min(auto_slices(few.n_parameters, geometry.n_angles, geometry.detector[1]), ny)
+
+
+def slabs(ny: int, thickness: int) -> list[Slab]:
+    """Cut ``ny`` slices into slabs of ``thickness``, in order of y."""
+    size = min(thickness, ny)
     return [
         Slab(min(first, ny - size), min(first, ny - size) + size, first, min(first + size, ny)) for first in range(0, ny, size)
     ]

@@ -1,0 +1,180 @@
+"""One network fitted to its slab by Adam.
+
+Every iteration: evaluate the network on all voxels, project, take the derivative of the loss with respect to the volume
+through the projector's adjoint, and hand it to the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tomoprior.methods.classical.problem import TINY, Problem
+from tomoprior.methods.cn import losses, schedule
+from tomoprior.methods.cn.held_out import weights_apart
+from tomoprior.methods.cn.network import CoordinateNetwork
+from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.voxels import OnVoxels
+
+#: Decay of Adam's averages. The second one of the paper's (torch's default) forgets the first steps too slowly for
+#: a few hundred iterations.
+BETAS = {"fast": (0.9, 0.99), "paper": (0.9, 0.999)}
+
+#: Called with the number of the iteration, from 1, and ``loss``, ``residual`` and perhaps ``held_out`` of its iterate.
+Report = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What networks on slabs of the same volume share beside their settings.
+
+    Attributes
+    ----------
+    contrast
+        Height of typical contrast, per voxel: the unit of a network's outputs.
+    spread
+        Standard deviation of the projections.
+    background
+        Level per voxel that the outputs are added to.
+    level
+        Mean value per voxel above the background: what a new network begins with.
+    """
+
+    contrast: float
+    spread: float
+    background: float
+    level: float
+
+
+class Descent:
+    """A network, the problem of its slab, and the best weights so far.
+
+    Parameters
+    ----------
+    problem
+        Of the slab only.
+    reg_par
+        Strength of the regulariser against all tilts.
+    start
+        The network whose weights to start from, or None.
+    held_out
+        Leave every fifth tilt out: the best weights are then those that predict these tilts best, else those of least loss.
+
+    Attributes
+    ----------
+    best_score, best_iteration
+        Of the best weights; iterations count from 0.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        settings: CNSettings,
+        reg_par: float,
+        scales: Scales,
+        start: CoordinateNetwork | None,
+        *,
+        held_out: bool,
+    ) -> None:
+        self.problem, self.settings, self.scales = problem, settings, scales
+        self.w, self.w_out = problem.w, None
+        if held_out:
+            self.w, self.w_out = weights_apart(problem)
+            # the penalty against fewer tilts: in the same proportion
+            reg_par *= float(self.w.sum() / (self.w + self.w_out).sum())
+        geometry, device = problem.A.geometry, problem.p.device
+        self.network = CoordinateNetwork(settings, geometry.shape).to(device)
+        if start is None:
+            self.network.start_at(scales.level / scales.contrast)
+        else:
+            self.network.load_state_dict(start.state_dict())
+        self.on_voxels = OnVoxels(self.network, device)
+        self.loss = losses.make_loss(settings, scales.spread or 1.0)
+        self.regulariser = losses.make_regulariser(settings, reg_par, scales.contrast)
+        # Adam does not care, but for its epsilon: derivatives of about one whatever the projections' unit
+        self.unit = geometry.n_angles * (1.0 if settings.loss == "l1" else scales.contrast)
+        self.best_score, self.best_iteration = float("inf"), 0
+        self._best: list[torch.Tensor] = []
+
+    def volume(self) -> torch.Tensor:
+        """The slab of the volume as the weights are, ``problem.A.domain_shape``."""
+        return self._density(self.on_voxels.values(graph=False))
+
+    def run(self, steps: int, num_iter: int, learning_rate: float, report: Report) -> None:
+        """``steps`` of Adam's of a schedule of ``num_iter``; what ``report`` raises ends them."""
+        adam = self._optimiser(learning_rate)
+        base = [group["lr"] for group in adam.param_groups]
+        for step in range(steps):
+            for group, value in zip(adam.param_groups, base, strict=True):
+                group["lr"] = value * schedule.rate(step, num_iter, self.settings.decay)
+            values, slope = self._evaluate()
+            self._note(values, step)
+            report(step + 1, values)
+            adam.zero_grad(set_to_none=True)
+            self.on_voxels.backward(slope)
+            adam.step()
+
+    def finish(self) -> None:
+        """Leave the network at its best: where the last step led to, or an iterate before."""
+        if not self.misfit() <= self.best_score:
+            self.restore()
+
+    def restore(self) -> bool:
+        """Put the best weights back; False if there are none yet."""
+        with torch.no_grad():
+            for p, best in zip(self.network.parameters(), self._best, strict=False):
+                p.copy_(best)
+        return bool(self._best)
+
+    def misfit(self) -> float:
+        """The loss of all tilts, with the penalty of this fit."""
+        x = self.volume()
+        loss, _ = self.loss(self.problem.A(x).sub_(self.problem.p), self.problem.w)
+        return float(loss if self.regulariser is None else loss + self.regulariser(x, torch.zeros_like(x)))
+
+    def _density(self, values: torch.Tensor) -> torch.Tensor:
+        return self.problem.masked((values * self.scales.contrast).add_(self.scales.background))
+
+    def _optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
+        encoder = list(self.network.encoder.parameters())
+        decoder = [*self.network.hidden.parameters(), *self.network.output.parameters()]
+        groups: list[dict[str, Any]] = [{"params": decoder, "lr": learning_rate}]
+        if encoder:
+            groups.append({"params": encoder, "lr": learning_rate * self.network.encoder.rate})
+        betas = BETAS[self.settings.recipe]
+        return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, weight_decay=0.0, amsgrad=self.settings.amsgrad)
+
+    def _evaluate(self) -> tuple[dict[str, float], torch.Tensor]:
+        """Loss and residual of the weights as they are, and the loss's derivative with respect to the outputs."""
+        problem = self.problem
+        x = self._density(self.on_voxels.values())
+        r = problem.A(x).sub_(problem.p)
+        loss, slope = self.loss(r, self.w)
+        g = problem.A.T(slope)
+        if self.regulariser is not None:
+            loss = loss + self.regulariser(x, g)
+        values = {"loss": float(loss), "residual": _relative(r, problem.p, self.w)}
+        if self.w_out is not None:
+            values["held_out"] = _relative(r, problem.p, self.w_out)
+        return values, problem.masked(g).div_(self.unit)
+
+    def _note(self, values: dict[str, float], step: int) -> None:
+        score = values.get("held_out", values["loss"])
+        if score < self.best_score or not self._best:
+            self.best_score, self.best_iteration = score, step
+            weights = [p.detach() for p in self.network.parameters()]
+            if not self._best:
+                self._best = [torch.empty_like(p) for p in weights]
+            torch._foreach_copy_(self._best, weights)
+
+
+def _relative(r: torch.Tensor, p: torch.Tensor, w: torch.Tensor | None) -> float:
+    """``||W^(1/2) r|| / ||W^(1/2) p||``."""
+    if w is None:
+        top, bottom = torch.linalg.vector_norm(r), torch.linalg.vector_norm(p)
+    else:
+        top, bottom = (r * r * w).sum().sqrt(), (p * p * w).sum().sqrt()
+    return float(top / bottom.clamp(min=TINY))
