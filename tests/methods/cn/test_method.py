@@ -57,17 +57,61 @@ def test_the_field_is_the_volume_and_more(limited, values, tmp_path):
 
 @pytest.mark.parametrize("at", [5, 700])
 def test_interrupted_it_keeps_what_it_has(limited, at):
-    def progress(iteration, num_iter, values):
-        if iteration >= at:
-            raise KeyboardInterrupt
-
     series = TiltSeries(limited.projections.numpy(), limited.geometry)
     with pytest.raises(Interrupted) as stop:
-        tomoprior.reconstruct(series, "cn", progress=progress)
+        tomoprior.reconstruct(series, "cn", progress=interrupt(lambda iteration, values: iteration >= at))
     result = stop.value.result
     assert result.provenance["interrupted"] is True
     assert result.volume.shape == limited.geometry.shape
     assert np.isfinite(result.volume).all()
+
+
+def interrupt(when):
+    """A progress that raises KeyboardInterrupt once ``when(iteration, values)``."""
+
+    def progress(iteration, num_iter, values):
+        if when(iteration, values):
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("when", "settings"),
+    [
+        # in the search for the background, the degree, the strength (the first trial, a later one), the end; all tilts
+        (lambda at, values: at == 20, {"background": "held-out"}),
+        (lambda at, values: at == 300, {"background": "held-out"}),
+        (lambda at, values: at == 150, {"degree": "held-out"}),
+        (lambda at, values: at == 20, {"degree": 3}),
+        (lambda at, values: at == 351, {"degree": 3}),
+        (lambda at, values: "stop" in values, {}),
+        (lambda at, values: at == 60, {"degree": 3, "reg_par": 1.0}),
+        (lambda at, values: "residual" in values, {"degree": 3, "reg_par": 1.0, "num_iter": 60}),
+    ],
+)
+def test_interrupted_while_it_searches_it_keeps_the_best_so_far(limited, when, settings):
+    with pytest.raises(Interrupted) as stop:
+        limited.run("cn", pad=0, progress=interrupt(when), **settings)
+    result = stop.value.result
+    assert result.provenance["residual"] < 0.35
+    assert limited.correlation(result.volume) > 0.7
+    assert float(result.volume.min()) >= 0
+    assert result.provenance["settled"]["degree"] == result.field.degree
+    assert result.provenance["settled"]["background"] == result.field.background
+    middles = torch.stack(torch.meshgrid(*(torch.arange(n) for n in result.volume.shape), indexing="ij"), -1)
+    torch.testing.assert_close(result.field(middles), result.volume, rtol=1e-4, atol=1e-4)
+
+
+def test_a_later_trial_that_an_interrupt_ends_does_not_replace_the_best(limited):
+    """Once the first strength has been tried, what is kept is its volume, however far the second one has got."""
+    volumes = []
+    for at in (51, 60, 95):
+        with pytest.raises(Interrupted) as stop:
+            limited.run("cn", pad=0, degree=3, progress=interrupt(lambda iteration, values, at=at: iteration == at))
+        volumes.append(stop.value.result.volume)
+    assert torch.equal(volumes[0], volumes[1])
+    assert torch.equal(volumes[0], volumes[2])
 
 
 def test_a_mask_and_a_background(limited):

@@ -14,6 +14,7 @@ from tomoprior.methods.classical import strength
 from tomoprior.methods.classical.problem import Problem
 from tomoprior.methods.cn import held_out, levels
 from tomoprior.methods.cn.held_out import Split
+from tomoprior.methods.cn.kept import Kept, Weights
 from tomoprior.methods.cn.primal_dual import Solver, State, Units
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
@@ -66,6 +67,8 @@ class Choices:
         Called once an iteration, with what there is to report.
     settled
         Takes up what was chosen, by the names of the settings.
+    kept
+        Takes up the best weights so far.
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class Choices:
         units: Units,
         step: Callable[[dict[str, float]], None],
         settled: dict[str, float],
+        kept: Kept,
     ) -> None:
-        self.whole, self.settings, self.units, self.step, self.settled = problem, settings, units, step, settled
+        self.whole, self.settings, self.units = problem, settings, units
+        self.step, self.settled, self.kept = step, settled, kept
 
     def settle(self, choice: Choice) -> None:
         """Replace what the settings leave open in ``choice``; raises InputError with too few tilts to hold some out."""
@@ -86,10 +91,10 @@ class Choices:
             choice.level = self._level(split)
         split = split.without(constant(self.whole, choice.level))
         if s.degree == "held-out":
-            choice.degree = self._degree(split)
+            choice.degree = self._degree(split, choice.level)
         solver = self._solver(split, choice.degree)
         if seeks_strength(s):
-            choice.reg_par, choice.state = self._strength(split, solver)
+            choice.reg_par, choice.state = self._strength(split, solver, choice.level)
             choice.keep = split.keep
         if s.stop == "held-out":
             choice.num_iter = self._stop(split, solver, choice)
@@ -108,9 +113,9 @@ class Choices:
             nonlocal best
             part = split.without(constant(self.whole, level))
             solver = self._solver(part, 1)
-            here = solver.run(solver.start(), self.units.rule / 8 * split.share, LEVEL_TRIALS, self._watch(part.train, "level"))
+            errors = self._trial(part, solver, solver.start(), level, self.units.rule / 8, LEVEL_TRIALS, "level")
             # in parts of what was measured, whatever was taken off it
-            errors = _errors(part, solver, here.c) * (part.test.scale / scale) ** 2
+            errors *= (part.test.scale / scale) ** 2
             if errors.sum() < best.sum():
                 best = errors
             return bool(errors.sum() > WORSE**2 * best.sum()) and held_out.told_apart(errors, best)
@@ -122,7 +127,7 @@ class Choices:
             low, high = (low, middle) if fails(middle) else (middle, high)
         return low
 
-    def _degree(self, split: Split) -> int:
+    def _degree(self, split: Split, level: float) -> int:
         """The smoothest splines that explain the tilts held out hardly worse than the best: what they smooth is inferred less.
 
         A sharp object on smooth splines leaves several times ``UNEXPLAINED``, a smooth one less than half of it (measured).
@@ -131,11 +136,10 @@ class Choices:
         errors: dict[int, float] = {}
         for degree in TRIED:
             solver = self._solver(split, degree)
-            here = solver.run(solver.start(), reg_par * split.share, DEGREE_TRIALS, self._watch(split.train, "search"))
-            errors[degree] = float(_errors(split, solver, here.c).sum())
+            errors[degree] = float(self._trial(split, solver, solver.start(), level, reg_par, DEGREE_TRIALS).sum())
         return max(degree for degree, error in errors.items() if error <= min(errors.values()) + UNEXPLAINED)
 
-    def _strength(self, split: Split, solver: Solver) -> tuple[float, State]:
+    def _strength(self, split: Split, solver: Solver, level: float) -> tuple[float, State]:
         """The strength, and the state at it."""
         totals: dict[float, float] = {}
         last = best = solver.start()
@@ -143,9 +147,8 @@ class Choices:
         def trial(value: float) -> NDArray[np.float64]:
             nonlocal last, best
             # the walk goes on from where it is; beside the best it begins there
-            begin = last if value < min(totals, default=float("inf")) else best
-            last = solver.run(begin.copy(), value * split.share, TRIALS, self._watch(split.train, "search"))
-            errors = _errors(split, solver, last.c)
+            last = (last if value < min(totals, default=float("inf")) else best).copy()
+            errors = self._trial(split, solver, last, level, value, TRIALS)
             if errors.sum() < min(totals.values(), default=float("inf")):
                 best = last
             totals[value] = float(errors.sum())
@@ -164,6 +167,7 @@ class Choices:
     def _stop(self, split: Split, solver: Solver, choice: Choice) -> int:
         """After how many iterations the tilts held out are predicted best: later ones fit what is wrong with the data."""
         state = solver.start() if choice.state is None else choice.state.copy()
+        self.kept.trial(Weights(choice.degree, choice.level, state.c))
         count, worse, best = 0, 0, (float("inf"), 0)
 
         def watch(norm: float) -> bool:
@@ -171,6 +175,9 @@ class Choices:
             if count % CHECKED == 0 and count:
                 error = math.sqrt(_errors(split, solver, state.c).sum())
                 worse = 0 if error < best[0] else worse + 1
+                if not worse:
+                    here = Weights(choice.degree, choice.level, state.c.clone())
+                    self.kept.offer(here, (error * split.test.scale) ** 2)
                 best = min(best, (error, count))
             count += 1
             self.step({"stop": best[0] if best[1] else norm / scale})
@@ -181,21 +188,28 @@ class Choices:
         solver.run(state, choice.reg_par * split.share, choice.num_iter + 1, watch, balance=balance)
         return best[1] or choice.num_iter
 
+    def _trial(
+        self, split: Split, solver: Solver, state: State, level: float, reg_par: float, num_iter: int, what: str = "search"
+    ) -> NDArray[np.float64]:
+        """Iterate from ``state``, in place, at a strength against all tilts; squared errors of the tilts held out."""
+        weights, scale = Weights(solver.basis.degree, level, state.c), split.train.scale
+
+        def watch(norm: float) -> bool:
+            self.step({what: norm / scale})
+            return False
+
+        self.kept.trial(weights)
+        solver.run(state, reg_par * split.share, num_iter, watch)
+        errors = _errors(split, solver, state.c)
+        self.kept.offer(weights, float(errors.sum()) * split.test.scale**2)
+        return errors
+
     def _solver(self, split: Split, degree: int) -> Solver:
         return Solver(split.train, SplineBasis(degree), self.settings, self.units)
 
     def _noise(self) -> float:
         """The strength against noise of the size that the projections show."""
         return levels.noise(self.whole) * math.sqrt(strength.total_weight(self.whole))
-
-    def _watch(self, problem: Problem, what: str) -> Callable[[float], bool]:
-        scale = problem.scale
-
-        def watch(norm: float) -> bool:
-            self.step({what: norm / scale})
-            return False
-
-        return watch
 
 
 def _errors(split: Split, solver: Solver, c: torch.Tensor) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from tomoprior.methods.classical.problem import Problem
 from tomoprior.methods.cn import choices, levels
 from tomoprior.methods.cn.choices import Choice, Choices
 from tomoprior.methods.cn.field import Field
+from tomoprior.methods.cn.kept import Kept, Weights
 from tomoprior.methods.cn.primal_dual import Solver, State, Units
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis, SplineField
@@ -48,6 +49,7 @@ class SplineFitter:
         self.whole, self.settings, self.report = problem, settings, report
         self.history: dict[str, list[float]] = {"residual": []}
         self.settled: dict[str, float] = {}
+        self.kept = Kept()
         self.done = 0
         self.total = iterations(settings)
         contrast = strength.contrast(problem)
@@ -65,20 +67,19 @@ class SplineFitter:
         )
         if not choices.seeks_strength(s):
             self.settled["reg_par"] = choice.reg_par * self.whole.w_scale
-        self._c: torch.Tensor | None = None
         try:
             if choices.searches(s):
-                Choices(self.whole, s, self.units, self._step, self.settled).settle(choice)
+                Choices(self.whole, s, self.units, self._step, self.settled, self.kept).settle(choice)
             return self._final(choice)
         except KeyboardInterrupt:
-            raise Interrupted(self._result(choice.degree, choice.level, self._c)) from None
+            raise Interrupted(self._so_far(choice)) from None
 
     def _final(self, choice: Choice) -> Fit:
         background = choices.constant(self.whole, choice.level)
         problem = replace(self.whole, p=self.whole.p - self.whole.A(background)) if choice.level else self.whole
         solver = Solver(problem, SplineBasis(choice.degree), self.settings, self.units)
         begin = self._begin(solver, choice, background)
-        self._c = begin.c
+        weights = self.kept.running = Weights(choice.degree, choice.level, begin.c)
         scale = self.whole.scale
 
         def watch(norm: float) -> bool:
@@ -87,7 +88,7 @@ class SplineFitter:
             return False
 
         solver.run(begin, choice.reg_par, choice.num_iter, watch, balance=solver.balance(choice.reg_par))
-        return self._result(choice.degree, choice.level, begin.c)
+        return self._result(weights)
 
     def _begin(self, solver: Solver, choice: Choice, background: torch.Tensor) -> State:
         """A volume given, where the search has got to, or nothing."""
@@ -101,15 +102,35 @@ class SplineFitter:
         begin.q.copy_(choice.state.q)
         return begin
 
-    def _result(self, degree: int, level: float, c: torch.Tensor | None) -> Fit:
-        self.settled.update(degree=float(degree), background=level)
-        basis, problem = SplineBasis(degree), self.whole
-        if c is None:
-            c = problem.x.new_zeros(basis.nodes(tuple(problem.x.shape)))
-        nz, ny, nx = problem.x.shape
-        field = SplineField(c, (nz, ny, nx - 2 * problem.pad), degree, pad=problem.pad, background=level, mask=problem.mask)
-        volume = problem.masked(basis.values(c) + level)
-        return Fit(field, volume, self.history, self.settled)
+    def _so_far(self, choice: Choice) -> Fit:
+        """What an interrupt leaves: of the search's best and the fit of all tilts, what explains the projections better."""
+
+        def misfit(weights: Weights) -> float:
+            return self.whole.norm(self.whole.A(self._volume(weights)).sub_(self.whole.p))
+
+        found = self.kept.choose(misfit)
+        if found is None:
+            nodes = SplineBasis(choice.degree).nodes(tuple(self.whole.x.shape))
+            found = Weights(choice.degree, choice.level, self.whole.x.new_zeros(nodes))
+        if self.settings.activation == "bound":
+            found.c.clamp_(min=0.0)  # it may have come between a step and its bound
+        return self._result(found)
+
+    def _result(self, weights: Weights) -> Fit:
+        self.settled.update(degree=float(weights.degree), background=weights.level)
+        nz, ny, nx = self.whole.x.shape
+        field = SplineField(
+            weights.c,
+            (nz, ny, nx - 2 * self.whole.pad),
+            weights.degree,
+            pad=self.whole.pad,
+            background=weights.level,
+            mask=self.whole.mask,
+        )
+        return Fit(field, self._volume(weights), self.history, self.settled)
+
+    def _volume(self, weights: Weights) -> torch.Tensor:
+        return self.whole.masked(SplineBasis(weights.degree).values(weights.c) + weights.level)
 
     def _step(self, values: dict[str, float]) -> None:
         self.done += 1
