@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from tomoprior import Geometry
+from tomoprior.methods.classical import strength
+from tomoprior.methods.classical.problem import setup
 from tomoprior.methods.cn import losses, schedule
 from tomoprior.methods.cn.settings import CNSettings
 
@@ -80,6 +82,19 @@ def test_a_flat_volume_costs_nothing_and_is_left_alone(name):
     x, out = torch.full((4, 4, 4), 3.0), torch.zeros(4, 4, 4)
     assert float(losses.make_regulariser(CNSettings(regulariser=name), 1.0, 1.0)(x, out)) == 0
     assert not out.any()
+
+
+@pytest.mark.parametrize("name", ["squared", "huber-tv"])
+def test_a_strength_means_the_same_for_splines_as_for_networks(name, limited):
+    """Where a spline fit has converged, a network's derivatives of loss and penalty cancel."""
+    settings = {"regulariser": name, "regulariser_delta": 0.5, "reg_par": 2.0}
+    fixed = {"degree": 1, "activation": "none", "stop": "none", "pad": 0}
+    x = limited.run("cn", num_iter=1000, **settings, **fixed).volume
+    data = limited.projector.T(limited.projector(x) - limited.projections)
+    penalty = torch.zeros_like(x)
+    contrast = strength.contrast(setup(limited.projections, limited.projector, 0, weights=None, initial=None, mask=None))
+    losses.make_regulariser(CNSettings(**settings), 2.0, contrast)(x, penalty)
+    assert float((data + penalty).norm() / data.norm()) < 1e-3
 
 
 def test_no_regulariser():

@@ -152,7 +152,7 @@ class Solver:
     def _difference_step(self, q: torch.Tensor, reg_par: float, step: float) -> None:
         kind = self.settings.regulariser
         if kind == "squared":
-            q.mul_(1 / (1 + step / reg_par))
+            q.mul_(1 / (1 + step / (2 * reg_par)))  # reg_par |D c|^2, as for networks
             return
         if kind == "huber-tv":
             q.mul_(1 / (1 + step * self.settings.regulariser_delta * self.units.contrast / reg_par))

@@ -86,7 +86,9 @@ class CNSettings(Settings):
         0.1, gt=0, description="Where huber turns from square to linear, in standard deviations of the projections."
     )
     regulariser: Literal["none", "squared", "tv", "huber-tv"] = Field(
-        "tv", description="Penalty on differences between neighbours: their squares, total variation, or its Huber form."
+        "tv",
+        description="Penalty on differences D between neighbours: squared, reg_par sum |D|^2; tv, total variation, "
+        "reg_par sum |D|; huber-tv, its Huber form.",
     )
     regulariser_delta: float = Field(
         0.05, gt=0, description="Where huber-tv turns from square to linear, as a fraction of the typical contrast."
