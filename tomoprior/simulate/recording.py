@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.geometry import Geometry
@@ -21,13 +21,16 @@ from tomoprior.simulate.microscope import Microscope, expose_tilt, tilt_errors, 
 from tomoprior.simulate.phantoms.base import ERRORS, NOISE, PLACES, stream
 from tomoprior.simulate.scene import voxel_means
 from tomoprior.simulate.simulation import Simulation, versions
-from tomoprior.simulate.tissue import Tissue, beads, section
+from tomoprior.simulate.tissue import SLAB, Tissue, beads, section
 
 #: Fine voxels per voxel along each axis.
 SUPERSAMPLE = 2
 
-#: Rows and columns around the field of view that shifts and rotation may bring in, pixels.
+#: Rows and columns around the field of view that shifts and rotation may bring in, pixels; more where they are larger.
 MARGIN = 4
+
+#: No tilt sees through a section that lies steeper, degrees.
+STEEPEST = 80.0
 
 
 def tilt_series(
@@ -95,26 +98,30 @@ def tilt_series(
         )
     nominal = Geometry(angles, shape, voxel_size=size, unit=tissue.unit)
     steepest = float(np.abs(nominal.angles).max())
-    if steepest > math.radians(80):
-        raise InputError(f"a section cannot be seen through at {math.degrees(steepest):.4g} degrees: at most 80")
+    if steepest > math.radians(STEEPEST + 1e-6):
+        raise InputError(f"a section cannot be seen through at {math.degrees(steepest):.4g} degrees: at most {STEEPEST:g}")
+    if not isinstance(truth_pad, numbers.Integral) or truth_pad < 0:
+        raise InputError(f"truth_pad must be a whole number from 0, got {truth_pad!r}")
+    if tissue.unit == "pixel" and settings.defocus[1] > 0:
+        raise InputError("defocus needs the tissue's voxel size as a length, and its unit is pixel")
     nz, ny, nx = nominal.shape
     places, errors, noise = (stream(seed, purpose) for purpose in (PLACES, ERRORS, NOISE))
     drawn = settings.draw(places)
     off = tilt_errors(nominal.n_angles, drawn, errors)
     s = SUPERSAMPLE
-    # a tilted detector sees more of the section than an untilted one
-    reach = (nx / 2 + MARGIN) / math.cos(steepest) + nz / 2 * math.tan(steepest)
-    beside = max(math.ceil(reach - nx / 2) + 1, truth_pad)
+    rotation = math.radians(drawn["axis_error"])
+    true = nominal.angles + off["angle"]
+    margin = _margin((ny, nx), off, rotation)
+    beside = max(_beside(nominal.shape, max(steepest, float(np.abs(true).max())), margin), truth_pad)
     fine = tissue.block(
-        (nz * s, (ny + 2 * MARGIN) * s, (nx + 2 * beside) * s), size / s / tissue.voxel_size, places if random_place else None
+        (nz * s, (ny + 2 * margin) * s, (nx + 2 * beside) * s), size / s / tissue.voxel_size, places if random_place else None
     )
     fine **= np.float32(drawn["gamma"])
     fine = section(
         fine, drawn["thickness"], drawn["roughness"] * s, drawn["roughness_length"] * s, drawn["stain_gradient"], places
     )
     beads(fine, round(drawn["beads"]), drawn["bead_radius"] * s, drawn["bead_density"], places)
-    true = nominal.angles + off["angle"]
-    screen = ((ny + 2 * MARGIN) * s, (nx + 2 * MARGIN) * s)
+    screen = ((ny + 2 * margin) * s, (nx + 2 * margin) * s)
     lines = Projector(Geometry(true, fine.shape, screen), "cpu", "strip")(fine)
     lines /= s  # a ray is s times longer in fine voxels
     least = int(np.argmin(np.abs(true)))
@@ -124,18 +131,17 @@ def tilt_series(
     per_line = drawn["attenuation"] / mean
     measured = np.empty(nominal.range_shape, np.float32)
     variance = np.empty(nominal.range_shape, np.float32)
-    rotation = math.radians(drawn["axis_error"])
     pixel = _nanometers(size, tissue.unit) / s
     for i in range(nominal.n_angles):
         image = warp(lines[i], off["shift"][i] * s, rotation, float(off["magnification"][i]))
-        image = image[MARGIN * s : -MARGIN * s, MARGIN * s : -MARGIN * s]
+        image = image[margin * s : -margin * s, margin * s : -margin * s]
         measured[i], variance[i] = expose_tilt(
             image, per_line, int(off["kind"][i]), float(off["gain"][i]), float(off["offset"][i]), drawn, s, pixel, noise
         )
         if progress is not None:
             progress(i + 1, nominal.n_angles, {})
     edge = (beside - truth_pad) * s
-    volume = voxel_means(fine[:, MARGIN * s : -MARGIN * s, edge : fine.shape[2] - edge], s)
+    volume = voxel_means(fine[:, margin * s : -margin * s, edge : fine.shape[2] - edge], s)
     geometry = replace(nominal, angles=true, shifts=off["shift"] if np.any(off["shift"]) else None)
     record = {
         "phantom": "tissue",
@@ -143,7 +149,14 @@ def tilt_series(
         "drawn": drawn,
         "errors": {name: value.tolist() for name, value in off.items()},
         "spoilt_tilts": np.flatnonzero(off["kind"]).tolist(),
-        "made": {"least_stained": tissue.least, "most_stained": tissue.most, "attenuation_per_voxel": per_line},
+        "made": {
+            "tissue_shape": [int(n) for n in tissue.grey.shape],
+            "tissue_voxel_size": tissue.voxel_size,
+            "least_stained": tissue.least,
+            "most_stained": tissue.most,
+            "attenuation_per_voxel": per_line,
+        },
+        "random_place": bool(random_place),
         "seed": int(seed),
         "supersample": s,
         "noise": "counts",
@@ -158,7 +171,35 @@ def tilt_series(
     return Simulation(series, Reconstruction(volume, nominal.padded(truth_pad), provenance=record), geometry, record, variance)
 
 
+def memory(tissue: Tissue, shape: tuple[int, int, int], angles: NDArray[np.float64], voxel_size: float | None = None) -> int:
+    """Bytes that ``tilt_series`` takes at its peak, about; arguments as there."""
+    nz, ny, nx = shape
+    beside = _beside(shape, float(np.abs(angles).max()), MARGIN)
+    rows, columns = ny + 2 * MARGIN, nx + 2 * MARGIN
+    fine = nz * rows * (nx + 2 * beside) * SUPERSAMPLE**3
+    spacing = 1.0 if voxel_size is None else voxel_size / SUPERSAMPLE / tissue.voxel_size
+    rest = spacing / max(1, math.floor(spacing + 1e-6))
+    copies = max(rest**3 + rest**2, 2.0) + 0.5  # before and after interpolation, or before and after the section is cut
+    return int(4 * (copies * fine + 2 * SLAB + len(angles) * (2 * rows * columns * SUPERSAMPLE**2 + 2 * ny * nx)))
+
+
+def _margin(detector: tuple[int, int], off: dict[str, NDArray[np.float64]], rotation: float) -> int:
+    """Pixels around the detector that its pictures reach into, for what they are off by."""
+    half = np.array(detector) / 2
+    small = off["magnification"][:, None]
+    reach = (half + np.abs(off["shift"]) + abs(math.sin(rotation)) * half[::-1]) / small
+    return max(MARGIN, math.ceil(float((reach - half).max())))
+
+
+def _beside(shape: tuple[int, int, int], steepest: float, margin: int) -> int:
+    """Voxels beside the grid along x that its rays cross: a tilted detector sees more of the section."""
+    nz, _, nx = shape
+    steepest = min(steepest, math.radians(STEEPEST + 5))
+    reach = (nx / 2 + margin) / math.cos(steepest) + nz / 2 * math.tan(steepest)
+    return math.ceil(reach - nx / 2) + 1
+
+
 def _nanometers(size: float, unit: str) -> float:
-    """Edge in nm; where the unit says nothing about a length, only the transfer function would care."""
+    """Edge in nm; pixels stay what they are, for then there is no transfer function to care."""
     known = {"angstrom": 0.1, "nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "meter": 1e9}
     return size * known.get(unit, 1.0)

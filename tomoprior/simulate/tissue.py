@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
 from tomoprior.errors import InputError
+from tomoprior.geometry import UNITS
 
 #: Share of the grey values at either end that may lie beyond density 0 and 1: charging, holes, gold.
 TAILS = 0.5
+
+#: Voxels of a volume that are looked at together, 64 MiB as float32.
+SLAB = 2**24
 
 #: A block may be mirrored at the volume's faces, but not more often than this.
 MOST_MIRRORS = 2
@@ -50,7 +54,7 @@ class Tissue:
         Raises
         ------
         InputError
-            If it is no volume, has values that are not finite, or is of one value throughout.
+            If it is no volume of real numbers, has values that are not finite, or is of one value throughout.
         """
         if getattr(grey, "ndim", 0) != 3 or min(grey.shape) < 8:
             raise InputError(
@@ -58,6 +62,10 @@ class Tissue:
             )
         if not (math.isfinite(voxel_size) and voxel_size > 0):
             raise InputError(f"the voxel size must be a positive number, got {voxel_size!r}")
+        if unit not in UNITS:
+            raise InputError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+        if np.dtype(grey.dtype).kind not in "fiu":
+            raise InputError(f"grey values must be real numbers, got dtype {grey.dtype}")
         sample = np.asarray(grey[::4, ::4, ::4], dtype=np.float64)
         if not np.all(np.isfinite(sample)):
             raise InputError("the volume holds values that are not finite")
@@ -68,9 +76,14 @@ class Tissue:
         return cls(grey, float(voxel_size), unit, least, most)
 
     def density(self, grey: NDArray[Any]) -> NDArray[np.float32]:
-        """Stain density of these grey values, 0 to 1."""
-        scaled = (grey.astype(np.float32) - np.float32(self.least)) / np.float32(self.most - self.least)
-        return np.clip(scaled, 0, 1, out=scaled)
+        """Stain density of these grey values, 0 to 1; raises InputError where one is not finite."""
+        scaled = grey.astype(np.float32)
+        scaled -= np.float32(self.least)
+        scaled /= np.float32(self.most - self.least)
+        np.clip(scaled, 0, 1, out=scaled)
+        if not math.isfinite(float(scaled.sum())):  # infinite ones are clipped, and as good as any beyond the tails
+            raise InputError("the volume holds values that are not numbers")
+        return scaled
 
     def block(self, shape: tuple[int, int, int], spacing: float, rng: Generator | None = None) -> NDArray[np.float32]:
         """Density on a grid of ``shape`` whose voxels are ``spacing`` of this volume's.
@@ -93,19 +106,34 @@ class Tissue:
             length = self.grey.shape[axis]
             if size > length * (1 + MOST_MIRRORS):
                 raise InputError(
-                    f"a block of {size} voxels is more than a volume of {length} can fill by mirroring; take a smaller grid"
+                    f"a block of {size} of the tissue's voxels is more than a volume of {length} can fill by mirroring: take a "
+                    "smaller grid, voxel size or tilt range"
                 )
             room = length - size
             start = (room // 2 if rng is None else int(rng.integers(0, room + 1))) if room >= 0 else room // 2
             pieces.append(_mirrored(np.arange(start, start + size), length))
-        source = sorted(range(3), key=lambda i: order[i])  # block axis i is volume axis order[i]
-        box = self.density(_read(self.grey, [pieces[i] for i in source])).transpose(order)
+        box = self._means(pieces, order, factor)
         box = box[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-        if factor > 1:
-            box = box.reshape([v for n in box.shape for v in (n // factor, factor)]).mean(axis=(1, 3, 5), dtype=np.float32)
         if abs(rest - 1) > 1e-6:
-            box = zoom(box, [n / m for n, m in zip(shape, box.shape, strict=True)], order=1, mode="nearest", grid_mode=True)
+            for axis, n in enumerate(shape):
+                box = _resampled(box, axis, n, rest)
         return np.ascontiguousarray(box[: shape[0], : shape[1], : shape[2]], dtype=np.float32)
+
+    def _means(self, pieces: list[NDArray[np.intp]], order: tuple[int, ...], factor: int) -> NDArray[np.float32]:
+        """Density at the product of ``pieces``, as means over ``factor``^3 voxels; axis i is the volume's ``order[i]``."""
+        source = sorted(range(3), key=lambda i: order[i])
+        box = np.empty([len(piece) // factor for piece in pieces], np.float32)
+        along = source[0]  # slabs go along the volume's first axis, as files are read
+        step = max(1, SLAB * box.shape[along] // (box.size * factor**3))
+        for first in range(0, box.shape[along], step):
+            slab = list(pieces)
+            slab[along] = pieces[along][first * factor : (first + step) * factor]
+            part = self.density(_read(self.grey, [slab[i] for i in source])).transpose(order)
+            if factor > 1:
+                blocks = part.reshape([v for n in part.shape for v in (n // factor, factor)])
+                part = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+            box[(slice(None),) * along + (slice(first, first + step),)] = part
+        return box
 
 
 def section(
@@ -128,16 +156,19 @@ def section(
         Stain that one face has more than the middle, as a share: stain comes from the faces.
     """
     nz, ny, nx = density.shape
-    z = (np.arange(nz, dtype=np.float32) + 0.5)[:, None, None]
     half = thickness * nz / 2
     # anywhere in the grid that leaves room for both faces' roughness
     room = max(0.0, nz / 2 - half - 2 * roughness)
     middle = nz / 2 + room * float(rng.uniform(-1, 1))
     low = middle - half + _face(rng, (ny, nx), roughness, length)
     high = middle + half + _face(rng, (ny, nx), roughness, length)
-    inside = np.clip(z - low + 0.5, 0, 1) * np.clip(high - z + 0.5, 0, 1)
-    stain = 1 + np.float32(gradient) * (z - np.float32(middle)) / np.float32(half)
-    return np.asarray(density * inside * stain, dtype=np.float32)
+    cut = np.empty_like(density)
+    for k in range(nz):  # plane by plane: a share of a voxel for every voxel would take as much memory as the block
+        z = np.float32(k + 0.5)
+        inside = np.clip(z - low + 0.5, 0, 1) * np.clip(high - z + 0.5, 0, 1)
+        stain = 1 + np.float32(gradient) * (z - np.float32(middle)) / np.float32(half)
+        cut[k] = density[k] * inside * stain
+    return cut
 
 
 def beads(density: NDArray[np.float32], count: int, radius: float, weight: float, rng: Generator) -> None:
@@ -146,7 +177,7 @@ def beads(density: NDArray[np.float32], count: int, radius: float, weight: float
     reach = math.ceil(radius)
     for _ in range(count):
         at = [int(rng.integers(0, n)) for n in (nz, ny, nx)]
-        box = tuple(slice(max(0, c - reach), c + reach + 1) for c in at)
+        box = tuple(slice(max(0, c - reach), min(n, c + reach + 1)) for c, n in zip(at, density.shape, strict=True))
         z, y, x = np.ogrid[box]
         inside = (z - at[0]) ** 2 + (y - at[1]) ** 2 + (x - at[2]) ** 2 <= radius**2
         density[box] = np.where(inside, np.float32(weight), density[box])
@@ -156,9 +187,28 @@ def _face(rng: Generator, shape: tuple[int, int], roughness: float, length: floa
     noise = rng.standard_normal(shape, dtype=np.float32)
     if roughness == 0:
         return np.zeros(shape, np.float32)
-    smooth = gaussian_filter(noise, length, mode="wrap")
+    # what varies over more than the block is no roughness of it
+    smooth = gaussian_filter(noise, min(length, min(shape) / 4), mode="wrap")
+    smooth -= smooth.mean()  # it would move the face by many times its roughness where few waves fit the block
     spread = float(smooth.std())
     return np.asarray(smooth * (roughness / spread if spread > 0 else 0.0), dtype=np.float32)
+
+
+def _resampled(box: NDArray[np.float32], axis: int, n: int, spacing: float) -> NDArray[np.float32]:
+    """``n`` voxels of ``spacing`` along an axis, from the outer face of the first on; linear between middles."""
+    at = (np.arange(n) + 0.5) * spacing - 0.5
+    low = np.floor(at).astype(np.intp)
+    share = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
+    last = box.shape[axis] - 1
+    below, above = (np.clip(i, 0, last) for i in (low, low + 1))
+    out = np.empty([n if i == axis else m for i, m in enumerate(box.shape)], np.float32)
+    for k in range(len(out)):
+        if axis == 0:
+            a, b, part = box[below[k]], box[above[k]], share[k]
+        else:
+            a, b, part = np.take(box[k], below, axis - 1), np.take(box[k], above, axis - 1), share[0]
+        out[k] = a + part * (b - a)
+    return out
 
 
 def _mirrored(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:
