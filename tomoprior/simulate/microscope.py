@@ -62,9 +62,9 @@ class Microscope(Settings):
     angle_error: Range = Field((0.0, 0.2), description="Standard deviation of the tilt angles' errors, degrees.")
     axis_error: Range = Field((-0.3, 0.3), description="In-plane rotation of the tilt axis away from y, degrees.")
     shift_error: Range = Field(
-        (0.0, 1.0), description="Standard deviation of what alignment left of each tilt's shift, pixels."
+        (0.0, 0.5), description="Standard deviation of what alignment left of each tilt's shift, pixels."
     )
-    drift: Range = Field((0.0, 1.0), description="Root mean square of a random walk of the shifts, end to end, pixels.")
+    drift: Range = Field((0.0, 0.5), description="Root mean square of a random walk of the shifts, end to end, pixels.")
     magnification_error: Range = Field((0.0, 0.2), description="Standard deviation of each tilt's magnification, percent.")
     attenuation: Range = Field((0.3, 1.2), description="Mean of -ln(transmission) at the least tilt.")
     saturation: Range = Field(
