@@ -10,7 +10,11 @@ from typing import Any
 import torch
 
 from tomoprior.errors import FormatError
+from tomoprior.formats.lazy import one_line
 from tomoprior.training.draws import Draw
+
+#: Dictionaries of arrays in a state.
+PARTS = ("weights", "average", "moments")
 
 
 @dataclass
@@ -31,8 +35,8 @@ class State:
         Draws made since the beginning.
     rows
         The log.
-    best
-        Best validation score, and the averaged weights that had it.
+    losses
+        Of the steps since its last row.
     """
 
     weights: dict[str, torch.Tensor]
@@ -43,27 +47,40 @@ class State:
     seconds: float = 0.0
     drawn: int = 0
     rows: list[dict[str, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
 
 
 def save(state: State, path: Path, about: dict[str, Any]) -> None:
-    """Write the state, whole or not at all; ``about`` says what it belongs to."""
-    from safetensors.torch import save_file
+    """Write the state, whole or not at all; ``about`` says what it belongs to.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be written; one that was saved before is still there.
+    """
+    from safetensors.torch import save as packed
 
     from tomoprior.formats.writing import replacing
 
-    arrays = {f"{part}/{k}": v for part in ("weights", "average", "moments") for k, v in getattr(state, part).items()}
+    arrays = {f"{part}/{k}": v for part in PARTS for k, v in getattr(state, part).items()}
     for i, draw in enumerate(state.draws):
         arrays.update({f"draws/{i}/{k}": v for k, v in draw.to_dict().items()})
     facts = {
         "about": about, "step": state.step, "seconds": state.seconds, "drawn": state.drawn, "rows": state.rows,
-        "draws": len(state.draws),
+        "losses": state.losses, "draws": len(state.draws),
     }  # fmt: skip
-    with replacing(path, overwrite=True) as temporary:
-        save_file({k: v.detach().clone().contiguous() for k, v in arrays.items()}, temporary, {"state": json.dumps(facts)})
+    whole = packed({k: v.detach().contiguous() for k, v in arrays.items()}, {"state": json.dumps(facts)})
+    try:
+        with replacing(path, overwrite=True) as temporary:
+            temporary.write_bytes(whole)
+    except OSError as error:
+        before = "; the state saved before is still there" if path.exists() else ""
+        reason = str(error) if isinstance(error, FormatError) else f"{path}: cannot be written ({one_line(error)})"
+        raise FormatError(reason + before) from error
 
 
-def load(path: Path, about: dict[str, Any]) -> State:
-    """The state that ``save`` wrote.
+def load(path: Path, about: dict[str, Any], fresh: State) -> State:
+    """The state that ``save`` wrote, laid out in memory as ``fresh``, the state before the first step.
 
     Raises
     ------
@@ -75,20 +92,39 @@ def load(path: Path, about: dict[str, Any]) -> State:
     try:
         with safe_open(str(path), "pt") as file:
             facts = json.loads((file.metadata() or {})["state"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        raise FormatError(f"{path}: not the state of a training ({str(error).splitlines()[0]})") from error
-    same = json.loads(json.dumps(about))
-    if different := sorted(k for k in same.keys() | facts["about"].keys() if same.get(k) != facts["about"].get(k)):
+            # copies: what a file gives may be a map of it, and lies in memory as it lies there
+            arrays = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
+        different = _different(facts["about"], json.loads(json.dumps(about)))
+        parts = [{} if different else _like(getattr(fresh, part), _part(arrays, f"{part}/")) for part in PARTS]
+        draws = [Draw.from_dict(_part(arrays, f"draws/{i}/")) for i in range(facts["draws"])]
+        state = State(
+            parts[0], parts[1], parts[2], draws,
+            int(facts["step"]), float(facts["seconds"]), int(facts["drawn"]), list(facts["rows"]),
+            list(facts.get("losses", [])),
+        )  # fmt: skip
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:
+        reason = one_line(error) if isinstance(error, (SafetensorError, OSError)) else "parts of it are missing"
+        raise FormatError(f"{path}: not the state of a training ({reason}); remove it to begin anew") from error
+    if different:
         raise FormatError(
-            f"{path}: this training was begun with other {', '.join(different)}; give the same, or another output"
+            f"{path}: this training was begun with other {', '.join(different)}; give the same, or another output, or remove "
+            "the file to begin anew"
         )
+    return state
 
-    def part(prefix: str) -> dict[str, torch.Tensor]:
-        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
-    return State(
-        part("weights/"), part("average/"), part("moments/"),
-        [Draw.from_dict(part(f"draws/{i}/")) for i in range(facts["draws"])],
-        facts["step"], facts["seconds"], facts["drawn"], facts["rows"],
-    )  # fmt: skip
+def _different(begun: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Names of what differs; of the settings, each by its own."""
+    first, second = ({k: v for k, v in about.items() if k != "settings"} | about["settings"] for about in (begun, now))
+    return [key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)]
+
+
+def _part(arrays: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _like(model: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same values with the strides of the model's arrays: sums depend on the order in which they are taken."""
+    if {k: v.shape for k, v in model.items()} != {k: v.shape for k, v in found.items()}:
+        raise ValueError
+    return {k: torch.empty_like(v).copy_(found[k]) for k, v in model.items()}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError, TomopriorError
+from tomoprior.formats.lazy import one_line
 from tomoprior.methods.diffusion.conditions import condition
 from tomoprior.methods.diffusion.denoiser import Condition
 from tomoprior.methods.diffusion.measurement import Measurement, padding, prepare
@@ -23,6 +28,19 @@ from tomoprior.simulate.recording import tilt_series
 from tomoprior.simulate.simulation import Simulation
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training.settings import TrainingSettings
+from tomoprior.training.stopping import sheltered
+
+#: Places that are tried before a draw is given up.
+ATTEMPTS = 20
+
+#: Values of a truth beyond this, in the prior's units, say that its contrast was measured wrongly.
+LARGEST = 20.0
+
+#: Draws made ahead of the one that is waited for.
+AHEAD = 3
+
+#: Seconds between two looks at whether the training is to stop, while it waits for a draw.
+POLL = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +97,22 @@ def simulated(
     shape = (settings.height, *settings.field)
     pad = padding(Geometry(tilts, shape))
     return tilt_series(tissue, shape, tilts, seed=seed, voxel_size=voxel_size, truth_pad=pad, settings=Microscope.parse(values))
-  
 
 
-def draw(tissue: Tissue, spectrum: Spectrum, settings: TrainingSettings, index: int) -> Draw:
+def pick(tissues: Sequence[Tissue], rng: np.random.Generator) -> Tissue:
+    """One of them, the more often the larger it is; with one there is nothing to draw a number for."""
+    if len(tissues) == 1:
+        return tissues[0]
+    sizes = np.array([float(np.prod(t.grey.shape, dtype=float)) * t.voxel_size**3 for t in tissues])
+    return tissues[int(rng.choice(len(tissues), p=sizes / sizes.sum()))]
+
+
+def draw(tissues: Sequence[Tissue], spectrum: Spectrum, settings: TrainingSettings, index: int) -> Draw:
     """The draw number ``index`` of this seed: always the same."""
-    for attempt in range(20):
+    reason = ""
+    for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([settings.seed, index, attempt])
+        tissue = pick(tissues, rng)
         tilts = angles(settings, rng)
         low, high = settings.voxel_size
         size = max(low + rng.random() * (high - low), tissue.voxel_size)
@@ -94,19 +121,40 @@ def draw(tissue: Tissue, spectrum: Spectrum, settings: TrainingSettings, index: 
                 tissue, settings, tilts, size, int(rng.integers(2**31)), thickness=(0.5, 1.0), dose=(200.0, 10000.0)
             )
             _, truth, told = observe(made, spectrum)
-        except InputError:  # nothing to see at this place: an empty block, or noise above all contrast
+        except InputError as error:  # nothing to see at this place: an empty block, or noise above all contrast
+            reason = str(error)
             continue
-        if float(truth.abs().max()) < 20:
+        if float(truth.abs().max()) < LARGEST:
             half = Condition(told.linear.half(), told.coverage, told.numbers)
             return Draw(truth.half(), half)
-    raise InputError("twenty places in a row show no tissue: is this volume of the kind, and its polarity right?")
+        reason = "its tilts show hardly any contrast"
+    raise InputError(
+        f"{ATTEMPTS} places in a row show no tissue: is this volume of the kind, and its polarity right? The last: {reason}"
+    )
 
 
-def tissue_spectrum(tissue: Tissue, voxel_size: float, unit_std: float, seed: int) -> Spectrum:
+def check_room(tissues: Sequence[Tissue], settings: TrainingSettings) -> None:
+    """Raise InputError if no volume is large enough for the widest series in the largest voxels."""
+    widest = np.deg2rad(settings.ranges[1] / 2)
+    for tissue in tissues:
+        try:
+            simulated(tissue, settings, np.array([widest]), max(settings.voxel_size[1], tissue.voxel_size), 0)
+            return
+        except InputError as error:
+            reason = str(error)
+    raise InputError(
+        f"no series at {np.rad2deg(widest):g} degrees in voxels of {settings.voxel_size[1]:g} can be cut from this volume: {reason}"
+    )
+
+
+def tissue_spectrum(tissues: Sequence[Tissue], voxel_size: float, unit_std: float, seed: int) -> Spectrum:
     """Spectrum of the tissue scaled to a standard deviation of ``unit_std``, from twelve blocks."""
     rng = np.random.default_rng([seed, 2**31])
-    edge = int(min(96, min(tissue.grey.shape) * tissue.voxel_size // voxel_size))
-    blocks = [tissue.block((edge, edge, edge), voxel_size / tissue.voxel_size, rng) for _ in range(12)]
+    edge = int(min(96, *(min(t.grey.shape) * t.voxel_size // voxel_size for t in tissues)))
+    blocks = []
+    for _ in range(12):
+        tissue = pick(tissues, rng)
+        blocks.append(tissue.block((edge, edge, edge), voxel_size / tissue.voxel_size, rng))
     spread = float(np.sqrt(np.mean([b.var() for b in blocks])))
     return Spectrum.fit([(b - b.mean()) * np.float32(unit_std / spread) for b in blocks], voxel_size)
 
@@ -114,60 +162,83 @@ def tissue_spectrum(tissue: Tissue, voxel_size: float, unit_std: float, seed: in
 class Source:
     """Draws in order from ``start`` on, made in a process of their own so that the training does not wait.
 
+    It ends where ``stopped`` is set while a draw is waited for.
+
     Raises
     ------
     TomopriorError
-        What the process stopped at.
+        What the process stopped at, in one line.
     """
 
-    def __init__(self, tissue: Tissue, spectrum: Spectrum, settings: TrainingSettings, start: int, ahead: int = 3) -> None:
+    def __init__(
+        self,
+        tissues: Sequence[Tissue],
+        spectrum: Spectrum,
+        settings: TrainingSettings,
+        start: int,
+        stopped: threading.Event | None = None,
+    ) -> None:
         context = multiprocessing.get_context("spawn")
-        self._queue: Any = context.Queue(maxsize=ahead)
+        self._stopped = stopped or threading.Event()
+        self._inbox, outbox = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_produce, args=(self._queue, tissue, spectrum, settings, start), daemon=True, name="draws"
+            target=_produce, args=(outbox, tissues, spectrum, settings, start), daemon=True, name="draws"
         )
-        self._process.start()
+        with sheltered():
+            self._process.start()
+        outbox.close()  # only the process holds it now, so that the pipe ends when the process does
 
     def __iter__(self) -> Iterator[Draw]:
         return self
 
     def __next__(self) -> Draw:
-        while True:
-            try:
-                found = self._queue.get(timeout=5)
-            except queue.Empty:
-                if not self._process.is_alive():
-                    raise TomopriorError("the process that simulates series has died; is there memory enough?") from None
-                continue
-            if isinstance(found, BaseException):
-                raise found
-            return Draw.from_dict({k: torch.from_numpy(v) for k, v in found.items()})
+        while not self._inbox.poll(POLL):
+            if self._stopped.is_set():
+                raise StopIteration
+        try:
+            found = self._inbox.recv()
+        except (EOFError, OSError):
+            self._process.join(5)
+            code = self._process.exitcode
+            if code == -signal.SIGKILL:
+                raise TomopriorError("the process that simulates series was killed; is there memory enough?") from None
+            raise TomopriorError(
+                f"the process that simulates series has died (exit code {code}); a script that trains must do so under "
+                "if __name__ == '__main__'"
+            ) from None
+        if isinstance(found, BaseException):
+            raise found
+        return Draw.from_dict({k: torch.from_numpy(v) for k, v in found.items()})
 
     def close(self) -> None:
         """End the process."""
         self._process.terminate()
         self._process.join()
-        self._queue.close()
+        self._process.close()
+        self._inbox.close()
 
 
-def _produce(out: Any, tissue: Tissue, spectrum: Spectrum, settings: TrainingSettings, start: int) -> None:
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training saves and then ends this process
+def _produce(outbox: Connection, tissues: Sequence[Tissue], spectrum: Spectrum, settings: TrainingSettings, start: int) -> None:
     torch.set_num_threads(1)
+    made: queue.Queue[Any] = queue.Queue(AHEAD - 1)
+    sender = threading.Thread(target=_send, args=(outbox, made), daemon=True)
+    sender.start()
     index = start
-    while True:
-        try:
-            made = draw(tissue, spectrum, settings, index)
-        except Exception as error:
-            out.put(error)
-            return
+    try:
         while True:
-            try:
-                out.put({k: v.numpy() for k, v in made.to_dict().items()}, timeout=5)
-                break
-            except queue.Full:
-                parent = multiprocessing.parent_process()
-                if parent is None or not parent.is_alive():
-                    return  # whoever wanted the draws was killed
-        index += 1
+            made.put({k: v.numpy() for k, v in draw(tissues, spectrum, settings, index).to_dict().items()})
+            index += 1
+    except (TomopriorError, MemoryError) as error:
+        made.put(error)
+    except Exception as error:
+        made.put(TomopriorError(f"simulating a series failed with {type(error).__name__}: {one_line(error)}"))
+    made.put(None)
+    sender.join()
+
+
+def _send(outbox: Connection, made: queue.Queue[Any]) -> None:
+    try:
+        while (found := made.get()) is not None:
+            outbox.send(found)
+    except OSError:  # whoever wanted the draws is gone
+        os._exit(0)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
 
 from tomoprior.methods.base import Settings
 from tomoprior.methods.diffusion.network import Shape
 from tomoprior.simulate.microscope import Range
+
+
+def _listed(value: Any) -> Any:
+    """``"32,96,128"`` from a command line is (32, 96, 128)."""
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+Pair = Annotated[tuple[float, float], BeforeValidator(_listed)]
+Sizes = Annotated[tuple[int, int], BeforeValidator(_listed)]
+Levels = Annotated[tuple[int, ...], BeforeValidator(_listed)]
 
 
 class TrainingSettings(Settings):
@@ -14,7 +26,7 @@ class TrainingSettings(Settings):
 
     minutes: float = Field(90.0, gt=0, description="Wall-clock time; the learning rate has fallen to its end when it is over.")
     steps: int | None = Field(None, ge=1, description="Instead of minutes: exactly so many steps, the same on every run.")
-    seed: int = Field(0, ge=0, description="Of draws, noise and initial weights.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Of draws, noise and initial weights.")
     voxel_size: Range = Field((16.0, 25.0), description="Voxels to train for, in the volume's unit: each draw has its own.")
     height: int = Field(32, ge=16, multiple_of=8, description="Of grid and tile, voxels along z: what the slab fits in.")
     tile: int = Field(48, ge=16, multiple_of=8, description="Edge of the tile along y and x, voxels.")
@@ -22,19 +34,19 @@ class TrainingSettings(Settings):
     rate: float = Field(1e-3, gt=0, description="Highest learning rate (Adam).")
     rate_end: float = Field(1e-5, gt=0, description="Lowest; the way there is a half cosine.")
     warm_up: int = Field(200, ge=0, description="Steps in which the rate rises to its highest.")
-    log_sigma: tuple[float, float] = Field((-0.5, 1.3), description="Mean and standard deviation of log(noise level).")
+    log_sigma: Pair = Field((-0.5, 1.3), description="Mean and standard deviation of log(noise level).")
     drop: float = Field(0.1, ge=0, lt=1, description="Share of tiles without conditions: they train the unconditional prior.")
     ranges: Range = Field((6.0, 140.0), description="Tilt range, degrees; logarithmic between the two.")
     tilts: Range = Field((5, 71), description="Number of tilts.")
     tilt_step: Range = Field((0.5, 5.0), description="Between tilts, degrees; logarithmic between the two.")
     centre: float = Field(10.0, ge=0, description="Middle of the tilt range, at most so many degrees from zero.")
-    field: tuple[int, int] = Field((192, 96), description="Field of view of a draw along y and x, voxels.")
+    field: Sizes = Field((192, 96), description="Field of view of a draw along y and x, voxels.")
     keep: int = Field(12, ge=1, description="Draws kept at a time.")
     reuse: float = Field(
         10.0, gt=0, description="How often a voxel of a draw is seen, on average, before the next draw comes in."
     )
-    widths: tuple[int, ...] = Field((32, 96, 128), description="Channels of the network, per level.")
-    blocks: tuple[int, ...] = Field((1, 2, 1), description="Residual blocks, per level and way.")
+    widths: Levels = Field((32, 96, 128), description="Channels of the network, per level.")
+    blocks: Levels = Field((1, 2, 1), description="Residual blocks, per level and way.")
     flat: bool = Field(False, description="A network that sees one slice at a time.")
     validate_every: float = Field(5.0, gt=0, description="Minutes between validations (with steps: a twentieth of them).")
 
@@ -42,11 +54,23 @@ class TrainingSettings(Settings):
     def _fits(self) -> TrainingSettings:
         if len(self.widths) != len(self.blocks):
             raise ValueError("widths and blocks must have a value for every level")
+        if not self.widths or min(self.widths + self.blocks) < 1:
+            raise ValueError("widths and blocks must be 1 or more, for one level at least")
         whole = 2 ** len(self.widths)
-        if self.height % whole or (self.tile % whole and not self.flat):
+        if self.height % whole or self.tile % whole:
             raise ValueError(f"height and tile must be multiples of {whole} for {len(self.widths)} levels")
+        if min(self.field) < self.tile:
+            raise ValueError(f"the field must be as wide as a tile ({self.tile}) along y and x")
         if not 2 <= self.ranges[0] <= self.ranges[1] <= 150:
             raise ValueError("ranges must lie within 2 to 150 degrees")
+        if not 2 <= self.tilts[0] <= self.tilts[1]:
+            raise ValueError("tilts must run from a lower to a higher number, from 2")
+        for name in ("voxel_size", "tilt_step"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name} must run from a lower to a higher value, above 0")
+        if self.rate_end > self.rate or self.log_sigma[1] < 0:
+            raise ValueError("rate_end must not exceed rate, nor the standard deviation of log_sigma be negative")
         return self
 
     @property

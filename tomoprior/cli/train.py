@@ -1,0 +1,165 @@
+"""``tomoprior train``: a prior for the diffusion method from volumes of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tomoprior.methods.diffusion.prior import Prior
+    from tomoprior.simulate.tissue import Tissue
+    from tomoprior.training import TrainingSettings
+
+#: Of a volume's own voxels, the smallest and largest to train for where nothing is said.
+COARSER = (1.6, 2.5)
+
+#: A volume is read into memory where this many times its size is free, and block by block elsewhere.
+COPIES = 5
+
+EXAMPLES = """\b
+Examples:
+  tomoprior train fibsem.tif --tissue-voxel-size 10 --unit nm --validation other.tif -o prior.safetensors --minutes 90
+  tomoprior train a.mrc b.mrc --validation c.mrc -o prior.safetensors --voxel-size 16 25 --set ranges=20,140
+  tomoprior train a.mrc -o prior.safetensors --steps 2000 --bright-is-dense --licence CC-BY-4.0
+"""
+
+
+def train(
+    volumes: Annotated[
+        list[Path],
+        typer.Argument(metavar="VOLUME", help="Volumes of cubic voxels, any format.", exists=True),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Prior to write: .safetensors; its log goes beside it as .csv.")],
+    validation: Annotated[Path | None, typer.Option(help="Volume to judge by, which is not trained on.", exists=True)] = None,
+    minutes: Annotated[float | None, typer.Option(help="Wall-clock time to train for. Default: 90.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Train for so many steps instead, the same on every run.")] = None,
+    voxel_size: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="Voxels to train for. Default: 1.6 to 2.5 times the volumes' own."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the training; repeat it.")
+    ] = None,
+    tissue_voxel_size: Annotated[
+        float | None, typer.Option(help="Edge of the volumes' voxels. Default: what the files say.")
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit of all voxel sizes: angstrom, nanometer, micrometer, ...")] = None,
+    bright_is_dense: Annotated[
+        bool, typer.Option("--bright-is-dense", help="Bright voxels hold most stain. Default: dark ones.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="For the prior's card: what it is called.")] = None,
+    licence: Annotated[str | None, typer.Option(help="For the card: the licence of the volumes, and so of the prior.")] = None,
+    attribution: Annotated[str | None, typer.Option(help="For the card: whose volumes these are.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the network; one more process simulates series.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prior that OUT holds.")] = False,
+) -> None:
+    """Train a prior of the diffusion method. Ctrl-C: the state is saved, and the same command goes on from it."""
+    import torch
+
+    from tomoprior import training
+    from tomoprior.cli import parse
+    from tomoprior.cli.errors import KeptSystemExit
+    from tomoprior.cli.progress import bar
+    from tomoprior.errors import Interrupted
+    from tomoprior.training.outputs import Outputs
+
+    # everything that can be wrong is found before anything long begins
+    values = _values(parse.settings(setting or []), minutes=minutes, steps=steps, voxel_size=voxel_size)
+    training.TrainingSettings.parse(values)
+    outputs = Outputs(out)
+    outputs.check(overwrite=overwrite)
+    length = parse.unit(unit)
+    tissues: list[Tissue] = []
+    for path in volumes:
+        tissues.append(_tissue(path, tissue_voxel_size, length, bright_is_dense=bright_is_dense))
+        length = length or tissues[0].unit
+    judge = None
+    if validation is not None:
+        judge = _tissue(validation, tissue_voxel_size, length, bright_is_dense=bright_is_dense)
+    own = max(t.voxel_size for t in tissues)
+    settings = training.TrainingSettings.parse({"voxel_size": tuple(own * factor for factor in COARSER)} | values)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    _say(volumes, tissues, validation, settings, outputs.state)
+    card = {"name": name, "licence": licence, "attribution": attribution, "data": [path.name for path in volumes]}
+    try:
+        with bar("train") as step:
+            prior = training.train(
+                tissues, out, validation=judge, settings=settings, overwrite=overwrite, progress=step,
+                card={key: value for key, value in card.items() if value is not None},
+            )  # fmt: skip
+    except Interrupted as stop:
+        typer.echo(f"interrupted  the state is in {stop.result}: the same command goes on from there", err=True)
+        raise KeptSystemExit from None
+    _report(prior, out, outputs.log)
+
+
+def _values(given: dict[str, Any], **options: Any) -> dict[str, Any]:
+    from tomoprior.errors import SettingsError
+
+    if options["minutes"] is not None and options["steps"] is not None:
+        raise SettingsError("a training lasts so many --minutes or so many --steps; give one")
+    for option, value in options.items():
+        if value is not None:
+            if option in given:
+                raise SettingsError(f"{option} is given by --{option.replace('_', '-')} and by --set")
+            given[option] = value
+    return given
+
+
+def _tissue(path: Path, voxel_size: float | None, unit: str | None, *, bright_is_dense: bool) -> Tissue:
+    import numpy as np
+
+    from tomoprior import memory
+    from tomoprior.errors import InputError
+    from tomoprior.formats import open_stack
+    from tomoprior.formats.units import convert
+    from tomoprior.simulate.tissue import Tissue
+
+    stack = open_stack(path)
+    for line in stack.warnings:
+        typer.echo(f"note         {line}")
+    if voxel_size is None and stack.unit == "pixel":
+        raise InputError(f"{path} does not say how large its voxels are: --tissue-voxel-size 10 --unit nanometer, say")
+    if voxel_size is not None and unit is None and stack.unit == "pixel":
+        raise InputError(f"{path} does not say in which unit --tissue-voxel-size is: --unit nanometer, say")
+    length = unit or stack.unit
+    size = convert(stack.voxel_size, stack.unit, length) if voxel_size is None else voxel_size
+    grey = stack.data
+    if COPIES * int(np.prod(grey.shape, dtype=object)) * np.dtype(grey.dtype).itemsize < memory.available():
+        grey = np.asarray(grey[...])
+    try:
+        return Tissue.of(grey, size, length, bright_is_dense=bright_is_dense)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _say(volumes: list[Path], tissues: list[Tissue], validation: Path | None, settings: TrainingSettings, state: Path) -> None:
+    import torch
+
+    for path, tissue in zip(volumes, tissues, strict=True):
+        typer.echo(
+            f"tissue       {path}: {' x '.join(map(str, tissue.grey.shape))} voxels of {tissue.voxel_size:.6g} {tissue.unit}, "
+            f"grey {tissue.least:g} without stain, {tissue.most:g} with most"
+        )
+    typer.echo(f"validation   {validation or 'none: nothing will say how good it is (--validation VOLUME)'}")
+    low, high = settings.voxel_size
+    height, (rows, columns) = settings.height, settings.field
+    typer.echo(f"grid         {height} x {rows} x {columns} (z, y, x) voxels of {low:.6g} to {high:.6g} {tissues[0].unit}")
+    typer.echo(f"tilts        over {settings.ranges[0]:g} to {settings.ranges[1]:g} degrees")
+    length = f"{settings.minutes:g} minutes" if settings.steps is None else f"{settings.steps} steps"
+    typer.echo(f"training     {length}, {torch.get_num_threads()} thread(s) and a process that simulates")
+    if state.exists():
+        typer.echo(f"state        goes on from {state}")
+
+
+def _report(prior: Prior, out: Path, log: Path) -> None:
+    card = prior.card
+    if card["validation"]:
+        typer.echo("validation   PSNR in dB of one step from noise, and of the linear estimate that it is given")
+        typer.echo(f"{'degrees':>20}{'step':>8}{'prior':>9}{'linear':>9}")
+        for row in card["validation"]:
+            typer.echo(f"{row['range']:>20g}{row['step']:>8g}{row['psnr']:>9.2f}{row['linear_psnr']:>9.2f}")
+    typer.echo(f"wrote        {out} after {card['steps']} steps in {card['minutes']:g} minutes; the log is {log}")
