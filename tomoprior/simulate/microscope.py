@@ -136,7 +136,7 @@ def tilt_errors(n: int, drawn: dict[str, float], rng: Generator) -> dict[str, ND
 
 
 def warp(image: NDArray[np.float32], shift: NDArray[np.float64], rotation: float, magnification: float) -> NDArray[np.float32]:
-    """``image`` enlarged and turned about its middle, and then shifted.
+    """``image`` enlarged and turned about its middle, and then shifted; it goes on as its mirror image.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def warp(image: NDArray[np.float32], shift: NDArray[np.float64], rotation: float
     matrix = np.array([[c, s], [-s, c]]) / magnification
     middle = (np.array(image.shape) - 1) / 2
     offset = middle - matrix @ (middle + shift)
-    return np.asarray(affine_transform(image, matrix, offset, order=1, mode="nearest"), dtype=np.float32)
+    return np.asarray(affine_transform(image, matrix, offset, order=1, mode="reflect"), dtype=np.float32)
 
 
 def transfer(depth: NDArray[np.float32], pixel_nm: float, drawn: dict[str, float]) -> NDArray[np.float32]:

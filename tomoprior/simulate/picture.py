@@ -10,14 +10,15 @@ from tomoprior.simulate.simulation import Simulation
 
 
 def picture(made: Simulation, path: Path) -> None:
-    """The truth's middle slices x-y and x-z, and the tilts nearest to zero and farthest from it."""
+    """The truth's middle slices x-y and x-z, and the tilts nearest to zero and farthest from it, of those not spoilt."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     volume, projections = made.truth.volume, np.asarray(made.series.projections)
     nz, ny, nx = volume.shape
     degrees = np.rad2deg(made.series.geometry.angles)
-    upright, steep = int(np.argmin(np.abs(degrees))), int(np.argmax(np.abs(degrees)))
+    good = [i for i in range(len(degrees)) if i not in made.record.get("spoilt_tilts", ())]
+    upright, steep = min(good, key=lambda i: abs(degrees[i])), max(good, key=lambda i: abs(degrees[i]))
     panels = [
         ("truth, middle x-y", volume[nz // 2]),
         (f"tilt of {degrees[upright]:.3g} deg", projections[upright]),

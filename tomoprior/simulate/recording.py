@@ -26,7 +26,7 @@ from tomoprior.simulate.tissue import SLAB, Tissue, beads, section
 #: Fine voxels per voxel along each axis.
 SUPERSAMPLE = 2
 
-#: Rows and columns around the field of view that shifts and rotation may bring in, pixels; more where they are larger.
+#: Rows and columns around the field of view that shifts and rotation may bring in, pixels; more where shifts may be larger.
 MARGIN = 4
 
 #: No tilt sees through a section that lies steeper, degrees.
@@ -91,11 +91,7 @@ def tilt_series(
         raise SettingsError(f"settings are given as an object and one by one ({', '.join(values)}); give one")
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise InputError(f"the seed must be a whole number from 0, got {seed!r}")
-    size = SUPERSAMPLE * tissue.voxel_size if voxel_size is None else float(voxel_size)
-    if not (math.isfinite(size) and size >= tissue.voxel_size):
-        raise InputError(
-            f"voxels of {size:g} {tissue.unit} are finer than the tissue's {tissue.voxel_size:g}: nothing to fill them"
-        )
+    size = _size(tissue, voxel_size)
     nominal = Geometry(angles, shape, voxel_size=size, unit=tissue.unit)
     steepest = float(np.abs(nominal.angles).max())
     if steepest > math.radians(STEEPEST + 1e-6):
@@ -111,8 +107,9 @@ def tilt_series(
     s = SUPERSAMPLE
     rotation = math.radians(drawn["axis_error"])
     true = nominal.angles + off["angle"]
-    margin = _margin((ny, nx), off, rotation)
-    beside = max(_beside(nominal.shape, max(steepest, float(np.abs(true).max())), margin), truth_pad)
+    # by what may be drawn, not by what was: the same seed is the same specimen, whatever its tilts are off by
+    margin = _margin(settings)
+    beside = max(_beside(nominal.shape, nominal.angles, margin, settings), truth_pad)
     fine = tissue.block(
         (nz * s, (ny + 2 * margin) * s, (nx + 2 * beside) * s), size / s / tissue.voxel_size, places if random_place else None
     )
@@ -171,31 +168,50 @@ def tilt_series(
     return Simulation(series, Reconstruction(volume, nominal.padded(truth_pad), provenance=record), geometry, record, variance)
 
 
-def memory(tissue: Tissue, shape: tuple[int, int, int], angles: NDArray[np.float64], voxel_size: float | None = None) -> int:
-    """Bytes that ``tilt_series`` takes at its peak, about; arguments as there."""
+def memory(
+    tissue: Tissue,
+    shape: tuple[int, int, int],
+    angles: NDArray[np.float64],
+    voxel_size: float | None = None,
+    settings: Microscope | None = None,
+) -> int:
+    """Bytes that ``tilt_series`` takes at its peak, about; arguments and the refusal of voxel sizes as there."""
     nz, ny, nx = shape
-    beside = _beside(shape, float(np.abs(angles).max()), MARGIN)
-    rows, columns = ny + 2 * MARGIN, nx + 2 * MARGIN
+    settings = settings or Microscope()
+    margin = _margin(settings)
+    beside = _beside(shape, angles, margin, settings)
+    rows, columns = ny + 2 * margin, nx + 2 * margin
     fine = nz * rows * (nx + 2 * beside) * SUPERSAMPLE**3
-    spacing = 1.0 if voxel_size is None else voxel_size / SUPERSAMPLE / tissue.voxel_size
+    spacing = _size(tissue, voxel_size) / SUPERSAMPLE / tissue.voxel_size
     rest = spacing / max(1, math.floor(spacing + 1e-6))
     copies = max(rest**3 + rest**2, 2.0) + 0.5  # before and after interpolation, or before and after the section is cut
     return int(4 * (copies * fine + 2 * SLAB + len(angles) * (2 * rows * columns * SUPERSAMPLE**2 + 2 * ny * nx)))
 
 
-def _margin(detector: tuple[int, int], off: dict[str, NDArray[np.float64]], rotation: float) -> int:
-    """Pixels around the detector that its pictures reach into, for what they are off by."""
-    half = np.array(detector) / 2
-    small = off["magnification"][:, None]
-    reach = (half + np.abs(off["shift"]) + abs(math.sin(rotation)) * half[::-1]) / small
-    return max(MARGIN, math.ceil(float((reach - half).max())))
+def _size(tissue: Tissue, voxel_size: float | None) -> float:
+    """Edge of a voxel in the tissue's unit."""
+    size = SUPERSAMPLE * tissue.voxel_size if voxel_size is None else float(voxel_size)
+    if not (math.isfinite(size) and size >= tissue.voxel_size):
+        raise InputError(
+            f"voxels of {size:g} {tissue.unit} are finer than the tissue's {tissue.voxel_size:g}: nothing to fill them"
+        )
+    return size
 
 
-def _beside(shape: tuple[int, int, int], steepest: float, margin: int) -> int:
+def _margin(settings: Microscope) -> int:
+    """Pixels around the detector that nearly all its pictures stay within; the few that jump further end in a mirror image."""
+    return max(MARGIN, math.ceil(3 * settings.shift_error[1] + settings.drift[1]))
+
+
+def _beside(shape: tuple[int, int, int], angles: NDArray[np.float64], margin: int, settings: Microscope) -> int:
     """Voxels beside the grid along x that its rays cross: a tilted detector sees more of the section."""
     nz, _, nx = shape
-    steepest = min(steepest, math.radians(STEEPEST + 5))
-    reach = (nx / 2 + margin) / math.cos(steepest) + nz / 2 * math.tan(steepest)
+    steepest = float(np.abs(angles).max())
+    erring = steepest + 3 * math.radians(settings.angle_error[1])
+    reach = 0.0
+    for angle, pixels in ((steepest, margin), (erring, 0)):
+        angle = min(angle, math.radians(STEEPEST + 5))
+        reach = max(reach, (nx / 2 + pixels) / math.cos(angle) + nz / 2 * math.tan(angle))
     return math.ceil(reach - nx / 2) + 1
 
 

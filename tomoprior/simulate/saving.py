@@ -13,13 +13,14 @@ import numpy as np
 
 from tomoprior._version import __version__
 from tomoprior.errors import FormatError
-from tomoprior.formats import check_target, sidefiles, write, write_series
+from tomoprior.formats import Header, check_target, sidefiles, write, write_series, writing
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate.simulation import Simulation
 
-#: Always there. ``true.tlt`` and ``true.xf`` come besides where the series is not what its angles say.
+#: Always there. ``true.tlt`` and ``true.xf`` come besides where the series is not what its angles say, and the variance of
+#: every line integral where it is known.
 FILES = ("series.mrc", "series.tlt", "truth.mrc", "simulation.json", "simulation.png")
-TRUE = ("true.tlt", "true.xf")
+BESIDES = ("true.tlt", "true.xf", "variance.mrc")
 
 
 def check_folder(folder: Path, *, overwrite: bool = False) -> None:
@@ -36,7 +37,7 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     if folder.exists() and not folder.is_dir():
         raise FormatError(f"{folder}: not a folder")
     if folder.is_dir():
-        for name in (*FILES, *TRUE):
+        for name in (*FILES, *BESIDES):
             check_target(folder / name, overwrite=overwrite)
 
 
@@ -72,7 +73,7 @@ def save(made: Simulation, folder: str | Path, *, overwrite: bool = False, extra
             return names
         for name in names:
             os.replace(beside / name, folder / name)
-        for name in set(TRUE) - set(names):  # an earlier simulation's, which would be wrong now
+        for name in set(BESIDES) - set(names):  # an earlier simulation's, which would be wrong now
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         if isinstance(error, FormatError):
@@ -93,8 +94,12 @@ def _fill(folder: Path, made: Simulation, record: dict[str, Any]) -> None:
     if true.shifts is not None or not np.array_equal(true.angles, nominal.angles):
         sidefiles.write_angles(folder / "true.tlt", true.angles)
         shifts = np.zeros((true.n_angles, 2)) if true.shifts is None else true.shifts
-        # IMOD's transform takes the raw image to the aligned one
+        # IMOD's transform takes the raw image to the aligned one; shifts alone, which is what `recon` can take back
         lines = (f"1 0 0 1 {-dx:.6f} {-dy:.6f}\n" for dy, dx in shifts)
         (folder / "true.xf").write_text("".join(lines), encoding="ascii")
+    if made.variance is not None:
+        header = Header(made.variance.shape, voxel_size=nominal.voxel_size, unit=nominal.unit, labels=label)
+        with writing(folder / "variance.mrc", header) as sink:
+            sink[:, :, :] = made.variance
     picture(made, folder / "simulation.png")
     (folder / "simulation.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
