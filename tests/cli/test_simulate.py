@@ -8,15 +8,34 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from tomoprior.cli import simulate as command
-from tomoprior.formats import open_stack, read
-from tomoprior.simulate import available, get
+from tomoprior.formats import Header, open_stack, read, writing
+from tomoprior.simulate import Microscope, Tissue, available, get, tilt_series
 from tomoprior.simulate import simulate as make
 from tomoprior.simulate.phantoms import PHANTOMS
 
 SIZE = ("--size", "40x20x24", "--angles", "-60:60:10")
+MIDDLE = ("--size", "24x20x16", "--angles", "-60:60:10")
+SMALL = ("--size", "20x16x8", "--angles", "-40:40:20")
 FILES = {"series.mrc", "series.tlt", "truth.mrc", "simulation.json", "simulation.png"}
+
+
+@pytest.fixture(scope="module")
+def grey():
+    smooth = gaussian_filter(np.random.default_rng(0).standard_normal((80, 70, 90), dtype=np.float32), 2)
+    return np.uint8(255 * (smooth - smooth.min()) / np.ptp(smooth))
+
+
+@pytest.fixture(scope="module")
+def volumes(grey, tmp_path_factory):
+    """The same tissue as a TIFF and a NumPy file, which do not tell how large voxels are, and as an MRC file, which does."""
+    folder = tmp_path_factory.mktemp("tissue")
+    for name, unit, size in (("tissue.tif", "pixel", 1.0), ("tissue.npy", "pixel", 1.0), ("tissue.mrc", "nanometer", 10.0)):
+        with writing(folder / name, Header(grey.shape, np.uint8, voxel_size=size, unit=unit)) as sink:
+            sink[:, :, :] = grey
+    return folder
 
 
 def test_a_simulation_reads_back_and_reconstructs(run, tmp_path):
@@ -135,6 +154,147 @@ def test_what_is_wrong_is_told_in_one_line_before_any_work(run, tmp_path, argume
     assert not out.exists()
 
 
+def test_tissue_reads_back_and_reconstructs(run, volumes, grey, tmp_path):
+    out = tmp_path / "made"
+    own = ("--tissue-voxel-size", 10, "--set", "thickness=0.5,0.9", "--dose", 900, "--set", "outliers=1")
+    ran = run("simulate", volumes / "tissue.tif", "-o", out, *MIDDLE, "--seed", 3, "--voxel-size", 20, *own)
+    assert ran.code == 0, ran.err
+    assert ran.err == ""
+    assert {p.name for p in out.iterdir()} == {*FILES, "true.tlt", "true.xf", "variance.mrc"}
+    assert (out / "simulation.png").read_bytes().startswith(b"\x89PNG")
+    angles = np.deg2rad(np.arange(-60, 61, 10))
+    settings = {"dose": 900, "thickness": (0.5, 0.9), "outliers": 1}
+    same = tilt_series(Tissue.of(grey, 10.0), (16, 20, 24), angles, seed=3, voxel_size=20.0, **settings)
+    series = read(out / "series.mrc", thickness=16)
+    np.testing.assert_array_equal(np.asarray(series.projections[...]), same.series.projections)
+    assert (series.geometry.voxel_size, series.geometry.unit) == (20.0, "nanometer")
+    np.testing.assert_allclose(series.geometry.angles, angles, atol=1e-7)
+    truth = np.asarray(open_stack(out / "truth.mrc").data[...])
+    np.testing.assert_array_equal(truth, same.truth.volume)
+    np.testing.assert_array_equal(np.asarray(open_stack(out / "variance.mrc").data[...]), same.variance)
+    true = read(out / "series.mrc", angles=out / "true.tlt", shifts=out / "true.xf").geometry
+    np.testing.assert_allclose(true.angles, same.geometry.angles, atol=1e-7)
+    np.testing.assert_allclose(true.shifts, same.geometry.shifts, atol=1e-6)
+    record = json.loads((out / "simulation.json").read_text())
+    assert record["tissue"] == str(volumes / "tissue.tif")
+    assert record["bright_is_dense"] is False
+    assert "command" in record
+    assert {k: v for k, v in record.items() if k not in ("command", "tissue", "bright_is_dense")} == json.loads(
+        json.dumps(same.record)
+    )
+    drawn = same.record["drawn"]
+    for part in (
+        "80 x 70 x 90 voxels of 10 nanometer", "seed 3", "16 x 20 x 24 (z, y, x) voxels of 20 nanometer",
+        "13 tilts from -60 to 60 degrees", f"section      {100 * drawn['thickness']:.3g} %", "dose 900 electrons", "errors  ",
+        "spoilt       tilts ", "true.tlt", "--thickness 16",
+    ):  # fmt: skip
+        assert part in ran.out, part
+    for tilt in same.record["spoilt_tilts"]:
+        assert f"{tilt} (" in ran.out
+    volume = tmp_path / "volume.npy"
+    ran = run("recon", out / "series.mrc", "-o", volume, "-m", "sirt", "--thickness", 16)
+    assert ran.code == 0, ran.err
+    # tissue goes on beside so small a field, and what is seen of it fills the grid's faces: look between them
+    middle = (8, slice(None), slice(6, -6))
+    assert np.corrcoef(np.load(volume)[middle].ravel(), truth[middle].ravel())[0, 1] > 0.5
+    # a phantom in its place leaves none of this behind
+    assert run("simulate", "shapes", "-o", out, *SIZE, "--overwrite").code == 0
+    assert {p.name for p in out.iterdir()} == FILES
+
+
+def test_tissue_of_any_format_and_polarity(run, volumes, grey, tmp_path, monkeypatch):
+    monkeypatch.setattr("tomoprior.simulate.picture.picture", lambda *_: None)  # which takes longest
+    ways = {
+        "told": ("tissue.mrc",),
+        "given": ("tissue.mrc", "--tissue-voxel-size", 10),
+        "numpy": ("tissue.npy", "--tissue-voxel-size", 10),
+        "angstrom": ("tissue.tif", "--tissue-voxel-size", 100, "--unit", "A", "--voxel-size", 200),
+        "inverted": ("tissue.mrc", "--bright-is-dense"),
+    }
+    found = {}
+    for name, (file, *options) in ways.items():
+        ran = run("simulate", volumes / file, "-o", tmp_path / name, *SMALL, *options)
+        assert ran.code == 0, ran.err
+        found[name] = np.asarray(open_stack(tmp_path / name / "truth.mrc").data[...])
+    tissue = Tissue.of(grey, 10.0)
+    np.testing.assert_array_equal(
+        found["told"], tilt_series(tissue, (8, 16, 20), np.deg2rad([-40, -20, 0, 20, 40])).truth.volume
+    )
+    for name in ("given", "numpy", "angstrom"):
+        np.testing.assert_array_equal(found[name], found["told"])
+    assert np.corrcoef(found["inverted"].ravel(), found["told"].ravel())[0, 1] < 0.5
+    stack = open_stack(tmp_path / "angstrom" / "truth.mrc")
+    assert (stack.voxel_size, stack.unit) == (pytest.approx(200), "angstrom")
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments", "message"),
+    [
+        ("none.tif", (), "none.tif: no such file"),
+        ("tissue.tif", (), "does not say how large its voxels are: --tissue-voxel-size"),
+        ("tissue.tif", ("--tissue-voxel-size", 0), "voxel size must be a positive number"),
+        ("tissue.tif", ("--tissue-voxel-size", 10, "--unit", "parsec"), "--unit must be one of"),
+        ("tissue.mrc", ("--snr", 1), "--snr goes with phantoms only, not with a volume of tissue; --set dose=..."),
+        ("tissue.mrc", ("--attenuation", 1), "--attenuation goes with phantoms only"),
+        ("tissue.mrc", ("--lowpass", 0), "--lowpass goes with phantoms only"),
+        ("tissue.mrc", ("--file", "a.mrc"), "--file goes with phantoms only, not with a volume of tissue"),
+        ("tissue.mrc", ("--shift-std", 0), "--set shift_error=... is its like"),
+        ("tissue.mrc", ("--drift", 0, 0), "--drift goes with phantoms only"),
+        ("tissue.mrc", ("--angle-std", 1), "--set angle_error=..."),
+        ("tissue.mrc", ("--axis-offset", 1), "--axis-offset goes with phantoms only"),
+        ("tissue.mrc", ("--aligned",), "--aligned goes with phantoms only"),
+        ("tissue.mrc", ("--supersample", 2), "--supersample goes with phantoms only"),
+        ("tissue.mrc", ("--set", "doze=5"), "did you mean dose"),
+        ("tissue.mrc", ("--set", "thickness=2"), "thickness: "),
+        ("tissue.mrc", ("--set", "dose=9,5"), "from a lower to a higher value"),
+        ("tissue.mrc", ("--set", "dose=9", "--dose", 5), "by --dose and by --set"),
+        ("tissue.mrc", ("--dose", -5), "dose: "),
+        ("tissue.mrc", ("--voxel-size", 5), "finer than the tissue's 10"),
+        ("tissue.mrc", ("--voxel-size", "nan"), "finer than"),
+        ("tissue.mrc", ("--angles", "-85:85:5"), "at most 80"),
+        ("tissue.mrc", ("--size", "400x16x8"), "more than a volume of"),
+        ("tissue.mrc", ("--size", "9999x9999x9999"), "are free"),
+        ("tissue.mrc", ("--seed", -1), "seed must be"),
+    ],
+)
+def test_what_is_wrong_with_tissue_is_told_in_one_line(run, volumes, tmp_path, file, arguments, message):
+    out = tmp_path / "made"
+    ran = run("simulate", volumes / file, "-o", out, *SMALL, *arguments)
+    assert ran.code == 2, ran.err
+    assert message in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def test_what_is_no_tissue(run, series_file, volumes, tmp_path):
+    (tmp_path / "words.tif").write_text("no picture")
+    np.save(tmp_path / "flat.npy", np.full((20, 20, 20), 7))
+    np.save(tmp_path / "thin.npy", np.random.default_rng(0).random((4, 40, 40)))
+    for path, message in (
+        (series_file, "series.mrc: a tilt series with angles"),
+        (tmp_path / "words.tif", "words.tif"),
+        (tmp_path / "flat.npy", "flat.npy: the volume is of one grey value"),
+        (tmp_path / "thin.npy", "thin.npy: tissue needs a volume of at least 8 voxels"),
+    ):
+        ran = run("simulate", path, "-o", tmp_path / "made", *SMALL, "--tissue-voxel-size", 10)
+        assert ran.code in (1, 2)
+        assert message in ran.err
+        assert len(ran.err.strip().splitlines()) == 1
+    for option in (("--tissue-voxel-size", 10), ("--unit", "nm"), ("--bright-is-dense",)):
+        ran = run("simulate", "spheres", "-o", tmp_path / "made", *SMALL, *option)
+        assert ran.code == 2
+        assert f"{option[0]} goes with a volume of tissue only, not with a phantom" in ran.err
+
+
+def test_a_phantom_s_name_is_no_folder(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spheres").mkdir()
+    assert run("simulate", "spheres", "-o", "spheres", "--size", "16x9x12", "--angles", "0,30", "--overwrite").code == 0
+    ran = run("simulate", "spherez", "-o", "other")
+    assert ran.code == 2
+    assert "did you mean spheres" in ran.err
+
+
 def test_outputs_that_cannot_be(run, tmp_path):
     (tmp_path / "file").write_text("")
     for out, code in ((tmp_path / "file", 1), (tmp_path / "none" / "such", 2)):
@@ -169,6 +329,9 @@ def test_help_tells_all_phantoms_and_their_settings(run):
         for setting in PHANTOMS[name].model_fields:
             assert setting in ("lowpass", "file") or setting in ran.out, (name, setting)
     assert get("foam").summary
+    assert "tomoprior simulate fibsem.tif" in ran.out
+    for setting in Microscope.model_fields:
+        assert setting in ran.out, setting
 
 
 def test_help_loads_nothing_heavy():

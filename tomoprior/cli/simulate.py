@@ -1,7 +1,8 @@
-"""``tomoprior simulate``: a phantom's tilt series and the truth behind it."""
+"""``tomoprior simulate``: the tilt series of a phantom or of tissue, and the truth behind it."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tomoprior.simulate import Simulation
+    from tomoprior.simulate import Microscope, Simulation
 
 #: More tilts than any series has: a slip of the keyboard.
 MOST_TILTS = 10_000
@@ -28,16 +29,40 @@ Phantoms:
   particles   density maps in a slab: --file ribosome.mrc --file proteasome.mrc; settings: fill
   foam        solid material with bubbles; settings: form (cylinder or slab), diameter, porosity
 \b
+A section of stained tissue, cut from a volume (FIB-SEM, say): VOLUME.tif, or any format that can be read. Its
+settings are a value, or a range LOW,HIGH that every series draws from:
+  section     thickness, roughness, roughness_length, stain_gradient, gamma, beads, bead_radius, bead_density
+  alignment   angle_error, axis_error, shift_error, drift, magnification_error, outliers
+  microscope  attenuation, saturation, blur, defocus, voltage, amplitude_contrast, dose, read_noise, gain_error,
+              offset_error
+\b
 Examples:
   tomoprior simulate shapes -o shapes --size 128x128x48 --angles=-60:60:2 --snr 1
   tomoprior simulate spheres -o spheres --size 256x256x64 --dose 50 --shift-std 1 --seed 3
   tomoprior simulate capsid -o capsid --file 1f2n.cif --size 128x128x128 --set resolution=12
   tomoprior simulate foam -o foam --size 192x64x192 --angles 0:179:1 --set porosity=0.4
+  tomoprior simulate fibsem.tif -o tissue --tissue-voxel-size 10 --size 96x96x32 --voxel-size 20 --set dose=500,2000
 """
+
+#: Options that only phantoms have, and the tissue's setting that does the like.
+PHANTOMS_ONLY = {
+    "snr": "dose", "attenuation": "attenuation", "lowpass": "blur", "file": None, "shift_std": "shift_error", "drift": "drift",
+    "angle_std": "angle_error", "axis_offset": None, "aligned": None, "supersample": None,
+}  # fmt: skip
+TISSUE_ONLY = ("tissue_voxel_size", "unit", "bright_is_dense")
+
+#: Why a tilt is spoilt, by its kind.
+SPOILT = ("", "jumped", "blurred", "partly hidden")
 
 
 def simulate(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Phantom: spheres, shapes, capsid, protein, particles, foam.")],
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Phantom: spheres, shapes, capsid, protein, particles, foam. Or a volume of tissue."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; made if it is not there.")],
     size: Annotated[
         str, typer.Option(metavar="XxYxZ", help="Voxels along x, y (the tilt axis) and z (the beam at zero tilt).")
@@ -57,11 +82,23 @@ def simulate(
         float | None, typer.Option(help="Gaussian low-pass, standard deviation in voxels. Default: the phantom's.")
     ] = None,
     voxel_size: Annotated[
-        float | None, typer.Option(help="In angstrom (foam: micrometer). Default: what suits the phantom.")
+        float | None,
+        typer.Option(
+            help="In angstrom (foam: micrometer; tissue: --unit). Default: what suits the phantom, twice the tissue's voxels."
+        ),
     ] = None,
+    tissue_voxel_size: Annotated[
+        float | None, typer.Option(help="Edge of the tissue's voxels. Default: what the file says.")
+    ] = None,
+    unit: Annotated[
+        str, typer.Option(help="Of both voxel sizes of tissue: angstrom, nanometer, micrometer, ...")
+    ] = "nanometer",
+    bright_is_dense: Annotated[
+        bool, typer.Option("--bright-is-dense", help="Bright voxels of tissue hold most stain. Default: dark ones.")
+    ] = False,
     file: Annotated[list[Path] | None, typer.Option(help="What the phantom is made of; repeat it for particles.")] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the phantom; repeat it.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of phantom or tissue; repeat it.")
     ] = None,
     shift_std: Annotated[float, typer.Option(help="Misalignment: standard deviation of shifts, pixels.")] = 0.0,
     drift: Annotated[
@@ -73,29 +110,79 @@ def simulate(
     supersample: Annotated[int, typer.Option(help="Fine voxels per voxel along each axis: 2 or 3.")] = 2,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier simulation's files.")] = False,
 ) -> None:
-    """Simulate a tilt series: DIR/series.mrc with its angles, truth.mrc, simulation.json and a picture."""
+    """Simulate a tilt series: OUT/series.mrc with its angles, truth.mrc, simulation.json and a picture."""
     import shlex
     import sys
 
     import numpy as np
 
+    from tomoprior.cli import parse
     from tomoprior.cli.progress import bar
-    from tomoprior.simulate import phantoms
+    from tomoprior.cli.tissue import opened
+    from tomoprior.simulate import phantoms, recording
     from tomoprior.simulate import simulate as make
     from tomoprior.simulate.saving import check_folder, save
 
-    phantom = phantoms.get(name, **_settings(setting or [], lowpass, file or []))
     shape, degrees = _size(size), _degrees(angles)
-    check_folder(out, overwrite=overwrite)
-    _check_memory(shape, len(degrees), supersample)
-    with bar(name) as step:
-        made = make(
-            phantom, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, supersample=supersample, snr=snr, dose=dose,
-            attenuation=attenuation, shift_std=shift_std, drift=drift, angle_std=float(np.deg2rad(angle_std)),
-            axis_offset=axis_offset, aligned=aligned, progress=step,
-        )  # fmt: skip
-    written = save(made, out, overwrite=overwrite, extra={"command": shlex.join(sys.argv)})
-    _say(made, out, written)
+    if _is_file(name):
+        _refuse(context, list(PHANTOMS_ONLY), "phantoms only, not with a volume of tissue")
+        settings = _microscope(setting or [], dose)
+        check_folder(out, overwrite=overwrite)
+        tissue = opened(Path(name), tissue_voxel_size, parse.unit(unit), bright_is_dense=bright_is_dense)
+        _check_memory(recording.memory(tissue, shape, np.deg2rad(degrees), voxel_size, settings))
+        with bar(Path(name).name) as step:
+            made = recording.tilt_series(
+                tissue, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, settings=settings, progress=step
+            )
+        extra = {"tissue": str(Path(name).resolve()), "bright_is_dense": bright_is_dense}
+    else:
+        phantom = phantoms.get(name, **_settings(setting or [], lowpass, file or []))
+        _refuse(context, list(TISSUE_ONLY), "a volume of tissue only, not with a phantom")
+        check_folder(out, overwrite=overwrite)
+        nz, ny, nx = shape
+        # the volume, and projections with fine rows and without
+        _check_memory(4 * ny * nx * (nz + len(degrees) * (2 + max(1, supersample))))
+        with bar(name) as step:
+            made = make(
+                phantom, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, supersample=supersample, snr=snr,
+                dose=dose, attenuation=attenuation, shift_std=shift_std, drift=drift, angle_std=float(np.deg2rad(angle_std)),
+                axis_offset=axis_offset, aligned=aligned, progress=step,
+            )  # fmt: skip
+        extra = {}
+    written = save(made, out, overwrite=overwrite, extra={"command": shlex.join(sys.argv), **extra})
+    _say(name, made, out, written)
+
+
+def _is_file(name: str) -> bool:
+    """A phantom's name stays one beside a folder of that name, which an earlier simulation may have made."""
+    from tomoprior.simulate import available
+
+    return name not in available() and (os.path.exists(name) or bool(Path(name).suffix))
+
+
+def _refuse(context: typer.Context, options: list[str], reason: str) -> None:
+    """InputError if one of the options was given."""
+    from tomoprior.errors import InputError
+
+    for option in options:
+        source = context.get_parameter_source(option)
+        if source is not None and source.name != "DEFAULT":
+            setting = PHANTOMS_ONLY.get(option)
+            hint = f"; --set {setting}=... is its like" if setting else ""
+            raise InputError(f"--{option.replace('_', '-')} goes with {reason}{hint}")
+
+
+def _microscope(pairs: list[str], dose: float | None) -> Microscope:
+    from tomoprior.cli import parse
+    from tomoprior.errors import SettingsError
+    from tomoprior.simulate import Microscope
+
+    values = parse.settings(pairs)
+    if dose is not None:
+        if "dose" in values:
+            raise SettingsError("dose is given by --dose and by --set")
+        values["dose"] = dose
+    return Microscope.parse(values)
 
 
 def _settings(pairs: list[str], lowpass: float | None, files: list[Path]) -> dict[str, Any]:
@@ -149,36 +236,31 @@ def _degrees(text: str) -> NDArray[np.float64]:
     return np.asarray(low + step * np.arange(count), dtype=np.float64)
 
 
-def _check_memory(shape: tuple[int, int, int], tilts: int, supersample: int) -> None:
-    """Refuse what cannot stand in memory: the volume, and projections with fine rows and without."""
+def _check_memory(need: int) -> None:
+    """Refuse what cannot stand in memory, in bytes."""
     from tomoprior import memory
     from tomoprior.errors import InputError
 
-    nz, ny, nx = shape
-    need = 4 * ny * nx * (nz + tilts * (2 + max(1, supersample)))
     if need > memory.available():
         raise InputError(
             f"this takes about {memory.text(need)}, and {memory.text(memory.available())} are free: a smaller --size?"
         )
 
 
-def _say(made: Simulation, out: Path, written: list[str]) -> None:
+def _say(name: str, made: Simulation, out: Path, written: list[str]) -> None:
     import numpy as np
 
     geometry, record = made.series.geometry, made.record
     low, high = np.rad2deg([geometry.angles.min(), geometry.angles.max()])
-    facts = [
-        f"{v} {k}" for part in record["made"].values() if isinstance(part, dict) for k, v in part.items() if isinstance(v, int)
-    ]
-    typer.echo(
-        f"phantom      {record['phantom']}: {', '.join(facts) or record['made'].get('file', 'seed')}, seed {record['seed']}"
-    )
+    typer.echo(_of_tissue(name, record) if "drawn" in record else _of_phantom(record))
     typer.echo(
         f"volume       {' x '.join(map(str, geometry.shape))} (z, y, x) voxels of {geometry.voxel_size:.4g} {geometry.unit}"
     )
     rows, columns = geometry.detector
     typer.echo(f"series       {geometry.n_angles} tilts from {low:.4g} to {high:.4g} degrees, {rows} x {columns} pixels")
-    if record["noise"] != "none":
+    if "drawn" in record:
+        _say_drawn(record)
+    elif record["noise"] != "none":
         given = {k: record[k] for k in ("snr", "dose", "attenuation") if k in record}
         typer.echo(f"noise        {record['noise']}: " + ", ".join(f"{k} {v:.4g}" for k, v in given.items()))
     if "true.tlt" in written:
@@ -187,3 +269,46 @@ def _say(made: Simulation, out: Path, written: list[str]) -> None:
         typer.echo(f"axis         at {made.geometry.center[0]:.6g} pixels from the left edge (recon: --center)")
     typer.echo(f"wrote        {out}: {', '.join(written)}")
     typer.echo(f"next         tomoprior recon {out / 'series.mrc'} -o volume.mrc --method tv --thickness {geometry.shape[0]}")
+
+
+def _of_phantom(record: dict[str, Any]) -> str:
+    facts = [
+        f"{v} {k}" for part in record["made"].values() if isinstance(part, dict) for k, v in part.items() if isinstance(v, int)
+    ]
+    return f"phantom      {record['phantom']}: {', '.join(facts) or record['made'].get('file', 'seed')}, seed {record['seed']}"
+
+
+def _of_tissue(name: str, record: dict[str, Any]) -> str:
+    made = record["made"]
+    return (
+        f"tissue       {name}: {' x '.join(map(str, made['tissue_shape']))} voxels of {made['tissue_voxel_size']:.4g} "
+        f"{record['nominal_geometry']['unit']}, grey {made['least_stained']:.4g} without stain and {made['most_stained']:.4g} "
+        f"with most, seed {record['seed']}"
+    )
+
+
+def _say_drawn(record: dict[str, Any]) -> None:
+    """What a series of tissue has drawn from the ranges of its settings."""
+    import numpy as np
+
+    drawn, off = record["drawn"], {k: np.array(v) for k, v in record["errors"].items()}
+    good = off["kind"] == 0
+    shift = np.sqrt(np.mean(off["shift"][good] ** 2)) if good.any() else 0.0
+    beads = f", {round(drawn['beads'])} beads" if round(drawn["beads"]) else ""
+    typer.echo(
+        f"section      {100 * drawn['thickness']:.3g} % of the grid's height, faces rough by {drawn['roughness']:.2g} voxels, "
+        f"gamma {drawn['gamma']:.3g}{beads}"
+    )
+    defocus = f", defocus {drawn['defocus']:.3g} micrometer" if drawn["defocus"] else ""
+    typer.echo(
+        f"beam         dose {drawn['dose']:.4g} electrons per pixel and tilt, attenuation {drawn['attenuation']:.3g} at the "
+        f"least tilt, saturation {drawn['saturation']:.2g}, blur {drawn['blur']:.2g} pixels{defocus}, read noise "
+        f"{drawn['read_noise']:.2g}"
+    )
+    typer.echo(
+        f"errors       shifts {shift:.2g} pixels, angles {np.rad2deg(off['angle'].std()):.2g} degrees, axis "
+        f"{drawn['axis_error']:.2g} degrees, magnification {100 * (off['magnification'] - 1).std():.2g} %, brightness "
+        f"{100 * off['gain'].std():.2g} %, dark level {100 * off['offset'].std():.2g} %"
+    )
+    spoilt = [f"{i} ({SPOILT[int(off['kind'][i])]})" for i in record["spoilt_tilts"]]
+    typer.echo(f"spoilt       {'tilts ' + ', '.join(spoilt) if spoilt else 'none'}")
