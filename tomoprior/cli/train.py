@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 #: Of a volume's own voxels, the smallest and largest to train for where nothing is said.
 COARSER = (1.6, 2.5)
 
-#: A volume is read into memory where this many times its size is free, and block by block elsewhere.
-COPIES = 5
-
 EXAMPLES = """\b
 Examples:
   tomoprior train fibsem.tif --tissue-voxel-size 10 --unit nm --validation other.tif -o prior.safetensors --minutes 90
@@ -62,6 +59,7 @@ def train(
     from tomoprior.cli import parse
     from tomoprior.cli.errors import KeptSystemExit
     from tomoprior.cli.progress import bar
+    from tomoprior.cli.tissue import opened
     from tomoprior.errors import Interrupted
     from tomoprior.training.outputs import Outputs
 
@@ -73,11 +71,11 @@ def train(
     length = parse.unit(unit)
     tissues: list[Tissue] = []
     for path in volumes:
-        tissues.append(_tissue(path, tissue_voxel_size, length, bright_is_dense=bright_is_dense))
+        tissues.append(opened(path, tissue_voxel_size, length, bright_is_dense=bright_is_dense))
         length = length or tissues[0].unit
     judge = None
     if validation is not None:
-        judge = _tissue(validation, tissue_voxel_size, length, bright_is_dense=bright_is_dense)
+        judge = opened(validation, tissue_voxel_size, length, bright_is_dense=bright_is_dense)
     own = max(t.voxel_size for t in tissues)
     settings = training.TrainingSettings.parse({"voxel_size": tuple(own * factor for factor in COARSER)} | values)
     if threads is not None:
@@ -107,33 +105,6 @@ def _values(given: dict[str, Any], **options: Any) -> dict[str, Any]:
                 raise SettingsError(f"{option} is given by --{option.replace('_', '-')} and by --set")
             given[option] = value
     return given
-
-
-def _tissue(path: Path, voxel_size: float | None, unit: str | None, *, bright_is_dense: bool) -> Tissue:
-    import numpy as np
-
-    from tomoprior import memory
-    from tomoprior.errors import InputError
-    from tomoprior.formats import open_stack
-    from tomoprior.formats.units import convert
-    from tomoprior.simulate.tissue import Tissue
-
-    stack = open_stack(path)
-    for line in stack.warnings:
-        typer.echo(f"note         {line}")
-    if voxel_size is None and stack.unit == "pixel":
-        raise InputError(f"{path} does not say how large its voxels are: --tissue-voxel-size 10 --unit nanometer, say")
-    if voxel_size is not None and unit is None and stack.unit == "pixel":
-        raise InputError(f"{path} does not say in which unit --tissue-voxel-size is: --unit nanometer, say")
-    length = unit or stack.unit
-    size = convert(stack.voxel_size, stack.unit, length) if voxel_size is None else voxel_size
-    grey = stack.data
-    if COPIES * int(np.prod(grey.shape, dtype=object)) * np.dtype(grey.dtype).itemsize < memory.available():
-        grey = np.asarray(grey[...])
-    try:
-        return Tissue.of(grey, size, length, bright_is_dense=bright_is_dense)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def _say(volumes: list[Path], tissues: list[Tissue], validation: Path | None, settings: TrainingSettings, state: Path) -> None:

@@ -143,7 +143,7 @@ def check_room(tissues: Sequence[Tissue], settings: TrainingSettings) -> None:
         except InputError as error:
             reason = str(error)
     raise InputError(
-        f"no series at {np.rad2deg(widest):g} degrees in voxels of {settings.voxel_size[1]:g} can be cut from this volume: {reason}"
+        f"this volume gives no series at {np.rad2deg(widest):g} degrees in voxels of {settings.voxel_size[1]:g}: {reason}"
     )
 
 
@@ -180,54 +180,67 @@ class Source:
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._stopped = stopped or threading.Event()
-        self._inbox, outbox = context.Pipe(duplex=False)
-        self._process = context.Process(
-            target=_produce, args=(outbox, tissues, spectrum, settings, start), daemon=True, name="draws"
-        )
+        self._link, there = context.Pipe()
+        self._process = context.Process(target=_produce, args=(there,), daemon=True, name="draws")
         with sheltered():
             self._process.start()
-        outbox.close()  # only the process holds it now, so that the pipe ends when the process does
+        there.close()  # only the process holds it now, so that the link ends when the process does
+        try:
+            # not as arguments: multiprocessing waits for ever for a process that dies before it has read them
+            self._link.send((tissues, spectrum, settings, start))
+        except OSError:
+            raise self._died() from None
+        except Exception as error:  # whatever pickling raises
+            self.close()
+            raise InputError(
+                f"a volume cannot be handed to another process ({one_line(error)}); read it into memory first"
+            ) from error
 
     def __iter__(self) -> Iterator[Draw]:
         return self
 
     def __next__(self) -> Draw:
-        while not self._inbox.poll(POLL):
+        while not self._link.poll(POLL):
             if self._stopped.is_set():
                 raise StopIteration
         try:
-            found = self._inbox.recv()
+            found = self._link.recv()
         except (EOFError, OSError):
-            self._process.join(5)
-            code = self._process.exitcode
-            if code == -signal.SIGKILL:
-                raise TomopriorError("the process that simulates series was killed; is there memory enough?") from None
-            raise TomopriorError(
-                f"the process that simulates series has died (exit code {code}); a script that trains must do so under "
-                "if __name__ == '__main__'"
-            ) from None
+            raise self._died() from None
         if isinstance(found, BaseException):
             raise found
         return Draw.from_dict({k: torch.from_numpy(v) for k, v in found.items()})
+
+    def _died(self) -> TomopriorError:
+        self._process.join(5)
+        code = self._process.exitcode
+        if code == -signal.SIGKILL:
+            return TomopriorError("the process that simulates series was killed; is there memory enough?")
+        return TomopriorError(
+            f"the process that simulates series has died (exit code {code}); a script that trains must do so under "
+            "if __name__ == '__main__'"
+        )
 
     def close(self) -> None:
         """End the process."""
         self._process.terminate()
         self._process.join()
         self._process.close()
-        self._inbox.close()
+        self._link.close()
 
 
-def _produce(outbox: Connection, tissues: Sequence[Tissue], spectrum: Spectrum, settings: TrainingSettings, start: int) -> None:
+def _produce(link: Connection) -> None:
     torch.set_num_threads(1)
     made: queue.Queue[Any] = queue.Queue(AHEAD - 1)
-    sender = threading.Thread(target=_send, args=(outbox, made), daemon=True)
-    sender.start()
-    index = start
+    sender = threading.Thread(target=_send, args=(link, made), daemon=True)
     try:
+        tissues, spectrum, settings, index = link.recv()
+        sender.start()
         while True:
             made.put({k: v.numpy() for k, v in draw(tissues, spectrum, settings, index).to_dict().items()})
             index += 1
+    except EOFError:  # whoever wanted the draws is gone
+        return
     except (TomopriorError, MemoryError) as error:
         made.put(error)
     except Exception as error:
@@ -236,9 +249,9 @@ def _produce(outbox: Connection, tissues: Sequence[Tissue], spectrum: Spectrum, 
     sender.join()
 
 
-def _send(outbox: Connection, made: queue.Queue[Any]) -> None:
+def _send(link: Connection, made: queue.Queue[Any]) -> None:
     try:
         while (found := made.get()) is not None:
-            outbox.send(found)
+            link.send(found)
     except OSError:  # whoever wanted the draws is gone
         os._exit(0)

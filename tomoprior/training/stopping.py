@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 
 @contextmanager
@@ -29,6 +30,7 @@ def stoppable() -> Iterator[threading.Event]:
 @contextmanager
 def sheltered() -> Iterator[None]:
     """Processes started here never see Ctrl-C, which a terminal sends to all of them; this one sees it afterwards."""
+    resource_tracker.ensure_running()  # which lets these signals in again when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

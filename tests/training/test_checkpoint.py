@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from tomoprior.errors import FormatError
+from tomoprior.training import checkpoint
+from tomoprior.training.optimiser import Training, begin, fresh
+
+ABOUT = {"settings": {"minutes": 1.0, "ranges": (20, 60), "seed": 0}, "tissue": {"sha256": "a"}, "version": 1}
+
+
+@pytest.fixture
+def run(settings, draws):
+    denoiser = fresh(settings)
+    state = begin(denoiser)
+    state.draws, state.drawn = list(draws[:2]), 5
+    made = Training(denoiser, state, settings, None)
+    for i in range(3):
+        made.step(i / 3)
+    state.seconds, state.rows = 12.345678901234567, [{"step": 2, "loss": 0.1, "validation_psnr": math.nan}]
+    return made
+
+
+@pytest.fixture
+def path(run, tmp_path):
+    checkpoint.save(run.state, tmp_path / "p.state.safetensors", ABOUT)
+    return tmp_path / "p.state.safetensors"
+
+
+def load(path, settings, about=ABOUT):
+    return checkpoint.load(path, about, begin(fresh(settings)))
+
+
+def rewritten(path, change):
+    """The same arrays with other facts."""
+    with safe_open(path, "pt") as file:
+        facts = json.loads(file.metadata()["state"])
+    facts = change(facts)
+    save_file(load_file(path), path, {"state": json.dumps(facts)})
+
+
+def test_everything_comes_back_as_it_was(run, path, settings):
+    state = load(path, settings)
+    for part in checkpoint.PARTS:
+        before, found = getattr(run.state, part), getattr(state, part)
+        assert before.keys() == found.keys()
+        for name, value in before.items():
+            assert torch.equal(value, found[name])
+            # sums are taken in the order of memory
+            assert value.stride() == found[name].stride()
+    for one, two in zip(run.state.draws, state.draws, strict=True):
+        for name, value in one.to_dict().items():
+            found = two.to_dict()[name]
+            assert found.dtype == value.dtype
+            assert torch.equal(found, value)
+    assert (state.step, state.seconds, state.drawn) == (3, 12.345678901234567, 5)
+    assert state.losses == run.state.losses
+    assert state.rows[0]["step"] == 2
+    assert math.isnan(state.rows[0]["validation_psnr"])
+
+
+def test_what_is_loaded_no_longer_needs_its_file(run, path, settings):
+    state = load(path, settings)
+    path.write_bytes(b"")
+    assert torch.equal(state.draws[0].truth, run.state.draws[0].truth)
+    assert all(torch.equal(v, run.state.average[k]) for k, v in state.average.items())
+
+
+def test_a_state_of_before_losses_were_kept_is_read(path, settings):
+    rewritten(path, lambda facts: {k: v for k, v in facts.items() if k != "losses"})
+    assert load(path, settings).losses == []
+
+
+@pytest.mark.parametrize(
+    ("about", "names"),
+    [
+        (ABOUT | {"settings": {"minutes": 2.0, "ranges": (20, 60), "seed": 1}}, "other minutes, seed;"),
+        (ABOUT | {"settings": {"minutes": 1.0, "ranges": (20, 60), "seed": 0, "new": 1}}, "other new;"),
+        (ABOUT | {"tissue": {"sha256": "b"}}, "other tissue;"),
+        (ABOUT | {"tissue": [{"sha256": "a"}, {"sha256": "b"}]}, "other tissue;"),
+        (ABOUT | {"version": 2}, "other version;"),
+    ],
+)
+def test_another_training_is_named(path, settings, about, names):
+    with pytest.raises(FormatError, match=names) as error:
+        load(path, settings, about)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_state_is_for_one_network(path, settings):
+    with pytest.raises(FormatError, match="not the state of a training"):
+        load(path, settings.model_copy(update={"widths": (16, 32)}))
+
+
+@pytest.mark.parametrize("left", [0, 5, 1000, -1000, -1])
+def test_a_file_cut_short_is_told(path, settings, left):
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(FormatError, match=r"not the state of a training .*; remove it to begin anew") as error:
+        load(path, settings)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: [],
+        lambda facts: {},
+        lambda facts: facts | {"about": None},
+        lambda facts: facts | {"about": {"settings": 3}},
+        lambda facts: facts | {"draws": 9},
+        lambda facts: facts | {"step": None},
+        lambda facts: facts | {"rows": 4},
+    ],
+)
+def test_facts_that_make_no_sense_are_told(path, settings, change):
+    rewritten(path, change)
+    with pytest.raises(FormatError, match="not the state of a training"):
+        load(path, settings)
+
+
+def test_other_files_are_no_states(path, settings):
+    save_file(load_file(path), path)
+    with pytest.raises(FormatError, match="not the state of a training"):
+        load(path, settings)
+    path.write_text("step 3")
+    with pytest.raises(FormatError, match="not the state of a training"):
+        load(path, settings)
+
+
+def test_a_full_disk_leaves_the_state_of_before(run, path, settings, monkeypatch):
+    import pathlib
+
+    before = path.read_bytes()
+
+    def full(self, data):
+        with open(self, "wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    run.step(1.0)
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(FormatError, match=r"No space left on device.*the state saved before is still there") as error:
+        checkpoint.save(run.state, path, ABOUT)
+    assert ".part" not in str(error.value)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert load(path, settings).step == 3

@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import csv
+import math
+import os
+import signal
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tomoprior.errors import FormatError, InputError, Interrupted, OutputExistsError, SettingsError, TomopriorError
+from tomoprior.methods.diffusion.prior import Prior
+from tomoprior.methods.diffusion.tiling import TiledDenoiser
+from tomoprior.simulate.tissue import Tissue
+from tomoprior.training import TrainingSettings
+from tomoprior.training import train as call
+from tomoprior.training.optimiser import Training
+
+from .conftest import TINY, grey, same, weights
+
+
+def rows(path, *left_out):
+    """The log, without columns that time is in."""
+    with open(path, newline="") as file:
+        return [{k: v for k, v in row.items() if k not in left_out} for row in csv.DictReader(file)]
+
+
+def test_a_prior_is_written_with_its_log_and_its_card(train, tissue, other, tmp_path):
+    shown = []
+    out = tmp_path / "p.safetensors"
+    train(
+        out, validation=other, steps=6, progress=lambda *step: shown.append(step),
+        card={"name": "noise", "licence": "CC0-1.0", "attribution": "nobody"},
+    )  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["p.csv", "p.safetensors"]
+    prior = Prior.load(out)
+    card = prior.card
+    assert (card["name"], card["licence"], card["attribution"]) == ("noise", "CC0-1.0", "nobody")
+    assert (card["steps"], card["tiles"], card["threads"]) == (6, 6, torch.get_num_threads())
+    assert card["draws"] >= 2
+    assert card["settings"]["widths"] == [16, 16]
+    assert [row["range"] for row in card["validation"]] == [20, 60]
+    assert all(math.isfinite(row["psnr"]) and math.isfinite(row["linear_psnr"]) for row in card["validation"])
+    assert (prior.tile, prior.voxel_sizes, prior.unit, prior.ranges) == ((16, 16, 16), (10, 12), "nanometer", (20, 60))
+    log = rows(out.with_suffix(".csv"))
+    assert list(log[0]) == ["step", "minutes", "rate", "loss", "validation_psnr", "linear_psnr"]
+    assert [int(row["step"]) for row in log] == [1, 2, 3, 4, 5, 6]
+    assert float(log[-1]["rate"]) == pytest.approx(TrainingSettings().rate_end)
+    mean = np.mean([row["psnr"] for row in card["validation"]])
+    assert float(log[-1]["validation_psnr"]) == pytest.approx(mean)
+    assert [step[:2] for step in shown] == [(100 * i // 6, 100) for i in range(1, 7)]
+    assert shown[-1][2]["validation_psnr"] == pytest.approx(mean)
+
+
+def test_a_prior_that_was_loaded_denoises_as_the_one_that_was_trained(train, draws, tmp_path):
+    made = train(tmp_path / "p.safetensors", steps=4)
+    loaded = Prior.load(tmp_path / "p.safetensors")
+    told = replace(draws[0].condition, linear=draws[0].condition.linear.float())
+    noisy = told.linear + torch.randn(told.linear.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        first, second = (TiledDenoiser(p.denoiser, p.tile, told)(noisy, 1.0) for p in (made, loaded))
+    assert first.shape == noisy.shape
+    torch.testing.assert_close(second, first, atol=2e-3, rtol=1e-2)
+    error, before = ((v - draws[0].truth.float()).square().mean() for v in (first, noisy))
+    assert error < 0.7 * before
+
+
+@pytest.mark.parametrize("stops", [(1, 9), (3, 4, 8)])
+def test_a_training_that_was_interrupted_is_the_one_that_was_not(train, tissue, other, tmp_path, stops):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    train(tmp_path / "a/p.safetensors", steps=10, validation=other)
+    done = 0
+    left = list(stops)
+
+    def progress(*_):
+        nonlocal done
+        done += 1
+        if left and done == left[0]:
+            left.pop(0)
+            raise KeyboardInterrupt
+
+    out = tmp_path / "b/p.safetensors"
+    for _ in stops:
+        with pytest.raises(Interrupted) as stop:
+            train(out, steps=10, validation=other, progress=progress)
+        assert stop.value.result == out.with_suffix(".state.safetensors")
+        assert not out.exists()
+    train(out, steps=10, validation=other, progress=progress)
+    assert done == 10
+    assert same(weights(tmp_path / "a/p.safetensors"), weights(out))
+    assert rows(tmp_path / "a/p.csv", "minutes") == rows(tmp_path / "b/p.csv", "minutes")
+    assert sorted(p.name for p in out.parent.iterdir()) == ["p.csv", "p.safetensors"]
+
+
+def test_a_training_that_failed_goes_on_from_the_last_state(train, module, tmp_path, monkeypatch):
+    whole = train(tmp_path / "a.safetensors", steps=8)
+    monkeypatch.setattr(module, "SAVE_EVERY", -1.0)
+    out = tmp_path / "b.safetensors"
+
+    def progress(percent, *_):
+        if percent >= 60:
+            raise RuntimeError("from the callback")
+
+    with pytest.raises(RuntimeError, match="from the callback"):
+        train(out, steps=8, progress=progress)
+    assert out.with_suffix(".state.safetensors").exists()
+    assert not out.with_suffix(".lock").exists()
+    seen = []
+    again = train(out, steps=8, progress=lambda percent, *_: seen.append(percent))
+    assert len(seen) == 4  # the fifth step was not saved
+    assert same(whole.denoiser.state_dict(), again.denoiser.state_dict())
+
+
+def test_a_stop_while_draws_are_waited_for_is_kept_too(train, module, tmp_path, monkeypatch):
+    whole = train(tmp_path / "a.safetensors", steps=6, reuse=1)
+    ordinary = module.Source
+
+    class Ending(ordinary):
+        def __init__(self, tissues, spectrum, settings, start, stopped):
+            super().__init__(tissues, spectrum, settings, start)
+            self.left, self.stopped = 1, stopped
+
+        def __next__(self):
+            if not self.left:
+                self.stopped.set()
+                raise StopIteration
+            self.left -= 1
+            return super().__next__()
+
+    monkeypatch.setattr(module, "Source", Ending)
+    out = tmp_path / "b.safetensors"
+    for _ in range(3):  # the first has one draw and no step
+        with pytest.raises(Interrupted):
+            train(out, steps=6, reuse=1)
+    monkeypatch.setattr(module, "Source", ordinary)
+    again = train(out, steps=6, reuse=1)
+    assert same(whole.denoiser.state_dict(), again.denoiser.state_dict())
+
+
+def test_signals_stop_it_between_steps_and_are_given_back(train, tmp_path):
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        with pytest.raises(Interrupted):
+            train(tmp_path / "p.safetensors", steps=9, progress=lambda *_, s=s: os.kill(os.getpid(), s))
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+    assert train(tmp_path / "p.safetensors", steps=9).card["steps"] == 9
+
+
+def test_it_trains_in_a_thread(train, tmp_path):
+    made = []
+    thread = threading.Thread(target=lambda: made.append(train(tmp_path / "p.safetensors", steps=2)))
+    thread.start()
+    thread.join()
+    assert made[0].card["steps"] == 2
+
+
+@pytest.mark.parametrize("seconds", [1.7, 7.3, 21.0])
+def test_the_rate_ends_when_the_time_is_over_whatever_the_speed(train, tmp_path, monkeypatch, seconds):
+    now = [100.0]
+    used = []
+    ordinary = Training.rate
+    monkeypatch.setattr(Training, "rate", lambda self, share: used.append(share) or ordinary(self, share))
+
+    def progress(*_):
+        now[0] += seconds
+
+    out = tmp_path / "p.safetensors"
+    made = train(out, minutes=1.0, validate_every=0.25, warm_up=0, clock=lambda: now[0], progress=progress)
+    assert made.card["steps"] == math.ceil(60 / seconds) + 1
+    assert made.card["minutes"] == pytest.approx(math.ceil(60 / seconds) * seconds / 60, abs=0.06)
+    log = rows(out.with_suffix(".csv"))
+    assert float(log[-1]["rate"]) == pytest.approx(TrainingSettings().rate_end)
+    assert len(log) == 4 if seconds < 15 else len(log) == 3
+    # the last step itself was taken within a step of the end
+    steps = sorted({s for s in used if s < 1})
+    assert steps[-1] >= 1 - seconds / 60 - 1e-9
+
+
+def test_time_that_went_by_before_an_interruption_counts(train, tmp_path):
+    now = [0.0]
+
+    def progress(*_):
+        now[0] += 10.0
+        if now[0] == 40.0:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "p.safetensors"
+    options = {"minutes": 1.0, "clock": lambda: now[0], "progress": progress}
+    with pytest.raises(Interrupted):
+        train(out, **options)
+    now[0] = 1000.0  # what lay between does not
+    made = train(out, **options)
+    assert made.card["steps"] == 4 + 4
+    assert made.card["minutes"] == 1.0
+
+
+def test_so_many_steps_are_so_many_at_any_speed(train, tmp_path):
+    now = [0.0]
+
+    def clock():
+        now[0] += 1e6
+        return now[0]
+
+    slow = train(tmp_path / "a.safetensors", steps=4, clock=clock)
+    fast = train(tmp_path / "b.safetensors", steps=4)
+    assert slow.card["steps"] == fast.card["steps"] == 4
+    assert same(slow.denoiser.state_dict(), fast.denoiser.state_dict())
+
+
+def test_validation_changes_nothing_but_the_log(train, other, tmp_path):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    judged = train(tmp_path / "a.safetensors", steps=5, validation=other)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    alone = train(tmp_path / "b.safetensors", steps=5)
+    assert same(judged.denoiser.state_dict(), alone.denoiser.state_dict())
+    left_out = ("minutes", "validation_psnr", "linear_psnr")
+    assert rows(tmp_path / "a.csv", *left_out) == rows(tmp_path / "b.csv", *left_out)
+    assert {row["validation_psnr"] for row in rows(tmp_path / "b.csv")} == {"nan"}
+
+
+def test_one_volume_in_a_list_is_one_volume(train, tissue, tmp_path):
+    alone = train(tmp_path / "a.safetensors", steps=3)
+    listed = train(tmp_path / "b.safetensors", [tissue], steps=3)
+    assert same(alone.denoiser.state_dict(), listed.denoiser.state_dict())
+
+
+def test_several_volumes_are_trained_on_and_known_again(train, tissue, other, tmp_path):
+    third = Tissue.of(grey(2), 10.0)
+    out = tmp_path / "p.safetensors"
+    mixed = train(tmp_path / "a.safetensors", [tissue, other], steps=6, validation=third)
+    assert not same(mixed.denoiser.state_dict(), train(tmp_path / "b.safetensors", steps=6).denoiser.state_dict())
+
+    def progress(percent, *_):
+        if percent == 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        train(out, [tissue, other], steps=6, progress=progress)
+    for wrong in (tissue, [other, tissue], [tissue, third]):
+        with pytest.raises(FormatError, match="begun with other tissue"):
+            train(out, wrong, steps=6)
+    again = train(out, [tissue, other], steps=6)
+    assert same(mixed.denoiser.state_dict(), again.denoiser.state_dict())
+
+
+def interrupted(train, out, **options):
+    def progress(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        train(out, progress=progress, **options)
+    return out.with_suffix(".state.safetensors")
+
+
+def test_another_training_does_not_go_on_from_a_state(train, tmp_path):
+    out = tmp_path / "p.safetensors"
+    state = interrupted(train, out, steps=5)
+    before = state.read_bytes()
+    with pytest.raises(FormatError, match="begun with other rate, steps;"):
+        train(out, steps=6, rate=2e-3)
+    assert state.read_bytes() == before
+    assert train(out, steps=5).card["steps"] == 5
+
+
+def test_a_broken_state_is_told_and_kept(train, tmp_path):
+    out = tmp_path / "p.safetensors"
+    state = interrupted(train, out, steps=5)
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(FormatError, match="not the state of a training"):
+        train(out, steps=5)
+    assert state.exists()
+    assert not out.with_suffix(".lock").exists()
+    state.unlink()
+    assert train(out, steps=5, overwrite=True).card["steps"] == 5
+
+
+def test_a_training_that_was_over_only_writes(train, module, tmp_path, monkeypatch):
+    out = tmp_path / "p.safetensors"
+    whole = train(tmp_path / "a.safetensors", steps=4)
+    ordinary = Prior.save
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Prior, "save", full)
+    with pytest.raises(FormatError, match=r"p\.safetensors: cannot be written \(No space left on device\)"):
+        train(out, steps=4)
+    monkeypatch.setattr(Prior, "save", ordinary)
+    monkeypatch.setattr(module, "Source", None)
+    assert same(train(out, steps=4).denoiser.state_dict(), whole.denoiser.state_dict())
+
+
+def test_what_is_wrong_is_told_before_any_work(train, module, tissue, other, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "Source", None)
+    out = tmp_path / "p.safetensors"
+    in_pixels = Tissue.of(grey(3), 10.0, "pixel")
+    coarse = Tissue.of(grey(3), 13.0)
+    wrong = [
+        (InputError, "no tissue", {"of": []}),
+        (InputError, "one unit, not nanometer and pixel", {"of": [tissue, in_pixels]}),
+        (InputError, "one unit", {"validation": in_pixels}),
+        (InputError, "voxels of 13 nanometer", {"of": coarse}),
+        (InputError, "one of those trained on", {"of": [tissue, other], "validation": other}),
+        (InputError, "the card takes", {"card": {"data": {1, 2}}}),
+        (InputError, "no series at 70 degrees", {"ranges": (20, 140), "field": (96, 96)}),
+        (InputError, "the volume for validation", {"validation": Tissue.of(grey(4, 12), 10.0)}),
+        (SettingsError, "did you mean steps", {"step": 3}),
+        (SettingsError, "give one", {"settings": TrainingSettings(), "steps": 3}),
+    ]
+    for kind, message, options in wrong:
+        with pytest.raises(kind, match=message) as error:
+            train(out, **options) if "settings" not in options else call(tissue, out, **options)
+        assert "\n" not in str(error.value)
+        assert list(tmp_path.iterdir()) == []
+    out.write_text("precious")
+    with pytest.raises(OutputExistsError):
+        train(out)
+    assert out.read_text() == "precious"
+
+
+def test_an_error_of_the_simulation_reaches_the_caller(train, module, tmp_path, monkeypatch):
+    class Failing(module.Source):
+        def __next__(self):
+            raise TomopriorError("the process that simulates series was killed")
+
+    monkeypatch.setattr(module, "Source", Failing)
+    with pytest.raises(TomopriorError, match="was killed"):
+        train(tmp_path / "p.safetensors", steps=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_losses_and_draws_do_not_pile_up(train, module, tmp_path, monkeypatch):
+    kept = []
+    ordinary = module.Training
+
+    class Watched(ordinary):
+        def validate(self, share):
+            super().validate(share)
+            kept.append((len(self.state.losses), len(self.state.draws)))
+
+    monkeypatch.setattr(module, "Training", Watched)
+    train(tmp_path / "p.safetensors", steps=30, reuse=1)
+    assert max(losses for losses, _ in kept) <= 2
+    assert max(draws for _, draws in kept) == TINY["keep"]
