@@ -25,6 +25,9 @@ class Reconstruction:
         The geometry that it was reconstructed in (grid, voxel size, unit).
     std
         Standard deviation per voxel, the same shape, where the method gives one.
+    determined
+        Share of each frequency's variance that the data took away from a prior's, where the method has a prior: 1 is measured, 0
+        is the prior's alone. ``(nz, rows, nx)``, zero frequency in the middle (``fftshift``), ``rows`` at most 64.
     history
         One list per quantity with a value per iteration, such as ``residual``: ``||W^(1/2)(p - A x)|| / ||W^(1/2) p||`` of the
         volume that the iteration began with (what it ends with would cost a projection more).
@@ -39,6 +42,7 @@ class Reconstruction:
     volume: Any
     geometry: Geometry
     std: Any = None
+    determined: Any = None
     history: Mapping[str, list[float]] = attribute(default_factory=dict)
     provenance: Mapping[str, Any] = attribute(default_factory=dict)
     field: Any = None
@@ -55,10 +59,12 @@ class Reconstruction:
 
     def numpy(self) -> Reconstruction:
         """The same with NumPy arrays, C-contiguous float32."""
-        return replace(self, volume=_numpy(self.volume), std=None if self.std is None else _numpy(self.std))
+        return replace(self, volume=_numpy(self.volume), std=_numpy(self.std), determined=_numpy(self.determined))
 
 
-def _numpy(array: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _numpy(array: Any) -> Any:
+    if array is None:
+        return None
     if hasattr(array, "detach"):
         array = array.detach().cpu().numpy()
     return np.ascontiguousarray(array, dtype=np.float32)

@@ -132,8 +132,9 @@ def writing(path: str | Path, header: Header, *, overwrite: bool = False) -> Ite
 def write(result: Reconstruction, path: str | Path, *, overwrite: bool = False, labels: tuple[str, ...] = ()) -> None:
     """Write a reconstruction's volume, with its voxel size and unit, to the format that ``path`` names.
 
-    Its record (provenance and history) goes beside it as ``NAME.EXT.json``, and the standard deviation, where there is one, as
-    ``NAME_std.EXT``. A volume without a record removes the one that an overwritten volume left.
+    Its record (provenance and history) goes beside it as ``NAME.EXT.json``, and the standard deviation and the share of each
+    frequency that is determined, where there are such, as ``NAME_std.EXT`` and ``NAME_determined.EXT``. A
+    volume without a record removes the one that an overwritten volume left.
 
     Raises
     ------
@@ -142,17 +143,20 @@ def write(result: Reconstruction, path: str | Path, *, overwrite: bool = False, 
     """
     result = result.numpy()
     path = Path(path)
-    arrays = {path: result.volume}
+    # frequencies have no voxel size
+    arrays = {path: (result.volume, result.voxel_size, result.unit)}
     if result.std is not None:
-        arrays[path.with_name(f"{path.stem}_std{path.suffix}")] = result.std
+        arrays[path.with_name(f"{path.stem}_std{path.suffix}")] = (result.std, result.voxel_size, result.unit)
+    if result.determined is not None:
+        arrays[path.with_name(f"{path.stem}_determined{path.suffix}")] = (result.determined, 1.0, "pixel")
     record_path = path.with_name(path.name + ".json")
     record = {"output": path.name, **result.provenance, "history": dict(result.history)} if result.provenance else None
     with ExitStack() as outputs:
         if record is not None:
             temporary = outputs.enter_context(replacing(record_path, overwrite=overwrite))
             _guarded(record_path, temporary.write_text, json.dumps(record, indent=1) + "\n")
-        for target, values in arrays.items():
-            header = Header(shape=values.shape, dtype=np.float32, voxel_size=result.voxel_size, unit=result.unit, labels=labels)
+        for target, (values, size, unit) in arrays.items():
+            header = Header(shape=values.shape, dtype=np.float32, voxel_size=size, unit=unit, labels=labels)
             sink = outputs.enter_context(writing(target, header, overwrite=overwrite))
             sink[:, :, :] = values
     if record is None and overwrite:

@@ -39,6 +39,9 @@ LARGEST = 20.0
 #: Draws made ahead of the one that is waited for.
 AHEAD = 3
 
+#: MiB of system matrices kept by the process that simulates; every draw has its own, a tenth of this.
+BUDGET = 1024
+
 #: Seconds between two looks at whether the training is to stop, while it waits for a draw.
 POLL = 0.2
 
@@ -118,7 +121,7 @@ def draw(tissues: Sequence[Tissue], spectrum: Spectrum, settings: TrainingSettin
         size = max(low + rng.random() * (high - low), tissue.voxel_size)
         try:
             made = simulated(
-                tissue, settings, tilts, size, int(rng.integers(2**31)), thickness=(0.5, 1.0), dose=(200.0, 10000.0)
+                tissue, settings, tilts, size, int(rng.integers(2**31)), thickness=(0.7, 1.0), dose=(200.0, 10000.0)
             )
             _, truth, told = observe(made, spectrum)
         except InputError as error:  # nothing to see at this place: an empty block, or noise above all contrast
@@ -231,11 +234,13 @@ class Source:
 
 def _produce(link: Connection) -> None:
     torch.set_num_threads(1)
+    # of the free memory's share that projectors may keep otherwise, numbers would depend: the backend is chosen by it
+    os.environ.setdefault("TOMOPRIOR_MATRIX_BUDGET", str(BUDGET))
     made: queue.Queue[Any] = queue.Queue(AHEAD - 1)
     sender = threading.Thread(target=_send, args=(link, made), daemon=True)
+    sender.start()
     try:
         tissues, spectrum, settings, index = link.recv()
-        sender.start()
         while True:
             made.put({k: v.numpy() for k, v in draw(tissues, spectrum, settings, index).to_dict().items()})
             index += 1

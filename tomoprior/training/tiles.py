@@ -33,7 +33,7 @@ def batch(draws: list[Draw], settings: TrainingSettings, step: int) -> Batch:
     tiles = [_tile(draws[int(rng.integers(len(draws)))], (ny, nx), rng) for _ in range(settings.batch)]
     truth, linear, coverage, numbers = (torch.stack([tile[i] for tile in tiles]) for i in range(4))
     mean, spread = settings.log_sigma
-    sigma = torch.from_numpy(np.exp(mean + spread * rng.standard_normal(settings.batch)).astype(np.float32)).clamp(0.005, 20)
+    sigma = torch.from_numpy(np.exp(mean + spread * rng.standard_normal(settings.batch)).astype(np.float32)).clamp(0.005, 100)
     told = torch.from_numpy((rng.random(settings.batch) >= settings.drop).astype(np.float32))
     noise = torch.from_numpy(rng.standard_normal(truth.shape, dtype=np.float32))
     noisy = truth + sigma[:, None, None, None] * noise

@@ -18,7 +18,7 @@ from tomoprior.training.settings import TrainingSettings
 SERIES = ((10, 1), (40, 2), (60, 2), (120, 2))
 
 #: Noise level of the one step: next to nothing of the volume is left.
-SIGMA = 3.0
+SIGMA = 80.0
 
 
 class Validation:

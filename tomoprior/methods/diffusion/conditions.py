@@ -13,8 +13,8 @@ from tomoprior.methods.diffusion.wiener import wiener
 NUM_ITER = 12
 
 
-def condition(data: Measurement, spectrum: Spectrum) -> Condition:
-    """The linear estimate, the coverage and the series' numbers."""
+def condition(data: Measurement, spectrum: Spectrum, *, flat: bool = False) -> Condition:
+    """The linear estimate (``flat``: of each slice for itself), the coverage and the series' numbers."""
     angles = data.A.geometry.angles
     used = data.w > 0
     spread = torch.median(data.w[used]).rsqrt().log() / 4
@@ -28,5 +28,5 @@ def condition(data: Measurement, spectrum: Spectrum) -> Condition:
         ],
         device=data.y.device,
     )
-    linear = wiener(data, spectrum, NUM_ITER, tol=0.0)
+    linear = wiener(data, spectrum, NUM_ITER, tol=0.0, flat=flat)
     return Condition(linear.contiguous(), data.coverage, numbers)

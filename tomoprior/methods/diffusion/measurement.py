@@ -112,6 +112,7 @@ def prepare(
     weights: torch.Tensor | None = None,
     shift_std: float = 0.5,
     offset_std: float = 0.05,
+    scale: Scale | None = None,
 ) -> Measurement:
     """Lay out a series for the prior.
 
@@ -125,6 +126,8 @@ def prepare(
         Standard deviation of the tilts' shifts that alignment left, pixels.
     offset_std
         Standard deviation of each tilt's brightness, as a share of the mean line integral.
+    scale
+        By default measured here; slabs of one volume share one.
 
     Raises
     ------
@@ -138,7 +141,8 @@ def prepare(
     A = projector.with_geometry(geometry.padded(pad))
     valid = used_rays(geometry, pad).to(device)
     noise = noise_variance(projections).clamp_min(1e-6 * float(projections.var().clamp_min(1e-20)))
-    scale = scales.measure(projections, valid, noise, geometry, spectrum)
+    if scale is None:
+        scale = scales.measure(projections, valid, noise, geometry, spectrum)
     variance = noise[:, None, None].expand(projections.shape).clone()
     if given is not None:
         known = given.expand(projections.shape)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tomoprior.errors import FormatError
-from tomoprior.methods.diffusion.denoiser import Denoiser
+from tomoprior.methods.diffusion.denoiser import SIGMA_DATA, Denoiser
 from tomoprior.methods.diffusion.network import Shape
 from tomoprior.methods.diffusion.spectrum import Spectrum
 
@@ -37,8 +39,12 @@ class Prior:
         Smallest and largest voxel trained on, in ``unit``.
     ranges
         Smallest and largest tilt range trained on, in degrees.
+    errors
+        Mean squared error of the denoiser against the noise level: ``((sigma, error), ...)``, rising.
     calibration
-        What the sampler's standard deviation is multiplied by, against the tilt range in degrees: ``[[range, factor], ...]``.
+        What the samples' standard deviation is multiplied by, against the tilt range in degrees: ``((range, factor), ...)``.
+    data_weight
+        Say of the data at each level of the sampler, beside what the denoiser knows of them.
     card
         Data, licence, settings, times, validation: the model card's facts.
     """
@@ -49,8 +55,27 @@ class Prior:
     voxel_sizes: tuple[float, float]
     unit: str
     ranges: tuple[float, float]
+    errors: tuple[tuple[float, float], ...] = ()
     calibration: tuple[tuple[float, float], ...] = ()
+    data_weight: float = 0.3
     card: dict[str, Any] = field(default_factory=dict)
+
+    def error(self, sigma: float) -> float:
+        """Mean squared error of the denoiser at a noise level, between the levels where it was measured (linear in logarithms).
+
+        Where none was measured: that of the best for white noise on a volume of the denoiser's own scale.
+        """
+        if not self.errors:
+            return sigma**2 * SIGMA_DATA**2 / (sigma**2 + SIGMA_DATA**2)
+        at, value = np.log(np.array(self.errors)).T
+        return float(np.exp(np.interp(math.log(sigma), at, value)))
+
+    def spread(self, span: float) -> float:
+        """What the samples' standard deviation is multiplied by for a tilt range of ``span`` degrees."""
+        if not self.calibration:
+            return 1.0
+        at, value = np.array(self.calibration).T
+        return float(np.interp(math.log(span), np.log(at), value))
 
     def header(self) -> dict[str, Any]:
         """Everything but the weights, as plain values."""
@@ -62,7 +87,9 @@ class Prior:
             "voxel_sizes": list(self.voxel_sizes),
             "unit": self.unit,
             "ranges": list(self.ranges),
+            "errors": [list(pair) for pair in self.errors],
             "calibration": [list(pair) for pair in self.calibration],
+            "data_weight": self.data_weight,
             "card": self.card,
         }
 
@@ -111,7 +138,9 @@ class Prior:
                 tuple(found["voxel_sizes"]),
                 found["unit"],
                 tuple(found["ranges"]),
+                tuple(tuple(pair) for pair in found["errors"]),
                 tuple(tuple(pair) for pair in found["calibration"]),
+                found["data_weight"],
                 found["card"],
             )
         except FileNotFoundError:

@@ -53,19 +53,19 @@ def sample(
     schedule: Schedule,
     noise: Noise,
     *,
-    spread: float,
+    unknown: Callable[[float], float],
     data_weight: float = 1.0,
     num_cg: int = 5,
     each: Callable[[Step], None] | None = None,
 ) -> torch.Tensor:
     """One sample of the posterior.
 
-    At noise level s the denoiser gives the clean volume's mean m; what is left uncertain about it is taken for white, of
-    variance ``r2 = s^2 v / (s^2 + v)`` with ``v = spread^2`` (exact for a white Gaussian prior of that variance). A clean
-    volume is drawn from the product of ``N(m, r2)`` and the data's likelihood, by solving for randomly perturbed data and mean
-    (Papandreou and Yuille, NIPS 2010), and the next level is drawn given that and the present (Ho et al. 2020, eq. 6 and 7, in
-    EDM's variables). Drawing, where DDS and DiffPIR take the mean and add a fixed share of new noise, keeps the variance right
-    whatever the number of levels.
+    At noise level s the denoiser gives the clean volume's mean; what it does not know is taken for white, of the variance r2
+    that its mean squared error has (as in Analytic-DPM, Bao et al. 2022). A clean volume is drawn from the product of that and
+    the data's likelihood, by solving for randomly perturbed data and mean (Papandreou and Yuille, NIPS 2010), and the next
+    level is drawn given that and the present (Ho et al. 2020, eq. 6 and 7, in EDM's variables). Drawing, where DDS and DiffPIR
+    take the mean and add a fixed share of new noise, keeps the variance right whatever the number of levels: for a white
+    Gaussian prior it is exact.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def sample(
         Where the samples set out from: the linear estimate, to which noise of the largest level is added.
     noise
         Gives the random numbers, so that whoever cuts a volume into slabs can give neighbours the same.
-    spread
-        Standard deviation v of what the denoiser does not know at the largest level.
+    unknown
+        The denoiser's mean squared error r2 at a noise level, per voxel.
     data_weight
         The likelihood's exponent. Less than 1 where the denoiser knows the data already.
     num_cg
@@ -95,7 +95,7 @@ def sample(
         last = i == len(levels) - 1
         phases = noise(i, "phase", (2,)).mul(0.70710678).erf().mul(0.5).add(0.5)
         mean = denoise(x, s, (float(phases[0]), float(phases[1])))
-        r2 = s**2 * spread**2 / (s**2 + spread**2)
+        r2 = unknown(s)
         drawn = mean if last else mean + math.sqrt(r2) * noise(i, "clean", shape)
         if data_weight > 0:
             disturbance = None if last else (noise(i, "data", tuple(data.y.shape)), noise(i, "offset", (len(data.y),)))

@@ -14,6 +14,9 @@ from scipy.fft import next_fast_len
 #: Voxels of nothing between one period and the next along each axis: the covariance reaches no farther, nearly.
 GAP = 12
 
+#: Frequencies along y that the spectrum of a slice is summed over.
+ACROSS = 64
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -76,23 +79,33 @@ class GaussianPrior:
 
     ``root(z)`` of white noise ``z`` of shape ``inner`` is a sample on ``shape``; the covariance is ``root root_T``. The period
     is longer than the grid, so that opposite faces do not know of each other.
+
+    Parameters
+    ----------
+    flat
+        Slices know nothing of each other: each has the spectrum that a slice of the field has.
     """
 
-    def __init__(self, shape: tuple[int, int, int], spectrum: Spectrum, voxel_size: float, device: torch.device) -> None:
-        self.shape = shape
-        self.inner = tuple(next_fast_len(n + GAP, real=True) for n in shape)
-        axes = [torch.fft.fftfreq(n, device=device) for n in self.inner[:2]]
-        last = torch.fft.rfftfreq(self.inner[2], device=device)
-        k2 = axes[0][:, None, None] ** 2 + axes[1][None, :, None] ** 2 + last[None, None, :] ** 2
-        self._half = spectrum(k2, voxel_size).sqrt()
+    def __init__(
+        self, shape: tuple[int, int, int], spectrum: Spectrum, voxel_size: float, device: torch.device, *, flat: bool = False
+    ) -> None:
+        self.shape, self._axes = shape, (0, 2) if flat else (0, 1, 2)
+        self.inner = tuple(n if axis not in self._axes else next_fast_len(n + GAP, real=True) for axis, n in enumerate(shape))
+        z = torch.fft.fftfreq(self.inner[0], device=device)[:, None, None]
+        y = torch.fft.fftfreq(ACROSS if flat else self.inner[1], device=device)[None, :, None]
+        x = torch.fft.rfftfreq(self.inner[2], device=device)[None, None, :]
+        power = spectrum(z**2 + y**2 + x**2, voxel_size)
+        self._half = (power.mean(1, keepdim=True) if flat else power).sqrt()
+        self._sizes = [self.inner[axis] for axis in self._axes]
 
     def root(self, z: torch.Tensor) -> torch.Tensor:
         """From ``inner`` to ``shape``."""
         nz, ny, nx = self.shape
-        out: torch.Tensor = torch.fft.irfftn(torch.fft.rfftn(z) * self._half, self.inner)
+        out: torch.Tensor = torch.fft.irfftn(torch.fft.rfftn(z, dim=self._axes) * self._half, self._sizes, self._axes)
         return out[:nz, :ny, :nx]
 
     def root_T(self, x: torch.Tensor) -> torch.Tensor:
         """The adjoint, from ``shape`` to ``inner``."""
-        out: torch.Tensor = torch.fft.irfftn(torch.fft.rfftn(x, self.inner) * self._half, self.inner)
+        spread = torch.fft.rfftn(x, self._sizes, self._axes) * self._half
+        out: torch.Tensor = torch.fft.irfftn(spread, self._sizes, self._axes)
         return out
