@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from tomoprior.errors import FormatError, InputError, TomopriorError
+from tomoprior.formats.raw import RawArray
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import draws as module
 from tomoprior.training.draws import Source, angles, check_room, draw, pick, tissue_spectrum
@@ -113,31 +115,53 @@ def test_a_process_that_is_killed_is_told(source, tissue, spectrum, settings):
     assert "\n" not in str(error.value)
 
 
-class Broken:
-    """A volume in a file that is gone."""
-
-    shape, ndim, dtype = (48, 48, 48), 3, np.dtype(np.uint8)
-
-    def __init__(self, error):
-        self.error = error
-
-    def __getitem__(self, key):
-        raise self.error
+def test_a_file_that_goes_away_is_told(source, spectrum, settings, tmp_path):
+    np.zeros((48, 48, 48), np.uint8).tofile(tmp_path / "a.raw")
+    volume = RawArray(tmp_path / "a.raw", 0, (48, 48, 48), np.uint8)
+    (tmp_path / "a.raw").unlink()
+    with pytest.raises(FormatError, match=r"a\.raw: cannot be read") as error:
+        next(source([Tissue(volume, 10.0, "nanometer", 255.0, 0.0)], spectrum, settings, 0))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
-        (FormatError("a.tif: cannot be read (Stale file handle)"), FormatError, "a.tif: cannot be read"),
         (MemoryError("no room"), MemoryError, "no room"),
         (RuntimeError("two\nlines"), TomopriorError, "failed with RuntimeError: two lines"),
     ],
 )
-def test_what_the_process_stops_at_is_raised_here(source, spectrum, settings, error, kind, message):
-    broken = Tissue(Broken(error), 10.0, "nanometer", 255.0, 0.0)
-    with pytest.raises(kind, match=message) as found:
-        next(source([broken], spectrum, settings, 0))
-    assert "\n" not in str(found.value)
+def test_whatever_the_process_stops_at_is_sent(spectrum, settings, monkeypatch, error, kind, message):
+    def failing(tissues, spectrum, settings, index):
+        budgets.append(os.environ["TOMOPRIOR_MATRIX_BUDGET"])
+        raise error
+
+    budgets = []
+    monkeypatch.setattr(module, "draw", failing)
+    monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "")  # so that it is as before afterwards
+    monkeypatch.delenv("TOMOPRIOR_MATRIX_BUDGET")
+    here, there = multiprocessing.Pipe()
+    with here, there:
+        here.send(((), spectrum, settings, 0))
+        module._produce(there)
+        found = here.recv()
+    assert isinstance(found, kind)
+    assert str(found).endswith(message)
+    assert budgets == [str(module.BUDGET)]  # which projector is taken does not depend on the free memory
+
+
+def test_what_the_process_cannot_unpickle_is_told(settings, monkeypatch):
+    monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "100")
+    here, there = multiprocessing.Pipe()
+    with here, there:
+        here.send_bytes(b"cno_such_module\nthing\n.")
+        module._produce(there)
+        assert "no_such_module" in str(here.recv())
+
+
+def test_a_volume_that_cannot_be_handed_over_is_told(tissue, spectrum, settings):
+    with pytest.raises(InputError, match="read it into memory first"):
+        Source([Tissue(memoryview(b""), 10.0, "nanometer", 1.0, 0.0)], spectrum, settings, 0)
 
 
 def test_ctrl_c_is_no_business_of_the_process(source, tissue, spectrum, settings):
