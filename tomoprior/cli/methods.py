@@ -24,6 +24,8 @@ def methods(
     chosen = registry.get(name)
     typer.echo(f"{chosen.name}: {chosen.summary}\nAfter: {chosen.citation}")
     typer.echo("Slices: coupled" if chosen.couples_slices else "Slices: each by itself")
+    if hasattr(chosen, "describe"):
+        typer.echo(chosen.describe())
     typer.echo("\nSettings (--set NAME=VALUE):")
     for setting, field in chosen.Settings.model_fields.items():
         typer.echo(f"  {setting} = {field.default!r}\n      {field.description}")

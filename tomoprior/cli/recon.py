@@ -268,6 +268,11 @@ def _run(
         typer.echo(f"field        {field}")
     residual = result.provenance.get("residual")
     ending = "" if residual is None else f", residual {residual:.4g}"
+    for name, array in (("std", result.std), ("determined", result.determined)):
+        if array is not None:
+            typer.echo(f"{name:<12} {out.with_name(f'{out.stem}_{name}{out.suffix}')}")
+    for sentence in result.provenance.get("statement", []):
+        typer.echo(f"note         {sentence}")
     typer.echo(f"wrote        {out} and {out.name}.json in {result.provenance['seconds']:.1f} s{ending}")
     if interrupted:
         typer.echo("interrupted  this is what there was; run it again for all of it", err=True)

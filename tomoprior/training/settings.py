@@ -34,7 +34,7 @@ class TrainingSettings(Settings):
     rate: float = Field(1e-3, gt=0, description="Highest learning rate (Adam).")
     rate_end: float = Field(1e-5, gt=0, description="Lowest; the way there is a half cosine.")
     warm_up: int = Field(200, ge=0, description="Steps in which the rate rises to its highest.")
-    log_sigma: Pair = Field((-0.5, 1.3), description="Mean and standard deviation of log(noise level).")
+    log_sigma: Pair = Field((0.5, 1.8), description="Mean and standard deviation of log(noise level).")
     drop: float = Field(0.1, ge=0, lt=1, description="Share of tiles without conditions: they train the unconditional prior.")
     ranges: Range = Field((6.0, 140.0), description="Tilt range, degrees; logarithmic between the two.")
     tilts: Range = Field((5, 71), description="Number of tilts.")

@@ -51,11 +51,19 @@ class Diffusion:
     default_prior = "tissue"
 
     def describe(self) -> str:
-        """The default prior's card in a line or two."""
+        """The default prior in a few lines: its data and their licence, what it is for."""
         if self.default_prior not in shipped():
-            return "no prior comes with this installation"
-        card = load(self.default_prior).card
-        return f"prior {self.default_prior}: {card.get('data', 'unknown data')} ({card.get('licence', 'unknown licence')})"
+            return f"Prior: {self.default_prior} does not come with this installation; give prior=FILE (see tomoprior train)"
+        prior = load(self.default_prior)
+        low, high = prior.voxel_sizes
+        least, most = prior.ranges
+        card = prior.card
+        return (
+            f"Prior: {self.default_prior}, trained on {card.get('data', 'unknown data')}\n"
+            f"       {card.get('licence', 'unknown licence')}; {card.get('attribution', '')}\n"
+            f"       for voxels of {low:g} to {high:g} {prior.unit}, slabs up to {prior.tile[0]} voxels thick, tilt ranges of "
+            f"{least:g} to {most:g} degrees"
+        )
 
     def prior(self, settings: Any) -> Prior:
         """The prior that the settings name; read once."""
