@@ -127,6 +127,12 @@ def test_the_middle_slab_comes_first_and_each_other_starts_from_its_inner_neighb
     assert schedule.order(1) == [(0, None)]
 
 
+def test_refitted_the_middle_slab_starts_from_its_first_neighbour_too():
+    assert schedule.order(5, refit=True) == [(2, None), (1, 2), (2, 1), (3, 2), (0, 1), (4, 3)]
+    assert schedule.order(2, refit=True) == [(1, None), (0, 1), (1, 0)]
+    assert schedule.order(1, refit=True) == [(0, None), (0, 0)]
+
+
 def test_the_papers_slices():
     """264,449 weights, 61 tilts: two slices of 1024 pixels, and four of 512 (section 4.2)."""
     assert schedule.auto_slices(264_449, 61, 1024) == 2
@@ -144,7 +150,8 @@ def test_slices_are_given_all_or_as_many_as_suit_the_weights():
 
 def test_totals():
     paper = CNSettings(recipe="paper")
-    assert schedule.total(paper, 1) == 2000
-    assert schedule.total(paper, 3) == 2000 + 2 * 400
+    assert schedule.total(paper, 1) == 2000 + 400
+    assert schedule.total(paper, 3) == 2000 + 3 * 400
+    assert schedule.total(CNSettings(recipe="paper", refit=False), 3) == 2000 + 2 * 400
     assert schedule.total(CNSettings(recipe="paper", warm_start=False), 3) == 6000
-    assert schedule.total(CNSettings(recipe="paper", stop="held-out"), 3) == 5600
+    assert schedule.total(CNSettings(recipe="paper", stop="held-out"), 3) == 6400

@@ -20,7 +20,7 @@ def test_fills_the_missing_wedge_better_than_sirt_with_bounds(limited):
 def test_recipes_give_defaults_and_settings_override_them():
     paper = CNSettings.parse({"recipe": "paper", "num_iter": "7"})
     assert (paper.encoder, paper.width, paper.depth, paper.loss, paper.num_iter) == ("siren", 256, 4, "l1", 7)
-    assert paper.activation == "none"
+    assert (paper.activation, paper.refit) == ("bound", True)
     assert CNSettings().encoder == "spline"
     assert CNSettings.parse({"encoder": "grid"}).activation == "softplus"
 
@@ -29,7 +29,6 @@ def test_recipes_give_defaults_and_settings_override_them():
     "values",
     [
         {"activation": "softplus"},
-        {"encoder": "grid", "activation": "bound"},
         {"encoder": "siren", "reg_par": "held-out"},
         {"encoder": "hash", "background": "held-out"},
         {"degree": 4},

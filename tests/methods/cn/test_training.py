@@ -239,9 +239,54 @@ def test_slices_auto_uses_two_to_four(limited):
 def test_the_papers_recipe_runs(limited):
     settings = CNSettings(recipe="paper", num_iter=2, num_iter_next=1)
     field, volume, history = fit(limited, settings)
-    assert len(history["loss"]) == 4
+    assert len(history["loss"]) == 2 + 3
     assert torch.isfinite(volume).all()
     assert field.parts[0].network.n_parameters == 264_449
+
+
+def test_the_papers_outputs_are_in_parts_of_the_projections_range(limited, difference):
+    """So that its rates suit its outputs; tilts without weight have no say."""
+    settings = CNSettings(recipe="paper", width=16, depth=1, num_iter=3, num_iter_next=2)
+    weights, spoilt = torch.ones(25), limited.projections.clone()
+    weights[3:9], spoilt[3:9] = 0, 1e3
+    field, volume, _ = fit(limited, settings, projections=spoilt, weights=weights)
+    seen = limited.projections[weights > 0]
+    assert field.scale == pytest.approx(float(seen.max() - seen.min()))
+    smaller = fit(limited, settings, projections=1e-4 * spoilt, weights=weights)[1]
+    assert difference(1e4 * smaller, volume) < 1e-3
+    drawn = CoordinateNetwork(settings, (16, 4, 40)).output.bias.detach()
+    assert float(field.parts[0].network.output.bias.detach()) == pytest.approx(float(drawn), abs=0.01)
+
+
+def test_a_networks_negative_values_are_cut_off_when_it_is_fitted(limited):
+    settings = small("siren", activation="none", num_iter=60)
+    centred = limited.projections - limited.projections.mean()
+    free, _, history = fit(limited, settings, projections=centred)
+    bound, volume, same = fit(limited, settings.model_copy(update={"activation": "bound"}), projections=centred)
+    assert same == history
+    middles = torch.stack(torch.meshgrid(*(torch.arange(n) for n in volume.shape), indexing="ij"), -1)
+    assert float(free(middles).min()) < 0 == float(volume.min())
+    torch.testing.assert_close(volume, free(middles).clamp(min=0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(bound(middles), volume, rtol=1e-4, atol=1e-4)
+
+
+def test_fitted_again_the_first_network_goes_on_from_its_neighbour(limited):
+    case = stack_of_alike_slabs(limited)
+    settings = small(slices=4, num_iter=30, num_iter_next=4, refit=True)
+    residual = fit(case, settings)[2]["residual"]
+    assert len(residual) == 30 + 3 * 4
+    assert max(residual[30::4]) < 1.02 * residual[29]
+
+
+@pytest.mark.parametrize("rate", [1e-9, 10.0])
+def test_an_interruption_of_the_second_fit_keeps_the_better_one(rate, limited):
+    """Neighbours that differ: the second fit begins worse than the first one ended, and at once."""
+    settings = small(slices=6, num_iter=40, num_iter_next=3, refit=True, learning_rate_next=rate)
+    with pytest.raises(Interrupted) as caught:
+        fit(limited, settings, progress=interrupt_at(44))
+    volume = caught.value.result[1]
+    first = fit(limited, settings.model_copy(update={"refit": False}))[1]
+    torch.testing.assert_close(volume[:, 6:], first[:, 6:], rtol=1e-5, atol=1e-5)
 
 
 def test_shifts_along_y_couple_all_slices(limited):

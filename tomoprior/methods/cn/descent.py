@@ -34,19 +34,22 @@ class Scales:
     Attributes
     ----------
     contrast
-        Height of typical contrast, per voxel: the unit of a network's outputs.
+        Height of typical contrast, per voxel.
+    unit
+        Density, per voxel, of an output of one.
     spread
         Standard deviation of the projections.
     background
         Level per voxel that the outputs are added to.
     level
-        Mean value per voxel above the background: what a new network begins with.
+        Mean value per voxel above the background: what a new network begins with. None: with the bias that was drawn.
     """
 
     contrast: float
+    unit: float
     spread: float
     background: float
-    level: float
+    level: float | None
 
 
 class Descent:
@@ -87,21 +90,22 @@ class Descent:
             reg_par *= float(self.w.sum() / (self.w + self.w_out).sum())
         geometry, device = problem.A.geometry, problem.p.device
         self.network = CoordinateNetwork(settings, geometry.shape).to(device)
-        if start is None:
-            self.network.start_at(scales.level / scales.contrast)
-        else:
+        if start is not None:
             self.network.load_state_dict(start.state_dict())
+        elif scales.level is not None:
+            self.network.start_at(scales.level / scales.unit)
         self.on_voxels = OnVoxels(self.network, device)
         self.loss = losses.make_loss(settings, scales.spread or 1.0)
         self.regulariser = losses.make_regulariser(settings, reg_par, scales.contrast)
         # Adam does not care, but for its epsilon: derivatives of about one whatever the projections' unit
-        self.unit = geometry.n_angles * (1.0 if settings.loss == "l1" else scales.contrast)
+        self.steepness = geometry.n_angles * (1.0 if settings.loss == "l1" else scales.contrast)
         self.best_score, self.best_iteration = float("inf"), 0
         self._best: list[torch.Tensor] = []
 
     def volume(self) -> torch.Tensor:
-        """The slab of the volume as the weights are, ``problem.A.domain_shape``."""
-        return self._density(self.on_voxels.values(graph=False))
+        """The slab of the field as the weights are, ``problem.A.domain_shape``."""
+        values = self.on_voxels.values(graph=False)
+        return self._density(values.clamp_(min=0.0) if self.settings.activation == "bound" else values)
 
     def run(self, steps: int, num_iter: int, learning_rate: float, report: Report) -> None:
         """``steps`` of Adam's of a schedule of ``num_iter``; what ``report`` raises ends them."""
@@ -119,7 +123,9 @@ class Descent:
 
     def finish(self) -> None:
         """Leave the network at its best: where the last step led to, or an iterate before."""
-        if not self.misfit() <= self.best_score:
+        if self.misfit() <= self.best_score:
+            self._hold()
+        else:
             self.restore()
 
     def restore(self) -> bool:
@@ -130,13 +136,13 @@ class Descent:
         return bool(self._best)
 
     def misfit(self) -> float:
-        """The loss of all tilts, with the penalty of this fit."""
-        x = self.volume()
+        """The loss of all tilts, with the penalty of this fit; negative outputs count, as they do while it is fitted."""
+        x = self._density(self.on_voxels.values(graph=False))
         loss, _ = self.loss(self.problem.A(x).sub_(self.problem.p), self.problem.w)
         return float(loss if self.regulariser is None else loss + self.regulariser(x, torch.zeros_like(x)))
 
     def _density(self, values: torch.Tensor) -> torch.Tensor:
-        return self.problem.masked((values * self.scales.contrast).add_(self.scales.background))
+        return self.problem.masked((values * self.scales.unit).add_(self.scales.background))
 
     def _optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         encoder = list(self.network.encoder.parameters())
@@ -159,16 +165,20 @@ class Descent:
         values = {"loss": float(loss), "residual": _relative(r, problem.p, self.w)}
         if self.w_out is not None:
             values["held_out"] = _relative(r, problem.p, self.w_out)
-        return values, problem.masked(g).div_(self.unit)
+        return values, problem.masked(g).div_(self.steepness)
 
     def _note(self, values: dict[str, float], step: int) -> None:
         score = values.get("held_out", values["loss"])
         if score < self.best_score or not self._best:
             self.best_score, self.best_iteration = score, step
-            weights = [p.detach() for p in self.network.parameters()]
-            if not self._best:
-                self._best = [torch.empty_like(p) for p in weights]
-            torch._foreach_copy_(self._best, weights)
+            self._hold()
+
+    def _hold(self) -> None:
+        """Take the weights as they are for the best."""
+        weights = [p.detach() for p in self.network.parameters()]
+        if not self._best:
+            self._best = [torch.empty_like(p) for p in weights]
+        torch._foreach_copy_(self._best, weights)
 
 
 def _relative(r: torch.Tensor, p: torch.Tensor, w: torch.Tensor | None) -> float:

@@ -117,9 +117,10 @@ class Part:
 class NetworkField(Field):
     """A field of one or several networks, stitched along y.
 
-    ``mask * (background + scale * network)``. Between the last slice of a network and the first one of the next the field is
-    interpolated linearly: it is continuous, and equal to either network on its slices. Slices that no network covers hold the
-    background. Half a voxel beyond the outermost voxels' middles the field is what it is there.
+    ``mask * (background + scale * network)``, without a network's negative values where its activation is "bound". Between
+    the last slice of a network and the first one of the next the field is interpolated linearly: it is continuous, and equal
+    to either network on its slices. Slices that no network covers hold the background. Half a voxel beyond the outermost
+    voxels' middles the field is what it is there.
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ class NetworkField(Field):
                 part, mine = self.parts[index], owner == index
                 local[mine, 1] = y[mine].to(at.dtype) - part.start
                 out[mine] = part.network(part.network.coordinates.of_voxels(local[mine]).float())
-        return out
+        return out.clamp_(min=0.0) if self.settings.activation == "bound" else out
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Weights and mask; architecture, slices and scales."""

@@ -58,8 +58,12 @@ def slabs(ny: int, thickness: int) -> list[Slab]:
     ]
 
 
-def order(n: int) -> list[tuple[int, int | None]]:
-    """Slabs in the order of training, each with the one that it starts from: the middle first, then outwards by turns."""
+def order(n: int, *, refit: bool = False) -> list[tuple[int, int | None]]:
+    """Slabs in the order of training, each with the one that it starts from: the middle first, then outwards by turns.
+
+    With ``refit`` the middle follows once more after its first neighbour, from which it then starts, so that all slabs end with
+    a warm-started fit, as in the paper's released procedure. That a slab without neighbours starts from itself is our reading.
+    """
     middle = n // 2
     out: list[tuple[int, int | None]] = [(middle, None)]
     for distance in range(1, n):
@@ -67,6 +71,8 @@ def order(n: int) -> list[tuple[int, int | None]]:
             at = middle + side * distance
             if 0 <= at < n:
                 out.append((at, at - side))
+    if refit:
+        out.insert(min(n, 2), (middle, max(middle - 1, 0)))
     return out
 
 
@@ -75,9 +81,15 @@ def iterations(settings: CNSettings, *, first: bool) -> int:
     return settings.num_iter if first or not settings.warm_start else settings.num_iter_next
 
 
+def refits(settings: CNSettings) -> bool:
+    """Whether the first network is fitted a second time."""
+    return settings.refit and settings.warm_start
+
+
 def total(settings: CNSettings, n_slabs: int) -> int:
     """Iterations of all networks, at most."""
-    once = iterations(settings, first=True) + (n_slabs - 1) * iterations(settings, first=False)
+    warm = n_slabs - 1 + refits(settings)
+    once = iterations(settings, first=True) + warm * iterations(settings, first=False)
     return once * (2 if settings.stop == "held-out" else 1)
 
 

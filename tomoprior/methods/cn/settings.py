@@ -11,11 +11,12 @@ from tomoprior.methods.base import Settings
 #: The encoders that a network can begin with; ``spline`` is a field that is linear in its weights.
 Encoders = Literal["spline", "siren", "fourier", "grid", "hash"]
 
-#: Van Veen et al. 2024, section 4.2 and their released settings. What is not named here is as in the class below.
+#: Van Veen et al. 2024, section 4.2 and their released settings. What is not named here is as in the class below. Beyond
+#: settings, the recipe scales the projections to a range of one and leaves the output's first bias random (``training``).
 PAPER: dict[str, Any] = {
-    "encoder": "siren", "width": 256, "depth": 4, "omega": 30.0, "activation": "none", "loss": "l1", "regulariser": "none",
+    "encoder": "siren", "width": 256, "depth": 4, "omega": 30.0, "activation": "bound", "loss": "l1", "regulariser": "none",
     "reg_par": 0.0, "num_iter": 2000, "num_iter_next": 400, "learning_rate": 1e-3, "learning_rate_next": 1e-4, "decay": 0.1,
-    "amsgrad": True, "slices": "auto", "coordinates": "per-axis", "pad": 0, "stop": "none",
+    "amsgrad": True, "slices": "auto", "refit": True, "coordinates": "per-axis", "pad": 0, "stop": "none",
 }  # fmt: skip
 
 #: What suits networks that are trained by Adam, where it differs from ``spline``'s and the user says nothing.
@@ -73,8 +74,8 @@ class CNSettings(Settings):
         description="What a network sees: one scale for all axes, from -1 to 1 along the longest; or every axis from 0 to 1.",
     )
     activation: Literal["none", "softplus", "bound"] = Field(
-        "bound", description="none; softplus: a network's output is positive; bound: spline's weights are not negative. Values "
-        "are counted from the background.",
+        "bound", description="none; softplus: a network's output is positive; bound: spline's weights are not negative, and "
+        "a network's negative values are cut off when it is fitted, as in the paper. Values are counted from the background.",
     )  # fmt: skip
     background: float | Literal["held-out"] = Field(
         0.0,
@@ -111,6 +112,11 @@ class CNSettings(Settings):
         "all", description="y-slices that share a network. auto: 2 to 4, about two weights to a measurement, as in the paper."
     )
     warm_start: bool = Field(True, description="Start each further network from its neighbour nearer to the middle.")
+    refit: bool = Field(
+        False,
+        description="Fit the first network a second time, warm-started from its neighbour (from itself where it is alone), as "
+        "in the paper, whose first rate leaves much noise.",
+    )
     stop: Literal["none", "held-out"] = Field(
         "held-out",
         description="held-out: fit without every fifth tilt first, note the iteration that predicts them best, then fit all "
@@ -131,16 +137,12 @@ class CNSettings(Settings):
         encoder = values.get("encoder", defaults.get("encoder", "spline"))
         if encoder != "spline" and not defaults:
             defaults = dict({"siren": SINE, "fourier": NETWORK}.get(encoder, GRID))
-        elif encoder == "spline" and defaults:
-            defaults.update(activation="bound")
         return {**defaults, **values}
 
     @model_validator(mode="after")
     def _consistent(self) -> CNSettings:
         if self.encoder == "spline" and self.activation == "softplus":
             raise ValueError("spline's weights are bounded: activation is bound or none")
-        if self.encoder != "spline" and self.activation == "bound":
-            raise ValueError("bound is for spline; a network's activation is softplus or none")
         if self.encoder != "spline" and self.reg_par == "held-out" and self.regulariser != "none":
             raise ValueError("reg_par=held-out is for spline; give a number, or auto")
         if self.encoder != "spline" and self.background == "held-out":
