@@ -48,6 +48,8 @@ class Direct:
 def quick(monkeypatch):
     monkeypatch.setattr(importlib.import_module("tomoprior.training.train"), "Source", Direct)
     monkeypatch.setattr("tomoprior.training.validation.SERIES", ((20, 10), (60, 20)))
+    monkeypatch.setattr("tomoprior.training.calibration.SERIES", ((60, 20),))
+    monkeypatch.setattr("tomoprior.training.calibration.SAMPLES", 2)
 
 
 @pytest.fixture

@@ -46,6 +46,9 @@ def train(
     bright_is_dense: Annotated[
         bool, typer.Option("--bright-is-dense", help="Bright voxels hold most stain. Default: dark ones.")
     ] = False,
+    calibration: Annotated[
+        bool, typer.Option(help="With --validation: measure the prior's errors there, so that its spread is right.")
+    ] = True,
     name: Annotated[str | None, typer.Option(help="For the prior's card: what it is called.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: the licence of the volumes, and so of the prior.")] = None,
     attribution: Annotated[str | None, typer.Option(help="For the card: whose volumes these are.")] = None,
@@ -91,6 +94,9 @@ def train(
     except Interrupted as stop:
         typer.echo(f"interrupted  the state is in {stop.result}: the same command goes on from there", err=True)
         raise KeptSystemExit from None
+    if judge is not None and calibration:
+        prior = training.calibrate(prior, judge, settings, lambda what: typer.echo(f"calibrating  {what}"))
+        prior.save(out, overwrite=True)
     _report(prior, out, outputs.log)
 
 

@@ -83,12 +83,12 @@ def angles(settings: TrainingSettings, rng: np.random.Generator) -> NDArray[np.f
     return np.asarray(np.deg2rad(middle + np.linspace(-span / 2, span / 2, n)))
 
 
-def observe(made: Simulation, spectrum: Spectrum) -> tuple[Measurement, torch.Tensor, Condition]:
+def observe(made: Simulation, spectrum: Spectrum, *, flat: bool = False) -> tuple[Measurement, torch.Tensor, Condition]:
     """The series as the method sees it, the truth in the prior's units on the padded grid, and the condition."""
     with torch.no_grad():
         data = prepare(torch.from_numpy(made.series.projections), Projector(made.series.geometry, "cpu"), spectrum)
         truth = (torch.from_numpy(made.truth.volume) - data.scale.mean) / data.scale.gain
-        return data, truth, condition(data, spectrum)
+        return data, truth, condition(data, spectrum, flat=flat)
 
 
 def simulated(
@@ -123,7 +123,7 @@ def draw(tissues: Sequence[Tissue], spectrum: Spectrum, settings: TrainingSettin
             made = simulated(
                 tissue, settings, tilts, size, int(rng.integers(2**31)), thickness=(0.7, 1.0), dose=(200.0, 10000.0)
             )
-            _, truth, told = observe(made, spectrum)
+            _, truth, told = observe(made, spectrum, flat=settings.flat)
         except InputError as error:  # nothing to see at this place: an empty block, or noise above all contrast
             reason = str(error)
             continue

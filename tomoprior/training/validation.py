@@ -33,7 +33,7 @@ class Validation:
         for index, (span, step) in enumerate(SERIES):
             tilts = np.deg2rad(np.arange(-span / 2, span / 2 + 1e-6, step))
             made = simulated(tissue, small, tilts, size, 1000 + index, outliers=0.0)
-            data, truth, told = observe(made, spectrum)
+            data, truth, told = observe(made, spectrum, flat=settings.flat)
             self.cases.append((data, truth, told))
 
     def score(self, denoiser: Denoiser) -> tuple[float, float]:
