@@ -48,11 +48,12 @@ def calibrate(prior: Prior, tissue: Tissue, settings: TrainingSettings, progress
     size = max(math.sqrt(low * high), tissue.voxel_size)
     small = settings.model_copy(update={"field": (settings.tile, settings.tile * 2)})
     tell = progress or (lambda _: None)
+    flat = prior.denoiser.unet.shape.flat
     tell("errors of the denoiser")
     errors = np.zeros(len(LEVELS))
     for index, (span, step) in enumerate(SERIES):
         data, truth, told = observe(
-            simulated(tissue, small, _angles(span, step), size, SEED + index, outliers=0.0), prior.spectrum
+            simulated(tissue, small, _angles(span, step), size, SEED + index, outliers=0.0), prior.spectrum, flat=flat
         )
         run = TiledDenoiser(prior.denoiser, prior.tile, told)
         noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(index))
