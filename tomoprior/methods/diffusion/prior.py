@@ -95,7 +95,7 @@ class Prior:
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write it as safetensors, weights in half precision; whole or not at all."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         from tomoprior.formats.writing import check_target, replacing
 
@@ -103,7 +103,8 @@ class Prior:
         check_target(target, overwrite=overwrite)
         arrays = {name: value.detach().cpu().half().contiguous() for name, value in self.denoiser.state_dict().items()}
         with replacing(target, overwrite=overwrite) as temporary:
-            save_file(arrays, temporary, metadata={"tomoprior_prior": json.dumps(self.header())})
+            # save_file would keep others from reading it, whatever the umask
+            temporary.write_bytes(save(arrays, metadata={"tomoprior_prior": json.dumps(self.header())}))
 
     @classmethod
     def load(cls, path: str | Path) -> Prior:

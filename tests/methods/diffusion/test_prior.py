@@ -1,0 +1,179 @@
+"""A prior's file: what goes in comes out, and what is no prior is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from tomoprior.errors import FormatError, OutputExistsError
+from tomoprior.methods.diffusion import prior as module
+from tomoprior.methods.diffusion.prior import Prior, network_dtype, shipped
+from tomoprior.methods.diffusion.scale import UNIT_STD
+
+
+@pytest.fixture
+def saved(lively, tmp_path):
+    full = replace(
+        lively, errors=((0.1, 0.01), (1.0, 0.1)), calibration=((20.0, 1.5), (100.0, 1.1)), data_weight=0.7, card={"data": "x"}
+    )
+    full.save(tmp_path / "a.safetensors")
+    return full, tmp_path / "a.safetensors"
+
+
+def altered(path, target, header=None, arrays=None):
+    """Another file with other metadata or arrays."""
+    with safe_open(str(path), "pt") as file:
+        found = json.loads(file.metadata()["tomoprior_prior"])
+    save_file(load_file(path) if arrays is None else arrays, target, {"tomoprior_prior": json.dumps(found | (header or {}))})
+    return target
+
+
+def test_what_is_saved_comes_back(saved):
+    before, path = saved
+    after = Prior.load(path)
+    assert after.header() == before.header()
+    json.dumps(after.header())
+    assert isinstance(after.tile, tuple)
+    assert isinstance(after.denoiser.unet.shape.widths, tuple)
+    assert not after.denoiser.training
+    assert not any(p.requires_grad for p in after.denoiser.parameters())
+    arrays = after.denoiser.state_dict()
+    for name, value in before.denoiser.state_dict().items():
+        assert arrays[name].dtype == torch.float32
+        assert torch.equal(arrays[name], value.half().float())  # half precision, and nothing lost but that
+
+
+def test_the_weights_are_kept_in_half_precision(saved):
+    assert {v.dtype for v in load_file(saved[1]).values()} == {torch.float16}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_a_prior_may_be_read_by_whom_any_new_file_may_be_read(prior, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        prior.save(tmp_path / "a.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_nothing_is_replaced_unasked_and_nothing_is_left_over(saved, prior):
+    _, path = saved
+    kept = path.read_bytes()
+    with pytest.raises(OutputExistsError):
+        prior.save(path)
+    assert path.read_bytes() == kept
+    prior.save(path, overwrite=True)
+    assert path.read_bytes() != kept
+    assert [p.name for p in path.parent.iterdir()] == ["a.safetensors"]
+
+
+def test_the_error_is_between_those_measured_in_logarithms(saved):
+    full, _ = saved
+    assert full.error(0.1) == pytest.approx(0.01)
+    assert full.error(0.1**0.5) == pytest.approx(0.001**0.5)
+    assert full.error(1e-3) == pytest.approx(0.01)  # as at the end
+    assert full.error(50) == pytest.approx(0.1)
+
+
+def test_without_measured_errors_that_of_white_noise_is_taken(prior):
+    assert prior.error(1e-3) == pytest.approx(1e-6, rel=1e-3)
+    assert prior.error(80) == pytest.approx(0.16, rel=1e-3)
+    assert prior.error(80) < UNIT_STD**2
+
+
+def test_the_calibration_depends_on_the_range(saved, prior):
+    full, _ = saved
+    assert full.spread(20) == pytest.approx(1.5)
+    assert full.spread(2000**0.5) == pytest.approx(1.3)
+    assert full.spread(140) == pytest.approx(1.1)
+    assert prior.spread(60) == 1.0
+
+
+def refused(path, match):
+    with pytest.raises(FormatError, match=match) as error:
+        Prior.load(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_later_version_is_refused(saved):
+    refused(altered(saved[1], saved[1].with_name("b.safetensors"), {"version": 2}), r"later version \(2\); update tomoprior")
+
+
+def test_files_that_are_no_priors_are_refused(saved, tmp_path):
+    _, path = saved
+    whole = path.read_bytes()
+    other = tmp_path / "b.safetensors"
+    for content in (b"", b"no prior at all", whole[: len(whole) // 2], b"\xff" * 100):
+        other.write_bytes(content)
+        refused(other, "not a prior saved by tomoprior")
+    save_file({"a": torch.zeros(3)}, other)
+    refused(other, "not a prior saved by tomoprior")
+    save_file({"a": torch.zeros(3)}, other, {"tomoprior_prior": "{no json"})
+    refused(other, "not a prior saved by tomoprior")
+    save_file({"a": torch.zeros(3)}, other, {"tomoprior_prior": "[]"})
+    refused(other, "not a prior saved by tomoprior")
+    refused(tmp_path, "tmp|prior")  # a folder
+
+
+def test_weights_that_are_missing_too_many_or_of_another_shape_are_refused(saved):
+    _, path = saved
+    other = path.with_name("b.safetensors")
+    arrays = load_file(path)
+    name = next(iter(arrays))
+    for spoilt in (
+        {k: v for k, v in arrays.items() if k != name},
+        arrays | {"more": torch.zeros(2).half()},
+        arrays | {name: torch.zeros(3).half()},
+    ):
+        refused(altered(path, other, arrays=spoilt), "not a prior saved by tomoprior")
+    refused(altered(path, other, {"shape": {"widths": [16, 16], "depth": 3}}), "not a prior saved by tomoprior")
+
+
+class Trap:
+    """Unpickled, it makes itself known."""
+
+    def __reduce__(self):
+        return os.mkdir, (os.environ["TRAP"],)
+
+
+@pytest.mark.parametrize("write", ["pickle", "torch"])
+def test_no_pickle_is_ever_loaded(tmp_path, monkeypatch, write):
+    monkeypatch.setenv("TRAP", str(tmp_path / "sprung"))
+    path = tmp_path / "a.safetensors"
+    if write == "pickle":
+        path.write_bytes(pickle.dumps(Trap()))
+    else:
+        torch.save({"a": Trap()}, path)
+    refused(path, "not a prior saved by tomoprior")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_file_that_does_not_exist_says_how_to_make_one(tmp_path):
+    refused(tmp_path / "none.safetensors", "no such file; train a prior with: tomoprior train")
+
+
+def test_names_are_those_of_the_shipped_priors(prior, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SHIPPED", tmp_path / "weights")
+    monkeypatch.chdir(tmp_path)
+    refused("bone", r"no prior called 'bone' comes with tomoprior \(none\)")
+    (tmp_path / "weights").mkdir()
+    for name in ("tissue", "bark"):
+        prior.save(tmp_path / "weights" / f"{name}.safetensors")
+    assert shipped() == ["bark", "tissue"]
+    refused("bone", r"\(bark, tissue\); give a \.safetensors file")
+    assert Prior.load("tissue").header() == prior.header()
+
+
+def test_what_the_network_computes_in(monkeypatch):
+    assert network_dtype(torch.device("cuda")) == torch.bfloat16
+    for amx, want in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
+        assert network_dtype(torch.device("cpu")) == want
