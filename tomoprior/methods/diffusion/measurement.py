@@ -140,17 +140,17 @@ def prepare(
     pad = padding(geometry)
     A = projector.with_geometry(geometry.padded(pad))
     valid = used_rays(geometry, pad).to(device)
+    if given is not None:
+        counted = given.expand(projections.shape) > 0
+        projections, valid = _without(projections, counted), valid * counted
     noise = noise_variance(projections).clamp_min(1e-6 * float(projections.var().clamp_min(1e-20)))
     if scale is None:
         scale = scales.measure(projections, valid, noise, geometry, spectrum)
     variance = noise[:, None, None].expand(projections.shape).clone()
     if given is not None:
         known = given.expand(projections.shape)
-        at = known > 0
-        variance = torch.where(
-            at, torch.median(noise[:, None, None].expand_as(known)[at] * known[at]) / known.clamp_min(1e-30), variance
-        )
-        valid = valid * at
+        level = torch.median(noise[:, None, None].expand_as(known)[counted] * known[counted])
+        variance = torch.where(counted, level / known.clamp_min(1e-30), variance)
     variance += shift_std**2 * gradient_power(projections)
     spread = torch.quantile(
         projections.flatten(1)[:, :: max(1, projections[0].numel() // 4096)], torch.tensor([0.02, 0.98], device=device), dim=1
@@ -165,6 +165,14 @@ def prepare(
     thin = A.with_geometry(A.geometry.rows(0, 1))
     seen = thin.T((valid[:, :1] > 0).float()).clamp(min=0)[:, 0] / len(valid)
     return Measurement(A, y, w, float(offset), scale, pad, seen.clamp(max=1.0), torch.ones(len(valid), device=device))
+
+
+def _without(projections: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """The others in place of what does not count: the mean of its tilt's, or of all if it has none."""
+    sums = torch.where(counted, projections, 0.0).sum((1, 2), keepdim=True)
+    counts = counted.sum((1, 2), keepdim=True)
+    means = torch.where(counts > 0, sums / counts.clamp_min(1), sums.sum() / counts.sum())
+    return torch.where(counted, projections, means)
 
 
 def gradient_power(projections: torch.Tensor) -> torch.Tensor:
