@@ -50,6 +50,14 @@ def test_what_is_saved_comes_back(saved):
         assert torch.equal(arrays[name], value.half().float())  # half precision, and nothing lost but that
 
 
+def test_reading_it_takes_none_of_the_callers_random_numbers(saved):
+    """Else the same seed gave other samples the first time, when the prior is read."""
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    Prior.load(saved[1])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_the_weights_are_kept_in_half_precision(saved):
     assert {v.dtype for v in load_file(saved[1]).values()} == {torch.float16}
 

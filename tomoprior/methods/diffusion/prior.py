@@ -129,7 +129,8 @@ class Prior:
                 arrays = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
             if found["version"] > VERSION:
                 raise FormatError(f"{target}: a prior of a later version ({found['version']}); update tomoprior")
-            denoiser = Denoiser(Shape.from_dict(found["shape"]))
+            with torch.random.fork_rng(devices=[]):  # a new network draws weights, and a run's seed is drawn after it
+                denoiser = Denoiser(Shape.from_dict(found["shape"]))
             denoiser.load_state_dict(arrays)
             spectrum = found["spectrum"]
             return cls(
