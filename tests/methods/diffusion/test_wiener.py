@@ -1,0 +1,110 @@
+"""The linear estimate against the dense solution of its equation, and what the denoiser is told of a series."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tomoprior.geometry import Geometry
+from tomoprior.methods.diffusion.conditions import condition
+from tomoprior.methods.diffusion.measurement import Measurement, prepare
+from tomoprior.methods.diffusion.scale import Scale
+from tomoprior.methods.diffusion.spectrum import GaussianPrior
+from tomoprior.methods.diffusion.wiener import wiener
+from tomoprior.projector import Projector
+
+SHAPE = (6, 3, 10)
+
+
+@pytest.fixture(scope="module")
+def tiny(spectrum):
+    g = torch.Generator().manual_seed(0)
+    A = Projector(Geometry(np.deg2rad(np.linspace(-50, 50, 7)), SHAPE, voxel_size=20.0, unit="nanometer"), "cpu")
+    field = GaussianPrior(SHAPE, spectrum, 20.0, torch.device("cpu"))
+    y = A(field.root(torch.randn(field.inner, generator=g)).contiguous())
+    w = 4 * torch.rand(y.shape, generator=g) + 0.5
+    w[:, :, :2] = 0
+    y = (y + torch.randn(y.shape, generator=g)) * (w > 0)
+    return Measurement(A, y, w, 2.0, Scale(1.0, 1.0), 0, torch.ones(6, 10), torch.linspace(0.5, 1, 7))
+
+
+def dense(data, spectrum, flat):
+    """``C A^T (A C A^T + N)^-1 y`` with N of the noise and, apart, each tilt's brightness; trust scales the inverse of N."""
+    n = int(np.prod(data.A.domain_shape))
+    eye = torch.eye(n).reshape(n, *data.A.domain_shape)
+    field = GaussianPrior(data.A.domain_shape, spectrum, 20.0, torch.device("cpu"), flat=flat)
+    C = torch.stack([field.root(field.root_T(e)).reshape(-1) for e in eye]).double()
+    used = data.w.reshape(-1) > 0
+    A = data.A(eye).reshape(n, -1).T.double()[used]
+    share = data.y[0].numel()
+    blocks = [
+        torch.diag(1 / (w.reshape(-1)[w.reshape(-1) > 0].double() * t)) + data.offset
+        for w, t in zip(data.w, data.trust.double(), strict=True)
+    ]
+    assert share * len(blocks) == used.numel()
+    gain = C @ A.T @ torch.linalg.inv(A @ C @ A.T + torch.block_diag(*blocks))
+    return (gain @ data.y.reshape(-1)[used].double()).reshape(SHAPE)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_it_is_the_dense_solution(tiny, spectrum, flat):
+    data = replace(tiny, trust=torch.ones(7))
+    want = dense(data, spectrum, flat)
+    found = wiener(data, spectrum, 300, tol=1e-6, flat=flat).double()
+    torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-3 * float(want.abs().max()))
+
+
+def test_trust_divides_the_variance_of_a_tilts_noise(tiny, spectrum):
+    want = dense(tiny, spectrum, False)
+    found = wiener(tiny, spectrum, 300, tol=1e-6).double()
+    torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-3 * float(want.abs().max()))
+    assert float((found - wiener(replace(tiny, trust=torch.ones(7)), spectrum, 300, tol=1e-6)).abs().max()) > 0.01
+
+
+def test_more_iterations_come_nearer_and_the_tolerance_ends_them(tiny, spectrum):
+    exact = wiener(tiny, spectrum, 300, tol=1e-6)
+    errors = [float((wiener(tiny, spectrum, n, tol=0.0) - exact).norm()) for n in (1, 4, 12)]
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
+    assert torch.equal(wiener(tiny, spectrum, 12, tol=1.0), torch.zeros(SHAPE))
+
+
+def test_flat_slices_know_of_each_other_by_the_brightness_alone(tiny, spectrum):
+    y = tiny.y.clone()
+    y[:, 1] += (tiny.w[:, 1] > 0) * torch.randn((7, 10), generator=torch.Generator().manual_seed(4))
+    known = replace(tiny, offset=1e-9, trust=torch.ones(7))
+
+    def changed(flat):
+        found, other = (wiener(d, spectrum, 300, tol=1e-6, flat=flat) for d in (known, replace(known, y=y)))
+        return (other - found).abs().amax((0, 2))
+
+    assert float(changed(True)[[0, 2]].max()) < 1e-4 * float(changed(True)[1])
+    assert float(changed(False)[[0, 2]].min()) > 0.1 * float(changed(False)[1])
+
+
+def test_the_estimate_is_near_the_truth_where_the_data_are_good(simulated, spectrum):
+    case = simulated(noise=0.05, span=120.0, tilts=61)
+    data = prepare(case.projections, case.projector, spectrum, shift_std=0.0)
+    found = data.crop(wiener(data, spectrum, 100, tol=0.0))[2:-2, :, 8:-8]
+    truth = case.truth[2:-2, :, 8:-8]
+    assert float(np.corrcoef(found.flatten(), truth.flatten())[0, 1]) > 0.8
+    assert float((found * truth).sum() / truth.square().sum()) == pytest.approx(1, abs=0.2)
+
+
+def test_the_numbers_that_the_denoiser_is_told(case, spectrum):
+    data = prepare(case.projections, case.projector, spectrum)
+    told = condition(data, spectrum)
+    low, high = case.geometry.angles.min(), case.geometry.angles.max()
+    deviation = float(torch.median(data.w[data.w > 0])) ** -0.5
+    want = [math.sin(low), math.sin(high), math.log(21) / 4, math.log(deviation) / 4, -data.scale.mean / data.scale.gain]
+    assert told.numbers.tolist() == pytest.approx(want, rel=1e-5)
+    assert told.linear.shape == data.A.domain_shape
+    assert told.coverage is data.coverage
+    box = (slice(0, 16), slice(3, 9), slice(10, 20))
+    part = told.tile(box)
+    assert torch.equal(part.linear, told.linear[box])
+    assert torch.equal(part.coverage, told.coverage[:, 10:20])
+    assert part.numbers is told.numbers
