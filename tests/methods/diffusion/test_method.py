@@ -1,0 +1,311 @@
+"""The method as users meet it, with a prior that has learned nothing: its samples are those of white noise around the data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import tomoprior
+from tomoprior.errors import InputError, Interrupted, SettingsError
+from tomoprior.formats import read
+from tomoprior.formats.writing import write
+from tomoprior.methods.diffusion import method as module
+from tomoprior.methods.diffusion.method import Diffusion, DiffusionSlice, statement
+from tomoprior.simulate import Spheres
+from tomoprior.testing import _contract as contract
+from tomoprior.testing import _meaning as meaning
+from tomoprior.testing._case import Case, data_of
+
+
+@pytest.fixture(scope="module")
+def file(lively, tmp_path_factory):
+    """A prior of small random weights."""
+    path = tmp_path_factory.mktemp("priors") / "tiny.safetensors"
+    with torch.no_grad():
+        for value in lively.denoiser.parameters():
+            value *= 0.3
+    replace(lively, card={"data": "random numbers", "licence": "CC0"}).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def flat(prior, network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("priors") / "flat.safetensors"
+    replace(prior, denoiser=network(flat=True, weights=0.01)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(simulated):
+    return simulated((12, 16, 40), tilts=13, noise=0.5)
+
+
+@pytest.fixture(scope="module")
+def run(file, small):
+    """Few samples of few levels; the estimates are taken at all levels down to one."""
+
+    def call(case=small, method=None, **values):
+        defaults = {"prior": str(file), "samples": 2, "num_iter": 4, "mean_sigma": 1.0}
+        return tomoprior.reconstruct(case.series, method or Diffusion(), device="cpu", **{**defaults, **values})
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def plain(run):
+    """What a run without anything special gives."""
+    return run()
+
+
+def correlation(a, b):
+    return float(np.corrcoef(np.asarray(a).ravel(), np.asarray(b).ravel())[0, 1])
+
+
+def test_a_series_becomes_a_volume_like_the_truth(plain, small):
+    result = plain
+    assert result.volume.shape == result.std.shape == (12, 16, 40)
+    assert np.isfinite(result.volume).all()
+    assert float(result.std.min()) >= 0
+    assert float(result.std.max()) > 0
+    assert result.determined.shape == (16, 16, result.determined.shape[2])
+    assert result.geometry == small.geometry
+    assert correlation(result.volume[:, :, 6:-6], small.truth[:, :, 6:-6]) > 0.6
+    # what the tilts hold, over the prior's height: a prior that has learned nothing knows of no faces
+    assert float(result.volume.mean()) == pytest.approx(1.5 * 12 / 16, rel=0.05)
+
+
+def test_the_record_says_what_was_done(plain):
+    record = plain.provenance
+    json.dumps(dict(record))
+    assert record["samples"] == 2
+    assert record["prior"]["licence"] == "CC0"
+    assert record["scale"]["mean"] == pytest.approx(1.5 * 12 / 16, rel=0.05)
+    assert len(record["trust"]) == 13
+    assert record["calibration"] == 1.0
+    assert 0 < record["determined"]["power"] < 1
+    assert 0 < record["residual"] < 1
+    assert record["statement"][0].startswith("13 tilts over 100 degrees determine ")
+    assert "nanometer" in record["statement"][0]
+    assert len(record["statement"]) == 1
+    assert "inferred" in record["inferred"]
+
+
+def test_the_same_seed_gives_the_same_bits(run, plain):
+    again, other = run(seed=0), run(seed=1)
+    assert np.array_equal(again.volume, plain.volume)
+    assert np.array_equal(again.std, plain.std)
+    assert not np.array_equal(other.std, plain.std)
+
+
+def test_the_callers_random_numbers_are_the_callers(run):
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    run(samples=1, num_iter=1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_one_sample_has_no_standard_deviation(run):
+    result = run(samples=1)
+    assert result.std is None
+    assert "one sample gives no standard deviation; take samples=8 to see what is uncertain" in result.provenance["statement"]
+
+
+def test_a_mask(run, plain):
+    mask = np.ones((12, 40), np.float32)
+    mask[:3], mask[:, :5] = 0, 0
+    result = run(mask=mask)
+    assert not result.volume[:3].any()
+    assert not result.std[:, :, :5].any()
+    assert result.volume[5, :, 20].all()
+    assert np.array_equal(plain.volume[3:, :, 5:], result.volume[3:, :, 5:])
+
+
+def test_an_initial_volume_is_refused(run, small):
+    with pytest.raises(InputError, match="starts from its own linear estimate") as error:
+        run(initial=np.zeros(small.geometry.shape))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("factor", [1000.0, 1e-3])
+def test_values_in_another_unit_give_a_volume_in_that_unit(run, plain, small, factor):
+    other = run(replace(small, projections=small.projections * factor))
+    for own, scaled in ((plain.volume, other.volume), (plain.std, other.std)):
+        assert np.linalg.norm(scaled / factor - own) < 1e-3 * np.linalg.norm(own)
+
+
+def test_a_thickness_that_is_odd_or_the_tiles_own(run, simulated):
+    for nz in (9, 16):
+        case = simulated((nz, 8, 40), tilts=9)
+        result = run(case, samples=1)
+        assert result.volume.shape == (nz, 8, 40)
+        assert correlation(result.volume[:, :, 6:-6], case.truth[:, :, 6:-6]) > 0.5
+
+
+def test_slabs_of_rows_leave_no_seam(file, simulated, monkeypatch):
+    """Rows in slabs against all at once: the same scale, the same noise, and no step where slabs meet."""
+    monkeypatch.setattr(module, "HALO", 8)
+    case = simulated((12, 36, 40), tilts=9)
+    values = {"prior": str(file), "samples": 2, "num_iter": 2, "num_cg": 3}
+    whole, parts = (tomoprior.reconstruct(case.series, Diffusion(), device="cpu", rows=rows, **values) for rows in (36, 12))
+    contrast = whole.volume.std()
+    difference = np.abs(parts.volume - whole.volume).mean((0, 2)) / contrast
+    assert float(difference.max()) < 0.35
+    assert parts.provenance["scale"]["gain"] == pytest.approx(whole.provenance["scale"]["gain"], rel=0.25)
+
+    def steps(volume):
+        return np.abs(np.diff(volume, axis=1)).mean((0, 2))
+
+    ratio = steps(parts.volume) / steps(whole.volume)
+    at_border = ratio[[11, 23]].mean()
+    elsewhere = np.delete(ratio, [10, 11, 12, 22, 23, 24]).mean()
+    assert float(at_border) == pytest.approx(float(elsewhere), rel=0.1)
+    assert parts.std.shape == whole.std.shape
+    assert float(parts.std.mean()) == pytest.approx(float(whole.std.mean()), rel=0.25)
+
+
+def test_a_tilt_that_does_not_fit_is_named(run, simulated):
+    case = simulated((12, 16, 40), tilts=13, noise=0.2)
+    p = case.projections.clone()
+    p[6] = p[6].roll(8, 1)
+    result = run(replace(case, projections=p), samples=1, num_iter=1)
+    assert result.provenance["trust"][6] < 0.2
+    assert "tilt(s) 6 (0.5 deg) do not fit with the others and have hardly a vote" in result.provenance["statement"]
+
+
+def test_statements_in_words(small):
+    known = {"power": 0.256, "finest_x": 2.5, "finest_z": 0.0}
+    found = statement(small.geometry, known, [1.0, 0.1, 1.0, 0.0], 8)
+    assert found == [
+        "13 tilts over 100 degrees determine 26 % of the structure's power: along x structure coarser than 50 nanometer, along "
+        "z (the beam) no structure; the rest is inferred from the prior's tissue, not measured",
+        "tilt(s) 1 (-41.2 deg), 3 (-24.5 deg) do not fit with the others and have hardly a vote",
+    ]
+
+
+def stop_at(when):
+    def progress(iteration, num_iter, values):
+        if iteration == when:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_interrupted_after_a_sample_it_keeps_what_it_has(run, plain):
+    with pytest.raises(Interrupted) as stop:
+        run(samples=3, progress=stop_at(6))
+    result = stop.value.result
+    assert result.provenance["interrupted"] is True
+    assert result.provenance["samples"] == 1
+    assert result.std is None
+    assert np.array_equal(result.volume, run(samples=1).volume)
+    with pytest.raises(Interrupted) as stop:
+        run(samples=3, progress=stop_at(9))
+    assert stop.value.result.provenance["samples"] == 2
+    assert np.array_equal(stop.value.result.std, plain.std)
+
+
+def test_interrupted_before_the_first_sample_there_is_nothing_to_keep(run):
+    with pytest.raises(KeyboardInterrupt) as stop:
+        run(progress=stop_at(2))
+    assert not isinstance(stop.value, Interrupted)
+
+
+def test_progress_counts_all_levels_of_all_samples(run):
+    calls = []
+    run(progress=lambda *arguments: calls.append(arguments))
+    assert [c[0] for c in calls] == list(range(1, 9))
+    assert {c[1] for c in calls} == {8}
+    assert [c[2]["sigma"] for c in calls[:4]] == sorted((c[2]["sigma"] for c in calls[:4]), reverse=True)
+
+
+def test_what_is_determined_is_written_beside_the_volume(run, tmp_path):
+    result = run(num_iter=2)
+    write(result, tmp_path / "a.mrc")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mrc", "a.mrc.json", "a_determined.mrc", "a_std.mrc"]
+    for name, want in (("a", result.volume), ("a_std", result.std), ("a_determined", result.determined)):
+        found = read(tmp_path / f"{name}.mrc", angles=np.linspace(-1, 1, len(want)))
+        np.testing.assert_array_equal(np.asarray(found.projections), want)
+    middle = tuple(n // 2 for n in result.determined.shape)
+    assert result.determined[middle] > 0.9  # zero frequency in the middle
+    assert result.determined[0, 0, 0] < 0.5
+
+
+def test_settings_reach_the_sampler(run):
+    volumes = [
+        run(samples=1, num_iter=2, mean_sigma=0.01, **values).volume
+        for values in (
+            {},
+            {"conditional": False},
+            {"data_weight": 0.0},
+            {"data_weight": 1.0},
+            {"num_cg": 1},
+            {"sigma_max": 20.0},
+        )
+    ]
+    for i, volume in enumerate(volumes):
+        for other in volumes[:i]:
+            assert not np.array_equal(volume, other)
+
+
+@pytest.mark.parametrize("values", [{"samples": 0}, {"num_iter": 0}, {"data_weight": 1.5}, {"sigma_min": 0}, {"rows": "all"}])
+def test_settings_that_make_no_sense(values):
+    with pytest.raises(SettingsError) as error:
+        Diffusion.Settings.parse(values)
+    assert "\n" not in str(error.value)
+
+
+def test_a_series_that_the_prior_is_not_for_is_refused_before_any_work(run, simulated):
+    case = simulated((12, 8, 40), tilts=5, voxel_size=5.0)
+    with pytest.raises(InputError, match="bin by 4"):
+        run(case)
+    assert run(case, check_prior=False, samples=1, num_iter=1).volume.shape == (12, 8, 40)
+
+
+def test_the_flat_prior_reconstructs_slice_by_slice(run, small, flat):
+    result = run(method=DiffusionSlice(), prior=str(flat))
+    assert correlation(result.volume[:, :, 6:-6], small.truth[:, :, 6:-6]) > 0.3
+    assert result.provenance["method"] == "diffusion.slice"
+
+
+def test_descriptions_name_the_prior(file, monkeypatch):
+    monkeypatch.setattr(module, "shipped", list)
+    assert "tissue does not come with this installation" in Diffusion().describe()
+    monkeypatch.setattr(module, "shipped", lambda: ["tissue"])
+    known = module.load(str(file))
+    monkeypatch.setattr(module, "load", lambda name: known)
+    found = Diffusion().describe()
+    assert "random numbers" in found
+    assert "16 to 25 nanometer" in found
+    assert "6 to 140 degrees" in found
+
+
+@pytest.fixture(scope="module")
+def conformance(file):
+    """A case of the shipped checks, wide enough that its contrast can be found."""
+    settings = Diffusion.Settings.parse({"prior": str(file), "samples": 1, "num_iter": 2, "check_prior": False})
+    shape = (12, 16, 48)
+    angles = np.deg2rad(np.linspace(-64, 64, 17) + np.tile([0.0, 0.7], 9)[:17])
+    geometry = tomoprior.Geometry(angles, shape, center=24.4)
+    phantom = Spheres.random(shape, radius=(2.5, 4.0), fill=0.2, seed=3)
+    return Case(Diffusion(), settings, phantom, tomoprior.Projector(geometry, "cpu"), data_of(phantom, geometry, "cpu"))
+
+
+@pytest.mark.parametrize("check", [contract.check_estimates, contract.check_result, contract.check_repeats,
+                                   contract.check_progress, contract.check_refusals, contract.check_small,
+                                   meaning.check_weights, meaning.check_mask, meaning.check_initial])  # fmt: skip
+def test_it_is_a_method_like_the_others(conformance, check):
+    check(conformance)
+
+
+def test_the_order_of_the_tilts_does_not_matter(conformance):
+    meaning.check_order(conformance, meaning.ORDER_TOLERANCE)
+
+
+def test_its_description_and_settings():
+    for method in (Diffusion(), DiffusionSlice()):
+        contract.check_description(method)
+        contract.check_settings(method)
