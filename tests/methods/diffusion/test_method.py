@@ -87,7 +87,7 @@ def test_the_record_says_what_was_done(plain):
     assert len(record["trust"]) == 13
     assert record["calibration"] == 1.0
     assert 0 < record["determined"]["power"] < 1
-    assert 0 < record["residual"] < 1
+    assert 0.005 < record["residual"] < 0.05  # noise of 0.5 on 18, and each tilt's brightness
     assert record["statement"][0].startswith("13 tilts over 100 degrees determine ")
     assert "nanometer" in record["statement"][0]
     assert len(record["statement"]) == 1

@@ -137,14 +137,13 @@ class Diffusion:
         shares = run.shares
         assert shares is not None
         known = determined.summary(shares, prior.spectrum, run.projector.geometry.voxel_size)
-        residual = projector(volume.contiguous()).sub_(run.projections)
         return Reconstruction(
             volume.contiguous(),
             projector.geometry,
             std=None if std is None else std.contiguous(),
             determined=torch.fft.fftshift(shares),
             provenance={
-                "residual": float(residual.norm() / run.projections.norm().clamp_min(1e-30)),
+                "residual": run.residual(),
                 "samples": count,
                 "prior": {"name": settings.prior or self.default_prior, **prior.card},
                 "scale": {"mean": scale.mean, "gain": scale.gain},
@@ -177,6 +176,7 @@ class _Part:
     estimates: Moments
     mean: torch.Tensor | None = None
     trust: torch.Tensor | None = None
+    misfit: tuple[float, float] = (0.0, 0.0)
 
 
 class _Run:
@@ -218,7 +218,8 @@ class _Run:
                 part.samples.add(slab.data.crop(drawn))
                 part.estimates.add(mean)
                 assert part.estimates.mean is not None
-                part.mean = slab.data.crop(slab.settled(part.estimates.mean))
+                settled = slab.settled(part.estimates.mean)
+                part.mean, part.misfit = slab.data.crop(settled), self._misfit(slab, settled, part)
                 done += self.settings.num_iter
 
     def _slab(self, seen: range) -> Slab:
@@ -230,6 +231,20 @@ class _Run:
             self.projections[:, seen.start : seen.stop], self.projector.with_geometry(geometry.rows(seen.start, seen.stop)),
             self.prior, self.settings, rows=seen, weights=weights, scale=self.scale,
         )  # fmt: skip
+
+    def _misfit(self, slab: Slab, settled: torch.Tensor, part: _Part) -> tuple[float, float]:
+        """``||W^(1/2) (p - A x)||^2`` and ``||W^(1/2) p||^2`` over the part's own rows, of rays that stay in the grid."""
+        data = slab.data
+        own = slice(part.rows.start - part.seen.start, part.rows.stop - part.seen.start)
+        w = (data.w * data.trust[:, None, None])[:, own]
+        r = (data.y - data.A(settled))[:, own]
+        p = self.projections[:, part.rows.start : part.rows.stop] / data.scale.gain
+        return float((r * r * w).sum()), float((p * p * w).sum())
+
+    def residual(self) -> float:
+        """``||W^(1/2) (p - A x)|| / ||W^(1/2) p||`` before a mask; what lies beside the field of view takes its share of p."""
+        left, whole = (sum(part.misfit[i] for part in self.parts) for i in (0, 1))
+        return math.sqrt(left / max(whole, 1e-30))
 
     def complete(self) -> bool:
         """Whether every slab has a sample."""
