@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -165,6 +166,20 @@ def test_slabs_of_rows_leave_no_seam(file, simulated, monkeypatch):
     assert float(at_border) == pytest.approx(float(elsewhere), rel=0.1)
     assert parts.std.shape == whole.std.shape
     assert float(parts.std.mean()) == pytest.approx(float(whole.std.mean()), rel=0.25)
+
+
+def test_slabs_go_over_into_each_other_within_their_halos():
+    """Half and half at the border, and nothing of a neighbour beyond the halo."""
+    parts = [SimpleNamespace(rows=range(a, b), seen=range(max(0, a - 16), min(120, b + 16))) for a, b in ((0, 40), (40, 120))]
+    run = SimpleNamespace(parts=parts, projector=SimpleNamespace(geometry=SimpleNamespace(shape=(3, 120, 4))))
+    volumes = [torch.full((3, len(part.seen), 4), float(i)) for i, part in enumerate(parts)]
+    found = module._Run._blended(run, volumes)
+    assert found.shape == (3, 120, 4)
+    line = found[1, :, 2]
+    assert not bool(line[:24].any())
+    assert bool((line[56:] == 1).all())
+    at = torch.arange(25, 55) + 0.5
+    torch.testing.assert_close(line[25:55], (at - 24) / 32, rtol=0, atol=1e-4)
 
 
 def test_a_tilt_that_does_not_fit_is_named(run, simulated):

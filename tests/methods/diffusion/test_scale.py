@@ -39,6 +39,20 @@ def test_mean_and_gain_are_recovered(simulated, spectrum, noise, span):
     assert sum(one.gain for one in found) / 3 == pytest.approx(0.4, rel=0.12)
 
 
+def test_steep_tilts_show_more_contrast_and_more_density_which_is_reckoned_with(simulated, spectrum):
+    gains = []
+    for seed in range(4):
+        case = simulated((16, 48, 256), span=124.0, tilts=25, seed=seed)
+        g = case.geometry
+        steep = np.flatnonzero(np.abs(g.angles) > np.deg2rad(55))
+        p = case.projections[steep]
+        found = scales.measure(p, used_rays(g, padding(g))[steep], noise_variance(p), g.select(steep), spectrum)
+        assert found.mean == pytest.approx(1.5, rel=0.03)
+        gains.append(found.gain)
+    # without the cosine it would be 1.4 times that
+    assert sum(gains) / 4 == pytest.approx(0.4, rel=0.15)
+
+
 def test_thickness_and_voxel_size_are_reckoned_with(simulated, spectrum):
     case = simulated((32, 48, 128), span=60.0, tilts=9, mean=-2.0, gain=0.7)
     found = measure(case, spectrum)
