@@ -61,7 +61,7 @@ def measure(
     means, ratios, weights = [], [], []
     for i in range(geometry.n_angles):
         columns = torch.nonzero(valid[i].any(0))[:, 0]
-        if len(columns) < 8:
+        if len(columns) < 6:
             continue
         image = projections[i][:, int(columns[0]) : int(columns[-1]) + 1].double()
         means.append(float(image.mean()) * cos[i] / nz)
@@ -89,7 +89,7 @@ def _power(image: torch.Tensor, cos: float, spectrum: Spectrum, voxel_size: floa
     k2 = ky**2 + kx**2
     inside = (k2 >= BAND[0] ** 2) & (k2 <= BAND[1] ** 2)
     count = int(inside.sum())
-    if count < 8:
+    if count < 2:
         return None
     expected = spectrum(k2[inside], voxel_size)
     # every frequency has the same say, whatever the spectrum's fall
