@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from tomoprior.methods.diffusion.measurement import Measurement
 from tomoprior.methods.diffusion.spectrum import Spectrum
 
-#: Random volumes that the data's say is measured with.
-PROBES = 8
-
-#: Slices of them.
-ROWS = 32
+#: Slices of random volumes that the data's say is measured with, and how many there are of them in all.
+ROWS, SLICES = 32, 512
 
 
-def information(data: Measurement, probes: int = PROBES) -> torch.Tensor:
+def information(data: Measurement) -> torch.Tensor:
     """How much ``A^T W A`` knows of each frequency in x and z: its diagonal in Fourier space, ``(nz, nx)`` of the given grid.
 
-    Measured with white noise: ``Re(z* FFT(A^T W A z)) / |z|^2``, averaged over slices and probes and over no frequencies: next to
-    a tilt's plane lies what no tilt measured. Frequencies as ``torch.fft.fftfreq`` orders them; inverse variance per voxel.
+    Measured with white noise: ``Re(z* FFT(A^T W A z)) / |z|^2``, averaged over slices of random volumes and over no
+    frequencies: next to a tilt's plane lies what no tilt measured. Frequencies as ``torch.fft.fftfreq`` orders them; inverse variance per
+    voxel.
     """
     A = data.A
     nz, ny, _ = A.domain_shape
@@ -29,7 +29,7 @@ def information(data: Measurement, probes: int = PROBES) -> torch.Tensor:
     inside = data.crop(torch.zeros(A.domain_shape, device=data.y.device)).shape[2]
     total = torch.zeros(nz, inside, device=data.y.device)
     power = torch.zeros_like(total)
-    for seed in range(probes):
+    for seed in range(math.ceil(SLICES / rows)):
         z = torch.randn((nz, rows, inside), generator=torch.Generator().manual_seed(seed)).to(data.y.device)
         wide = torch.nn.functional.pad(z, (data.pad, data.pad))
         seen = thin(wide)
