@@ -26,8 +26,8 @@ class Reconstruction:
     std
         Standard deviation per voxel, the same shape, where the method gives one.
     determined
-        Share of each frequency's variance that the data took away from a prior's, where the method has a prior: 1 is measured, 0
-        is the prior's alone. ``(nz, rows, nx)``, zero frequency in the middle (``fftshift``), ``rows`` at most 64.
+        Share of each frequency's variance that the data took away from a prior's, where the method has a prior: 1 is measured,
+        0 is the prior's alone. ``(nz, rows, nx)``, zero frequency in the middle (``fftshift``), ``rows`` at most 64.
     history
         One list per quantity with a value per iteration, such as ``residual``: ``||W^(1/2)(p - A x)|| / ||W^(1/2) p||`` of the
         volume that the iteration began with (what it ends with would cost a projection more).

@@ -2,56 +2,41 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from tomoprior.methods.diffusion.measurement import Measurement
 from tomoprior.methods.diffusion.spectrum import Spectrum
 
-#: Slices of random volumes that the data's say is measured with, and how many there are of them in all.
-ROWS, SLICES = 32, 512
-
-
-def information(data: Measurement) -> torch.Tensor:
-    """How much ``A^T W A`` knows of each frequency in x and z: its diagonal in Fourier space, ``(nz, nx)`` of the given grid.
-
-    Measured with white noise: ``Re(z* FFT(A^T W A z)) / |z|^2``, averaged over slices of random volumes and over no
-    frequencies: next to a tilt's plane lies what no tilt measured. Frequencies as ``torch.fft.fftfreq`` orders them; inverse variance per
-    voxel.
-    """
-    A = data.A
-    nz, ny, _ = A.domain_shape
-    rows = min(ny, ROWS)
-    first = (ny - rows) // 2
-    thin = A.with_geometry(A.geometry.rows(first, first + rows))
-    w = data.w[:, first : first + rows] * data.trust[:, None, None]
-    inside = data.crop(torch.zeros(A.domain_shape, device=data.y.device)).shape[2]
-    total = torch.zeros(nz, inside, device=data.y.device)
-    power = torch.zeros_like(total)
-    for seed in range(math.ceil(SLICES / rows)):
-        z = torch.randn((nz, rows, inside), generator=torch.Generator().manual_seed(seed)).to(data.y.device)
-        wide = torch.nn.functional.pad(z, (data.pad, data.pad))
-        seen = thin(wide)
-        out = data.crop(thin.T(seen.mul_(w)))
-        a, b = torch.fft.fftn(z, dim=(0, 2)), torch.fft.fftn(out, dim=(0, 2))
-        total += (a.conj() * b).real.sum(1)
-        power += a.abs().square().sum(1)
-    return (total / power).clamp_min(0.0)
-
 
 def share(data: Measurement, spectrum: Spectrum, rows: int) -> torch.Tensor:
     """Share of each frequency's variance that the data take away from the prior's, ``(nz, rows, nx)``, zero frequency first.
 
-    ``S H / (1 + S H)`` for spectrum S and information H: 1 is measured, 0 is the prior's alone. Exact where tissue, noise and
-    geometry are stationary (a Gaussian field, an endless slab); a figure to go by otherwise.
+    1 is measured, 0 is the prior's alone: ``1 - posterior / prior`` variance of a Gaussian field of this spectrum in an endless
+    slab of the grid's height, where frequencies along x and y stand alone and only those along the beam mix. A tilt at angle
+    t sees ``sqrt(nz / cos t) sinc(nz (kz + kx tan t))`` of frequency (kz, kx); each tilt has the mean weight of its rays.
     """
-    h = information(data)
-    nz, nx = h.shape
-    z, y, x = (torch.fft.fftfreq(n, device=h.device) for n in (nz, rows, nx))
-    k2 = z[:, None, None] ** 2 + y[None, :, None] ** 2 + x[None, None, :] ** 2
-    gain = spectrum(k2, data.A.geometry.voxel_size) * h[:, None, :]
-    return gain / (1 + gain)
+    geometry, device = data.A.geometry, data.y.device
+    nz = geometry.shape[0]
+    nx = geometry.shape[2] - 2 * data.pad
+    z, y, x = (torch.fft.fftfreq(n, device=device, dtype=torch.float64) for n in (nz, rows, nx))
+    x, y = x[: nx // 2 + 1].abs(), y[: rows // 2 + 1].abs()
+    theta = torch.from_numpy(geometry.angles.copy()).to(device)
+    used = (data.w > 0).sum((1, 2)).clamp_min(1)
+    weight = (data.w.sum((1, 2)) / used * data.trust).double()
+    # (kx, tilt, kz), scaled to noise of variance 1
+    seen = torch.sinc(nz * (z + x[:, None, None] * theta.tan()[:, None]))
+    seen = seen * (nz / theta.cos().abs().clamp_min(1e-3) * weight).sqrt()[:, None]
+    prior = spectrum(z**2 + y[:, None, None] ** 2 + x[:, None] ** 2, geometry.voxel_size)  # (ky, kx, kz)
+    spread = seen * prior[:, :, None, :]
+    gram = spread @ seen.transpose(1, 2) + torch.eye(len(theta), dtype=torch.float64, device=device)
+    found = (torch.linalg.solve(gram, spread) * spread).sum(2) / prior
+    half = found.clamp(0.0, 1.0).float().permute(2, 0, 1)  # (kz, ky, kx)
+    if nx % 2 == 0:  # the highest frequency along x stands for both of its signs
+        half[:, :, -1] = (half[:, :, -1] + half[:, :, -1].flip(0).roll(1, 0)) / 2
+    # a frequency and its opposite are the same, and nothing tells ky from -ky
+    half = torch.cat([half, half[:, 1 : (rows + 1) // 2].flip(1)], dim=1)
+    mirrored = half[:, :, 1 : (nx + 1) // 2].flip(2).flip(0).roll(1, 0)
+    return torch.cat([half, mirrored], dim=2)
 
 
 def summary(shares: torch.Tensor, spectrum: Spectrum, voxel_size: float) -> dict[str, float]:
