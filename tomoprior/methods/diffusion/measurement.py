@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ FLOOR = 0.01
 WIDEST = 1.5
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Measurement:
     """``y = A u + offset per tilt + noise`` in the prior's units.
 
@@ -61,10 +62,21 @@ class Measurement:
 
     def weighted(self, r: torch.Tensor) -> torch.Tensor:
         """``W r``, with each tilt's brightness marginalised: the inverse of ``diag(1 / w) + offset 1 1^T`` (Woodbury)."""
-        wr = self.w * r
-        wr = wr * self.trust[:, None, None]
-        total = self.w.sum((1, 2), keepdim=True) * self.trust[:, None, None]
-        return wr.sub_(self.w * self.trust[:, None, None] * (wr.sum((1, 2), keepdim=True) / (1 / self.offset + total)))
+        weight, total = self._weights
+        wr = (self.w * r).mul_(self.trust[:, None, None])
+        return wr.sub_(weight * (wr.sum((1, 2), keepdim=True) / total))
+
+    @cached_property
+    def _weights(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights with the tilts' trust, and what a tilt's weighted sum is divided by."""
+        trust = self.trust[:, None, None]
+        return self.w * trust, 1 / self.offset + self.w.sum((1, 2), keepdim=True) * trust
+
+    @cached_property
+    def deviation(self) -> torch.Tensor:
+        """Standard deviation of ``y``, brightness aside, as far as the tilts are trusted; 0 for rays that are not used."""
+        deviation = torch.where(self.w > 0, self.w.clamp_min(1e-20).rsqrt(), torch.zeros_like(self.w))
+        return deviation * self.trust.clamp_min(1e-3).rsqrt()[:, None, None]
 
     def crop(self, x: torch.Tensor) -> torch.Tensor:
         """Back to the grid that was asked for."""

@@ -11,7 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from tomoprior.methods.classical.problem import like
+from tomoprior.methods.diffusion import conjugate
 from tomoprior.methods.diffusion.measurement import Measurement
+
+#: A data step's residual at which there is nothing left to do, as a share of its first.
+TOL = 1e-6
 
 #: ``D(x, sigma, phase)``.
 Denoise = Callable[[torch.Tensor, float, tuple[float, float]], torch.Tensor]
@@ -130,33 +134,11 @@ def data_step(
     y = data.y
     if disturbance is not None:
         ray, tilt = disturbance
-        # variance of the rays' noise, of which the used ones have some
-        deviation = torch.where(data.w > 0, data.w.clamp_min(1e-20).rsqrt(), torch.zeros_like(data.w))
-        deviation = deviation * data.trust.clamp_min(1e-3).rsqrt()[:, None, None]
         brightness = math.sqrt(data.offset) * tilt[:, None, None] * (data.w > 0)
-        y = y + (like(y, ray) * deviation + brightness) / math.sqrt(data_weight)
+        y = y + (like(y, ray) * data.deviation + brightness) / math.sqrt(data_weight)
     r = A.T(data.weighted(y - A(prior_mean))).mul_(data_weight)
-    x = like(r, prior_mean)
-    d = r.clone()
-    gamma = first = float((r * r).sum())
-    for _ in range(num_cg):
-        if gamma <= 1e-12 * first or gamma == 0.0:
-            break
-        q = A.T(data.weighted(A(d))).mul_(data_weight).add_(d, alpha=1 / r2)
-        alpha = gamma / float((d * q).sum())
-        x.add_(d, alpha=alpha)
-        r.sub_(q, alpha=alpha)
-        gamma, previous = float((r * r).sum()), gamma
-        d.mul_(gamma / previous).add_(r)
-    return x.contiguous()
 
+    def normal(v: torch.Tensor) -> torch.Tensor:
+        return A.T(data.weighted(A(v))).mul_(data_weight).add_(v, alpha=1 / r2)
 
-def generator(seed: int) -> Noise:
-    """Noise from one seed: every level and purpose has numbers of its own."""
-    purposes = ("start", "phase", "clean", "data", "offset", "next")
-
-    def noise(level: int, purpose: str, shape: tuple[int, ...]) -> torch.Tensor:
-        key = (seed * 1_000_003 + level) * len(purposes) + purposes.index(purpose)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(key % 2**63))
-
-    return noise
+    return conjugate.solve(normal, like(r, prior_mean), r, num_cg, TOL).contiguous()

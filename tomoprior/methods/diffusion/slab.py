@@ -83,11 +83,12 @@ class Slab:
         told = condition(self.data, prior.spectrum, flat=flat)
         for _ in range(ROUNDS if settings.robust and len(self.data.y) > 3 else 0):
             found = trust.learned(self.data, told.linear)
-            if bool((found >= self.data.trust.clamp(max=1.0) - 1e-6).all()) and bool((found > 0.99).all()):
+            if bool((found >= self.data.trust - 1e-6).all()) and bool((found > 0.99).all()):
                 break
             self.data = replace(self.data, trust=found)
             told = condition(self.data, prior.spectrum, flat=flat)
         self.told = told
+        self._denoise = TiledDenoiser(prior.denoiser, prior.tile, told, told=settings.conditional)
 
     def draw(self, seed: int, number: int, each: Callable[[Step], None] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Sample ``number``, and the mean of the clean volume as its chain saw it, on the padded grid in the prior's units.
@@ -105,9 +106,8 @@ class Slab:
             if each is not None:
                 each(step)
 
-        denoise = TiledDenoiser(self.prior.denoiser, self.prior.tile, told, told=s.conditional)
         found = sample(
-            denoise,
+            self._denoise,
             self.data,
             told.linear if s.conditional else torch.zeros_like(told.linear),
             Schedule(s.num_iter, s.sigma_max, s.sigma_min),

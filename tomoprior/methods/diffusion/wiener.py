@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from tomoprior.methods.diffusion import conjugate
 from tomoprior.methods.diffusion.measurement import Measurement
 from tomoprior.methods.diffusion.spectrum import GaussianPrior, Spectrum
 
@@ -28,15 +29,4 @@ def wiener(data: Measurement, spectrum: Spectrum, num_iter: int = 15, tol: float
         return prior.root_T(A.T(data.weighted(A(prior.root(v))))).add_(v)
 
     r = prior.root_T(A.T(data.weighted(data.y)))
-    z, d = torch.zeros_like(r), r.clone()
-    gamma = first = float((r * r).sum())
-    for _ in range(num_iter):
-        if gamma <= tol**2 * first:
-            break
-        q = normal(d)
-        alpha = gamma / float((d * q).sum())
-        z.add_(d, alpha=alpha)
-        r.sub_(q, alpha=alpha)
-        gamma, previous = float((r * r).sum()), gamma
-        d.mul_(gamma / previous).add_(r)
-    return prior.root(z)
+    return prior.root(conjugate.solve(normal, torch.zeros_like(r), r, num_iter, tol))
