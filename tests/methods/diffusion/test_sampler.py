@@ -8,7 +8,8 @@ import torch
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.diffusion.measurement import Measurement
-from tomoprior.methods.diffusion.sampler import Schedule, data_step, generator, sample
+from tomoprior.methods.diffusion.noise import RowNoise
+from tomoprior.methods.diffusion.sampler import Schedule, data_step, sample
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.spectrum import GaussianPrior, Spectrum
 from tomoprior.methods.diffusion.wiener import wiener
@@ -16,6 +17,10 @@ from tomoprior.projector import Projector
 
 SHAPE = (6, 2, 10)
 SPREAD = 0.5
+
+
+def noise_of(sample, shape):
+    return RowNoise(0, sample, range(shape[1]), torch.device("cpu"))
 
 
 def measurement(seed: int = 0, noise: float = 0.5, shape=SHAPE, tilts=9) -> Measurement:
@@ -79,7 +84,13 @@ def test_white_prior_gives_the_exact_posterior(num_iter):
     draws = torch.stack(
         [
             sample(
-                denoise, data, start, schedule, generator(k), unknown=lambda s: s**2 * SPREAD**2 / (s**2 + SPREAD**2), num_cg=20
+                denoise,
+                data,
+                start,
+                schedule,
+                noise_of(k, SHAPE),
+                unknown=lambda s: s**2 * SPREAD**2 / (s**2 + SPREAD**2),
+                num_cg=20,
             ).reshape(-1)
             for k in range(200)
         ]
@@ -115,7 +126,17 @@ def test_coloured_prior_gives_the_wiener_mean():
         return float((values.clamp_min(0) * sigma**2 / (values.clamp_min(0) + sigma**2)).mean())
 
     draws = torch.stack(
-        [sample(denoise, data, torch.zeros(shape), Schedule(30, 10.0, 0.02), generator(k), unknown=unknown) for k in range(12)]
+        [
+            sample(
+                denoise,
+                data,
+                torch.zeros(shape),
+                Schedule(30, 10.0, 0.02),
+                noise_of(k, shape),
+                unknown=unknown,
+            )
+            for k in range(12)
+        ]
     )
     want = wiener(data, spectrum, 200, tol=1e-6)
     mean = draws.mean(0)

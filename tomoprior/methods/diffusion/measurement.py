@@ -26,7 +26,7 @@ FLOOR = 0.01
 WIDEST = 1.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass
 class Measurement:
     """``y = A u + offset per tilt + noise`` in the prior's units.
 
