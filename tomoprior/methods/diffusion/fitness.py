@@ -7,11 +7,9 @@ import math
 import numpy as np
 
 from tomoprior.errors import InputError
+from tomoprior.formats.units import convert
 from tomoprior.geometry import Geometry
 from tomoprior.methods.diffusion.prior import Prior
-
-#: Nanometers in each unit that is a length.
-NANOMETERS = {"angstrom": 0.1, "nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "meter": 1e9}
 
 #: Beyond the voxel sizes that it was trained on, a prior is still used within this factor.
 SLACK = 1.15
@@ -30,7 +28,7 @@ def voxel_size(geometry: Geometry, prior: Prior, *, check: bool) -> float:
     """
     low, high = prior.voxel_sizes
     typical = math.sqrt(low * high)
-    if geometry.unit not in NANOMETERS or prior.unit not in NANOMETERS:
+    if "pixel" in (geometry.unit, prior.unit):
         if geometry.unit == prior.unit:
             return geometry.voxel_size
         if not check:
@@ -39,7 +37,7 @@ def voxel_size(geometry: Geometry, prior: Prior, *, check: bool) -> float:
             f"the voxel size is not known ({geometry.unit}), and the prior is for {low:g} to {high:g} {prior.unit}: give it "
             f"(--voxel-size and --unit), or set check_prior=false to take it for {typical:.3g} {prior.unit}"
         )
-    size = geometry.voxel_size * NANOMETERS[geometry.unit] / NANOMETERS[prior.unit]
+    size = convert(geometry.voxel_size, geometry.unit, prior.unit)
     if check and not low / SLACK <= size <= high * SLACK:
         if size < low:
             factor = max(2, round(typical / size))
