@@ -11,6 +11,7 @@ import torch
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.lazy import one_line
+from tomoprior.formats.tensors import load_tensors, save_tensors
 from tomoprior.training.draws import Draw
 
 #: Dictionaries of arrays in a state.
@@ -58,10 +59,6 @@ def save(state: State, path: Path, about: dict[str, Any]) -> None:
     FormatError
         If it cannot be written; one that was saved before is still there.
     """
-    from safetensors.torch import save as packed
-
-    from tomoprior.formats.writing import replacing
-
     arrays = {f"{part}/{k}": v for part in PARTS for k, v in getattr(state, part).items()}
     for i, draw in enumerate(state.draws):
         arrays.update({f"draws/{i}/{k}": v for k, v in draw.to_dict().items()})
@@ -69,10 +66,8 @@ def save(state: State, path: Path, about: dict[str, Any]) -> None:
         "about": about, "step": state.step, "seconds": state.seconds, "drawn": state.drawn, "rows": state.rows,
         "losses": state.losses, "draws": len(state.draws),
     }  # fmt: skip
-    whole = packed({k: v.detach().contiguous() for k, v in arrays.items()}, {"state": json.dumps(facts)})
     try:
-        with replacing(path, overwrite=True) as temporary:
-            temporary.write_bytes(whole)
+        save_tensors(path, "state", facts, arrays, overwrite=True)
     except OSError as error:
         before = "; the state saved before is still there" if path.exists() else ""
         reason = str(error) if isinstance(error, FormatError) else f"{path}: cannot be written ({one_line(error)})"
@@ -87,13 +82,8 @@ def load(path: Path, about: dict[str, Any], fresh: State) -> State:
     FormatError
         If it is none, or belongs to a training with other settings or data.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(str(path), "pt") as file:
-            facts = json.loads((file.metadata() or {})["state"])
-            # copies: what a file gives may be a map of it, and lies in memory as it lies there
-            arrays = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
+        facts, arrays = load_tensors(path, "state")
         different = _different(facts["about"], json.loads(json.dumps(about)))
         parts = [{} if different else _like(getattr(fresh, part), _part(arrays, f"{part}/")) for part in PARTS]
         draws = [Draw.from_dict(_part(arrays, f"draws/{i}/")) for i in range(facts["draws"])]
@@ -102,8 +92,8 @@ def load(path: Path, about: dict[str, Any], fresh: State) -> State:
             int(facts["step"]), float(facts["seconds"]), int(facts["drawn"]), list(facts["rows"]),
             list(facts.get("losses", [])),
         )  # fmt: skip
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:
-        reason = one_line(error) if isinstance(error, (SafetensorError, OSError)) else "parts of it are missing"
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:
+        reason = one_line(error) if isinstance(error, (ValueError, OSError)) and str(error) else "parts of it are missing"
         raise FormatError(f"{path}: not the state of a training ({reason}); remove it to begin anew") from error
     if different:
         raise FormatError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -11,8 +10,12 @@ import numpy as np
 import torch
 
 from tomoprior.errors import FormatError, InputError
+from tomoprior.formats.tensors import load_tensors, save_tensors
 
 Points = TypeVar("Points", torch.Tensor, "np.ndarray[Any, Any]")
+
+#: Of the file's header.
+KEY = "tomoprior"
 
 #: Points evaluated at once: bounds the memory, not the result.
 CHUNK = 65536
@@ -94,16 +97,8 @@ class Field(ABC):
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the field as safetensors: arrays and a JSON header, no code."""
-        from safetensors.torch import save_file
-
-        from tomoprior.formats.writing import check_target, replacing
-
-        target = Path(path)
-        check_target(target, overwrite=overwrite)
         arrays, values = self.state()
-        header = {"tomoprior": json.dumps({"kind": self.kind, "shape": list(self.shape), **values})}
-        with replacing(target, overwrite=overwrite) as temporary:
-            save_file({k: v.detach().cpu().contiguous() for k, v in arrays.items()}, temporary, metadata=header)
+        save_tensors(Path(path), KEY, {"kind": self.kind, "shape": list(self.shape), **values}, arrays, overwrite=overwrite)
 
 
 def load_field(path: str | Path) -> Field:
@@ -114,18 +109,14 @@ def load_field(path: str | Path) -> Field:
     FormatError
         If the file is no such thing, or from a later version.
     """
-    from safetensors import SafetensorError, safe_open
-
     from tomoprior.methods.cn.network import NetworkField
     from tomoprior.methods.cn.spline import SplineField
 
     kinds: dict[str, type[Field]] = {SplineField.kind: SplineField, NetworkField.kind: NetworkField}
     try:
-        with safe_open(str(path), "pt") as file:
-            values = json.loads((file.metadata() or {})["tomoprior"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        values, arrays = load_tensors(Path(path), KEY)
         return kinds[values.pop("kind")].from_state(arrays, values)
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise FormatError(f"{path}: not a field saved by tomoprior ({error})") from error
