@@ -44,6 +44,16 @@ def settings(pairs: list[str]) -> dict[str, Any]:
     return found
 
 
+def merged(given: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Settings of ``--set`` and those that have an option of their own (None where it was not given); once each."""
+    for option, value in options.items():
+        if value is not None:
+            if option in given:
+                raise SettingsError(f"{option} is given by --{option.replace('_', '-')} and by --set")
+            given[option] = value
+    return given
+
+
 def unit(text: str | None) -> str | None:
     """A unit of length by any of its names (``nm``, ``micron``); raises InputError."""
     from tomoprior.formats.units import parse_unit

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tomoprior.simulate import Microscope, Simulation
+    from tomoprior.simulate import Microscope
 
 #: More tilts than any series has: a slip of the keyboard.
 MOST_TILTS = 10_000
@@ -50,9 +50,6 @@ PHANTOMS_ONLY = {
     "angle_std": "angle_error", "axis_offset": None, "aligned": None, "supersample": None,
 }  # fmt: skip
 TISSUE_ONLY = ("tissue_voxel_size", "unit", "bright_is_dense")
-
-#: Why a tilt is spoilt, by its kind.
-SPOILT = ("", "jumped", "blurred", "partly hidden")
 
 
 def simulate(
@@ -116,7 +113,7 @@ def simulate(
 
     import numpy as np
 
-    from tomoprior.cli import parse
+    from tomoprior.cli import parse, simulated
     from tomoprior.cli.progress import bar
     from tomoprior.cli.tissue import opened
     from tomoprior.simulate import phantoms, recording
@@ -150,7 +147,7 @@ def simulate(
             )  # fmt: skip
         extra = {}
     written = save(made, out, overwrite=overwrite, extra={"command": shlex.join(sys.argv), **extra})
-    _say(name, made, out, written)
+    simulated.say(name, made, out, written)
 
 
 def _is_file(name: str) -> bool:
@@ -174,29 +171,16 @@ def _refuse(context: typer.Context, options: list[str], reason: str) -> None:
 
 def _microscope(pairs: list[str], dose: float | None) -> Microscope:
     from tomoprior.cli import parse
-    from tomoprior.errors import SettingsError
     from tomoprior.simulate import Microscope
 
-    values = parse.settings(pairs)
-    if dose is not None:
-        if "dose" in values:
-            raise SettingsError("dose is given by --dose and by --set")
-        values["dose"] = dose
-    return Microscope.parse(values)
+    return Microscope.parse(parse.merged(parse.settings(pairs), dose=dose))
 
 
 def _settings(pairs: list[str], lowpass: float | None, files: list[Path]) -> dict[str, Any]:
     from tomoprior.cli import parse
-    from tomoprior.errors import SettingsError
 
-    values = parse.settings(pairs)
-    named: dict[str, Any] = {"lowpass": lowpass, "file": files[0] if len(files) == 1 else tuple(files) or None}
-    for option, value in named.items():
-        if value is not None:
-            if option in values:
-                raise SettingsError(f"{option} is given by --{option} and by --set")
-            values[option] = value
-    return values
+    file = files[0] if len(files) == 1 else tuple(files) or None
+    return parse.merged(parse.settings(pairs), lowpass=lowpass, file=file)
 
 
 def _size(text: str) -> tuple[int, int, int]:
@@ -245,70 +229,3 @@ def _check_memory(need: int) -> None:
         raise InputError(
             f"this takes about {memory.text(need)}, and {memory.text(memory.available())} are free: a smaller --size?"
         )
-
-
-def _say(name: str, made: Simulation, out: Path, written: list[str]) -> None:
-    import numpy as np
-
-    geometry, record = made.series.geometry, made.record
-    low, high = np.rad2deg([geometry.angles.min(), geometry.angles.max()])
-    typer.echo(_of_tissue(name, record) if "drawn" in record else _of_phantom(record))
-    typer.echo(
-        f"volume       {' x '.join(map(str, geometry.shape))} (z, y, x) voxels of {geometry.voxel_size:.4g} {geometry.unit}"
-    )
-    rows, columns = geometry.detector
-    typer.echo(f"series       {geometry.n_angles} tilts from {low:.4g} to {high:.4g} degrees, {rows} x {columns} pixels")
-    if "drawn" in record:
-        _say_drawn(record)
-    elif record["noise"] != "none":
-        given = {k: record[k] for k in ("snr", "dose", "attenuation") if k in record}
-        typer.echo(f"noise        {record['noise']}: " + ", ".join(f"{k} {v:.4g}" for k, v in given.items()))
-    if "true.tlt" in written:
-        typer.echo("misaligned   true angles and shifts are in true.tlt and true.xf (recon: --angles, --shifts)")
-    if record["axis_offset"]:
-        typer.echo(f"axis         at {made.geometry.center[0]:.6g} pixels from the left edge (recon: --center)")
-    typer.echo(f"wrote        {out}: {', '.join(written)}")
-    typer.echo(f"next         tomoprior recon {out / 'series.mrc'} -o volume.mrc --method tv --thickness {geometry.shape[0]}")
-
-
-def _of_phantom(record: dict[str, Any]) -> str:
-    facts = [
-        f"{v} {k}" for part in record["made"].values() if isinstance(part, dict) for k, v in part.items() if isinstance(v, int)
-    ]
-    return f"phantom      {record['phantom']}: {', '.join(facts) or record['made'].get('file', 'seed')}, seed {record['seed']}"
-
-
-def _of_tissue(name: str, record: dict[str, Any]) -> str:
-    made = record["made"]
-    return (
-        f"tissue       {name}: {' x '.join(map(str, made['tissue_shape']))} voxels of {made['tissue_voxel_size']:.4g} "
-        f"{record['nominal_geometry']['unit']}, grey {made['least_stained']:.4g} without stain and {made['most_stained']:.4g} "
-        f"with most, seed {record['seed']}"
-    )
-
-
-def _say_drawn(record: dict[str, Any]) -> None:
-    """What a series of tissue has drawn from the ranges of its settings."""
-    import numpy as np
-
-    drawn, off = record["drawn"], {k: np.array(v) for k, v in record["errors"].items()}
-    good = off["kind"] == 0
-    shift = np.sqrt(np.mean(off["shift"][good] ** 2)) if good.any() else 0.0
-    beads = f", {round(drawn['beads'])} beads" if round(drawn["beads"]) else ""
-    typer.echo(
-        f"section      {100 * drawn['thickness']:.3g} % of the grid's height, faces rough by {drawn['roughness']:.2g} voxels, "
-        f"gamma {drawn['gamma']:.3g}{beads}"
-    )
-    defocus = f", defocus {drawn['defocus']:.3g} micrometer" if drawn["defocus"] else ""
-    typer.echo(
-        f"beam         dose {drawn['dose']:.4g} electrons per pixel and tilt, attenuation {drawn['attenuation']:.3g} at the "
-        f"least tilt, saturation {drawn['saturation']:.2g}, blur {drawn['blur']:.2g} pixels{defocus}, read noise "
-        f"{drawn['read_noise']:.2g}"
-    )
-    typer.echo(
-        f"errors       shifts {shift:.2g} pixels, angles {np.rad2deg(off['angle'].std()):.2g} degrees, axis "
-        f"{drawn['axis_error']:.2g} degrees, magnification {100 * (off['magnification'] - 1).std():.2g} %, brightness "
-        f"{100 * off['gain'].std():.2g} %, dark level {100 * off['offset'].std():.2g} %"
-    )
-    spoilt = [f"{i} ({SPOILT[int(off['kind'][i])]})" for i in record["spoilt_tilts"]]
-    typer.echo(f"spoilt       {'tilts ' + ', '.join(spoilt) if spoilt else 'none'}")

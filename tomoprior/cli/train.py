@@ -101,16 +101,12 @@ def train(
 
 
 def _values(given: dict[str, Any], **options: Any) -> dict[str, Any]:
+    from tomoprior.cli import parse
     from tomoprior.errors import SettingsError
 
     if options["minutes"] is not None and options["steps"] is not None:
         raise SettingsError("a training lasts so many --minutes or so many --steps; give one")
-    for option, value in options.items():
-        if value is not None:
-            if option in given:
-                raise SettingsError(f"{option} is given by --{option.replace('_', '-')} and by --set")
-            given[option] = value
-    return given
+    return parse.merged(given, **options)
 
 
 def _say(volumes: list[Path], tissues: list[Tissue], validation: Path | None, settings: TrainingSettings, state: Path) -> None:

@@ -43,6 +43,15 @@ class Settings(BaseModel):
             reasons = dict.fromkeys(e["msg"].lower() for e in error.errors() if e["loc"][:1] == first["loc"][:1])
             raise SettingsError(f"{where}: {', or '.join(reasons)}; got {first['input']!r}") from None
 
+    @classmethod
+    def chosen(cls, settings: Self | None, values: dict[str, Any]) -> Self:
+        """Settings given as an object, or one by one; raises SettingsError for both."""
+        if settings is None:
+            return cls.parse(values)
+        if values:
+            raise SettingsError(f"settings are given as an object and one by one ({', '.join(values)}); give one")
+        return settings
+
 
 def _plain(value: Any, annotation: Any) -> Any:
     """``none`` as text is no value where there can be none; elsewhere it may be a word of its own, such as a filter's name."""

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tomoprior.errors import InputError, SettingsError
+from tomoprior.errors import InputError
+from tomoprior.formats.units import convert
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Progress
 from tomoprior.projector import Projector
@@ -85,10 +86,7 @@ def tilt_series(
     InputError, SettingsError, GeometryError
         One line that says what is wrong, before any work.
     """
-    if settings is None:
-        settings = Microscope.parse(values)
-    elif values:
-        raise SettingsError(f"settings are given as an object and one by one ({', '.join(values)}); give one")
+    settings = Microscope.chosen(settings, values)
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise InputError(f"the seed must be a whole number from 0, got {seed!r}")
     size = _size(tissue, voxel_size)
@@ -128,7 +126,7 @@ def tilt_series(
     per_line = drawn["attenuation"] / mean
     measured = np.empty(nominal.range_shape, np.float32)
     variance = np.empty(nominal.range_shape, np.float32)
-    pixel = _nanometers(size, tissue.unit) / s
+    pixel = convert(size, tissue.unit, "nanometer") / s
     for i in range(nominal.n_angles):
         image = warp(lines[i], off["shift"][i] * s, rotation, float(off["magnification"][i]))
         image = image[margin * s : -margin * s, margin * s : -margin * s]
@@ -213,9 +211,3 @@ def _beside(shape: tuple[int, int, int], angles: NDArray[np.float64], margin: in
         angle = min(angle, math.radians(STEEPEST + 5))
         reach = max(reach, (nx / 2 + pixels) / math.cos(angle) + nz / 2 * math.tan(angle))
     return math.ceil(reach - nx / 2) + 1
-
-
-def _nanometers(size: float, unit: str) -> float:
-    """Edge in nm; pixels stay what they are, for then there is no transfer function to care."""
-    known = {"angstrom": 0.1, "nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "meter": 1e9}
-    return size * known.get(unit, 1.0)
