@@ -1,10 +1,11 @@
-"""Zarr: folders of chunks. Versions 2 and 3 are read, also OME-NGFF images; version 3 is written."""
+"""Zarr: folders of chunks. Versions 2 and 3 are read, also OME-NGFF images; version 3 is written, volumes as OME-NGFF 0.5."""
 
 from __future__ import annotations
 
 import warnings as python_warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,18 +19,20 @@ from tomoprior.formats.checks import check_dtype, check_shape, no_options
 from tomoprior.formats.lazy import Box, LazyArray, one_line
 from tomoprior.formats.sinks import RegionSink
 
+from . import _pyramid
 from ._metadata import from_header, to_stack
 from ._ngff import level_0, multiscale, voxel
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 _LARGEST_CHUNK = 8 << 30
-_CHUNK = (128, 16, 512)  # 4 MB of float32: thin in y, along which slabs are cut, and few enough files for a terabyte
+_CHUNK = (8, 64, 512)  # of a tilt series: 1 MB of float32, a few tilts by some rows, as either is read
 
 
 class Zarr:
     """Zarr stores in folders. Option of ``read``: ``dataset``, the path of an array in a group.
 
-    Written is one array in chunks; ``voxel_size``, ``unit``, ``axes``, ``origin`` (and ``angles``, radians) are attributes.
+    A volume is written as an OME-NGFF 0.5 image, a group of arrays ``0``, ``1``, ... of falling resolution; a tilt series as
+    one array. ``voxel_size``, ``unit``, ``axes``, ``origin`` (and ``angles``, radians) are attributes of group or array too.
     """
 
     name: ClassVar[str] = "zarr"
@@ -61,8 +64,8 @@ class Zarr:
             raise FormatError(f"{path}: not a readable Zarr store ({one_line(error)})") from error
 
     def create(self, path: Path, header: Header) -> Sink:
-        """Start an array; a region that cuts through chunks is merged with what they hold."""
-        return _Sink(path, header)
+        """Start an image or an array; a region that cuts through a shard or chunk is merged with what it holds."""
+        return _Image(path, header) if header.angles is None else _Series(path, header)
 
 
 class _ZarrArray(LazyArray):
@@ -76,7 +79,36 @@ class _ZarrArray(LazyArray):
         return np.asarray(self._array[(0,) * (self._array.ndim - 3) + box])
 
 
-class _Sink(RegionSink):
+class _Image(RegionSink):
+    """A volume: regions go to the full resolution, and the other levels are made of it at the end."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        super().__init__(header.shape, header.dtype)
+        attrs = from_header(header)
+        ome = _pyramid.metadata(path.stem, header.shape, header.voxel_size, header.unit, header.origin)
+        with _no_warnings():
+            group = zarr.create_group(str(path), zarr_format=3, attributes={"ome": ome, **attrs})
+            self._levels: list[Any] = []
+            for level, shape in enumerate(_pyramid.shapes(header.shape)):
+                chunk, shard = _pyramid.layout(shape)
+                self._levels.append(
+                    group.create_array(
+                        str(level), shape=shape, chunks=chunk, shards=shard, dtype=self.dtype, fill_value=0,
+                        dimension_names=attrs["axes"],
+                    )
+                )  # fmt: skip
+
+    def _write(self, z0: int, z1: int, y0: int, y1: int, values: NDArray[Any]) -> None:
+        self._levels[0][z0:z1, y0:y1, :] = values
+
+    def _finish(self) -> None:
+        levels, self._levels = self._levels, []
+        if self.missing == 0:
+            for finer, coarser in pairwise(levels):
+                _pyramid.fill(finer, coarser)
+
+
+class _Series(RegionSink):
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(header.shape, header.dtype)
         attrs = from_header(header)

@@ -184,12 +184,14 @@ def test_ours_as_zarr_reads_them(
     with writing(path, Header(values.shape, values.dtype, size, unit, origin=(1, 2, 3), labels=("one",))) as sink:
         for y in range(0, values.shape[1], height):
             sink[:, y : y + height, :] = values[:, y : y + height]
-    array = zarr.open(str(path), mode="r")
+    group = zarr.open(str(path), mode="r")
+    assert isinstance(group, zarr.Group)
+    array = group["0"]
     assert isinstance(array, zarr.Array)
     np.testing.assert_array_equal(array[...], values)
     assert array.metadata.zarr_format == 3
     assert array.metadata.dimension_names == ("z", "y", "x")
-    assert array.attrs.asdict() == {
+    assert {k: v for k, v in group.attrs.asdict().items() if k != "ome"} == {
         "voxel_size": size,
         "unit": unit,
         "origin": [1, 2, 3],
@@ -199,3 +201,82 @@ def test_ours_as_zarr_reads_them(
     stack = open_stack(path)
     np.testing.assert_array_equal(stack.data[...], values)
     assert (stack.voxel_size, stack.unit, stack.labels) == (size, unit, ("one",))
+
+
+def written(path: Path, values: np.ndarray, **header: Any) -> zarr.Group:
+    with writing(path, Header(values.shape, values.dtype, **header)) as sink:
+        for y in range(0, values.shape[1], 32):
+            sink[:, y : y + 32, :] = values[:, y : y + 32]
+    group = zarr.open(str(path), mode="r")
+    assert isinstance(group, zarr.Group)
+    return group
+
+
+def level(group: zarr.Group, name: str) -> np.ndarray:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return np.asarray(array[...])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8, np.int16, np.uint32])
+def test_smaller_copies_are_means_of_two_along_each_axis(tmp_path: Path, dtype: type) -> None:
+    values = (np.random.default_rng(0).random((5, 35, 603)) * 200).astype(dtype)
+    group = written(tmp_path / "a.zarr", values)
+    assert sorted(group.array_keys()) == ["0", "1", "2"]
+    for name in ("1", "2"):
+        padded = np.pad(values.astype(np.float64), [(0, n % 2) for n in values.shape], mode="edge")
+        z, y, x = (n // 2 for n in padded.shape)
+        mean = padded.reshape(z, 2, y, 2, x, 2).mean((1, 3, 5))
+        found = level(group, name)
+        assert found.dtype == values.dtype
+        np.testing.assert_allclose(found, mean, rtol=1e-6, atol=0 if dtype is np.float32 else 0.5)
+        values = found
+
+
+def test_every_level_says_where_its_voxels_are(tmp_path: Path) -> None:
+    """A point keeps its place: the mean over a level of coordinates is where the level says that its voxel is."""
+    z, y, x = np.meshgrid(np.arange(4.0), np.arange(8.0), np.arange(520.0), indexing="ij")
+    size, origin = 2.5, (10.0, 20.0, 30.0)
+    for axis, values in enumerate((z, y, x)):
+        group = written(tmp_path / f"{axis}.zarr", values.astype(np.float32), voxel_size=size, unit="angstrom", origin=origin)
+        ome: Any = group.attrs["ome"]
+        for dataset in ome["multiscales"][0]["datasets"]:
+            scale, place = (step[step["type"]][axis] for step in dataset["coordinateTransformations"])
+            found = level(group, dataset["path"])
+            at = np.moveaxis(found, axis, 0)[:, 0, 0] * size + origin[axis]
+            np.testing.assert_allclose(at, place + scale * np.arange(len(at)))
+
+
+def test_a_file_holds_many_chunks_and_rows_of_a_slab(tmp_path: Path) -> None:
+    values = np.ones((70, 64, 130), np.float32)
+    path = tmp_path / "a.zarr"
+    group = written(path, values)
+    array = group["0"]
+    assert isinstance(array, zarr.Array)
+    assert array.chunks == (64, 32, 64)
+    assert array.shards == (128, 32, 192)
+    files = [p for p in (path / "0").rglob("*") if p.is_file() and p.name != "zarr.json"]
+    assert len(files) == 2  # one for each 32 rows
+
+
+@pytest.mark.parametrize("unit", ["angstrom", "nanometer", "micrometer", "pixel"])
+def test_the_metadata_are_valid(tmp_path: Path, unit: str) -> None:
+    models = pytest.importorskip("ome_zarr_models.v05.image", reason="needs ome-zarr-models")
+    path = tmp_path / "a.zarr"
+    written(path, np.ones((3, 40, 300), np.float32), voxel_size=1.5, unit=unit, origin=(1, 2, 3))
+    image = models.Image.from_zarr(zarr.open_group(str(path), mode="r"))
+    first = image.ome_attributes.multiscales[0]
+    assert [axis.name for axis in first.axes] == ["z", "y", "x"]
+    assert {axis.unit for axis in first.axes} == {None if unit == "pixel" else unit}
+    assert first.datasets[0].coordinateTransformations[0].scale == [1.5, 1.5, 1.5]
+
+
+def test_another_reader_opens_it(tmp_path: Path) -> None:
+    reader = pytest.importorskip("ome_zarr.reader", reason="needs ome-zarr")
+    io = pytest.importorskip("ome_zarr.io", reason="needs ome-zarr")
+    values = np.random.default_rng(1).random((3, 40, 300)).astype(np.float32)
+    written(tmp_path / "a.zarr", values, voxel_size=1.5, unit="nanometer")
+    (node,) = reader.Reader(io.parse_url(str(tmp_path / "a.zarr")))()
+    assert [a.shape for a in node.data] == [(3, 40, 300), (2, 20, 150)]
+    np.testing.assert_array_equal(np.asarray(node.data[0]), values)
+    assert [axis["name"] for axis in node.metadata["axes"]] == ["z", "y", "x"]

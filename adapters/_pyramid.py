@@ -1,0 +1,77 @@
+"""An OME-NGFF image: the volume in shards, and smaller copies of it for viewers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, int, int]
+
+#: Edges of a chunk, which is what a reader unpacks, and chunks per shard, which is one file: 512 KiB and 32 MiB of float32.
+#: Shards are thin in y, along which slabs are cut.
+CHUNK, PER_SHARD = (64, 32, 64), (8, 1, 8)
+
+#: Levels are added until no axis is longer than this.
+SMALLEST = 256
+
+
+def shapes(shape: Shape) -> list[Shape]:
+    """Of all levels, the full resolution first; each halves the one before, and what is odd is rounded up."""
+    found = [shape]
+    while max(found[-1]) > SMALLEST:
+        z, y, x = found[-1]
+        found.append((-(-z // 2), -(-y // 2), -(-x // 2)))
+    return found
+
+
+def layout(shape: Shape) -> tuple[Shape, Shape]:
+    """Chunk and shard of a level."""
+    chunk = [min(n, c) for n, c in zip(shape, CHUNK, strict=True)]
+    shard = [c * min(-(-n // c), most) for n, c, most in zip(shape, chunk, PER_SHARD, strict=True)]
+    return (chunk[0], chunk[1], chunk[2]), (shard[0], shard[1], shard[2])
+
+
+def metadata(name: str, shape: Shape, voxel_size: float, unit: str, origin: tuple[float, float, float]) -> dict[str, Any]:
+    """The ``ome`` attribute of the group, version 0.5: axes, and scale and place of every level.
+
+    A voxel of a level is the mean of two along each axis of the one before: its middle lies half a voxel of that one farther.
+    """
+    axes = [{"name": n, "type": "space", **({} if unit == "pixel" else {"unit": unit})} for n in "zyx"]
+    datasets = []
+    for level in range(len(shapes(shape))):
+        factor = 2**level
+        place = [v + (factor - 1) / 2 * voxel_size for v in origin]
+        steps = [{"type": "scale", "scale": [voxel_size * factor] * 3}, {"type": "translation", "translation": place}]
+        datasets.append({"path": str(level), "coordinateTransformations": steps})
+    return {"version": "0.5", "multiscales": [{"name": name, "type": "mean", "axes": axes, "datasets": datasets}]}
+
+
+def reduced(values: NDArray[Any]) -> NDArray[Any]:
+    """Means over 2 x 2 x 2 voxels, at odd ends over those that there are; whole numbers are rounded."""
+    whole = values.dtype.kind in "iu"
+    out: Any = values.astype(np.float64 if whole and values.dtype.itemsize > 2 else np.float32)
+    for axis, n in enumerate(values.shape):
+        before = (slice(None),) * axis
+        pairs = (*before, slice(0, n // 2))
+        odd, out = out[(*before, slice(1, None, 2))], out[(*before, slice(0, None, 2))].copy()
+        out[pairs] += odd
+        out[pairs] /= 2
+    return np.asarray(np.rint(out) if whole else out).astype(values.dtype)
+
+
+def blocks(shape: Shape, edges: Shape) -> Iterator[tuple[slice, ...]]:
+    """Boxes of these edges that fill a volume."""
+    starts = (range(0, n, edge) for n, edge in zip(shape, edges, strict=True))
+    for at in product(*starts):
+        yield tuple(slice(a, min(a + edge, n)) for a, edge, n in zip(at, edges, shape, strict=True))
+
+
+def fill(source: Any, target: Any) -> None:
+    """A level from the one before, shard by shard: memory for eight shards at most."""
+    for box in blocks(target.shape, layout(target.shape)[1]):
+        above = tuple(slice(2 * s.start, min(2 * s.stop, n)) for s, n in zip(box, source.shape, strict=True))
+        target[box] = reduced(source[above])
