@@ -10,7 +10,7 @@ from limited_angle_cases import Case
 
 from tomoprior import Projector, reconstruct
 from tomoprior.methods.diffusion.measurement import prepare
-from tomoprior.methods.diffusion.method import load
+from tomoprior.methods.diffusion.prior import load
 from tomoprior.methods.diffusion.wiener import wiener
 
 Run = Callable[[Case], np.ndarray]

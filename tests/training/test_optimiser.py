@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from tomoprior.errors import TomopriorError
-from tomoprior.training.optimiser import CLIP, GAMMA, Training, begin, fresh
+from tomoprior.methods.diffusion.denoiser import loss_weight
+from tomoprior.training.draws import Draw
+from tomoprior.training.optimiser import CLIP, GAMMA, PLANES, Training, begin, fresh
 from tomoprior.training.tiles import batch
 
 
@@ -105,6 +107,28 @@ def test_the_loss_falls_below_that_of_a_network_that_knows_nothing(run, settings
             return sum(float(Training(denoiser, begin(denoiser), settings, None)._loss(b)) for b in tests) / len(tests)
 
     nothing = loss(fresh(settings))
-    for i in range(60):
-        run.step(i / 60)
-    assert loss(run.averaged()) < 0.9 * nothing
+    for i in range(160):
+        run.step(i / 160)
+    assert loss(run.averaged()) < 0.95 * nothing
+
+
+def test_the_loss_counts_what_is_inside_and_what_planes_share_a_tenth(run, settings, draws):
+    thin = Draw(draws[0].truth[:6], replace(draws[0].condition, linear=draws[0].condition.linear[:6],
+                                            coverage=draws[0].condition.coverage[:6]))  # fmt: skip
+    made = batch([thin], settings, 0)
+    weight = float(loss_weight(made.sigma)[0])
+    inside = (made.depth[0].abs() < 1).nonzero()[:, 0]
+
+    def loss(error):
+        run.denoiser = lambda *_: made.truth + error
+        return float(run._loss(made)) / weight
+
+    nothing = torch.zeros_like(made.truth)
+    assert loss(nothing) == 0
+    shared, stripes, outside = nothing.clone(), nothing.clone(), nothing.clone()
+    shared[:, inside] = 0.5
+    stripes[:, inside, :, ::2], stripes[:, inside, :, 1::2] = 0.5, -0.5
+    outside[:, : inside[0]] = 7.0
+    assert loss(shared) == pytest.approx(PLANES * 0.25, rel=1e-4)
+    assert loss(stripes) == pytest.approx(0.25, rel=1e-4)
+    assert loss(outside) == 0

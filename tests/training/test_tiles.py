@@ -36,8 +36,8 @@ def test_a_batch_has_the_shapes_that_the_denoiser_takes(draws, settings):
     made = batch(draws, settings.model_copy(update={"batch": 3}), 0)
     assert made.truth.shape == made.noisy.shape == made.linear.shape == (3, 16, 16, 16)
     assert made.coverage.shape == (3, 16, 16)
-    assert made.numbers.shape == (3, 5)
-    assert made.depth.shape == (16,)
+    assert made.numbers.shape == (3, 6)
+    assert made.depth.shape == (3, 16)
     assert made.sigma.shape == made.told.shape == (3,)
     assert all(v.dtype == torch.float32 for v in vars(made).values())
 
@@ -89,11 +89,33 @@ def test_projections_of_a_mirrored_volume_are_those_of_negated_angles_mirrored(s
 def test_a_mirrored_tile_is_the_tile_of_the_mirrored_section(section, spectrum, flips):
     _, truth, told = observe(section, spectrum)
     _, truth_there, told_there = observe(mirrored(section, flips), spectrum)
-    size = truth.shape[1:]
+    size = tuple(truth.shape)
     found = _tile(Draw(truth, told), size, Scripted(flips))
     wanted = (truth_there, told_there.linear, told_there.coverage, told_there.numbers)
-    for one, two in zip(found, wanted, strict=True):
-        torch.testing.assert_close(one, two, atol=2e-3, rtol=1e-3)
+    for one, two in zip(found[:4], wanted, strict=True):
+        torch.testing.assert_close(one, two, atol=5e-3, rtol=1e-3)
     # and the test would see it if angles were left as they are
     if flips[0] != flips[2]:
         assert not torch.allclose(found[3], told.numbers, atol=1e-2)
+
+
+def test_a_thin_grid_lies_in_the_middle_of_the_tile_and_nothing_outside_is_noisy(section, spectrum, settings):
+    _, truth, told = observe(section, spectrum)
+    thin = Draw(truth[:7], replace(told, linear=told.linear[:7], coverage=told.coverage[:7]))
+    made = batch([thin], settings, 0)
+    inside = made.depth.abs() < 1
+    assert inside.sum(1).tolist() == [7] * len(inside)
+    for name in ("truth", "noisy", "linear", "coverage"):
+        assert not bool(getattr(made, name)[~inside].any())
+        assert bool(getattr(made, name)[inside].any())
+
+
+def test_the_numbers_of_a_draw_do_not_name_it(draws, settings):
+    """Each tile has numbers of its own around the draw's."""
+    many = settings.model_copy(update={"batch": 60})
+    made = batch(draws[:1], many, 0).numbers
+    assert len({tuple(row.tolist()) for row in made}) == 60
+    exact = draws[0].condition.numbers
+    mirrored = torch.cat([-exact[[1]], -exact[[0]], exact[2:]])
+    off = torch.minimum((made - exact).abs().amax(1), (made - mirrored).abs().amax(1))
+    assert 0.03 < float(off.median()) < 0.2

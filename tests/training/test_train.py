@@ -348,3 +348,31 @@ def test_losses_and_draws_do_not_pile_up(train, module, tmp_path, monkeypatch):
     train(tmp_path / "p.safetensors", steps=30, reuse=1)
     assert max(losses for losses, _ in kept) <= 2
     assert max(draws for _, draws in kept) == TINY["keep"]
+
+
+def test_it_goes_on_from_the_weights_of_another_prior(train, tissue, tmp_path):
+    first = train(tmp_path / "a.safetensors", steps=4)
+    still = train(tmp_path / "b.safetensors", start=first, steps=1, rate=1e-9, rate_end=1e-9)
+    for one, two in zip(first.denoiser.state_dict().values(), still.denoiser.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
+    with pytest.raises(InputError, match="another network"):
+        train(tmp_path / "c.safetensors", start=first, steps=1, widths=(16, 32))
+
+
+def test_a_state_is_not_gone_on_from_with_another_start(train, tmp_path):
+    first, second = (train(tmp_path / f"{name}.safetensors", steps=2, seed=seed) for seed, name in enumerate("ab"))
+    with pytest.raises(Interrupted):
+        train(tmp_path / "c.safetensors", start=first, steps=5, progress=stopping(2))
+    with pytest.raises(FormatError, match="other start"):
+        train(tmp_path / "c.safetensors", start=second, steps=5)
+
+
+def stopping(step):
+    calls = []
+
+    def progress(*_):
+        calls.append(1)
+        if len(calls) == step:
+            raise KeyboardInterrupt
+
+    return progress

@@ -30,6 +30,9 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Prior to write: .safetensors; its log goes beside it as .csv.")],
     validation: Annotated[Path | None, typer.Option(help="Volume to judge by, which is not trained on.", exists=True)] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Prior to go on from, file or name, such as tissue. Default: random weights.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Wall-clock time to train for. Default: 90.")] = None,
     steps: Annotated[int | None, typer.Option(help="Train for so many steps instead, the same on every run.")] = None,
     voxel_size: Annotated[
@@ -64,6 +67,7 @@ def train(
     from tomoprior.cli.progress import bar
     from tomoprior.cli.tissue import opened
     from tomoprior.errors import Interrupted
+    from tomoprior.methods.diffusion.prior import Prior
     from tomoprior.training.outputs import Outputs
 
     # everything that can be wrong is found before anything long begins
@@ -79,6 +83,7 @@ def train(
     judge = None
     if validation is not None:
         judge = opened(validation, tissue_voxel_size, length, bright_is_dense=bright_is_dense)
+    begun = None if start is None else Prior.load(start)
     own = max(t.voxel_size for t in tissues)
     settings = training.TrainingSettings.parse({"voxel_size": tuple(own * factor for factor in COARSER)} | values)
     if threads is not None:
@@ -88,8 +93,8 @@ def train(
     try:
         with bar("train") as step:
             prior = training.train(
-                tissues, out, validation=judge, settings=settings, overwrite=overwrite, progress=step,
-                card={key: value for key, value in card.items() if value is not None},
+                tissues, out, validation=judge, settings=settings, start=begun, overwrite=overwrite,
+                progress=step, card={key: value for key, value in card.items() if value is not None},
             )  # fmt: skip
     except Interrupted as stop:
         typer.echo(f"interrupted  the state is in {stop.result}: the same command goes on from there", err=True)

@@ -13,11 +13,9 @@ from tomoprior.methods.diffusion.method import Diffusion
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.projector import Projector
-from tomoprior.simulate.recording import tilt_series
-from tomoprior.simulate.simulation import Simulation
 from tomoprior.simulate.tissue import Tissue
-from tomoprior.training.draws import observe, simulated
 from tomoprior.training.settings import TrainingSettings
+from tomoprior.training.trials import Trial
 
 #: Tilt range and step in degrees of the series that are simulated for it.
 SERIES = ((10, 1), (20, 2), (40, 2), (60, 2), (120, 2))
@@ -25,8 +23,8 @@ SERIES = ((10, 1), (20, 2), (40, 2), (60, 2), (120, 2))
 #: Noise levels at which the denoiser's error is measured.
 LEVELS = tuple(float(v) for v in np.geomspace(0.02, 80, 9))
 
-#: Samples of each series.
-SAMPLES = 4
+#: Series of each range, one place and thickness each, and samples of each series.
+REPEATS, SAMPLES = 2, 3
 
 #: First seed: others than the validation's and any benchmark's.
 SEED = 2000
@@ -37,53 +35,52 @@ def calibrate(prior: Prior, tissue: Tissue, settings: TrainingSettings, progress
 
     ``errors``: the mean squared error of ``D(u + sigma n, sigma)``, with conditions, over all series; the sampler draws by it.
     ``calibration``: for each tilt range the factor on the samples' standard deviation that makes the standardised error's mean
-    square 1, over the voxels of one series.
+    square 1, over the voxels of its series.
 
     Parameters
     ----------
     progress
         Told what is being done.
     """
-    low, high = settings.voxel_size
-    size = max(math.sqrt(low * high), tissue.voxel_size)
-    small = settings.model_copy(update={"field": (settings.tile, settings.tile * 2)})
     tell = progress or (lambda _: None)
-    flat = prior.denoiser.unet.shape.flat
+    settings = settings.model_copy(update={"flat": prior.denoiser.unet.shape.flat})
     tell("errors of the denoiser")
-    errors = np.zeros(len(LEVELS))
-    for index, (span, step) in enumerate(SERIES):
-        data, truth, told = observe(
-            simulated(tissue, small, _angles(span, step), size, SEED + index, outliers=0.0), prior.spectrum, flat=flat
-        )
-        run = TiledDenoiser(prior.denoiser, prior.tile, told)
-        noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(index))
-        with torch.no_grad():
-            found = [data.crop(run(truth + s * noise, s) - truth).square().mean() for s in LEVELS]
-        errors += np.array([float(v) for v in found]) / len(SERIES)
-    prior = replace(prior, errors=tuple(zip(LEVELS, (float(v) for v in errors), strict=True)), calibration=())
-    factors = []
-    for index, (span, step) in enumerate(SERIES):
+    errors, factors = np.zeros(len(LEVELS)), []
+    trials = [[Trial.of(tissue, prior.spectrum, settings, *tilts, SEED + len(SERIES) * n + i) for n in range(REPEATS)]
+              for i, tilts in enumerate(SERIES)]  # fmt: skip
+    for trial in (of[0] for of in trials):
+        errors += np.array(_errors(prior, trial)) / len(SERIES)
+    prior = replace(prior, errors=tuple(zip(LEVELS, errors.tolist(), strict=True)), calibration=())
+    for (span, _), of in zip(SERIES, trials, strict=True):
         tell(f"spread at {span} degrees")
-        shape = (settings.height, settings.tile, settings.tile * 2)
-        made = tilt_series(tissue, shape, _angles(span, step), seed=SEED + 100 + index, voxel_size=size, outliers=0.0)
-        factors.append((float(span), standardised(prior, made, SAMPLES)))
+        factors.append((float(span), math.sqrt(float(np.mean([standardised(prior, trial, SAMPLES) for trial in of])))))
     return replace(prior, calibration=tuple(factors))
 
 
-def standardised(prior: Prior, made: Simulation, samples: int) -> float:
-    """Root mean square of (mean - truth) / std over a series' voxels; 1 is calibrated."""
-    method = Fixed(prior)
-    projections = torch.from_numpy(made.series.projections)
+def _errors(prior: Prior, trial: Trial) -> list[float]:
+    """Mean squared error of the denoiser at every level."""
+    run = TiledDenoiser(prior.denoiser, prior.tile, trial.told)
+    noise = torch.randn(trial.truth.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return [float(trial.data.crop(run(trial.truth + s * noise, s) - trial.truth).square().mean()) for s in LEVELS]
+
+
+def standardised(prior: Prior, trial: Trial, samples: int) -> float:
+    """Mean square of (mean - truth) / std over a series' voxels; 1 is calibrated."""
+    method = _Fixed(prior)
+    series = trial.made.series
     with torch.random.fork_rng():
         torch.manual_seed(0)
         found = method.reconstruct(
-            projections, Projector(made.series.geometry, "cpu"), method.Settings(samples=samples, check_prior=False)
+            torch.from_numpy(series.projections),
+            Projector(series.geometry, "cpu"),
+            method.Settings(samples=samples, check_prior=False),
         )
-    error = (found.volume - torch.from_numpy(made.truth.volume)) / found.std
-    return float(error.square().mean().sqrt())
+    truth = trial.data.crop(torch.from_numpy(trial.made.truth.volume))
+    return float(((found.volume - truth) / found.std).square().mean())
 
 
-class Fixed(Diffusion):
+class _Fixed(Diffusion):
     """The method with a prior that is not in a file."""
 
     def __init__(self, prior: Prior) -> None:
@@ -92,7 +89,3 @@ class Fixed(Diffusion):
     def prior(self, settings: object) -> Prior:
         """That prior, whatever the settings say."""
         return self._prior
-
-
-def _angles(span: float, step: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.asarray(np.deg2rad(np.arange(-span / 2, span / 2 + 1e-6, step)))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import InputError, TomopriorError
 from tomoprior.formats.lazy import one_line
+from tomoprior.geometry import Geometry
 from tomoprior.methods.diffusion.conditions import condition
 from tomoprior.methods.diffusion.denoiser import Condition
 from tomoprior.methods.diffusion.measurement import Measurement, padding, prepare
@@ -32,6 +33,9 @@ from tomoprior.training.stopping import sheltered
 
 #: Places that are tried before a draw is given up.
 ATTEMPTS = 20
+
+#: Share of the draws on a grid that is thinner than the tile.
+THINNER = 0.25
 
 #: Values of a truth beyond this, in the prior's units, say that its contrast was measured wrongly.
 LARGEST = 20.0
@@ -53,7 +57,7 @@ class Draw:
     Attributes
     ----------
     truth
-        ``u`` on the padded grid, float16.
+        ``u`` on the padded grid, float16; at most as high as a tile.
     condition
         What the denoiser is told; its volume is float16.
     """
@@ -92,12 +96,16 @@ def observe(made: Simulation, spectrum: Spectrum, *, flat: bool = False) -> tupl
 
 
 def simulated(
-    tissue: Tissue, settings: TrainingSettings, tilts: NDArray[np.float64], voxel_size: float, seed: int, **values: Any
+    tissue: Tissue,
+    settings: TrainingSettings,
+    tilts: NDArray[np.float64],
+    voxel_size: float,
+    seed: int,
+    height: int | None = None,
+    **values: Any,
 ) -> Simulation:
-    """A series on the training's grid whose truth is as wide as the padded grid."""
-    from tomoprior.geometry import Geometry
-
-    shape = (settings.height, *settings.field)
+    """A series on a grid of ``height`` voxels (the tile's by default) whose truth is as wide as the padded grid."""
+    shape = (settings.height if height is None else height, *settings.field)
     pad = padding(Geometry(tilts, shape))
     return tilt_series(tissue, shape, tilts, seed=seed, voxel_size=voxel_size, truth_pad=pad, settings=Microscope.parse(values))
 
@@ -119,9 +127,10 @@ def draw(tissues: Sequence[Tissue], spectrum: Spectrum, settings: TrainingSettin
         tilts = angles(settings, rng)
         low, high = settings.voxel_size
         size = max(low + rng.random() * (high - low), tissue.voxel_size)
+        height = settings.height if rng.random() >= THINNER else int(rng.integers(settings.height // 4, settings.height))
         try:
             made = simulated(
-                tissue, settings, tilts, size, int(rng.integers(2**31)), thickness=(0.7, 1.0), dose=(200.0, 10000.0)
+                tissue, settings, tilts, size, int(rng.integers(2**31)), height, thickness=(0.7, 1.0), dose=(200.0, 10000.0)
             )
             _, truth, told = observe(made, spectrum, flat=settings.flat)
         except InputError as error:  # nothing to see at this place: an empty block, or noise above all contrast

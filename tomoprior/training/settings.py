@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -9,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from tomoprior.methods.base import Settings
 from tomoprior.methods.diffusion.network import Shape
 from tomoprior.simulate.microscope import Range
+from tomoprior.simulate.tissue import Tissue
 
 
 def _listed(value: Any) -> Any:
@@ -28,26 +30,28 @@ class TrainingSettings(Settings):
     steps: int | None = Field(None, ge=1, description="Instead of minutes: exactly so many steps, the same on every run.")
     seed: int = Field(0, ge=0, lt=2**63, description="Of draws, noise and initial weights.")
     voxel_size: Range = Field((16.0, 25.0), description="Voxels to train for, in the volume's unit: each draw has its own.")
-    height: int = Field(32, ge=16, multiple_of=8, description="Of grid and tile, voxels along z: what the slab fits in.")
+    height: int = Field(32, ge=16, multiple_of=8, description="Of the tile, voxels along z: the thickest grid.")
     tile: int = Field(48, ge=16, multiple_of=8, description="Edge of the tile along y and x, voxels.")
     batch: int = Field(2, ge=1, description="Tiles a step.")
     rate: float = Field(1e-3, gt=0, description="Highest learning rate (Adam).")
     rate_end: float = Field(1e-5, gt=0, description="Lowest; the way there is a half cosine.")
     warm_up: int = Field(200, ge=0, description="Steps in which the rate rises to its highest.")
-    log_sigma: Pair = Field((0.5, 1.8), description="Mean and standard deviation of log(noise level).")
+    log_sigma: Pair = Field(
+        (1.5, 1.8),
+        description="Mean and standard deviation of log(noise level); a third is above 10, where the mean is taken.",
+    )
     drop: float = Field(0.1, ge=0, lt=1, description="Share of tiles without conditions: they train the unconditional prior.")
     ranges: Range = Field((6.0, 140.0), description="Tilt range, degrees; logarithmic between the two.")
     tilts: Range = Field((5, 71), description="Number of tilts.")
     tilt_step: Range = Field((0.5, 5.0), description="Between tilts, degrees; logarithmic between the two.")
     centre: float = Field(10.0, ge=0, description="Middle of the tilt range, at most so many degrees from zero.")
-    field: Sizes = Field((192, 96), description="Field of view of a draw along y and x, voxels.")
-    keep: int = Field(12, ge=1, description="Draws kept at a time.")
-    reuse: float = Field(
-        10.0, gt=0, description="How often a voxel of a draw is seen, on average, before the next draw comes in."
-    )
+    field: Sizes = Field((64, 64), description="Field of view of a draw along y and x, voxels.")
+    keep: int = Field(48, ge=1, description="Draws kept at a time.")
+    reuse: float = Field(4.0, gt=0, description="How often a voxel of a draw is seen, on average, before the next comes in.")
     widths: Levels = Field((32, 96, 128), description="Channels of the network, per level.")
     blocks: Levels = Field((1, 2, 1), description="Residual blocks, per level and way.")
     flat: bool = Field(False, description="A network that sees one slice at a time.")
+    separable: bool = Field(True, description="Kernels in the x-z plane and along y in turn: a third of the work of 3-D ones.")
     validate_every: float = Field(5.0, gt=0, description="Minutes between validations (with steps: a twentieth of them).")
 
     @model_validator(mode="after")
@@ -76,7 +80,12 @@ class TrainingSettings(Settings):
     @property
     def shape(self) -> Shape:
         """The network's size."""
-        return Shape(self.widths, self.blocks, flat=self.flat)
+        return Shape(self.widths, self.blocks, flat=self.flat, separable=self.separable and not self.flat)
+
+    def typical_voxel(self, *tissues: Tissue) -> float:
+        """The middle of the sizes trained for, or the coarsest of these volumes' own."""
+        low, high = self.voxel_size
+        return max(math.sqrt(low * high), *(t.voxel_size for t in tissues))
 
     @property
     def tile_shape(self) -> tuple[int, int, int]:

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tomoprior.methods.diffusion.denoiser import depths
+from tomoprior.methods.diffusion.denoiser import depths, in_tile
 from tomoprior.training.draws import Draw
 from tomoprior.training.settings import TrainingSettings
+
+#: Standard deviation of what is added to a draw's numbers: as they are, they name it, and the network would learn its section
+#: by heart instead of looking.
+JITTER = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,31 +33,32 @@ class Batch:
 def batch(draws: list[Draw], settings: TrainingSettings, step: int) -> Batch:
     """The tiles of a step."""
     rng = np.random.default_rng([settings.seed, 2**32 - 1, step])
-    nz, ny, nx = settings.tile_shape
-    tiles = [_tile(draws[int(rng.integers(len(draws)))], (ny, nx), rng) for _ in range(settings.batch)]
-    truth, linear, coverage, numbers = (torch.stack([tile[i] for tile in tiles]) for i in range(4))
+    tiles = [_tile(draws[int(rng.integers(len(draws)))], settings.tile_shape, rng) for _ in range(settings.batch)]
+    truth, linear, coverage, numbers, depth = (torch.stack([tile[i] for tile in tiles]) for i in range(5))
     mean, spread = settings.log_sigma
     sigma = torch.from_numpy(np.exp(mean + spread * rng.standard_normal(settings.batch)).astype(np.float32)).clamp(0.005, 100)
     told = torch.from_numpy((rng.random(settings.batch) >= settings.drop).astype(np.float32))
+    numbers = numbers + JITTER * torch.from_numpy(rng.standard_normal(numbers.shape, dtype=np.float32))
     noise = torch.from_numpy(rng.standard_normal(truth.shape, dtype=np.float32))
-    noisy = truth + sigma[:, None, None, None] * noise
-    return Batch(truth, noisy, sigma, linear, depths(nz), coverage, numbers, told)
+    noisy = truth + sigma[:, None, None, None] * noise * (depth.abs() < 1)[:, :, None, None]
+    return Batch(truth, noisy, sigma, linear, depth, coverage, numbers, told)
 
 
-def _tile(draw: Draw, size: tuple[int, int], rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
-    """Truth, linear estimate, coverage and numbers of a random tile, mirrored at random.
+def _tile(draw: Draw, size: tuple[int, int, int], rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
+    """Truth, linear estimate, coverage, numbers and depth of a random tile, mirrored at random.
 
     Tissue has no handedness here, and mirrored along x or z a series is one with its angles negated.
     """
-    _, ny, nx = draw.truth.shape
+    nz, ny, nx = draw.truth.shape
+    height, *size_yx = size
     # where hardly a tilt looks there is little to learn: tiles lie within the voxels that half of the tilts see, or nearly
     seen = (draw.condition.coverage.mean(0) > 0.3).nonzero()[:, 0]
-    low = max(0, int(seen.min()) - size[1] // 3) if len(seen) else 0
-    high = min(nx, int(seen.max()) + 1 + size[1] // 3) if len(seen) else nx
-    x = int(rng.integers(low, max(low, high - size[1]) + 1))
-    x = min(x, nx - size[1])
-    y = int(rng.integers(0, ny - size[0] + 1))
-    box = (slice(None), slice(y, y + size[0]), slice(x, x + size[1]))
+    low = max(0, int(seen.min()) - size_yx[1] // 3) if len(seen) else 0
+    high = min(nx, int(seen.max()) + 1 + size_yx[1] // 3) if len(seen) else nx
+    x = int(rng.integers(low, max(low, high - size_yx[1]) + 1))
+    x = min(x, nx - size_yx[1])
+    y = int(rng.integers(0, ny - size_yx[0] + 1))
+    box = (slice(None), slice(y, y + size_yx[0]), slice(x, x + size_yx[1]))
     truth, part = draw.truth[box].float(), draw.condition.tile(box)
     linear, coverage, numbers = part.linear.float(), part.coverage.float(), part.numbers.clone()
     flips = [bool(b) for b in rng.integers(0, 2, 3)]
@@ -63,4 +68,4 @@ def _tile(draw: Draw, size: tuple[int, int], rng: np.random.Generator) -> tuple[
         coverage = coverage.flip([{0: 0, 2: 1}[a] for a in axes if a != 1])
     if flips[0] != flips[2]:
         numbers[0], numbers[1] = -numbers[1].clone(), -numbers[0].clone()
-    return truth, linear, coverage, numbers
+    return in_tile(truth, height), in_tile(linear, height), in_tile(coverage, height), numbers, depths(nz, height)

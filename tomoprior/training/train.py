@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
 from tomoprior._version import __version__
-from tomoprior.errors import FormatError, InputError, Interrupted, SettingsError
+from tomoprior.errors import FormatError, InputError, Interrupted
 from tomoprior.formats.lazy import one_line
 from tomoprior.methods.base import Progress
 from tomoprior.methods.diffusion.prior import Prior, network_dtype
@@ -43,6 +41,7 @@ def train(
     *,
     validation: Tissue | None = None,
     settings: TrainingSettings | None = None,
+    start: Prior | None = None,
     card: dict[str, Any] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -66,6 +65,8 @@ def train(
         says.
     settings, values
         As an object or one by one.
+    start
+        A prior whose weights are gone on from, of the same network; by default they are random.
     card
         Facts for the model card: data, licence, attribution.
     progress
@@ -82,23 +83,25 @@ def train(
     TomopriorError
         If series cannot be simulated, or the weights grow beyond all bounds.
     """
-    if settings is not None and values:
-        raise SettingsError(f"settings are given as an object and one by one ({', '.join(values)}); give one")
-    chosen = settings or TrainingSettings.parse(values)
+    chosen = TrainingSettings.chosen(settings, values)
     tissues = (tissue,) if isinstance(tissue, Tissue) else tuple(tissue)
     outputs = Outputs(Path(out))
     outputs.check(overwrite=overwrite)
-    about = {"settings": chosen.model_dump(mode="json"), "tissue": _known(tissues, validation, chosen), "version": 1}
+    about = {"settings": chosen.model_dump(mode="json"), "tissue": _known(tissues, validation, chosen), "version": 2}
+    if start is not None:
+        if start.denoiser.unet.shape != chosen.shape:
+            raise InputError(f"the prior to start from has another network ({start.denoiser.unet.shape}, not {chosen.shape})")
+        about["start"] = _digest(start)
     try:
         json.dumps(card)
     except (TypeError, ValueError) as error:
         raise InputError(f"the card takes text, numbers, lists and dictionaries ({error})") from None
     with outputs.locked():
         check_room(tissues, chosen)
-        low, high = chosen.voxel_size
-        middle = max(math.sqrt(low * high), *(t.voxel_size for t in tissues))
-        spectrum = tissue_spectrum(tissues, middle, UNIT_STD, chosen.seed)
+        spectrum = tissue_spectrum(tissues, chosen.typical_voxel(*tissues), UNIT_STD, chosen.seed)
         denoiser = fresh(chosen)
+        if start is not None:
+            denoiser.load_state_dict(start.denoiser.state_dict())
         state = begin(denoiser)
         if outputs.state.exists():
             state = checkpoint.load(outputs.state, about, state)
@@ -121,7 +124,7 @@ def train(
             prior = _prior(run, tissues, spectrum, card or {})
             try:
                 prior.save(outputs.prior, overwrite=overwrite)
-            except (SafetensorError, OSError) as error:
+            except OSError as error:
                 if isinstance(error, FormatError):
                     raise
                 raise FormatError(f"{outputs.prior}: cannot be written ({one_line(error)})") from error
@@ -138,6 +141,14 @@ def fingerprint(tissue: Tissue) -> dict[str, Any]:
         "voxel_size": tissue.voxel_size,
         "grey": [tissue.least, tissue.most],
     }
+
+
+def _digest(prior: Prior) -> str:
+    """Of a prior's weights, to know them again."""
+    found = hashlib.sha256()
+    for value in prior.denoiser.state_dict().values():
+        found.update(value.contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _known(tissues: tuple[Tissue, ...], validation: Tissue | None, settings: TrainingSettings) -> Any:

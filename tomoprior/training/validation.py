@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 
@@ -11,11 +9,14 @@ from tomoprior.methods.diffusion.denoiser import Denoiser
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.simulate.tissue import Tissue
-from tomoprior.training.draws import observe, simulated
 from tomoprior.training.settings import TrainingSettings
+from tomoprior.training.trials import Trial
 
 #: Tilt range and step in degrees of the series that a score is taken over.
 SERIES = ((10, 1), (40, 2), (60, 2), (120, 2))
+
+#: First seed of these series.
+SEED = 1000
 
 #: Noise level of the one step: next to nothing of the volume is left.
 SIGMA = 80.0
@@ -26,15 +27,7 @@ class Validation:
 
     def __init__(self, tissue: Tissue, spectrum: Spectrum, settings: TrainingSettings) -> None:
         self.settings = settings
-        low, high = settings.voxel_size
-        size = max(math.sqrt(low * high), tissue.voxel_size)
-        small = settings.model_copy(update={"field": (settings.tile, settings.tile * 2)})
-        self.cases = []
-        for index, (span, step) in enumerate(SERIES):
-            tilts = np.deg2rad(np.arange(-span / 2, span / 2 + 1e-6, step))
-            made = simulated(tissue, small, tilts, size, 1000 + index, outliers=0.0)
-            data, truth, told = observe(made, spectrum, flat=settings.flat)
-            self.cases.append((data, truth, told))
+        self.trials = [Trial.of(tissue, spectrum, settings, *tilts, SEED + i) for i, tilts in enumerate(SERIES)]
 
     def score(self, denoiser: Denoiser) -> tuple[float, float]:
         """Mean PSNR in dB (densities, range 1) of the denoiser and of the linear estimate that it is given."""
@@ -44,17 +37,10 @@ class Validation:
     def table(self, denoiser: Denoiser) -> list[dict[str, float]]:
         """A row for each series."""
         rows = []
-        for (span, step), (data, truth, told) in zip(SERIES, self.cases, strict=True):
-            run = TiledDenoiser(denoiser, self.settings.tile_shape, told)
-            noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+        for (span, step), trial in zip(SERIES, self.trials, strict=True):
+            linear = trial.told.linear
+            noise = torch.randn(linear.shape, generator=torch.Generator().manual_seed(0))
             with torch.no_grad():
-                found = run(told.linear + SIGMA * noise, SIGMA)
-            rows.append(
-                {"range": span, "step": step, "psnr": _psnr(data, found, truth), "linear_psnr": _psnr(data, told.linear, truth)}
-            )
+                found = TiledDenoiser(denoiser, self.settings.tile_shape, trial.told)(linear + SIGMA * noise, SIGMA)
+            rows.append({"range": span, "step": step, "psnr": trial.psnr(found), "linear_psnr": trial.psnr(linear)})
         return rows
-
-
-def _psnr(data, found: torch.Tensor, truth: torch.Tensor) -> float:  # type: ignore[no-untyped-def]
-    error = data.crop(found - truth) * data.scale.gain
-    return float(-10 * torch.log10(error.square().mean()))

@@ -35,11 +35,11 @@ def smooth_spectrum(voxel_size: float = VOXEL) -> Spectrum:
     return Spectrum(shape.k, tuple((factor * power).tolist()), voxel_size)
 
 
-def denoiser(flat: bool = False, weights: float = 0.0, seed: int = 0) -> Denoiser:
+def denoiser(flat: bool = False, weights: float = 0.0, seed: int = 0, separable: bool = False) -> Denoiser:
     """A small network; all its weights are random where ``weights`` is above zero, else it is as training finds it."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        found = Denoiser(Shape((16, 16), (1, 1), embedding=16, flat=flat))
+        found = Denoiser(Shape((16, 16), (1, 1), embedding=16, flat=flat, separable=separable))
         if weights:
             for value in found.parameters():
                 torch.nn.init.normal_(value, std=weights)

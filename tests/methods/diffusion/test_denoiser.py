@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tomoprior.methods.diffusion.denoiser import SIGMA_DATA, Denoiser, depths, loss_weight
+from tomoprior.methods.diffusion.denoiser import SIGMA_DATA, Denoiser, depths, in_tile, loss_weight
 from tomoprior.methods.diffusion.network import Shape, UNet
 
 
@@ -16,9 +16,9 @@ def inputs(shape=(16, 16, 16), batch=2, seed=0, told=1.0):
         "noisy": torch.randn((batch, *shape), generator=g),
         "sigma": torch.tensor([0.1, 3.0])[:batch],
         "linear": torch.randn((batch, *shape), generator=g),
-        "depth": depths(nz),
+        "depth": depths(nz, nz).expand(batch, -1),
         "coverage": torch.rand((batch, nz, nx), generator=g),
-        "numbers": torch.randn((batch, 5), generator=g),
+        "numbers": torch.randn((batch, 6), generator=g),
         "told": torch.full((batch,), told),
     }
 
@@ -50,7 +50,7 @@ def test_with_them_everything_has(network, name):
 def test_elements_of_a_batch_are_on_their_own(network):
     d = network(weights=0.1)
     given = inputs()
-    alone = {k: v[1:] if k != "depth" else v for k, v in given.items()}
+    alone = {k: v[1:] for k, v in given.items()}
     torch.testing.assert_close(d(**given)[1:], d(**alone), rtol=1e-3, atol=1e-4)
 
 
@@ -62,13 +62,24 @@ def test_the_networks_own_target_has_unit_variance():
 
 
 def test_depths_run_from_face_to_face():
-    assert depths(4).tolist() == [-0.75, -0.25, 0.25, 0.75]
+    assert depths(4, 4).tolist() == [-0.75, -0.25, 0.25, 0.75]
 
 
-@pytest.mark.parametrize("flat", [False, True])
-def test_the_output_is_on_the_voxel_grid(flat):
-    net = UNet(4, 7, Shape((16, 16, 32), (1, 1, 1), embedding=8, flat=flat))
-    assert net.multiple == ((8, 1, 8) if flat else (8, 8, 8))
+@pytest.mark.parametrize(("nz", "height"), [(4, 8), (3, 8), (1, 4), (7, 8)])
+def test_outside_a_thin_grid_depth_goes_on_and_all_else_is_zero(nz, height):
+    depth, x = depths(nz, height), in_tile(torch.ones(2, nz, 3), height, 1)
+    assert x.shape == (2, height, 3)
+    inside = depth.abs() < 1
+    assert int(inside.sum()) == nz
+    torch.testing.assert_close(depth.diff(), torch.full((height - 1,), 2 / nz))
+    torch.testing.assert_close(depth[inside], depths(nz, nz))
+    assert torch.equal(x, inside.float()[None, :, None].expand_as(x))
+
+
+@pytest.mark.parametrize("kind", [{}, {"flat": True}, {"separable": True}])
+def test_the_output_is_on_the_voxel_grid(kind):
+    net = UNet(4, 7, Shape((16, 16, 32), (1, 1, 1), embedding=8, **kind))
+    assert net.multiple == ((8, 1, 8) if kind else (8, 8, 8))
     z, y, x = net.multiple
     out = net(torch.randn(1, 4, 2 * z, 3 * y, x), torch.randn(1, 7))
     assert out.shape == (1, 1, 2 * z, 3 * y, x)
@@ -83,13 +94,25 @@ def changed_slices(d):
     return (difference.abs().amax((0, 1, 3)) > 1e-6).tolist()
 
 
-def test_a_flat_network_couples_no_slices(network):
-    assert changed_slices(network(flat=True, weights=0.1)) == [y == 7 for y in range(16)]
+@pytest.mark.parametrize("separable", [False, True])
+def test_a_flat_network_couples_no_slices(network, separable):
+    assert changed_slices(network(flat=True, weights=0.1, separable=separable)) == [y == 7 for y in range(16)]
 
 
-def test_a_network_in_3d_does(network):
-    found = changed_slices(network(weights=0.1))
-    assert all(found[4:12])
+@pytest.mark.parametrize("separable", [False, True])
+def test_a_network_in_3d_does(network, separable):
+    found = changed_slices(network(weights=0.1, separable=separable))
+    assert all(found[4:11])
+
+
+def test_a_separable_network_sets_out_as_slices_on_their_own(network):
+    """What reaches along y starts as the identity, so that in the beginning only what lies in a slice is learned from."""
+    d = network(separable=True)
+    torch.nn.init.normal_(d.unet.leave.weight, std=0.1)
+    for level in (*d.unet.down, *d.unet.up):
+        for block in level:
+            torch.nn.init.normal_(block.second.weight, std=0.1)
+    assert changed_slices(d) == [y == 7 for y in range(16)]
 
 
 def test_what_a_voxel_becomes_lies_where_it_was(network):
@@ -98,12 +121,12 @@ def test_what_a_voxel_becomes_lies_where_it_was(network):
     given = inputs(batch=1)
     x = torch.zeros_like(given["noisy"])
     x[0, 5, 8, 11] = 1
-    leave = d.unet(torch.cat([x[:, None]] * 4, 1), torch.zeros(1, 7)) - d.unet(torch.zeros(1, 4, 16, 16, 16), torch.zeros(1, 7))
+    leave = d.unet(torch.cat([x[:, None]] * 4, 1), torch.zeros(1, 8)) - d.unet(torch.zeros(1, 4, 16, 16, 16), torch.zeros(1, 8))
     z, y, w = (int(i) for i in torch.unravel_index(leave.abs().argmax(), (16, 16, 16)))
     assert (abs(z - 5), abs(y - 8), abs(w - 11)) <= (5, 5, 5)
 
 
 def test_shapes_survive_a_header():
-    shape = Shape((16, 32), (2, 1), 64, True)
+    shape = Shape((16, 32), (2, 1), 64, separable=True)
     assert Shape.from_dict(shape.to_dict()) == shape
     assert Denoiser(shape).unet.shape == shape

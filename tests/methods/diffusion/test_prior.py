@@ -112,7 +112,11 @@ def refused(path, match):
 
 
 def test_a_later_version_is_refused(saved):
-    refused(altered(saved[1], saved[1].with_name("b.safetensors"), {"version": 2}), r"later version \(2\); update tomoprior")
+    refused(altered(saved[1], saved[1].with_name("b.safetensors"), {"version": 3}), r"later version \(3\); update tomoprior")
+
+
+def test_an_earlier_version_is_refused(saved):
+    refused(altered(saved[1], saved[1].with_name("b.safetensors"), {"version": 1}), r"earlier version \(1\); train it anew")
 
 
 def test_files_that_are_no_priors_are_refused(saved, tmp_path):

@@ -89,7 +89,7 @@ class Recording(torch.nn.Module):
 
 def condition(shape):
     g = torch.Generator().manual_seed(1)
-    return Condition(torch.randn(shape, generator=g), torch.rand((shape[0], shape[2]), generator=g), torch.zeros(5))
+    return Condition(torch.randn(shape, generator=g), torch.rand((shape[0], shape[2]), generator=g), torch.zeros(6))
 
 
 @pytest.mark.parametrize("shape", [(16, 40, 21), (16, 3, 40), (16, 16, 16), (16, 1, 5), (9, 20, 7)])
@@ -105,11 +105,19 @@ def test_volumes_of_any_size_come_back_and_smaller_ones_go_on_as_mirror_images(s
         assert torch.equal(call["sigma"], torch.full_like(call["sigma"], 0.7))
         assert bool((call["told"] == 1).all())
     n = shape[2]
+    low = (16 - shape[0]) // 2
+    high = low + shape[0]
+    for call in network.calls:
+        outside = call["depth"].abs() > 1
+        assert outside.sum(1).tolist() == [16 - shape[0]] * len(outside)
+        for name in ("noisy", "linear", "coverage"):
+            assert not bool(call[name][outside].any())
+            assert bool(call[name][~outside].any())
     if n < 16:
-        tile = network.calls[0]["noisy"][0, : shape[0], 0]
+        tile = network.calls[0]["noisy"][0, low:high, 0]
         torch.testing.assert_close(tile[:, :n], x[:, 0])
         torch.testing.assert_close(tile[:, n : min(2 * n, 16)], x[:, 0].flip(1)[:, : min(n, 16 - n)])
-        linear = network.calls[0]["linear"][0, : shape[0], 0]
+        linear = network.calls[0]["linear"][0, low:high, 0]
         torch.testing.assert_close(linear[:, n : min(2 * n, 16)], told.linear[:, 0].flip(1)[:, : min(n, 16 - n)])
 
 

@@ -10,7 +10,8 @@ from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.methods.diffusion.wiener import wiener
 
 #: Conjugate gradients of the linear estimate that the denoiser was trained on: it need not have converged, only be the same.
-NUM_ITER = 12
+#: After 12 it is 0.15 to 0.6 dB short of its best on tissue, after 50 hardly any.
+NUM_ITER = 50
 
 
 def condition(data: Measurement, spectrum: Spectrum, *, flat: bool = False) -> Condition:
@@ -25,6 +26,7 @@ def condition(data: Measurement, spectrum: Spectrum, *, flat: bool = False) -> C
             float(torch.tensor(float(len(angles))).log()) / 4,
             float(spread),
             data.scale.vacuum,
+            float(torch.tensor(data.A.geometry.voxel_size / spectrum.voxel_size).log()),
         ],
         device=data.y.device,
     )

@@ -15,8 +15,8 @@ SIGMA_DATA = 0.4
 #: Volumes that the U-Net sees: the noisy residual, the linear estimate, depth in the slab, coverage.
 CHANNELS = 4
 
-#: Numbers that it sees: noise level, whether there are conditions, lowest and highest tilt, tilts, noise, vacuum.
-FEATURES = 7
+#: Numbers that it sees: noise level, whether there are conditions, lowest and highest tilt, tilts, noise, vacuum, voxel size.
+FEATURES = 8
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Condition:
     coverage
         Share of the tilts that see a voxel, ``(nz, nx)``.
     numbers
-        Sines of the lowest and the highest tilt, log of the number of tilts / 4, log of the noise's standard deviation / 4 and
-        the value of vacuum, shape ``(5,)``.
+        Sines of the lowest and the highest tilt, log of the number of tilts / 4, log of the noise's standard deviation / 4, the
+        value of vacuum and log of the voxel size over the spectrum's, shape ``(6,)``.
     """
 
     linear: torch.Tensor
@@ -74,11 +74,11 @@ class Denoiser(nn.Module):
         sigma
             Noise level, ``(batch,)``.
         depth
-            -1 at the lower to 1 at the upper face of the grid, ``(z,)``.
+            -1 at the lower to 1 at the upper face of the user's grid, beyond that outside, ``(batch, z)``.
         coverage
             ``(batch, z, x)``.
         numbers
-            ``(batch, 5)``.
+            ``(batch, 6)``.
         told
             1 where the conditions count, 0 for the unconditional prior, ``(batch,)``.
         """
@@ -92,7 +92,7 @@ class Denoiser(nn.Module):
             [
                 residual * total.rsqrt(),
                 linear * 2,
-                like * depth[:, None, None],
+                like * depth[..., None, None],
                 like * (coverage * told[:, None, None])[:, :, None, :],
             ],
             dim=1,
@@ -108,6 +108,18 @@ def loss_weight(sigma: torch.Tensor) -> torch.Tensor:
     return (sigma**2 + SIGMA_DATA**2) / (sigma * SIGMA_DATA) ** 2
 
 
-def depths(nz: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """-1 to 1 across a grid of ``nz`` voxels."""
-    return (torch.arange(nz, device=device, dtype=torch.float32) + 0.5) * (2 / nz) - 1
+def depths(nz: int, height: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Of a tile of ``height`` voxels around a grid of ``nz``: -1 to 1 across the grid, and so on outside."""
+    return (torch.arange(height, device=device, dtype=torch.float32) - (height - nz) // 2 + 0.5) * (2 / nz) - 1
+
+
+def in_tile(x: torch.Tensor, height: int, axis: int = 0) -> torch.Tensor:
+    """A grid's values in the middle of a tile of ``height`` voxels along ``axis``, zeros outside: the voxels of ``depths``."""
+    nz = x.shape[axis]
+    if nz == height:
+        return x
+    shape = list(x.shape)
+    shape[axis] = height
+    out = x.new_zeros(shape)
+    out.narrow(axis, (height - nz) // 2, nz).copy_(x)
+    return out

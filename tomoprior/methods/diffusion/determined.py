@@ -26,10 +26,12 @@ def share(data: Measurement, spectrum: Spectrum, rows: int) -> torch.Tensor:
     # (kx, tilt, kz), scaled to noise of variance 1
     seen = torch.sinc(nz * (z + x[:, None, None] * theta.tan()[:, None]))
     seen = seen * (nz / theta.cos().abs().clamp_min(1e-3) * weight).sqrt()[:, None]
-    prior = spectrum(z**2 + y[:, None, None] ** 2 + x[:, None] ** 2, geometry.voxel_size)  # (ky, kx, kz)
-    spread = seen * prior[:, :, None, :]
-    gram = spread @ seen.transpose(1, 2) + torch.eye(len(theta), dtype=torch.float64, device=device)
-    found = (torch.linalg.solve(gram, spread) * spread).sum(2) / prior
+    found = torch.empty(len(y), len(x), nz, dtype=torch.float64, device=device)
+    for i, ky in enumerate(y):  # one by one: a matrix of tilts by tilts for all (ky, kx) would be the largest array of a run
+        prior = spectrum(z**2 + ky**2 + x[:, None] ** 2, geometry.voxel_size)  # (kx, kz)
+        spread = seen * prior[:, None, :]
+        gram = spread @ seen.transpose(1, 2) + torch.eye(len(theta), dtype=torch.float64, device=device)
+        found[i] = (torch.linalg.solve(gram, spread) * spread).sum(1) / prior
     half = found.clamp(0.0, 1.0).float().permute(2, 0, 1)  # (kz, ky, kx)
     if nx % 2 == 0:  # the highest frequency along x stands for both of its signs
         half[:, :, -1] = (half[:, :, -1] + half[:, :, -1].flip(0).roll(1, 0)) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -9,9 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-
-#: Fine voxels per voxel of the network's finest level along z and x (and y in 3-D).
-SHUFFLE = 2
 
 
 @dataclass(frozen=True)
@@ -28,12 +26,31 @@ class Shape:
         Channels of the embedding of noise level and conditions.
     flat
         True for a network that sees one slice at a time: no kernel reaches along y.
+    separable
+        True for blocks that reach along y by kernels of their own, between those in the x-z plane (as R(2+1)D, Tran et al.,
+        CVPR 2018), for little more work than a flat network's; without a meaning if ``flat``.
     """
 
     widths: tuple[int, ...] = (32, 96, 128)
     blocks: tuple[int, ...] = (1, 2, 1)
     embedding: int = 128
     flat: bool = False
+    separable: bool = False
+
+    @property
+    def kernel(self) -> tuple[int, int, int]:
+        """Of a convolution, along z, y, x."""
+        return (3, 1, 3) if self.flat or self.separable else (3, 3, 3)
+
+    @property
+    def around(self) -> tuple[int, int, int]:
+        """Zeros on either side that keep a volume its size."""
+        return tuple(n // 2 for n in self.kernel)  # type: ignore[return-value]
+
+    @property
+    def step(self) -> tuple[int, int, int]:
+        """Voxels that become one, from the voxel grid to the finest level and from each level to the next."""
+        return (2, 1, 2) if self.flat or self.separable else (2, 2, 2)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a header."""
@@ -52,13 +69,17 @@ class Block(nn.Module):
     There is no normalisation: statistics over space would differ from tile to tile.
     """
 
-    def __init__(self, width: int, shape: Shape) -> None:
+    def __init__(self, width: int, level: int, shape: Shape) -> None:
         super().__init__()
-        kernel = (3, 1, 3) if shape.flat else (3, 3, 3)
-        around = (1, 0, 1) if shape.flat else (1, 1, 1)
-        self.first = nn.Conv3d(width, width, kernel, padding=around)
+        self.first = nn.Conv3d(width, width, shape.kernel, padding=shape.around)
         self.film = nn.Linear(shape.embedding, 2 * width)
-        self.second = nn.Conv3d(width, width, kernel, padding=around)
+        self.across: nn.Module = nn.Identity()
+        if shape.separable and not shape.flat:
+            reach = 2**level  # y keeps its voxels, so that farther ones are reached by leaving some out
+            self.across = nn.Conv3d(width, width, (1, 3, 1), padding=(0, reach, 0), dilation=(1, reach, 1))
+            nn.init.dirac_(self.across.weight)
+            nn.init.zeros_(self.across.bias)  # type: ignore[arg-type]
+        self.second = nn.Conv3d(width, width, shape.kernel, padding=shape.around)
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
         nn.init.zeros_(self.second.weight)
@@ -69,36 +90,33 @@ class Block(nn.Module):
         h = self.first(F.silu(x))
         gain, shift = self.film(emb)[:, :, None, None, None].chunk(2, dim=1)
         h = torch.addcmul(shift + h, h, gain)
-        out: torch.Tensor = x + self.second(F.silu(h))
+        out: torch.Tensor = x + self.second(self.across(F.silu(h)))
         return out
 
 
 class UNet(nn.Module):
     """From ``channels`` inputs on the voxel grid and ``features`` numbers to one output on the voxel grid.
 
-    The finest level stands at half the resolution: 2 x 2 x 2 voxels become channels, which loses nothing.
+    The finest level stands at half the resolution: 2 x 2 x 2 voxels (2 x 1 x 2 where y keeps its own) become channels, which
+    loses nothing.
     """
 
     def __init__(self, channels: int, features: int, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.step = (2, 1, 2) if shape.flat else (2, 2, 2)
-        group = self.step[0] * self.step[1] * self.step[2]
-        kernel, around = ((3, 1, 3), (1, 0, 1)) if shape.flat else ((3, 3, 3), (1, 1, 1))
+        self.step = shape.step
+        group = math.prod(shape.step)
         widths = shape.widths
         self.embed = nn.Sequential(
             nn.Linear(features, shape.embedding), nn.SiLU(), nn.Linear(shape.embedding, shape.embedding), nn.SiLU()
         )
-        self.enter = nn.Conv3d(channels * group, widths[0], kernel, padding=around)
-        self.down = nn.ModuleList(
-            nn.ModuleList(Block(w, shape) for _ in range(n)) for w, n in zip(widths, shape.blocks, strict=True)
-        )
-        self.up = nn.ModuleList(
-            nn.ModuleList(Block(w, shape) for _ in range(n)) for w, n in zip(widths, shape.blocks, strict=True)
-        )
+        self.enter = nn.Conv3d(channels * group, widths[0], shape.kernel, padding=shape.around)
+        levels = list(enumerate(zip(widths, shape.blocks, strict=True)))
+        self.down = nn.ModuleList(nn.ModuleList(Block(w, level, shape) for _ in range(n)) for level, (w, n) in levels)
+        self.up = nn.ModuleList(nn.ModuleList(Block(w, level, shape) for _ in range(n)) for level, (w, n) in levels)
         self.narrower = nn.ModuleList(nn.Conv3d(a, b, 1) for a, b in pairwise(widths))
         self.wider = nn.ModuleList(nn.Conv3d(b, a, 1) for a, b in pairwise(widths))
-        self.leave = nn.Conv3d(widths[0], group, kernel, padding=around)
+        self.leave = nn.Conv3d(widths[0], group, shape.kernel, padding=shape.around)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
@@ -106,7 +124,7 @@ class UNet(nn.Module):
     def multiple(self) -> tuple[int, int, int]:
         """What a tile's edges must be multiples of, along z, y, x."""
         whole = 2 ** len(self.shape.widths)
-        return (whole, 1 if self.shape.flat else whole, whole)
+        return (whole, 1 if self.step[1] == 1 else whole, whole)
 
     def forward(self, x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """``(batch, channels, z, y, x)`` and ``(batch, features)`` to ``(batch, 1, z, y, x)``."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,17 @@ import numpy as np
 import torch
 
 from tomoprior.errors import FormatError
+from tomoprior.formats.lazy import one_line
+from tomoprior.formats.tensors import load_tensors, save_tensors
 from tomoprior.methods.diffusion.denoiser import SIGMA_DATA, Denoiser
 from tomoprior.methods.diffusion.network import Shape
 from tomoprior.methods.diffusion.spectrum import Spectrum
 
-#: Of the file's header; a later one may hold what this version cannot know.
-VERSION = 1
+#: Of the file: what the network is told and how its layers are laid out.
+VERSION = 2
+
+#: Of the file's header.
+KEY = "tomoprior_prior"
 
 #: Where the shipped priors lie.
 SHIPPED = Path(__file__).with_name("weights")
@@ -32,7 +37,7 @@ class Prior:
     denoiser
         On the CPU, in evaluation mode.
     tile
-        What the network sees at once, ``(z, y, x)`` voxels; the grid is as thick as it is high.
+        What the network sees at once, ``(z, y, x)`` voxels; the grid is at most as thick as it is high.
     spectrum
         Of the tissue, in the prior's units.
     voxel_sizes
@@ -95,16 +100,8 @@ class Prior:
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write it as safetensors, weights in half precision; whole or not at all."""
-        from safetensors.torch import save
-
-        from tomoprior.formats.writing import check_target, replacing
-
-        target = Path(path)
-        check_target(target, overwrite=overwrite)
-        arrays = {name: value.detach().cpu().half().contiguous() for name, value in self.denoiser.state_dict().items()}
-        with replacing(target, overwrite=overwrite) as temporary:
-            # save_file would keep others from reading it, whatever the umask
-            temporary.write_bytes(save(arrays, metadata={"tomoprior_prior": json.dumps(self.header())}))
+        arrays = {name: value.detach().half() for name, value in self.denoiser.state_dict().items()}
+        save_tensors(Path(path), KEY, self.header(), arrays, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Prior:
@@ -115,8 +112,6 @@ class Prior:
         FormatError
             If there is no such file, or it is not a prior, or one of a later version.
         """
-        from safetensors import SafetensorError, safe_open
-
         target = Path(path)
         if not target.suffix and not target.exists():
             target = SHIPPED / f"{path}.safetensors"
@@ -124,14 +119,14 @@ class Prior:
                 known = ", ".join(shipped()) or "none"
                 raise FormatError(f"no prior called {str(path)!r} comes with tomoprior ({known}); give a .safetensors file")
         try:
-            with safe_open(str(target), "pt") as file:
-                found = json.loads((file.metadata() or {})["tomoprior_prior"])
-                arrays = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
+            found, arrays = load_tensors(target, KEY)
             if found["version"] > VERSION:
                 raise FormatError(f"{target}: a prior of a later version ({found['version']}); update tomoprior")
+            if found["version"] < VERSION:
+                raise FormatError(f"{target}: a prior of an earlier version ({found['version']}); train it anew")
             with torch.random.fork_rng(devices=[]):  # a new network draws weights, and a run's seed is drawn after it
                 denoiser = Denoiser(Shape.from_dict(found["shape"]))
-            denoiser.load_state_dict(arrays)
+            denoiser.load_state_dict(arrays)  # which makes them float32
             spectrum = found["spectrum"]
             return cls(
                 denoiser.eval().requires_grad_(False),
@@ -149,11 +144,16 @@ class Prior:
             raise FormatError(
                 f"{target}: no such file; train a prior with: tomoprior train VOLUME --validation VOLUME"
             ) from None
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
             if isinstance(error, FormatError):
                 raise
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise FormatError(f"{target}: not a prior saved by tomoprior ({reason})") from error
+            raise FormatError(f"{target}: not a prior saved by tomoprior ({one_line(error)})") from error
+
+
+@lru_cache(maxsize=4)
+def load(name: str) -> Prior:
+    """A prior, read once."""
+    return Prior.load(name)
 
 
 def shipped() -> list[str]:

@@ -65,12 +65,11 @@ def measure(
             continue
         image = projections[i][:, int(columns[0]) : int(columns[-1]) + 1].double()
         means.append(float(image.mean()) * cos[i] / nz)
-        found = _power(image, cos[i], spectrum, geometry.voxel_size)
+        found = _ratio(image, float(noise[i]), spectrum, geometry.voxel_size)
         if found is not None:
-            power, expected, count = found
             # x is foreshortened, so frequencies along it are those of the specimen over cos
-            ratios.append((power - float(noise[i])) * cos[i] / nz / expected)
-            weights.append(count)
+            ratios.append(found[0] * cos[i] / nz)
+            weights.append(found[1])
     if not ratios:
         raise InputError("no tilt shows enough of the specimen to take the contrast from: a wider detector is needed")
     gain2 = float(np.average(ratios, weights=weights))
@@ -79,8 +78,8 @@ def measure(
     return Scale(float(np.median(means)), math.sqrt(gain2))
 
 
-def _power(image: torch.Tensor, cos: float, spectrum: Spectrum, voxel_size: float) -> tuple[float, float, float] | None:
-    """Mean power per pixel in the band, the spectrum's own there, and how many frequencies that is."""
+def _ratio(image: torch.Tensor, noise: float, spectrum: Spectrum, voxel_size: float) -> tuple[float, float] | None:
+    """Mean over the band of power per pixel, less the noise's, over the spectrum's own; and how many frequencies that is."""
     ny, nx = image.shape
     window = torch.outer(_hann(ny), _hann(nx))
     image = (image - (image * window).sum() / window.sum()) * window
@@ -91,9 +90,8 @@ def _power(image: torch.Tensor, cos: float, spectrum: Spectrum, voxel_size: floa
     count = int(inside.sum())
     if count < 2:
         return None
-    expected = spectrum(k2[inside], voxel_size)
     # every frequency has the same say, whatever the spectrum's fall
-    return float((power[inside] / expected).mean() * expected.mean()), float(expected.mean()), float(count)
+    return float(((power[inside] - noise) / spectrum(k2[inside], voxel_size)).mean()), float(count)
 
 
 def _hann(n: int) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -35,7 +35,9 @@ class DiffusionSettings(Settings):
     robust: bool = Field(True, description="Tilts that do not fit with the others lose their vote.")
     shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that alignment left, pixels.")
     offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, share of the mean.")
-    rows: int | Literal["auto"] = Field("auto", description="Slices worked on at a time: bounds the memory. auto: 128.")
+    rows: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto", description="Slices worked on at a time: bounds the memory. auto: 128."
+    )
     check_prior: bool = Field(
         True, description="False: use the prior even where voxel size or tilt range are beyond its training."
     )

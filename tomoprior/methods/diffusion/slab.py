@@ -16,10 +16,11 @@ from tomoprior.methods.diffusion.sampler import Schedule, Step, data_step, sampl
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
+from tomoprior.methods.diffusion.wiener import wiener
 from tomoprior.projector import Projector
 
-#: Rounds of estimate and trust before the samples are drawn.
-ROUNDS = 2
+#: Rounds of estimate and trust before the samples are drawn, and conjugate gradients of these estimates.
+ROUNDS, ROUGH = 2, 12
 
 #: Conjugate gradients that hold the mean to the data.
 MEAN_CG = 8
@@ -54,11 +55,9 @@ class Slab:
     Parameters
     ----------
     projections, projector, weights
-        Of these rows, on the prior's grid.
+        Of these rows, with the voxel size in the prior's unit.
     rows
         Where they lie in the whole series.
-    voxel_size
-        In the prior's unit.
     scale
         Of the whole series; measured here by default.
     """
@@ -80,15 +79,13 @@ class Slab:
             weights=weights, shift_std=settings.shift_std, offset_std=settings.offset_std, scale=scale,
         )  # fmt: skip
         flat = prior.denoiser.unet.shape.flat
-        told = condition(self.data, prior.spectrum, flat=flat)
         for _ in range(ROUNDS if settings.robust and len(self.data.y) > 3 else 0):
-            found = trust.learned(self.data, told.linear)
+            found = trust.learned(self.data, wiener(self.data, prior.spectrum, ROUGH, tol=0.0, flat=flat))
             if bool((found >= self.data.trust - 1e-6).all()) and bool((found > 0.99).all()):
                 break
             self.data = replace(self.data, trust=found)
-            told = condition(self.data, prior.spectrum, flat=flat)
-        self.told = told
-        self._denoise = TiledDenoiser(prior.denoiser, prior.tile, told, told=settings.conditional)
+        self.told = condition(self.data, prior.spectrum, flat=flat)
+        self._denoise = TiledDenoiser(prior.denoiser, prior.tile, self.told, told=settings.conditional)
 
     def draw(self, seed: int, number: int, each: Callable[[Step], None] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Sample ``number``, and the mean of the clean volume as its chain saw it, on the padded grid in the prior's units.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tomoprior.methods.diffusion.denoiser import Condition, Denoiser, depths
+from tomoprior.methods.diffusion.denoiser import Condition, Denoiser, depths, in_tile
 from tomoprior.methods.diffusion.prior import network_dtype
 from tomoprior.methods.diffusion.tiles import Box, blend
 
@@ -16,16 +16,20 @@ BATCH = 2
 
 
 class TiledDenoiser:
-    """``D(x, sigma)`` for volumes of any width and depth, as thick as the tile."""
+    """``D(x, sigma)`` for volumes of any width, at most as thick as the tile: outside the grid the network sees zeros."""
 
     def __init__(self, denoiser: Denoiser, tile: tuple[int, int, int], condition: Condition, *, told: bool = True) -> None:
         self.denoiser, self.tile, self.told = denoiser, tile, told
         self.shape = condition.linear.shape
-        self._index = [_mirrored(n, max(n, t), condition.linear.device) for n, t in zip(self.shape, tile, strict=True)]
-        self.condition = Condition(
-            self._grown(condition.linear), condition.coverage[self._index[0]][:, self._index[2]], condition.numbers
-        )
-        self._depth = depths(tile[0], condition.linear.device)
+        nz, ny, nx = self.shape
+        device = condition.linear.device
+        if nz > tile[0]:
+            raise ValueError(f"{nz} voxels are more than the tile's {tile[0]}")
+        self._y, self._x = (_mirrored(n, max(n, t), device) for n, t in ((ny, tile[1]), (nx, tile[2])))
+        coverage = in_tile(condition.coverage[:, self._x], tile[0])
+        self.condition = Condition(self._grown(condition.linear), coverage, condition.numbers)
+        self._first = (tile[0] - nz) // 2
+        self._depth = depths(nz, tile[0], device)
         self._dtype = network_dtype(condition.linear.device)
 
     def __call__(self, x: torch.Tensor, sigma: float, phase: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
@@ -39,19 +43,22 @@ class TiledDenoiser:
             with torch.autocast(wide.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
                 found: torch.Tensor = self.denoiser(
                     torch.stack([wide[box] for box in boxes]), wide.new_full((n,), sigma),
-                    torch.stack([p.linear for p in parts]), self._depth, torch.stack([p.coverage for p in parts]),
+                    torch.stack([p.linear for p in parts]), self._depth.expand(n, -1), torch.stack([p.coverage for p in parts]),
                     self.condition.numbers.expand(n, -1), told,
                 )  # fmt: skip
             return found
 
         out = blend(predict, wide.shape, self.tile, OVERLAP, phase, BATCH, wide.device)  # type: ignore[arg-type]
-        return out[: self.shape[0], : self.shape[1], : self.shape[2]]
+        nz, ny, nx = self.shape
+        return out[self._first : self._first + nz, :ny, :nx]
 
     def _grown(self, x: torch.Tensor) -> torch.Tensor:
-        """At least a tile along every axis, gone on as a mirror image."""
-        if all(len(index) == n for index, n in zip(self._index, x.shape, strict=True)):
-            return x
-        return x[self._index[0]][:, self._index[1]][:, :, self._index[2]]
+        """As high as a tile, and at least as wide along y and x, where it goes on as its mirror image."""
+        if len(self._y) > x.shape[1]:
+            x = x[:, self._y]
+        if len(self._x) > x.shape[2]:
+            x = x[:, :, self._x]
+        return in_tile(x, self.tile[0])
 
 
 def _mirrored(n: int, length: int, device: torch.device) -> torch.Tensor:

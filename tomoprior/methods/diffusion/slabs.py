@@ -1,0 +1,143 @@
+"""All slabs of one reconstruction: sampled one after the other, and blended where they overlap."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tomoprior.methods.base import Progress
+from tomoprior.methods.diffusion import determined
+from tomoprior.methods.diffusion.prior import Prior
+from tomoprior.methods.diffusion.scale import Scale
+from tomoprior.methods.diffusion.settings import DiffusionSettings
+from tomoprior.methods.diffusion.slab import Moments, Slab
+from tomoprior.projector import Projector
+
+#: Rows on either side of its own that a slab sees: a tile's reach.
+HALO = 16
+
+
+@dataclass
+class Part:
+    """A slab's rows, without and with its halo, and what its samples amount to."""
+
+    rows: range
+    seen: range
+    count: int = 0
+    mean: torch.Tensor | None = None
+    variance: torch.Tensor | None = None
+    trust: torch.Tensor | None = None
+    misfit: tuple[float, float] = (0.0, 0.0)
+
+
+class Run:
+    """All slabs of one reconstruction; each is sampled to its end before the next is begun."""
+
+    def __init__(
+        self, projections: torch.Tensor, projector: Projector, weights: torch.Tensor | None, prior: Prior,
+        settings: DiffusionSettings, progress: Progress | None,
+    ) -> None:  # fmt: skip
+        self.projections, self.projector, self.weights = projections, projector, weights
+        self.prior, self.settings, self.progress = prior, settings, progress
+        self.parts: list[Part] = []
+        self.scale: Scale | None = None
+        self.shares: torch.Tensor | None = None
+        self.seed = int(torch.randint(2**31, (1,)))  # of the caller's generator, which the run's seed has set
+
+    def all_slabs(self, rows: int) -> None:
+        """Sample every slab."""
+        ny = self.projector.geometry.shape[1]
+        for first in range(0, ny, rows):
+            own = range(first, min(first + rows, ny))
+            self.parts.append(Part(own, range(max(0, first - HALO), min(ny, own.stop + HALO))))
+        # the middle slab first: the whole volume takes its scale
+        for number, part in enumerate(sorted(self.parts, key=lambda p: abs(p.rows.start + p.rows.stop - ny))):
+            self._sample(part, number)
+
+    def _sample(self, part: Part, before: int) -> None:
+        """Sample a slab, ``before`` others being done; nothing of it but its mean and variance is kept."""
+        levels = self.settings.samples * self.settings.num_iter
+        slab = self._slab(part.seen)
+        self.scale = slab.data.scale
+        part.trust = slab.data.trust
+        if self.shares is None:
+            self.shares = determined.share(slab.data, self.prior.spectrum, min(self.projector.geometry.shape[1], 64))
+        samples, estimates = Moments(), Moments()
+        try:
+            for number in range(self.settings.samples):
+
+                def each(step: Any, done: int = before * levels + number * self.settings.num_iter) -> None:
+                    if self.progress is not None:
+                        self.progress(done + step.level + 1, len(self.parts) * levels, {"sigma": step.sigma})
+
+                drawn, mean = slab.draw(self.seed, number, each)
+                samples.add(slab.data.crop(drawn))
+                estimates.add(mean)
+        finally:  # an interrupted slab has the mean of the samples that it got
+            if estimates.mean is not None:
+                part.count, part.variance = samples.count, samples.variance()
+                settled = slab.settled(estimates.mean)
+                part.mean, part.misfit = slab.data.crop(settled).clone(), self._misfit(slab, settled, part)
+
+    def _slab(self, seen: range) -> Slab:
+        geometry = self.projector.geometry
+        weights = self.weights
+        if weights is not None and weights.ndim == 3:
+            weights = weights[:, seen.start : seen.stop]
+        return Slab(
+            self.projections[:, seen.start : seen.stop], self.projector.with_geometry(geometry.rows(seen.start, seen.stop)),
+            self.prior, self.settings, rows=seen, weights=weights, scale=self.scale,
+        )  # fmt: skip
+
+    def _misfit(self, slab: Slab, settled: torch.Tensor, part: Part) -> tuple[float, float]:
+        """``||W^(1/2) (p - A x)||^2`` and ``||W^(1/2) p||^2`` over the part's own rows, of rays that stay in the grid."""
+        data = slab.data
+        own = slice(part.rows.start - part.seen.start, part.rows.stop - part.seen.start)
+        w = (data.w * data.trust[:, None, None])[:, own]
+        r = (data.y - data.A(settled))[:, own]
+        p = self.projections[:, part.rows.start : part.rows.stop] / data.scale.gain
+        return float((r * r * w).sum()), float((p * p * w).sum())
+
+    def residual(self) -> float:
+        """``||W^(1/2) (p - A x)|| / ||W^(1/2) p||`` before a mask; what lies beside the field of view takes its share of p."""
+        left, whole = (sum(part.misfit[i] for part in self.parts) for i in (0, 1))
+        return math.sqrt(left / max(whole, 1e-30))
+
+    def complete(self) -> bool:
+        """Whether every slab has a sample."""
+        return bool(self.parts) and all(part.mean is not None for part in self.parts)
+
+    def trust(self) -> list[float]:
+        """Of each tilt, the least over the slabs."""
+        found = torch.stack([part.trust for part in self.parts if part.trust is not None])
+        return [float(v) for v in found.amin(0)]
+
+    def gathered(self) -> tuple[torch.Tensor, torch.Tensor | None, int]:
+        """The mean and the samples' variance over all rows, blended where slabs share some, and how many samples there were."""
+        count = min(part.count for part in self.parts)
+        mean = self._blended([part.mean for part in self.parts])
+        variances = [part.variance for part in self.parts]
+        assert mean is not None
+        return mean, self._blended(variances) if all(v is not None for v in variances) else None, count
+
+    def _blended(self, volumes: list[torch.Tensor | None]) -> torch.Tensor | None:
+        out: torch.Tensor | None = None
+        total: torch.Tensor | None = None
+        for part, volume in zip(self.parts, volumes, strict=True):
+            assert volume is not None
+            if out is None or total is None:
+                nz, _, nx = volume.shape
+                ny = self.projector.geometry.shape[1]
+                out = torch.zeros(nz, ny, nx, device=volume.device)
+                total = torch.zeros(ny, device=volume.device)
+            at = torch.arange(part.seen.start, part.seen.stop, device=volume.device, dtype=torch.float32) + 0.5
+            # from 1 within to 0 at the halo's end, where there is a neighbour; half at the border itself
+            low = (at - part.rows.start) / (2 * HALO) + 0.5 if part.seen.start < part.rows.start else torch.ones_like(at)
+            high = (part.rows.stop - at) / (2 * HALO) + 0.5 if part.seen.stop > part.rows.stop else torch.ones_like(at)
+            weight = torch.minimum(low, high).clamp(1e-3, 1.0)
+            out[:, part.seen.start : part.seen.stop] += volume * weight[:, None]
+            total[part.seen.start : part.seen.stop] += weight
+        return None if out is None or total is None else out.div_(total[:, None])

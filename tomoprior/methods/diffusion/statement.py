@@ -1,0 +1,34 @@
+"""What the tilts can and cannot know, in sentences for the user."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tomoprior.geometry import Geometry
+
+INFERRED = (
+    "what no tilt measured - the missing wedge, the gaps between tilts, detail below their noise - is inferred from the tissue "
+    "that the prior was trained on; the samples' standard deviation says how far they agree there, not that it is so"
+)
+
+
+def statement(geometry: Geometry, known: dict[str, float], trust: list[float], samples: int) -> list[str]:
+    """What the tilts can and cannot know, in sentences for the user."""
+    degrees = np.rad2deg(geometry.angles)
+    size, unit = geometry.voxel_size, geometry.unit
+
+    def finest(axis: str) -> str:
+        voxels = known[f"finest_{axis}"]
+        return f"structure coarser than {voxels * size:.3g} {unit}" if voxels else "no structure"
+
+    power = f"{100 * known['power']:.0f} % of the structure's power"
+    lines = [
+        f"{geometry.n_angles} tilts over {np.ptp(degrees):.4g} degrees determine {power}: along x {finest('x')}, along z (the "
+        f"beam) {finest('z')}; the rest is inferred from the prior's tissue, not measured"
+    ]
+    if voteless := [i for i, v in enumerate(trust) if v < 0.2]:
+        named = ", ".join(f"{i} ({degrees[i]:.1f} deg)" for i in voteless)
+        lines.append(f"tilt(s) {named} do not fit with the others and have hardly a vote")
+    if samples < 2:
+        lines.append("one sample gives no standard deviation; take samples=8 to see what is uncertain")
+    return lines
