@@ -145,15 +145,14 @@ def scores(made: Case, volume: np.ndarray) -> dict[str, float]:
 
     Where a section ends hardly shows in the tilts, and weighs much in the error: the last says what is left without that.
     """
-    error = volume - made.truth
-    structure = float(-10 * np.log10(np.mean((error - error.mean((1, 2), keepdims=True)) ** 2)))
+    shared = (volume - made.truth).mean((1, 2), keepdims=True)
     missing = metrics.directional_fsc(volume, made.truth, made.series.geometry.angles)["missing"]
     return {
         "rmse": float(metrics.rmse(volume, made.truth)),
         "psnr": float(metrics.psnr(volume, made.truth, data_range=1.0)),
         "ssim": float(metrics.ssim(volume, made.truth, data_range=1.0)),
         "fsc": float(missing.mean(0.25)),
-        "structure": structure,
+        "structure": float(metrics.psnr(volume - shared, made.truth, data_range=1.0)),
     }
 
 

@@ -50,15 +50,15 @@ def _tile(draw: Draw, size: tuple[int, int, int], rng: np.random.Generator) -> t
     Tissue has no handedness here, and mirrored along x or z a series is one with its angles negated.
     """
     nz, ny, nx = draw.truth.shape
-    height, *size_yx = size
+    height, rows, columns = size
     # where hardly a tilt looks there is little to learn: tiles lie within the voxels that half of the tilts see, or nearly
     seen = (draw.condition.coverage.mean(0) > 0.3).nonzero()[:, 0]
-    low = max(0, int(seen.min()) - size_yx[1] // 3) if len(seen) else 0
-    high = min(nx, int(seen.max()) + 1 + size_yx[1] // 3) if len(seen) else nx
-    x = int(rng.integers(low, max(low, high - size_yx[1]) + 1))
-    x = min(x, nx - size_yx[1])
-    y = int(rng.integers(0, ny - size_yx[0] + 1))
-    box = (slice(None), slice(y, y + size_yx[0]), slice(x, x + size_yx[1]))
+    low = max(0, int(seen.min()) - columns // 3) if len(seen) else 0
+    high = min(nx, int(seen.max()) + 1 + columns // 3) if len(seen) else nx
+    x = int(rng.integers(low, max(low, high - columns) + 1))
+    x = min(x, nx - columns)
+    y = int(rng.integers(0, ny - rows + 1))
+    box = (slice(None), slice(y, y + rows), slice(x, x + columns))
     truth, part = draw.truth[box].float(), draw.condition.tile(box)
     linear, coverage, numbers = part.linear.float(), part.coverage.float(), part.numbers.clone()
     flips = [bool(b) for b in rng.integers(0, 2, 3)]
