@@ -24,7 +24,7 @@ SERIES = ((10, 1), (20, 2), (40, 2), (60, 2), (120, 2))
 LEVELS = tuple(float(v) for v in np.geomspace(0.02, 80, 9))
 
 #: Series of each range, one place and thickness each, and samples of each series.
-REPEATS, SAMPLES = 2, 3
+REPEATS, SAMPLES = 4, 3
 
 #: First seed: others than the validation's and any benchmark's.
 SEED = 2000

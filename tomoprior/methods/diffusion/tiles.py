@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -10,17 +11,18 @@ Box = tuple[slice, slice, slice]
 
 
 def starts(length: int, tile: int, overlap: int, phase: float = 0.0) -> list[int]:
-    """First voxels of tiles that cover ``length`` voxels, at least ``overlap`` shared by neighbours.
+    """First voxels of as few tiles as cover ``length`` voxels with at least ``overlap`` shared by neighbours.
 
-    ``phase`` from 0 to 1 moves the borders by up to a tile; the first and the last tile stay within the volume. A volume
-    shorter than a tile has one, at 0.
+    ``phase`` from 0 to 1 moves the inner ones as far as that leaves room for; the first and the last tile reach the volume's
+    ends. A volume shorter than a tile has one, at 0.
     """
     if length <= tile:
         return [0]
     stride = tile - overlap
-    first = -int(phase * stride)
-    found = {min(max(at, 0), length - tile) for at in range(first, length - overlap, stride)}
-    return sorted(found | {0, length - tile} if max(found) < length - tile or min(found) > 0 else found)
+    count = math.ceil((length - overlap) / stride)
+    room = count * stride + overlap - length
+    moved = [number * stride - round(phase * room) for number in range(1, count - 1)]
+    return [0, *moved, length - tile]
 
 
 def window(tile: int, ramp: int) -> torch.Tensor:
