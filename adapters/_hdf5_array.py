@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
-from tomoprior.formats.lazy import Box, LazyArray
+from tomoprior.lazy import Box, LazyArray
 
 with suppress(ImportError):  # the codecs of most beamlines (LZ4, Blosc, bitshuffle); it registers them when it is imported
     import_module("hdf5plugin")

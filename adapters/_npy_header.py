@@ -12,8 +12,8 @@ import numpy as np
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.checks import check_dtype, check_room, check_shape
-from tomoprior.formats.lazy import LazyArray, Transposed, one_line
 from tomoprior.formats.raw import RawArray
+from tomoprior.lazy import LazyArray, Transposed, one_line
 
 
 def parse(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

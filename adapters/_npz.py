@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Stack
 from tomoprior.formats.checks import check_dtype, check_room, check_shape
-from tomoprior.formats.lazy import Box, LazyArray, one_line
 from tomoprior.formats.raw import reserve, write_at
 from tomoprior.formats.sinks import RegionSink
+from tomoprior.lazy import Box, LazyArray, one_line
 
 from ._metadata import from_header, to_stack
 from ._npy_header import lazy, npy_header, parse

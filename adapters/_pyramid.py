@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -28,9 +29,11 @@ def shapes(shape: Shape) -> list[Shape]:
     return found
 
 
-def layout(shape: Shape) -> tuple[Shape, Shape]:
-    """Chunk and shard of a level."""
+def layout(shape: Shape, slab: int | None = None) -> tuple[Shape, Shape]:
+    """Chunk and shard of a level. With ``slab`` no shard reaches over a border between slabs of so many rows."""
     chunk = [min(n, c) for n, c in zip(shape, CHUNK, strict=True)]
+    if slab is not None and slab < shape[1]:
+        chunk[1] = math.gcd(chunk[1], slab)
     shard = [c * min(-(-n // c), most) for n, c, most in zip(shape, chunk, PER_SHARD, strict=True)]
     return (chunk[0], chunk[1], chunk[2]), (shard[0], shard[1], shard[2])
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.checks import check_dtype, check_room, check_shape
-from tomoprior.formats.lazy import Box, LazyArray
 from tomoprior.formats.raw import RawArray
+from tomoprior.lazy import Box, LazyArray
 
 _RATIO = 5000  # no codec packs an image tighter than this, save for an empty one
 _HARMLESS = 1 << 26

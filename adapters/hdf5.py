@@ -12,9 +12,9 @@ import numpy as np
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
 from tomoprior.formats.checks import check_dtype, check_shape, given_angles, no_options
-from tomoprior.formats.lazy import LazyArray, Transposed, one_line
 from tomoprior.formats.raw import RawSink, readable_bytes
 from tomoprior.formats.transmission import Transmission
+from tomoprior.lazy import LazyArray, Transposed, one_line
 
 from ._hdf5_array import Fields, HDF5Array, check_filters
 from ._hdf5_layouts import Layout, find, text
@@ -78,6 +78,15 @@ class HDF5:
         if offset is None:
             raise FormatError(f"{path}: the HDF5 library gave the values no place in the file")
         return RawSink(path, offset, header.shape, dtype)
+
+    def reopen(self, path: Path, header: Header) -> Sink:
+        """Go on with a file that ``create`` began."""
+        with h5py.File(path, "r") as file:
+            offset = file["exchange/data"].id.get_offset()
+        return RawSink(path, int(offset), header.shape, np.dtype(header.dtype).newbyteorder("<"), again=True)
+
+    def complete(self, path: Path, header: Header) -> None:
+        """Nothing is left to do."""
 
 
 def _stack(file: h5py.File, path: Path, layout: Layout, normalize: bool | None) -> Stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
 from tomoprior.formats.checks import no_options
-from tomoprior.formats.lazy import LazyArray, Transposed
 from tomoprior.formats.mdoc import mdoc_pixel_size
 from tomoprior.formats.raw import RawArray, RawSink, readable_bytes, write_at
 from tomoprior.formats.sinks import Statistics
+from tomoprior.lazy import LazyArray, Transposed
 
 from ._mrc_header import DTYPES, SIZE, build, parse, plausible
 
@@ -78,6 +79,22 @@ class MRC:
             raise FormatError(f"{path}: MRC cannot hold values of type {dtype}; use float32")
         return _Sink(path, header, _MODES[dtype])
 
+    def reopen(self, path: Path, header: Header) -> Sink:
+        """Go on with a file that ``create`` began."""
+        dtype = np.dtype(DTYPES[_MODES[np.dtype(header.dtype).newbyteorder("=")]]).newbyteorder("<")
+        return RawSink(path, SIZE, header.shape, dtype, again=True)
+
+    def complete(self, path: Path, header: Header) -> None:
+        """Read the values once for the header's statistics, section by section."""
+        mode = _MODES[np.dtype(header.dtype).newbyteorder("=")]
+        data = RawArray(path, SIZE, header.shape, np.dtype(DTYPES[mode]).newbyteorder("<"))
+        statistics = Statistics()
+        for i in range(header.shape[0]):
+            statistics.add(data[i])
+        with path.open("r+b") as file:
+            write_at(file.fileno(), build(header, mode, _known(statistics)), 0)
+            os.fsync(file.fileno())
+
 
 class _Sink(RawSink):
     def __init__(self, path: Path, header: Header, mode: int) -> None:
@@ -90,9 +107,11 @@ class _Sink(RawSink):
         self._statistics.add(values)
 
     def _complete(self) -> None:
-        s = self._statistics
-        known = (s.minimum, s.maximum, s.mean, s.std) if s.count else _UNDETERMINED
-        write_at(self._fd, build(self._header, self._mode, known), 0)
+        write_at(self._fd, build(self._header, self._mode, _known(self._statistics)), 0)
+
+
+def _known(s: Statistics) -> tuple[float, float, float, float]:
+    return (s.minimum, s.maximum, s.mean, s.std) if s.count else _UNDETERMINED
 
 
 def _mdoc_pixel_size(path: Path, warnings: list[str]) -> float | None:

@@ -62,6 +62,15 @@ class NPY:
         path.write_bytes(start)
         return _Sink(path, len(start), header)
 
+    def reopen(self, path: Path, header: Header) -> Sink:
+        """Go on with a ``.npy`` that ``create`` began."""
+        if path.name.lower().endswith(".npz"):
+            raise FormatError(f"{path}: a .npz is written in one piece; use .npy")
+        return RawSink(path, len(npy_header(header.shape, np.dtype(header.dtype))), header.shape, header.dtype, again=True)
+
+    def complete(self, path: Path, header: Header) -> None:
+        """Nothing is left to do: what stands behind the values was written when the file was begun."""
+
 
 class _Sink(RawSink):
     def __init__(self, path: Path, offset: int, header: Header) -> None:

@@ -12,8 +12,8 @@ import tifffile
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
 from tomoprior.formats.checks import check_dtype, check_shape, no_options
-from tomoprior.formats.lazy import LazyArray, one_line
 from tomoprior.formats.raw import RawSink, readable_bytes
+from tomoprior.lazy import LazyArray, one_line
 
 from ._tiff_array import FolderArray, check_page, quiet, stack_array
 from ._tiff_metadata import for_writing, from_file
@@ -83,6 +83,15 @@ class TIFF:
         if place is None:
             raise FormatError(f"{path}: the TIFF library gave the values no place in the file")
         return RawSink(path, int(place[0]), header.shape, np.dtype(header.dtype).newbyteorder("<"))
+
+    def reopen(self, path: Path, header: Header) -> Sink:
+        """Go on with a file that ``create`` began."""
+        with quiet(), tifffile.TiffFile(path) as tif:
+            place = tif.pages.first.dataoffsets[0]
+        return RawSink(path, int(place), header.shape, np.dtype(header.dtype).newbyteorder("<"), again=True)
+
+    def complete(self, path: Path, header: Header) -> None:
+        """Nothing is left to do."""
 
 
 def _images(folder: Path) -> list[Path]:

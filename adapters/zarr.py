@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings as python_warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
 from tomoprior.formats.checks import check_dtype, check_shape, no_options
-from tomoprior.formats.lazy import Box, LazyArray, one_line
 from tomoprior.formats.sinks import RegionSink
+from tomoprior.lazy import Box, LazyArray, one_line
 
 from . import _pyramid
 from ._metadata import from_header, to_stack
@@ -65,7 +66,17 @@ class Zarr:
 
     def create(self, path: Path, header: Header) -> Sink:
         """Start an image or an array; a region that cuts through a shard or chunk is merged with what it holds."""
-        return _Image(path, header) if header.angles is None else _Series(path, header)
+        return _Image.begun(path, header) if header.angles is None else _Series(path, header)
+
+    def reopen(self, path: Path, header: Header) -> Sink:
+        """Go on with an image that ``create`` began; slabs of ``header.slab`` rows may be written side by side."""
+        return _Image(path, header, _levels(path, header), again=True)
+
+    def complete(self, path: Path, header: Header) -> None:
+        """Make the smaller copies of a volume that is all there, and remove what killed writers left."""
+        for stray in path.rglob("*.partial"):
+            stray.unlink()
+        _fill(_levels(path, header))
 
 
 class _ZarrArray(LazyArray):
@@ -82,30 +93,45 @@ class _ZarrArray(LazyArray):
 class _Image(RegionSink):
     """A volume: regions go to the full resolution, and the other levels are made of it at the end."""
 
-    def __init__(self, path: Path, header: Header) -> None:
-        super().__init__(header.shape, header.dtype)
+    def __init__(self, path: Path, header: Header, levels: list[Any], *, again: bool = False) -> None:
+        super().__init__(header.shape, header.dtype, again=again)
+        self.path, self._levels = path, levels
+        self._touched: set[Path] = set()
+
+    @classmethod
+    def begun(cls, path: Path, header: Header) -> _Image:
+        """A new image with all its levels, and no value in them."""
         attrs = from_header(header)
         ome = _pyramid.metadata(path.stem, header.shape, header.voxel_size, header.unit, header.origin)
+        levels = []
         with _no_warnings():
             group = zarr.create_group(str(path), zarr_format=3, attributes={"ome": ome, **attrs})
-            self._levels: list[Any] = []
             for level, shape in enumerate(_pyramid.shapes(header.shape)):
-                chunk, shard = _pyramid.layout(shape)
-                self._levels.append(
+                chunk, shard = _pyramid.layout(shape, header.slab if level == 0 else None)
+                levels.append(
                     group.create_array(
-                        str(level), shape=shape, chunks=chunk, shards=shard, dtype=self.dtype, fill_value=0,
+                        str(level), shape=shape, chunks=chunk, shards=shard, dtype=np.dtype(header.dtype), fill_value=0,
                         dimension_names=attrs["axes"],
                     )
                 )  # fmt: skip
+        return cls(path, header, levels)
 
     def _write(self, z0: int, z1: int, y0: int, y1: int, values: NDArray[Any]) -> None:
-        self._levels[0][z0:z1, y0:y1, :] = values
+        finest = self._levels[0]
+        finest[z0:z1, y0:y1, :] = values
+        if self.again:
+            edges = finest.shards or finest.chunks
+            spans = [range(a // e, -(-b // e)) for a, b, e in zip((z0, y0, 0), (z1, y1, self.shape[2]), edges, strict=True)]
+            self._touched |= {self.path / "0" / "c" / Path(*map(str, at)) for at in product(*spans)}
 
     def _finish(self) -> None:
         levels, self._levels = self._levels, []
-        if self.missing == 0:
-            for finer, coarser in pairwise(levels):
-                _pyramid.fill(finer, coarser)
+        for shard in self._touched:  # a record that follows must not overtake the data
+            if shard.is_file():  # what is all zero is not stored
+                with shard.open("rb") as file:
+                    os.fsync(file.fileno())
+        if self.missing == 0 and not self.again:
+            _fill(levels)
 
 
 class _Series(RegionSink):
@@ -129,6 +155,17 @@ class _Series(RegionSink):
 
     def _finish(self) -> None:
         self._array = None
+
+
+def _levels(path: Path, header: Header) -> list[Any]:
+    with _no_warnings():
+        group = zarr.open_group(str(path), mode="r+", use_consolidated=False)
+        return [group[str(level)] for level in range(len(_pyramid.shapes(header.shape)))]
+
+
+def _fill(levels: list[Any]) -> None:
+    for finer, coarser in pairwise(levels):
+        _pyramid.fill(finer, coarser)
 
 
 def _find(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any]]:

@@ -6,15 +6,14 @@ Everything goes tilt by tilt, so that a series larger than memory can be looked 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
-from tomoprior.formats.lazy import LazyArray, Wrapped
 from tomoprior.formats.mending import Patched, fill
+from tomoprior.lazy import as_lazy
 from tomoprior.series import TiltSeries
 
 _LARGE_MEAN = 10.0  # line integrals of -log are a few units at most
@@ -126,8 +125,7 @@ def repair_pixels(series: TiltSeries) -> TiltSeries:
     if not places:
         return series
     where, values = np.concatenate(places), np.concatenate(patches)
-    lazy = source if isinstance(source, LazyArray) else Wrapped(source, Path("the projections"))
-    data: Any = Patched(lazy, where, values)
+    data: Any = Patched(as_lazy(source), where, values)
     if isinstance(source, np.ndarray):
         data = data[...]
     earlier = series.metadata.get("repaired_pixels", 0)

@@ -1,37 +1,33 @@
-"""One call from a tilt series to a reconstruction with its record."""
+"""One call from a tilt series to a reconstruction with its record, in memory or slab by slab."""
 
 from __future__ import annotations
 
-import platform
-import time
-from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
 from tomoprior import methods
-from tomoprior._version import __version__
 from tomoprior.backends import Kind
-from tomoprior.errors import Interrupted, SettingsError
+from tomoprior.errors import SettingsError
 from tomoprior.methods.base import Method, Progress, Settings
-from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
-
-#: Packages whose version is part of the record.
-RECORDED = ("torch", "numpy", "scipy", "astra-toolbox", "tomopy")
-
-#: What is kept of where the projections came from and what was done to them.
-RECORDED_INPUT = ("source", "angles_from", "minus_log", "normalized", "repaired_pixels", "binned", "flipped_hand", "warnings")
+from tomoprior.whole import in_memory
 
 
 def reconstruct(
     series: TiltSeries,
     method: str | Method = "sirt",
     *,
+    out: str | Path | None = None,
+    slab: int | Literal["auto"] = "auto",
+    workers: int = 1,
+    scheduler: Any = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    memory: int | None = None,
     device: str | torch.device = "auto",
     kind: Kind = "linear",
     backend: str = "auto",
@@ -47,9 +43,27 @@ def reconstruct(
     Parameters
     ----------
     series
-        Projections with their geometry; read into memory here.
+        Projections with their geometry. Without ``out`` they are read into memory here; with it slab by slab, from a file, a
+        Zarr or Dask array or whatever else can be indexed.
     method
         A name that ``tomoprior.methods.available()`` lists, or a method object.
+    out
+        A file to write (``.zarr``, ``.mrc``, ``.h5``, ``.tif``, ``.npy``), slab by slab along y: neither the projections nor
+        the volume are ever in memory as a whole. Its record is ``OUT.json``. Until it is finished, all is in ``OUT.partial``.
+    slab
+        With ``out``: rows of a slab; ``auto``: as many as fit into memory, up to 256.
+    workers
+        With ``out``: slabs at a time, each in a process of its own on this machine.
+    scheduler
+        With ``out``: address of a Dask scheduler (``tcp://...``), or a ``distributed.Client``, whose workers do the slabs.
+        They need the input and ``out`` under the same paths.
+    resume
+        With ``out``: go on with what an earlier run left; the same settings, input, geometry and version give, on the CPU, the
+        same bytes as a run that was never interrupted.
+    overwrite
+        With ``out``: replace it, and what an earlier run left, if they exist.
+    memory
+        With ``out``: bytes to use, for all workers of this machine together; by default 0.8 of what is free.
     device, kind, backend
         As in ``Projector``.
     initial
@@ -59,21 +73,23 @@ def reconstruct(
     seed
         For methods that draw random numbers; the same seed gives the same volume on the CPU.
     progress
-        Called once an iteration.
+        Called once an iteration; with ``out`` once a slab.
     settings, values
         The method's settings, as an object or one by one (``num_iter=50``).
 
     Returns
     -------
     Reconstruction
-        With NumPy arrays, and a provenance from which the run can be repeated.
+        With NumPy arrays, and a provenance from which the run can be repeated. With ``out`` the arrays are lazy: what is
+        indexed is read from the file.
 
     Raises
     ------
-    UnknownNameError, SettingsError, InputError, BackendError
+    UnknownNameError, SettingsError, InputError, BackendError, FormatError, OutputExistsError
         One line that says what is wrong; before any work where it can be known before.
     Interrupted
-        On Ctrl-C, by methods that keep what they have: a ``KeyboardInterrupt`` with a ``result`` like the one returned.
+        On Ctrl-C, by methods that keep what they have: a ``KeyboardInterrupt`` with a ``result`` like the one returned. With
+        ``out`` a ``KeyboardInterrupt``, after which ``resume`` goes on.
     """
     chosen = methods.get(method) if isinstance(method, str) else method
     if settings is None:
@@ -82,60 +98,20 @@ def reconstruct(
         raise SettingsError(f"settings must be {chosen.Settings.__name__}, got {type(settings).__name__}")
     elif values:
         settings = chosen.Settings.parse({**settings.model_dump(), **values})
-    projector = Projector(series.geometry, device, kind, backend)
-    started = time.perf_counter()
+    given: dict[str, Any] = {
+        "device": str(device), "kind": kind, "backend": backend, "initial": initial, "mask": mask, "seed": seed,
+        "progress": progress,
+    }  # fmt: skip
+    if out is None:
+        asked = {"slab": slab != "auto", "workers": workers != 1, "scheduler": scheduler is not None, "resume": resume,
+                 "overwrite": overwrite, "memory": memory is not None}  # fmt: skip
+        if any(asked.values()):
+            named = ", ".join(name for name, is_set in asked.items() if is_set)
+            raise SettingsError(f"{named}: only with out=FILE, where the volume is written slab by slab")
+        return in_memory(series, chosen, settings, **given)
+    from tomoprior.slabs.run import reconstruct_to
 
-    def recorded(result: Reconstruction, **more: Any) -> Reconstruction:
-        result = result.numpy()
-        record = {
-            "method": chosen.name,
-            "citation": chosen.citation,
-            "settings": settings.model_dump(),
-            "projector": projector.describe() if chosen.uses_projector and "projector" not in result.provenance else None,
-            **result.provenance,
-            **more,
-            "seed": seed,
-            "seconds": time.perf_counter() - started,
-            "geometry": series.geometry.to_dict(),
-            "views": [int(v) for v in series.views] if series.views is not None else None,
-            "input": {k: series.metadata[k] for k in RECORDED_INPUT if k in series.metadata},
-            "initial": initial is not None,
-            "mask": mask is not None,
-            "versions": versions(),
-        }
-        return replace(result, provenance=record)
-
-    with torch.random.fork_rng():  # the caller's random numbers are the caller's
-        torch.manual_seed(seed)
-        try:
-            result = chosen.reconstruct(
-                tensor(series.projections, projector.device),
-                projector,
-                settings,
-                weights=None if series.weights is None else tensor(series.weights, projector.device),
-                initial=None if initial is None else tensor(initial, projector.device),
-                mask=None if mask is None else tensor(mask, projector.device),
-                progress=progress,
-            )
-        except Interrupted as stop:
-            raise Interrupted(recorded(stop.result, interrupted=True)) from None
-    return recorded(result)
-
-
-def tensor(array: Any, device: torch.device) -> torch.Tensor:
-    """A float32 tensor on ``device``; shares the array's memory where that is possible and safe."""
-    if isinstance(array, torch.Tensor):
-        return array.detach().to(device, torch.float32)
-    data = np.asarray(array[...] if hasattr(array, "dtype") else array)  # what is lazy is read here
-    return torch.from_numpy(np.require(data, np.float32, ["C", "W"])).to(device)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what took part, for the record."""
-    found = {"tomoprior": __version__, "python": platform.python_version()}
-    for name in RECORDED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return reconstruct_to(
+        series, chosen, settings, Path(out), slab=slab, workers=workers, scheduler=scheduler, resume=resume,
+        overwrite=overwrite, memory=memory, **given,
+    )  # fmt: skip

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tomoprior.derived import Binned, Chosen, binned
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
+from tomoprior.lazy import as_lazy
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,16 +71,12 @@ class TiltSeries:
         return replace(self, projections=data)
 
     def select(self, views: ArrayLike) -> TiltSeries:
-        """Some tilts only: indices (counted from 0 in this series) or a boolean mask."""
+        """Some tilts only: indices (counted from 0 in this series) or a boolean mask. What is in a file stays there."""
         geometry = self.geometry.select(views)
         index = np.asarray(views)
         index = np.flatnonzero(index) if index.dtype == bool else index
-        order = np.argsort(index)  # HDF5 reads rising indices only
-        data = self.projections[index] if isinstance(self.projections, np.ndarray) else None
-        if data is None:
-            data = np.empty((len(index), *self.projections.shape[1:]), self.projections.dtype)
-            for at in order:
-                data[at] = self.projections[int(index[at])]
+        # in a file it stays there
+        data = self.projections[index] if isinstance(self.projections, np.ndarray) else Chosen(as_lazy(self.projections), index)
         assert self.views is not None
         weights = None if self.weights is None else self.weights[index]
         return replace(self, projections=data, geometry=geometry, weights=weights, views=self.views[index])
@@ -120,20 +118,22 @@ class TiltSeries:
         _, ny, nu = geometry.range_shape
         weights = self.weights
         per_pixel = weights is not None and weights.ndim == 3
+        metadata = {**self.metadata, "binned": factor * self.metadata.get("binned", 1)}
+        if not per_pixel and not isinstance(self.projections, np.ndarray):
+            return replace(self, projections=Binned(as_lazy(self.projections), factor), geometry=geometry, metadata=metadata)
         data, trust = [], []
         for i in range(geometry.n_angles):  # tilt by tilt: a series in a file never stands in memory at full size
             image = np.asarray(self.projections[i])
             if weights is not None and per_pixel:
                 w = weights[i]
-                trust.append(_bin(w, factor, ny, nu))
+                trust.append(binned(w, factor, ny, nu))
                 # a pixel without weight must not reach the result, whatever its value
-                image = _bin(np.where(w > 0, image, 0) * w, factor, ny, nu) / np.where(trust[-1] > 0, trust[-1], 1)
+                image = binned(np.where(w > 0, image, 0) * w, factor, ny, nu) / np.where(trust[-1] > 0, trust[-1], 1)
                 data.append(image.astype(np.float32))
             else:
-                data.append(_bin(image, factor, ny, nu))
+                data.append(binned(image, factor, ny, nu))
         if per_pixel:
             weights = np.stack(trust)
-        metadata = {**self.metadata, "binned": factor * self.metadata.get("binned", 1)}
         return replace(self, projections=np.stack(data), geometry=geometry, weights=weights, metadata=metadata)
 
     def flipped_hand(self) -> TiltSeries:
@@ -156,8 +156,3 @@ def check_weights(weights: ArrayLike, geometry: Geometry) -> NDArray[np.float32]
     if not np.any(array > 0):
         raise InputError("all weights are zero: nothing is left to reconstruct from")
     return array
-
-
-def _bin(image: NDArray[Any], factor: int, ny: int, nu: int) -> NDArray[np.float32]:
-    tiles = image[: ny * factor, : nu * factor].reshape(ny, factor, nu, factor)
-    return np.asarray(tiles.mean(axis=(1, 3), dtype=np.float32))

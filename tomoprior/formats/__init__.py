@@ -1,9 +1,10 @@
 """Reading and writing: the formats that are installed, chosen by what a file is and what an output is called."""
 
-from tomoprior.formats.base import Format, Header, Sink, Stack
+from tomoprior.formats.base import Format, Header, Shared, Sink, Stack
 from tomoprior.formats.reading import open_stack, read
 from tomoprior.formats.writing import check_target, replacing, write, write_series, writing
 
 __all__ = [
-    "Format", "Header", "Sink", "Stack", "check_target", "open_stack", "read", "replacing", "write", "write_series", "writing",
+    "Format", "Header", "Shared", "Sink", "Stack", "check_target", "open_stack", "read", "replacing", "write", "write_series",
+    "writing",
 ]  # fmt: skip

@@ -64,6 +64,8 @@ class Header:
     angles: NDArray[np.float64] | None = None
     labels: tuple[str, ...] = ()
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    #: rows along y that are written together, by one process: a format that stores chunks keeps them within
+    slab: int | None = None
 
 
 @runtime_checkable
@@ -81,7 +83,7 @@ class Format(Protocol):
     """A file format. ``tomoprior.testing.formats.check_format`` runs the conformance tests on one.
 
     A reader never raises what its library raises, never warns, and allocates nothing because a header says so: it compares
-    header and file first. ``tomoprior.formats`` has what that takes: ``lazy.LazyArray`` and ``raw.RawArray`` for what is read,
+    header and file first. ``tomoprior.lazy.LazyArray`` and, of ``tomoprior.formats``, ``raw.RawArray`` are for what is read,
     ``sinks.RegionSink`` and ``raw.RawSink`` for what is written, ``units`` and ``checks``.
     """
 
@@ -99,3 +101,17 @@ class Format(Protocol):
 
     def create(self, path: Path, header: Header) -> Sink:
         """Start a new file at ``path``, which does not exist; raises FormatError or OSError."""
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """A format of which one output can be written by several processes, or by one after another died: a ``Format`` besides.
+
+    ``create(...).close()`` begins an output without values.
+    """
+
+    def reopen(self, path: Path, header: Header) -> Sink:
+        """A sink on an output that was begun; regions may be written again, and ``close`` leaves them safe on the disk."""
+
+    def complete(self, path: Path, header: Header) -> None:
+        """Make of an output whose values are all there what ``create`` and one sink would have made; may be called again."""

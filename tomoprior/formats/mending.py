@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tomoprior.formats.lazy import Box, LazyArray
+from tomoprior.lazy import Box, LazyArray
 
+MARGIN = 16
 _WIDEST = 4  # radius of the largest window for a median; in the middle of a larger hole the nearest pixel serves
 
 
@@ -38,6 +39,30 @@ class Patched(LazyArray):
         at = where[inside] - [s.start for s in box]
         block[at[:, 0], at[:, 1], at[:, 2]] = values[inside]
         return block
+
+
+class Repaired(LazyArray):
+    """A lazy array whose pixels that are not finite are filled when they are read, from what lies around them in their tilt.
+
+    Nothing is looked at before: for series too large to be read twice. Values come from at most ``MARGIN`` pixels beyond the
+    region that is read; a tilt without a finite pixel there stays as it is.
+    """
+
+    def __init__(self, source: LazyArray) -> None:
+        super().__init__(source.path, source.shape, source.dtype)
+        self._source = source
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        grown = [slice(max(0, s.start - MARGIN), min(n, s.stop + MARGIN)) for s, n in zip(box[1:], self.shape[1:], strict=True)]
+        block = np.array(self._source._checked((box[0], grown[0], grown[1])), self.dtype)
+        if self.dtype.kind == "f":
+            for image in block:
+                bad = ~np.isfinite(image)
+                if bad.any() and not bad.all():
+                    rows, columns = np.nonzero(bad)
+                    image[rows, columns] = fill(image, rows, columns)
+        y, x = (slice(s.start - g.start, s.stop - g.start) for s, g in zip(box[1:], grown, strict=True))
+        return block[:, y, x]
 
 
 def fill(image: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[Any]:

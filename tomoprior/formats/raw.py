@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tomoprior.errors import FormatError
-from tomoprior.formats.lazy import Box, LazyArray
 from tomoprior.formats.sinks import RegionSink
+from tomoprior.lazy import Box, LazyArray
 
 # where the file system cannot reserve space, the C library writes into every block instead: too slow beyond this
 _RESERVE_LIMIT = 16 << 30
@@ -74,6 +74,8 @@ class RawSink(RegionSink):
         The file; it is removed by the caller if something fails.
     offset, shape, dtype
         As in ``RawArray``.
+    again
+        The file was begun before, has its full size and header, and is not completed at the end.
 
     Raises
     ------
@@ -81,10 +83,12 @@ class RawSink(RegionSink):
         At once, if the file system says that there is no room for the whole.
     """
 
-    def __init__(self, path: Path, offset: int, shape: tuple[int, int, int], dtype: DTypeLike) -> None:
-        super().__init__(shape, dtype)
+    def __init__(self, path: Path, offset: int, shape: tuple[int, int, int], dtype: DTypeLike, *, again: bool = False) -> None:
+        super().__init__(shape, dtype, again=again)
         self.path, self.offset = path, offset
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if again else os.O_CREAT), 0o666)
+        if again:
+            return
         try:
             reserve(self._fd, path, offset, int(np.prod(shape, dtype=object)) * self.dtype.itemsize)
         except BaseException:
@@ -102,7 +106,8 @@ class RawSink(RegionSink):
 
     def _finish(self) -> None:
         try:
-            self._complete()
+            if not self.again:
+                self._complete()
             os.fsync(self._fd)  # the rename that follows must not overtake the data
         finally:
             os.close(self._fd)

@@ -52,17 +52,20 @@ class RegionSink(ABC):
         ``(nz, ny, nx)`` of the whole.
     dtype
         What the file holds.
+    again
+        Regions may be written once more: an output that was begun elsewhere, of which this sink does not know what is there.
     """
 
-    def __init__(self, shape: tuple[int, int, int], dtype: DTypeLike) -> None:
+    def __init__(self, shape: tuple[int, int, int], dtype: DTypeLike, *, again: bool = False) -> None:
         self.shape = shape
         self.dtype = np.dtype(dtype)
+        self.again = again
         self._written = np.zeros(shape[:2], bool)
         self._closed = False
 
     @property
     def missing(self) -> int:
-        """Rows ``(z, y)`` that have not been written."""
+        """Rows ``(z, y)`` that have not been written through this sink."""
         return int(self._written.size - np.count_nonzero(self._written))
 
     def __setitem__(self, region: tuple[slice, slice, slice], values: NDArray[Any]) -> None:
@@ -75,7 +78,7 @@ class RegionSink(ABC):
             raise InputError(f"a region of shape {expected} cannot take values of shape {values.shape}")
         if not np.can_cast(values.dtype, self.dtype, "same_kind"):
             raise InputError(f"values of type {values.dtype} do not fit an output of type {self.dtype}")
-        if self._written[z0:z1, y0:y1].any():
+        if not self.again and self._written[z0:z1, y0:y1].any():
             raise InputError(f"slices {z0}..{z1}, rows {y0}..{y1} of the output were written before, at least in part")
         if not values.size:
             return

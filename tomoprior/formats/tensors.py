@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from tomoprior.formats.lazy import one_line
 from tomoprior.formats.writing import check_target, replacing
+from tomoprior.lazy import one_line
 
 
 def save_tensors(path: Path, key: str, values: dict[str, Any], arrays: dict[str, torch.Tensor], *, overwrite: bool) -> None:

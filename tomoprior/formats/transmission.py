@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.formats.base import Stack
-from tomoprior.formats.lazy import Box, LazyArray, Wrapped
+from tomoprior.lazy import Box, LazyArray, Wrapped
 
 
 class Transmission(LazyArray):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError, InputError, NoSuchFileError, OutputExistsError, TomopriorError
 from tomoprior.formats import registry, sidefiles
 from tomoprior.formats.base import Header, Sink
-from tomoprior.formats.lazy import one_line
+from tomoprior.lazy import one_line
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 
@@ -54,11 +54,11 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             except BaseException:
                 os.replace(aside, path)
                 raise
-            _remove(aside)
+            remove(aside)
         else:
             os.replace(temporary, path)
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
 def check_target(path: Path, *, overwrite: bool = False) -> None:
@@ -219,7 +219,8 @@ def _guarded(path: Path, call: Any, *arguments: Any) -> Any:
         raise FormatError(f"{path}: cannot be written ({one_line(error)})") from error
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """A file, or a folder with all that is in it, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

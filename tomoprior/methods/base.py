@@ -87,6 +87,19 @@ class Method(Protocol):
         Optional; True if results have a ``field``.
     uses_projector
         False if only the projector's geometry is looked at: then none is prepared, and none counted in an estimate.
+
+    Notes
+    -----
+    For volumes larger than memory, which are cut into slabs along y, a method may have besides:
+
+    ``halo(geometry, settings) -> int``
+        Rows beyond its own that a slab has to see on either side. A method that couples slices needs it; half of it is
+        blended with the neighbour.
+    ``carried(result, settings, folder) -> dict``
+        Settings that the user left open and that a slab's ``result`` has settled, by name, plain values: the slab in the middle
+        settles them for all. What does not fit into settings goes into a file in ``folder``, and its path into a setting.
+    ``within(settings, rows) -> Settings``
+        Settings for a slab that is ``rows`` of a larger volume, where the method must know.
     """
 
     name: str

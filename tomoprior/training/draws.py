@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError, TomopriorError
-from tomoprior.formats.lazy import one_line
 from tomoprior.geometry import Geometry
+from tomoprior.lazy import one_line
 from tomoprior.methods.diffusion.conditions import condition
 from tomoprior.methods.diffusion.denoiser import Condition
 from tomoprior.methods.diffusion.measurement import Measurement, padding, prepare

@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 from tomoprior.errors import FormatError
-from tomoprior.formats.lazy import one_line
 from tomoprior.formats.writing import replacing
+from tomoprior.lazy import one_line
 
 COLUMNS = ("step", "minutes", "rate", "loss", "validation_psnr", "linear_psnr")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TextIO
 
 from tomoprior.errors import FormatError, InputError
-from tomoprior.formats.lazy import one_line
 from tomoprior.formats.writing import check_target
+from tomoprior.lazy import one_line
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 
 from tomoprior._version import __version__
 from tomoprior.errors import FormatError, InputError, Interrupted
-from tomoprior.formats.lazy import one_line
+from tomoprior.lazy import one_line
 from tomoprior.methods.base import Progress
 from tomoprior.methods.diffusion.prior import Prior, network_dtype
 from tomoprior.methods.diffusion.scale import UNIT_STD

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 
+from tomoprior.geometry import Geometry
 from tomoprior.methods.classical import gradient
 from tomoprior.methods.classical.iterative import IterativeMethod, IterativeSettings, Monitor
 from tomoprior.methods.classical.problem import TINY, Problem
+
+#: Rows beyond its own that a slab sees.
+HALO = 16
 
 
 class TikhonovSettings(IterativeSettings):
@@ -36,6 +40,10 @@ class Tikhonov(IterativeMethod):
     couples_slices = True
     arrays = (8.0, 3.0)
     pairs = 1.2
+
+    def halo(self, geometry: Geometry, settings: Any) -> int:
+        """Rows that a slab of a larger volume sees beyond its own: a penalty on values alone does not reach out of a slice."""
+        return HALO if settings.order == 1 else 1
 
     def solve(self, problem: Problem, settings: TikhonovSettings, monitor: Monitor) -> torch.Tensor:
         """The iterations, on the normal equations with the data's residual kept beside them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -13,6 +14,10 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.classical import gradient, strength
 from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
 from tomoprior.methods.classical.problem import Problem, padding, reciprocal_, sums
+from tomoprior.reconstruction import Reconstruction
+
+#: Rows beyond its own that a slab sees: what lies farther away changes a voxel by less than the iterations leave open.
+HALO = 16
 
 
 class TVSettings(BoxSettings):
@@ -57,6 +62,14 @@ class TV(IterativeMethod):
         reg_par = strength.resolve(problem, settings, minimise)
         monitor.settled["reg_par"] = reg_par * problem.w_scale
         return minimise(problem, settings, reg_par, monitor)
+
+    def halo(self, geometry: Geometry, settings: Any) -> int:
+        """Rows that a slab of a larger volume sees beyond its own."""
+        return HALO
+
+    def carried(self, result: Reconstruction, settings: TVSettings, folder: Path) -> dict[str, Any]:
+        """The strength, if it was left open."""
+        return {} if not isinstance(settings.reg_par, str) else dict(result.provenance["settled"])
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """With the search's own volume and copy of the projections where there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from tomoprior.reconstruction import Reconstruction
 SEARCHING, ITERATING = (18.0, 11.0), (13.0, 7.0)
 #: Cost of a spline fit's iteration in pairs of projection and adjoint: splines and differences are the rest.
 PAIRS = 2.5
+#: Rows beyond its own that a slab sees: the splines' reach, and what total variation carries farther.
+HALO = 16
 
 
 class CN:
@@ -34,6 +37,25 @@ class CN:
     couples_slices = True
     uses_projector = True
     fits_field = True
+
+    def halo(self, geometry: Geometry, settings: Any) -> int:
+        """Rows that a slab of a larger volume sees beyond its own."""
+        return HALO
+
+    def carried(self, result: Reconstruction, settings: CNSettings, folder: Path) -> dict[str, Any]:
+        """What held-out tilts chose; of networks the weights, from which others start."""
+        found = dict(result.provenance["settled"])
+        if settings.encoder != "spline":
+            path = folder / "start.safetensors"
+            result.field.save(path, overwrite=True)
+            return {"start": str(path), **({"reg_par": found["reg_par"]} if isinstance(settings.reg_par, str) else {})}
+        return {
+            "degree": round(found["degree"]),
+            "background": found["background"],
+            "reg_par": found["reg_par"],
+            "num_iter": round(found.get("num_iter", settings.num_iter)),
+            "stop": "none",
+        }
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector."""

@@ -111,6 +111,10 @@ class CNSettings(Settings):
     slices: Annotated[int, Field(ge=1)] | Literal["all", "auto"] = Field(
         "all", description="y-slices that share a network. auto: 2 to 4, about two weights to a measurement, as in the paper."
     )
+    start: str | None = Field(
+        None, description="A field's file (.safetensors): the first network starts from its middle one, with num_iter_next "
+        "iterations, where both span as many voxels.",
+    )  # fmt: skip
     warm_start: bool = Field(True, description="Start each further network from its neighbour nearer to the middle.")
     refit: bool = Field(
         False,
@@ -145,6 +149,8 @@ class CNSettings(Settings):
             raise ValueError("spline's weights are bounded: activation is bound or none")
         if self.encoder != "spline" and self.reg_par == "held-out" and self.regulariser != "none":
             raise ValueError("reg_par=held-out is for spline; give a number, or auto")
+        if self.encoder == "spline" and self.start is not None:
+            raise ValueError("start is for networks; give spline an initial volume")
         if self.encoder != "spline" and self.background == "held-out":
             raise ValueError("background=held-out is for spline; give a number")
         return self

@@ -24,6 +24,7 @@ from tomoprior.methods.classical import strength
 from tomoprior.methods.classical.problem import Problem, rows_of
 from tomoprior.methods.cn import levels, schedule
 from tomoprior.methods.cn.descent import Descent, Scales
+from tomoprior.methods.cn.field import load_field
 from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, Part
 from tomoprior.methods.cn.settings import CNSettings
 
@@ -115,8 +116,22 @@ class _Run:
     def fit(self) -> None:
         """All networks, in order."""
         for index, source in schedule.order(len(self.slabs), refit=schedule.refits(self.settings)):
-            start = self.parts[source].network if source is not None and self.settings.warm_start else None
-            self._fit(index, start)
+            neighbour = self.parts[source].network if source is not None and self.settings.warm_start else None
+            self._fit(index, self._given() if source is None else neighbour)
+
+    def _given(self) -> CoordinateNetwork | None:
+        """The network that the settings name, if it spans as many voxels as the first one is to."""
+        if self.settings.start is None:
+            return None
+        field = load_field(self.settings.start)
+        if not isinstance(field, NetworkField) or not field.parts:
+            raise InputError(f"{self.settings.start}: a field without a network, from which none can start")
+        found = field.parts[len(field.parts) // 2].network.to(self.problem.p.device)
+        nz, _, nx = self.problem.A.geometry.shape
+        own = CoordinateNetwork(self.settings, (nz, self.slabs[0].stop - self.slabs[0].start, nx)).state_dict()
+        given = found.state_dict()
+        fits = {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in given.items()}
+        return found if fits else None
 
     def _fit(self, index: int, start: CoordinateNetwork | None) -> None:
         if index in self.parts:

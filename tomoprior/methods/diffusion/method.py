@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,19 @@ class Diffusion:
     def prior(self, settings: Any) -> Prior:
         """The prior that the settings name; read once."""
         return load(settings.prior or self.default_prior)
+
+    def halo(self, geometry: Geometry, settings: Any) -> int:
+        """Rows that a slab of a larger volume sees beyond its own."""
+        return HALO
+
+    def carried(self, result: Reconstruction, settings: DiffusionSettings, folder: Path) -> dict[str, Any]:
+        """The specimen's scale."""
+        found = result.provenance["scale"]
+        return {"scale": (found["mean"], found["gain"])} if settings.scale is None else {}
+
+    def within(self, settings: DiffusionSettings, rows: range) -> DiffusionSettings:
+        """All rows of a slab at once, with the random numbers that the whole volume has there."""
+        return settings.model_copy(update={"first_row": settings.first_row + rows.start, "rows": len(rows)})
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector: bounded in y but for the result."""

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from tomoprior.errors import FormatError
-from tomoprior.formats.lazy import one_line
 from tomoprior.formats.tensors import load_tensors, save_tensors
+from tomoprior.lazy import one_line
 from tomoprior.methods.diffusion.denoiser import SIGMA_DATA, Denoiser
 from tomoprior.methods.diffusion.network import Shape
 from tomoprior.methods.diffusion.spectrum import Spectrum

@@ -38,6 +38,12 @@ class DiffusionSettings(Settings):
     rows: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto", description="Slices worked on at a time: bounds the memory. auto: 128."
     )
+    scale: tuple[float, Annotated[float, Field(gt=0)]] | None = Field(
+        None, description="Mean density per voxel and contrast of the specimen; by default from the tilts."
+    )
+    first_row: int = Field(
+        0, ge=0, description="Place of the first slice in a larger volume: slabs of it draw the same random numbers for a row."
+    )
     check_prior: bool = Field(
         True, description="False: use the prior even where voxel size or tilt range are beyond its training."
     )

@@ -43,7 +43,7 @@ class Run:
         self.projections, self.projector, self.weights = projections, projector, weights
         self.prior, self.settings, self.progress = prior, settings, progress
         self.parts: list[Part] = []
-        self.scale: Scale | None = None
+        self.scale = None if settings.scale is None else Scale(*settings.scale)
         self.shares: torch.Tensor | None = None
         self.seed = int(torch.randint(2**31, (1,)))  # of the caller's generator, which the run's seed has set
 
@@ -89,7 +89,8 @@ class Run:
             weights = weights[:, seen.start : seen.stop]
         return Slab(
             self.projections[:, seen.start : seen.stop], self.projector.with_geometry(geometry.rows(seen.start, seen.stop)),
-            self.prior, self.settings, rows=seen, weights=weights, scale=self.scale,
+            self.prior, self.settings, rows=range(seen.start + self.settings.first_row, seen.stop + self.settings.first_row),
+            weights=weights, scale=self.scale,
         )  # fmt: skip
 
     def _misfit(self, slab: Slab, settled: torch.Tensor, part: Part) -> tuple[float, float]:

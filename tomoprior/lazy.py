@@ -109,7 +109,17 @@ class Wrapped(LazyArray):
         self._source = source
 
     def _read(self, box: Box) -> NDArray[Any]:
-        return np.asarray(self._source[box])
+        return computed(self._source[box])
+
+
+def as_lazy(array: Any) -> LazyArray:
+    """The array itself if it is lazy, else one that reads from it."""
+    return array if isinstance(array, LazyArray) else Wrapped(array, Path("the projections"))
+
+
+def computed(part: Any) -> NDArray[Any]:
+    """A NumPy array; of a Dask array in this thread, as its own scheduler would wait for the worker that asks."""
+    return np.asarray(part.compute(scheduler="synchronous") if hasattr(part, "compute") else part)
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
