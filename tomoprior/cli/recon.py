@@ -20,6 +20,7 @@ Examples:
   tomoprior recon series.st -o volume.mrc --angles series.tlt --exclude 0,57-60 --bin 2
   tomoprior recon scan.h5 -o volume.zarr --minus-log --center 296 --method wbp --set filter_name=hann
   tomoprior recon series.mrc -o volume.mrc --method sirt --set num_iter=200 --set min_constraint=0 --dry-run
+  tomoprior recon scan.zarr -o volume.zarr --method tv --workers 4   # slab by slab; after a crash, the same with --resume
 """
 
 
@@ -67,6 +68,20 @@ def recon(
     backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d or astra-cuda.")] = "auto",
     kind: Annotated[str, typer.Option(help="Kernel of the projector: linear, line or strip.")] = "linear",
     seed: Annotated[int, typer.Option(help="For methods that draw random numbers.")] = 0,
+    slab: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|ROWS", help="Work slab by slab, from file to file. Default: where the whole does not fit in memory."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Slabs at a time, each in a process of its own.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the slabs: tcp://host:8786.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the slabs that an earlier run left.")] = False,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory for all slabs at work, as 8GiB. Default: 0.8 of what is free.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, estimate memory and time, write nothing.")
@@ -74,14 +89,15 @@ def recon(
 ) -> None:
     """Reconstruct a volume; OUT.json beside it records how. Ctrl-C: methods with a field keep what they have."""
     from tomoprior import formats, methods
-    from tomoprior.cli import parse
+    from tomoprior.cli import parse, slabbed
     from tomoprior.errors import InputError
     from tomoprior.projector import Projector
 
     # everything that can be wrong is found before anything long begins
     chosen = methods.get(method)
     settings = chosen.Settings.parse(parse.settings(setting or []))
-    _check_output(out, [file, angles, shifts, initial, mask], overwrite=overwrite)
+    cut = slabbed.Cut.of(slab, workers, scheduler, memory, resume=resume)
+    _check_output(out, [file, angles, shifts, initial, mask], overwrite=overwrite or cut.resume)
     _check_field(field, chosen, overwrite=overwrite)
     series = formats.read(
         file, angles=angles, angle_unit=angle_unit, center=parse.center(center), thickness=thickness, voxel_size=voxel_size,
@@ -89,7 +105,8 @@ def recon(
     )  # fmt: skip
     series = _chosen_views(series, exclude, angle_range)
     notes = list(series.metadata.get("warnings", []))
-    series, found = _pixels(series, repair=repair)
+    cut = cut.decided(series.binned(bin).geometry, chosen, settings, device, kind, backend, notes)
+    series, found = slabbed.pixels(series, repair=repair) if cut.asked else _pixels(series, repair=repair)
     notes += found
     rows, columns = series.geometry.detector
     if columns // bin < 4:
@@ -99,10 +116,18 @@ def recon(
     series = series.binned(bin)
     if flip_hand:
         series = series.flipped_hand()
+    if cut.asked:
+        _header(file, series, chosen, settings, given_center=center is not None)
+        slabbed.run(
+            series, chosen, settings, out, cut, notes, field=field, dry_run=dry_run, overwrite=overwrite,
+            initial=_lazily(initial), mask=_lazily(mask), device=device, kind=kind, backend=backend, seed=seed,
+        )  # fmt: skip
+        return
     projector = Projector(series.geometry, device, kind, backend)  # type: ignore[arg-type]
     start = None if initial is None else _volume(initial, series.geometry.shape)
     inside = None if mask is None else _volume(mask, series.geometry.shape)
-    _say(file, series, chosen, projector, settings, notes, given_center=center is not None)
+    _header(file, series, chosen, settings, given_center=center is not None)
+    _say(chosen, projector, settings, notes)
     if dry_run:
         typer.echo("dry run: nothing was written")
         return
@@ -155,6 +180,12 @@ def _chosen_views(series: TiltSeries, exclude: str | None, angle_range: tuple[fl
     return series
 
 
+def _lazily(path: Path | None) -> Any:
+    from tomoprior.formats import open_stack
+
+    return None if path is None else open_stack(path).data
+
+
 def _volume(path: Path, shape: tuple[int, int, int]) -> Any:
     import numpy as np
 
@@ -190,13 +221,8 @@ def _pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]
     return series.load(), notes
 
 
-def _say(
-    file: Path, series: TiltSeries, method: Any, projector: Any, settings: Any, notes: list[str], *, given_center: bool
-) -> None:
+def _header(file: Path, series: TiltSeries, method: Any, settings: Any, *, given_center: bool) -> None:
     import numpy as np
-
-    from tomoprior import memory
-    from tomoprior.estimate import estimate
 
     geometry = series.geometry
     degrees = np.rad2deg(geometry.angles)
@@ -213,21 +239,22 @@ def _say(
     typer.echo(f"volume       {' x '.join(map(str, geometry.shape))} (z, y, x)")
     left_open = {k: v for k, v in settings.model_dump().items() if v is not None}
     typer.echo(f"method       {method.name}: {', '.join(f'{k}={v}' for k, v in left_open.items())}")
+
+
+def _say(method: Any, projector: Any, settings: Any, notes: list[str]) -> None:
+    from tomoprior import memory
+    from tomoprior.cli.slabbed import duration
+    from tomoprior.estimate import estimate
+
     cost = estimate(method, projector, settings)
     if method.uses_projector:
         typer.echo(f"projector    {projector.backend} on {projector.device}: {memory.text(cost.projector)}")
     typer.echo(f"memory       about {memory.text(cost.memory)} of {memory.text(memory.available())} free")
     if cost.memory > memory.available():
         notes = [*notes, "this needs more memory than is free: try --bin, --backend astra-2d or a smaller --thickness"]
-    typer.echo(f"time         about {_duration(cost.seconds)}")
+    typer.echo(f"time         about {duration(cost.seconds)}")
     for note in notes:
         typer.echo(f"note         {note}")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _run(

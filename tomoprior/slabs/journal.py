@@ -27,8 +27,8 @@ VERSION = 1
 class Journal:
     """The folder of an unfinished output.
 
-    ``run.json`` says what is being done, ``slabs/NUMBER.json`` that a slab is done; each appears whole or not at all, the latter
-    after the slab's data are on the disk. A plain path, so that workers anywhere can have it.
+    ``run.json`` says what is being done, ``slabs/NUMBER.json`` that a slab is done; each appears whole or not at all, the
+    latter after the slab's data are on the disk.
     """
 
     def __init__(self, out: Path) -> None:
@@ -44,9 +44,8 @@ class Journal:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise FormatError(
-                f"{self.folder / 'run.json'}: cannot be read ({one_line(error)}); --overwrite begins anew"
-            ) from error
+            path = self.folder / "run.json"
+            raise FormatError(f"{path}: cannot be read ({one_line(error)}); --overwrite begins anew") from error
         return found if isinstance(found, dict) else None
 
     def begin(self, identity: Mapping[str, Any]) -> None:
@@ -84,8 +83,8 @@ class Journal:
                 key = next(k for k in {**earlier, **now} if earlier.get(k) != now.get(k))
                 where, earlier, now = f"{name}: {key}", earlier.get(key), now.get(key)
             raise InputError(
-                f"{self.out} was begun with another {where} ({_short(earlier)}, now {_short(now)}); give what it was begun with, or "
-                "--overwrite to begin anew"
+                f"{self.out} was begun with another {where} ({_short(earlier)}, now {_short(now)}); give what it was begun "
+                "with, or --overwrite to begin anew"
             )
 
     @contextmanager

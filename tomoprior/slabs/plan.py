@@ -107,7 +107,7 @@ def halo(geometry: Geometry, method: Method, settings: Any) -> int:
     asked = getattr(method, "halo", None)
     if asked is None and method.couples_slices:
         raise InputError(f"{method.name} couples slices and does not say how far (halo): it cannot go slab by slab")
-    rows = 0 if asked is None else int(asked(geometry, settings))
+    rows: int = 0 if asked is None else int(asked(geometry, settings))
     if geometry.couples_slices and geometry.shifts is not None:
         rows += math.ceil(float(np.abs(geometry.shifts[:, 0]).max())) + 1
     return rows
@@ -148,9 +148,10 @@ def choose_rows(geometry: Geometry, halo: int, needed: Callable[[int], int], bud
         return needed(min(ny, rows + 2 * halo + (2 * blend if rows < ny else 0))) <= budget
 
     least = max(1, 2 * blend)
-    for rows in (*range(wanted, ROWS, -ROWS), *range(min(ROWS, wanted), least, -1), least):
-        if fits(rows):
-            return max(rows, least)
+    multiples = range(wanted // ROWS * ROWS, 0, -ROWS)
+    for rows in (wanted, *multiples, *range(min(ROWS, wanted), least, -1), least):
+        if rows >= least and fits(rows):
+            return rows
     raise InputError(
         f"a slab of {least} row(s) needs {memory.text(needed(min(ny, least + 2 * halo)))}, and there are {memory.text(budget)} "
         "for each worker: use fewer workers, --bin, --backend astra-2d or a smaller --thickness"
@@ -215,7 +216,8 @@ def cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, projecto
 
 def within(method: Method, settings: Any, rows: range) -> Any:
     """The settings of a slab that sees ``rows``."""
-    return method.within(settings, rows) if hasattr(method, "within") else settings
+    asked = getattr(method, "within", None)
+    return settings if asked is None else asked(settings, rows)
 
 
 def available(device: str) -> int:
@@ -225,7 +227,7 @@ def available(device: str) -> int:
     from tomoprior.backends import choose_device
 
     chosen = choose_device(device)
-    free = torch.cuda.mem_get_info(chosen)[0] if chosen.type == "cuda" else memory.available()
+    free: int = torch.cuda.mem_get_info(chosen)[0] if chosen.type == "cuda" else memory.available()
     return int(SHARE * free)
 
 

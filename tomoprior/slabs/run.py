@@ -82,8 +82,8 @@ def reconstruct_to(
         check_outputs(out, overwrite=overwrite)
     if not resume and not overwrite and journal.run is not None:
         raise OutputExistsError(
-            f"{journal.folder} holds {len(journal.done())} slab(s) of an earlier run: --resume goes on with it, --overwrite begins "
-            "anew"
+            f"{journal.folder} holds {len(journal.done())} slab(s) of an earlier run: --resume goes on with it, --overwrite "
+            "begins anew"
         )
     with journal.locked(), executors.opened(workers, scheduler) as executor, _plainly_interrupted():
         for note in executor.notes:

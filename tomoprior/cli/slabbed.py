@@ -1,0 +1,190 @@
+"""``tomoprior recon`` slab by slab: the plan in words, progress with and without a terminal, and what an interrupt leaves."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import typer
+
+from tomoprior._version import __version__
+from tomoprior.cli.errors import KeptSystemExit
+from tomoprior.errors import InputError, SettingsError
+from tomoprior.formats.mending import Repaired
+from tomoprior.geometry import Geometry
+from tomoprior.lazy import as_lazy
+from tomoprior.methods.base import Method, Progress
+from tomoprior.pixels import describe_pixels
+from tomoprior.series import TiltSeries
+from tomoprior.slabs import plan as plans
+from tomoprior.slabs.journal import Journal
+from tomoprior.slabs.run import describe, projector_of, reconstruct_to
+
+#: Tilts that are looked at for what their values are: a series too large for memory is not read once more for that.
+SAMPLED = 5
+
+_SIZE = re.compile(r"([0-9.]+) *([KMGT]?)(i?)B?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What the user says of slabs.
+
+    Attributes
+    ----------
+    asked
+        True if the volume is to be made slab by slab.
+    memory
+        Bytes, or None.
+    """
+
+    asked: bool
+    slab: int | Literal["auto"]
+    workers: int
+    scheduler: str | None
+    memory: int | None
+    resume: bool
+
+    @classmethod
+    def of(cls, slab: str | None, workers: int, scheduler: str | None, memory: str | None, *, resume: bool) -> Cut:
+        """From the options; raises InputError or SettingsError."""
+        asked = slab is not None or workers > 1 or scheduler is not None or resume or memory is not None
+        if slab not in (None, "auto") and not (str(slab).isdecimal() and int(str(slab)) > 0):
+            raise InputError(f"--slab takes auto or a number of rows, got {slab!r}")
+        if scheduler is not None and workers > 1:
+            raise SettingsError("--workers starts processes here, --scheduler uses those of a cluster: give one of them")
+        rows: int | Literal["auto"] = "auto" if slab in (None, "auto") else int(str(slab))
+        return cls(asked, rows, workers, scheduler, None if memory is None else size(memory), resume)
+
+    def decided(
+        self, geometry: Geometry, method: Method, settings: Any, device: str, kind: Any, backend: str, notes: list[str]
+    ) -> Cut:
+        """With ``asked`` set where the whole does not fit in memory, and the user told."""
+        from tomoprior import memory
+        from tomoprior.estimate import estimate
+        from tomoprior.projector import Projector
+
+        if self.asked:
+            return self
+        needed = estimate(method, Projector(geometry, device, kind, backend), settings).memory
+        if needed <= memory.available() or (method.couples_slices and not hasattr(method, "halo")):
+            return self
+        notes.append(f"the whole needs {memory.text(needed)} and {memory.text(memory.available())} are free: slab by slab")
+        return replace(self, asked=True)
+
+
+def size(text: str) -> int:
+    """``8GiB``, ``8G`` or ``500MB`` in bytes; raises InputError."""
+    found = _SIZE.fullmatch(text.strip())
+    try:
+        if found is None:
+            raise ValueError
+        value, prefix, binary = found.groups()
+        base = 1000 if prefix and not binary and text.strip().upper().endswith("B") else 1024
+        return int(float(value) * base ** " KMGT".index(prefix.upper() or " "))
+    except ValueError:
+        raise InputError(f"--memory takes a size such as 8GiB, got {text!r}") from None
+
+
+def pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
+    """The series as it is to be read, and what some of its tilts look like."""
+    n = series.geometry.n_angles
+    some = np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).round().astype(int))
+    notes = list(describe_pixels(series.select(some)).warnings)
+    return (replace(series, projections=Repaired(as_lazy(series.projections))) if repair else series), notes
+
+
+def duration(seconds: float) -> str:
+    """For people: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def run(
+    series: TiltSeries, method: Method, settings: Any, out: Path, cut: Cut, notes: list[str], *, field: Path | None,
+    dry_run: bool, overwrite: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Say what it takes, then do it; raises KeptSystemExit on Ctrl-C."""
+    if field is not None:
+        raise SettingsError("--field: slabs have fields of their own, and no common one; leave --field or --slab out")
+    workers = cut.workers
+    device, kind, backend = (given[name] for name in ("device", "kind", "backend"))
+    known = Journal(out).run if cut.resume else None
+    slab = int(known["plan"]["rows"]) if known is not None and cut.slab == "auto" else cut.slab
+    at_work = plans.make(
+        series.geometry, method, settings, slab=slab, workers=workers, budget=cut.memory, device=device, kind=kind,
+        backend=backend,
+    )  # fmt: skip
+    projector = projector_of(at_work, series, device, kind, backend)
+    cost = plans.cost(at_work, series.geometry, method, settings, projector)
+    for line in describe(at_work, cost):
+        typer.echo(line)
+    typer.echo(f"time         about {duration(cost.seconds)}" + (" on one such machine" if cut.scheduler else ""))
+    for note in notes:
+        typer.echo(f"note         {note}")
+    if dry_run:
+        typer.echo("dry run: nothing was written")
+        return
+    started = time.perf_counter()
+    try:
+        with _Shown(method.name, len(at_work.slabs)) as shown:
+            result = reconstruct_to(
+                series, method, settings, out, slab=slab, workers=workers, scheduler=cut.scheduler, resume=cut.resume,
+                overwrite=overwrite, memory=cut.memory, progress=shown, tell=shown.say,
+                record={"command": shlex.join(sys.argv), "notes": notes},
+                labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",), **given,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        done = len(Journal(out).done())
+        typer.echo(f"interrupted  {done} of {len(at_work.slabs)} slab(s) are kept; the same with --resume goes on", err=True)
+        raise KeptSystemExit from None
+    for name, array in (("std", result.std), ("determined", result.determined)):
+        if array is not None:
+            typer.echo(f"{name:<12} {out.with_name(f'{out.stem}_{name}{out.suffix}')}")
+    for sentence in result.provenance.get("statement", []):
+        typer.echo(f"note         {sentence}")
+    residual = result.provenance.get("residual")
+    ending = "" if residual is None else f", residual {residual:.4g}"
+    typer.echo(f"wrote        {out} and {out.name}.json in {time.perf_counter() - started:.1f} s{ending}")
+
+
+class _Shown(Progress):
+    """A bar over slabs on a terminal, a line for each elsewhere, on standard error."""
+
+    def __init__(self, title: str, total: int) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(desc=title, total=total, disable=None, unit="slab", dynamic_ncols=True)
+        self._started, self._first = time.perf_counter(), 0
+
+    def __enter__(self) -> _Shown:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def say(self, line: str) -> None:
+        """A line that does not spoil the bar."""
+        self.bar.write(line) if not self.bar.disable else print(line, flush=True)
+
+    def __call__(self, done: int, total: int, values: dict[str, float], /) -> None:
+        if self.bar.disable:
+            # the first report says how many were there before
+            self._first = self._first or done - 1 or -1
+            fresh = done - max(self._first, 0)
+            left = (time.perf_counter() - self._started) / max(fresh, 1) * (total - done)
+            shown = "".join(f", {name} {value:.4g}" for name, value in values.items())
+            clock = time.strftime("%Y-%m-%d %H:%M:%S")
+            print(f"{clock} slab {done} of {total}{shown}, about {duration(left)} left", file=sys.stderr, flush=True)
+            return
+        self.bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()}, refresh=False)
+        if self.bar.n == 0 and done > 1:
+            self.bar.initial = self.bar.n = done - 1
+        self.bar.update(done - self.bar.n)
