@@ -19,6 +19,9 @@ from tomoprior.slabs.plan import Slab
 #: Deaths of workers that a slab survives: what kills them may be the scheduler of a cluster, and not the slab.
 RETRIES = 20
 
+#: How long a scheduler may take to answer.
+PATIENCE = "20s"
+
 #: Bytes of a slab's task: more would be an array on its way through the scheduler.
 LARGEST = 4 << 20
 
@@ -52,7 +55,7 @@ class DaskExecutor:
             self._client = self._scheduler
         elif self._scheduler is not None:
             try:
-                self._client = self._open.enter_context(Client(str(self._scheduler), timeout="20s", set_as_default=False))
+                self._client = self._open.enter_context(Client(str(self._scheduler), timeout=PATIENCE, set_as_default=False))
             except (OSError, ValueError) as error:
                 raise BackendError(f"no Dask scheduler answers at {self._scheduler} ({_line(error)})") from error
         else:
@@ -95,8 +98,8 @@ class DaskExecutor:
                 except KilledWorker:
                     if deaths >= RETRIES:
                         raise BackendError(
-                            f"rows {slab.start} to {slab.stop}: {deaths + 1} workers died of them, perhaps for want of memory; "
-                            "--resume with a smaller --slab is not possible, with fewer workers it is"
+                            f"rows {slab.start} to {slab.stop}: workers died of them again and again, perhaps for want of "
+                            "memory; go on with --resume and fewer workers"
                         ) from None
                     again = self._submit(task, slab, deaths + 1)
                     left[again] = (slab, deaths + 1)

@@ -59,6 +59,7 @@ class HDF5:
         with h5py.File(path, "w") as file:
             group = file.create_group("exchange")
             properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            properties.set_obj_track_times(False)  # the same volume is the same file, whenever it was written
             properties.set_layout(h5py.h5d.CONTIGUOUS)
             properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # the place is known before there is a value
             properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)

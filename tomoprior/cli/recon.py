@@ -99,6 +99,8 @@ def recon(
     cut = slabbed.Cut.of(slab, workers, scheduler, memory, resume=resume)
     _check_output(out, [file, angles, shifts, initial, mask], overwrite=overwrite or cut.resume)
     _check_field(field, chosen, overwrite=overwrite)
+    if cut.scheduler is not None:  # its workers may have another working directory
+        file, initial, mask = file.resolve(), initial and initial.resolve(), mask and mask.resolve()
     series = formats.read(
         file, angles=angles, angle_unit=angle_unit, center=parse.center(center), thickness=thickness, voxel_size=voxel_size,
         unit=parse.unit(unit), shifts=shifts, minus_log=minus_log,

@@ -24,7 +24,7 @@ from tomoprior.pixels import describe_pixels
 from tomoprior.series import TiltSeries
 from tomoprior.slabs import plan as plans
 from tomoprior.slabs.journal import Journal
-from tomoprior.slabs.run import describe, projector_of, reconstruct_to
+from tomoprior.slabs.run import begun, describe, projector_of, reconstruct_to
 
 #: Tilts that are looked at for what their values are: a series too large for memory is not read once more for that.
 SAMPLED = 5
@@ -116,8 +116,8 @@ def run(
         raise SettingsError("--field: slabs have fields of their own, and no common one; leave --field or --slab out")
     workers = cut.workers
     device, kind, backend = (given[name] for name in ("device", "kind", "backend"))
-    known = Journal(out).run if cut.resume else None
-    slab = int(known["plan"]["rows"]) if known is not None and cut.slab == "auto" else cut.slab
+    known = begun(out) if cut.resume else {}
+    slab = int(known["plan"]["rows"]) if known and cut.slab == "auto" else cut.slab
     at_work = plans.make(
         series.geometry, method, settings, slab=slab, workers=workers, budget=cut.memory, device=device, kind=kind,
         backend=backend,

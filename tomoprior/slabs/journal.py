@@ -50,7 +50,10 @@ class Journal:
 
     def begin(self, identity: Mapping[str, Any]) -> None:
         """Note what the run is; the folder must be new."""
-        (self.folder / "slabs").mkdir(exist_ok=True)
+        try:
+            (self.folder / "slabs").mkdir(exist_ok=True)
+        except OSError as error:
+            raise FormatError(f"{self.folder}: cannot be written ({one_line(error)})") from error
         write_json(self.folder / "run.json", {"version": VERSION, **identity})
 
     def done(self) -> dict[int, dict[str, Any]]:
@@ -65,16 +68,16 @@ class Journal:
         """Say that a slab's data are safe."""
         write_json(self.folder / "slabs" / f"{number:05d}.json", record)
 
-    def check(self, identity: Mapping[str, Any]) -> None:
-        """Hold a run against the one that was begun.
+    def check(self, identity: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
+        """Hold a run against the one that was begun, or against ``before``.
 
         Raises
         ------
         InputError
             For the first thing that is not the same, with both values.
         """
-        before = self.run or {}
-        for name, value in {"version": VERSION, **identity}.items():
+        before = (self.run or {}) if before is None else before
+        for name, value in identity.items():
             earlier, now = before.get(name), json.loads(json.dumps(value))
             if earlier == now:
                 continue
@@ -111,7 +114,11 @@ class Journal:
                 raise OutputExistsError(f"{self.out} is being written by {owner}") from None
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-            yield
+            try:
+                yield
+            finally:
+                if not (self.folder / "run.json").exists():  # nothing was begun, or all is done: no trace is left
+                    self.remove()
         finally:
             os.close(lock)
 
@@ -122,12 +129,20 @@ class Journal:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def remove(self) -> None:
-        """Remove the folder: nothing in it is wanted any more."""
+        """Remove the folder, nothing in it being wanted any more; ``run.json`` last, so that a kill leaves what can be told."""
+        if not self.folder.is_dir():
+            return
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in ("run.json", "lock"):
+                path.unlink(missing_ok=True)
+        (self.folder / "run.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """A file that appears whole, and is on the disk when this returns."""
+    """A file that appears whole, and is on the disk when this returns; raises FormatError if it cannot be written."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with temporary.open("w") as file:
@@ -136,9 +151,11 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError):
+            raise FormatError(f"{path}: cannot be written ({one_line(error)}); --resume goes on from what is there") from error
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -75,10 +76,13 @@ def reconstruct_to(
         Lines for the header of a format that has such.
     """
     tell = tell or (lambda _: None)
+    out = out.absolute()  # workers may have another working directory
     check_format(out)
     series, initial, mask = _checked(series, initial, mask)
     journal = Journal(out)
-    if not (resume and journal.run and journal.run.get("finished")):
+    before = begun(out)
+    finished = before.get("finished") is not None
+    if not (resume and finished):
         check_outputs(out, overwrite=overwrite)
     if not resume and not overwrite and journal.run is not None:
         raise OutputExistsError(
@@ -88,11 +92,11 @@ def reconstruct_to(
     with journal.locked(), executors.opened(workers, scheduler) as executor, _plainly_interrupted():
         for note in executor.notes:
             tell(note)
-        if journal.run is not None and not resume:
+        if not resume:
             journal.clear()
-        known = journal.run or {}
-        if resume and known and slab == "auto":
-            slab = int(known["plan"]["rows"])  # what is free now must not change what was begun
+            before, finished = {}, False
+        if before and slab == "auto":
+            slab = int(before["plan"]["rows"])  # what is free now must not change what was begun
         at_work = plan.make(
             series.geometry, method, settings, slab=slab, workers=executor.workers,
             budget=memory, device=device, kind=kind, backend=backend,
@@ -110,10 +114,13 @@ def reconstruct_to(
             "initial": source.fingerprint(initial),
             "mask": source.fingerprint(mask),
         }
-        if known:
-            journal.check(identity)
+        if before:
+            journal.check(identity, before)
         else:
             journal.begin(identity)
+        if finished and journal.run is None:
+            tell(f"{out} is finished already")
+            return opened(out, series)
         geometry = series.geometry
         header = Header(
             geometry.shape, np.float32, geometry.voxel_size, geometry.unit, labels=labels,
@@ -130,18 +137,19 @@ def reconstruct_to(
             **arrays, device=device, kind=kind, backend=backend, seed=seed,
         )  # fmt: skip
         run = _Run(job, journal, executor, progress, tell)
-        if not known.get("finished"):
+        if not finished:
             run.slabs()
             run.finish(
                 {
                     **about(series),
                     **(record or {}),
                     "settings": settings.model_dump(mode="json"),
+                    "run": identity,
                     "initial": initial is not None,
                     "mask": mask is not None,
                 }
             )
-        run.into_place(overwrite=overwrite or bool(known.get("finished")))
+        run.into_place(overwrite=overwrite or finished)
     return opened(out, series)
 
 
@@ -173,7 +181,8 @@ class _Run:
                 self._run([plan.pilot], len(done))
                 done = self.journal.done()
             taken = done[plan.pilot.number].get("carried") or {}
-            self.job = replace(self.job, settings=self.job.settings.model_copy(update=taken))
+            settings = type(self.job.settings).model_validate({**self.job.settings.model_dump(), **taken})
+            self.job = replace(self.job, settings=settings)
         self._run([slab for slab in plan.slabs if slab.number not in done], len(done))
 
     def _run(self, slabs: list[Slab], before: int) -> None:
@@ -248,10 +257,23 @@ def check_outputs(out: Path, *, overwrite: bool = False) -> None:
         check_target(target, overwrite=overwrite)
 
 
+def begun(out: Path) -> dict[str, Any]:
+    """What an unfinished run, or the finished one that made ``out``, was asked for; empty if there is none."""
+    unfinished = Journal(out).run
+    if unfinished is not None:
+        return unfinished
+    record = out.with_name(out.name + ".json")
+    if not (out.exists() and record.exists()):
+        return {}
+    try:
+        run = json.loads(record.read_text()).get("run")
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {**run, "finished": []} if isinstance(run, dict) else {}
+
+
 def opened(out: Path, series: TiltSeries) -> Reconstruction:
     """A finished output as a result whose arrays are read when they are indexed."""
-    import json
-
     record = json.loads(out.with_name(out.name + ".json").read_text())
     std, determined = (beside(out, array) for array in ("std", "determined"))
     return Reconstruction(

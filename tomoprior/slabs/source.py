@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from tomoprior.lazy import computed, one_line
 #: An array up to this many bytes travels to a worker as it is; what is larger is put on the disk first.
 SMALL = 1 << 20
 
-#: Tilts and rows of each that a fingerprint looks at.
-LOOKED_AT = (8, 4)
+#: Tilts and rows of each that a fingerprint looks at, of arrays of more bytes than this; of smaller ones it looks at all.
+LOOKED_AT, LARGE = (8, 4), 64 << 20
 
 
 def rows(array: Any, start: int, stop: int) -> NDArray[np.float32]:
@@ -74,12 +75,15 @@ def spool(array: Any, path: Path) -> Any:
 
 
 def fingerprint(array: Any) -> dict[str, Any] | None:
-    """Shape, type, and a hash of some rows of some images, the first and the last among them."""
+    """Shape, type, and a hash of the content: of a large array of some rows of some images, the first and the last included."""
     if array is None:
         return None
     n, ny, _ = array.shape
     found = hashlib.sha256()
-    for i in np.unique(np.linspace(0, n - 1, LOOKED_AT[0]).round().astype(int)):
+    if math.prod(array.shape) * np.dtype(array.dtype).itemsize <= LARGE:
+        found.update(np.ascontiguousarray(computed(array[...])).tobytes())
+        n = 0
+    for i in np.unique(np.linspace(0, n - 1, min(n, LOOKED_AT[0])).round().astype(int)):
         for y in np.unique(np.linspace(0, ny - 1, LOOKED_AT[1]).round().astype(int)):
             found.update(np.ascontiguousarray(computed(array[int(i) : int(i) + 1, int(y) : int(y) + 1, :])).tobytes())
     return {"shape": [int(v) for v in array.shape], "dtype": str(np.dtype(array.dtype)), "content": found.hexdigest()}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError, InputError, TomopriorError
-from tomoprior.formats import Format, Header, Stack
+from tomoprior.formats import Format, Header, Shared, Stack
 from tomoprior.geometry import UNITS
 
 _ODD_SHAPES = ((3, 5, 7), (1, 4, 6), (5, 1, 4), (2, 3, 1), (1, 1, 1))
@@ -43,6 +43,8 @@ def check_format(fmt: Format, tmp_path: Path) -> None:
         _check_regions(fmt, tmp_path)
         _check_indexing(fmt, tmp_path / f"index{fmt.extensions[0]}")
         _check_sink(fmt, tmp_path)
+        if isinstance(fmt, Shared):
+            _check_shared(fmt, tmp_path)
         _check_broken(fmt, tmp_path)
 
 
@@ -152,6 +154,34 @@ def _check_sink(fmt: Format, tmp_path: Path) -> None:
     sink.close()
     sink.close()  # a second time does no harm
     _check_same(fmt.read(path), ones, "after refusals")
+
+
+def _check_shared(fmt: Any, tmp_path: Path) -> None:
+    """An output begun, written by others, one region twice, and completed twice, is what one sink would have written."""
+    values = values_for((5, 20, 6), seed=3)
+    header = Header(_sizes(values), np.float32, 2.5, "nanometer", slab=8)
+    paths = [tmp_path / folder / f"shared{fmt.extensions[0]}" for folder in ("one", "many")]
+    for path in paths:
+        path.parent.mkdir()
+    write_whole(fmt, paths[0], values, header)
+    fmt.create(paths[1], header).close()
+    try:
+        fmt.reopen(paths[1], header).close()
+    except FormatError:  # one of its kinds of file (a .npz) may have to be written in one piece
+        return
+    for y0, y1, part in ((8, 16, values * 2), (16, 20, values), (0, 8, values), (8, 16, values)):
+        sink = fmt.reopen(paths[1], header)
+        sink[0:5, y0:y1, 0:6] = part[:, y0:y1]
+        sink.close()
+    for _ in range(2):
+        fmt.complete(paths[1], header)
+        _check_same(fmt.read(paths[1]), values, "written by several")
+        assert _content(paths[0]) == _content(paths[1]), "an output written by several is not that of one sink, byte for byte"
+
+
+def _content(path: Path) -> dict[str, bytes]:
+    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    return {str(p.relative_to(path)): p.read_bytes() for p in files}
 
 
 def _check_broken(fmt: Format, tmp_path: Path) -> None:

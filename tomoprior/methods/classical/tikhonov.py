@@ -12,7 +12,7 @@ from tomoprior.methods.classical import gradient
 from tomoprior.methods.classical.iterative import IterativeMethod, IterativeSettings, Monitor
 from tomoprior.methods.classical.problem import TINY, Problem
 
-#: Rows beyond its own that a slab sees.
+#: Rows beyond its own that a slab sees: all slices share their conjugate gradients' steps, with either order.
 HALO = 16
 
 
@@ -42,8 +42,8 @@ class Tikhonov(IterativeMethod):
     pairs = 1.2
 
     def halo(self, geometry: Geometry, settings: Any) -> int:
-        """Rows that a slab of a larger volume sees beyond its own: a penalty on values alone does not reach out of a slice."""
-        return HALO if settings.order == 1 else 1
+        """Rows that a slab of a larger volume sees beyond its own."""
+        return HALO
 
     def solve(self, problem: Problem, settings: TikhonovSettings, monitor: Monitor) -> torch.Tensor:
         """The iterations, on the normal equations with the data's residual kept beside them."""

@@ -1,0 +1,165 @@
+"""However a run ends, the next one goes on, and the volume is the same to the last byte."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+import tomoprior
+from tomoprior.errors import FormatError
+from tomoprior.formats import open_stack
+from tomoprior.formats.writing import remove
+from tomoprior.slabs.journal import Journal
+
+KILLS = 24
+
+GIVEN = {
+    "sirt": {"num_iter": 30, "slab": 8, "device": "cpu"},
+    "tv": {"num_iter": 20, "slab": 16, "device": "cpu"},
+}
+
+
+def _forked(series, method, out):
+    """A process that goes on with the run; it shares what is imported, so that it is at work at once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: torch has one here
+        child = os.fork()
+    if child == 0:
+        try:
+            tomoprior.reconstruct(series, method, out=out, resume=True, **GIVEN[method])
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            os._exit(1)
+    return child
+
+
+@pytest.mark.parametrize(("method", "extension"), [("sirt", "zarr"), ("tv", "zarr"), ("tv", "mrc")])
+def test_killed_again_and_again(series, tmp_path, bytes_of, method, extension):
+    chance = random.Random(0)
+    (tmp_path / "one").mkdir()
+    known, out = tmp_path / "one" / f"v.{extension}", tmp_path / f"v.{extension}"
+    started = time.perf_counter()
+    tomoprior.reconstruct(series, method, out=known, **GIVEN[method])
+    whole = time.perf_counter() - started
+    kills, ended = 0, False
+    for _ in range(10 * KILLS):
+        child = _forked(series, method, out)
+        if kills < KILLS // 3:  # three cases
+            time.sleep(chance.uniform(0, min(whole / 2, 0.3)))
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            kills += 1
+            continue
+        assert status == 0
+        ended = True
+        if kills >= KILLS // 3:
+            break
+        # it was faster than the kill: begin anew
+        remove(out)
+        out.with_name(out.name + ".json").unlink()
+    assert ended
+    assert kills >= KILLS // 3
+    assert bytes_of(out) == bytes_of(known)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one", out.name, f"{out.name}.json"]
+
+
+def test_killed_while_borders_are_blended(series, tmp_path, bytes_of, monkeypatch):
+    known, out = tmp_path / "a.zarr", tmp_path / "b" / "a.zarr"
+    out.parent.mkdir()
+    tomoprior.reconstruct(series, "tv", out=known, **GIVEN["tv"])
+    from tomoprior.slabs.outputs import Outputs
+
+    blended = []
+    blend = Outputs.blend
+
+    def interrupted(self, plan, border):
+        blend(self, plan, border)
+        blended.append(border)
+        if len(blended) in (2, 3):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Outputs, "blend", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            tomoprior.reconstruct(series, "tv", out=out, resume=True, **GIVEN["tv"])
+    tomoprior.reconstruct(series, "tv", out=out, resume=True, **GIVEN["tv"])
+    assert blended[:2] == blended[3:5]  # done again from the start, to the same values
+    assert bytes_of(out) == bytes_of(known)
+
+
+def test_a_full_disk_is_one_error_and_what_was_done_is_kept(series, tmp_path, bytes_of):
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small file system")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=130k", "tmpfs", str(disk)], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
+    try:
+        out, known = disk / "v.zarr", tmp_path / "v.zarr"
+        given = GIVEN["sirt"]
+        tomoprior.reconstruct(series, "sirt", out=known, **given)
+        with pytest.raises(FormatError, match=r"cannot be written \(No space left on device\)"):
+            tomoprior.reconstruct(series, "sirt", out=out, **given)
+        assert not out.exists()
+        done = len(Journal(out).done())
+        assert 0 < done < 10
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        counts = []
+        tomoprior.reconstruct(series, "sirt", out=out, resume=True, progress=lambda n, *_: counts.append(n), **given)
+        assert counts[0] == done + 1
+        assert bytes_of(out) == bytes_of(known)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def test_an_output_that_becomes_read_only(series, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a file system")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
+    out = disk / "v.mrc"
+    try:
+
+        def progress(done, total, values):
+            if done == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            tomoprior.reconstruct(series, "sirt", out=out, progress=progress, **GIVEN["sirt"])
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(FormatError, match=r"(may not|cannot) be written"):
+            tomoprior.reconstruct(series, "sirt", out=out, resume=True, **GIVEN["sirt"])
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        found = tomoprior.reconstruct(series, "sirt", out=out, resume=True, **GIVEN["sirt"])
+        whole = tomoprior.reconstruct(series, "sirt", num_iter=30, device="cpu")
+        np.testing.assert_array_equal(found.volume[...], whole.volume)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def test_two_runs_on_one_output(series, tmp_path):
+    out = tmp_path / "v.mrc"
+    seen = []
+
+    def progress(done, total, values):
+        if done == 1:
+            with pytest.raises(tomoprior.errors.OutputExistsError, match="is being written by process"):
+                tomoprior.reconstruct(series, "sirt", out=out, overwrite=True, **GIVEN["sirt"])
+            seen.append(done)
+
+    tomoprior.reconstruct(series, "sirt", out=out, progress=progress, **GIVEN["sirt"])
+    assert seen
+    assert open_stack(out).data.shape == (12, 80, 24)

@@ -1,0 +1,139 @@
+"""The same volume from the workers of a cluster, whatever becomes of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+
+import tomoprior
+from tomoprior import TiltSeries
+from tomoprior.adapters.dask import DaskExecutor, worker_device
+from tomoprior.errors import InputError
+
+GIVEN = {"num_iter": 30, "slab": 8, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def client():
+    env = {"OMP_NUM_THREADS": "1"}
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0, env=env) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def known(series, tmp_path_factory):
+    out = tmp_path_factory.mktemp("known") / "v.zarr"
+    tomoprior.reconstruct(series, "sirt", out=out, **GIVEN)
+    return out
+
+
+def test_workers_give_the_same_bytes(series, known, client, tmp_path, bytes_of):
+    out = tmp_path / "v.zarr"
+    counts = []
+    found = tomoprior.reconstruct(series, "sirt", out=out, scheduler=client, progress=lambda *a: counts.append(a[:2]), **GIVEN)
+    assert counts == [(i, 10) for i in range(1, 11)]
+    assert bytes_of(out) == bytes_of(known)
+    each = found.provenance["slabs"]["each"]
+    assert {slab["host"] for slab in each}
+    # by its address too, and what slabs leave open is settled by one of them
+    tv = tomoprior.reconstruct(
+        series, "tv", out=tmp_path / "tv.zarr", scheduler=client.scheduler.address, num_iter=10, slab=32, device="cpu"
+    )
+    assert len({slab["settled"]["reg_par"] for slab in tv.provenance["slabs"]["each"]}) == 1
+
+
+def test_an_array_in_memory_goes_by_the_disk_and_not_by_the_scheduler(client, make_series, tmp_path):
+    series = make_series((12, 80, 160))
+    assert series.projections.nbytes > 1 << 20
+    seen = []
+
+    class Watched(DaskExecutor):
+        def run(self, work, slabs):
+            from cloudpickle import dumps
+
+            seen.append((len(dumps(work)), type(work.projections).__name__))
+            yield from super().run(work, slabs)
+
+    from tomoprior.slabs import executors
+
+    before = executors.plugins.load
+    executors.plugins.load = lambda group, name: Watched if name == "dask" else before(group, name)
+    try:
+        found = tomoprior.reconstruct(series, "wbp", out=tmp_path / "v.mrc", scheduler=client, slab=32, device="cpu")
+    finally:
+        executors.plugins.load = before
+    assert seen[0][0] < 20_000
+    assert seen[0][1] == "RawArray"
+    whole = tomoprior.reconstruct(series, "wbp", device="cpu")
+    np.testing.assert_array_equal(found.volume[...], whole.volume)
+
+
+def test_the_scheduler_has_one_task_a_slab(series, client, tmp_path):
+    most = []
+
+    def watch(done, total, values):
+        most.append(client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
+
+    tomoprior.reconstruct(series, "sirt", out=tmp_path / "v.npy", scheduler=client, progress=watch, **GIVEN)
+    assert max(most) <= 10 + 2  # ten slabs, and the question itself
+
+
+def test_an_error_of_a_slab_is_told_and_ends_the_run(series, client, tmp_path):
+    data = series.projections.copy()
+    data[3, 41, 5] = np.nan
+    with pytest.raises(InputError, match="rows 40 to 48 are NaN or infinite, in tilts 3"):
+        tomoprior.reconstruct(TiltSeries(data, series.geometry), "sirt", out=tmp_path / "v.npy", scheduler=client, **GIVEN)
+    assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) <= 1
+
+
+def test_workers_that_are_killed_are_replaced(series, known, client, tmp_path, bytes_of):
+    chance = random.Random(1)
+    ended = threading.Event()
+    killed = []
+
+    def kill():
+        while not ended.is_set() and len(killed) < 3:
+            time.sleep(chance.uniform(0.02, 0.15))
+            workers = client.scheduler_info(n_workers=-1)["workers"]
+            if workers:
+                process = client.run(os.getpid, workers=[chance.choice(sorted(workers))])
+                for pid in process.values():
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        tomoprior.reconstruct(series, "sirt", out=tmp_path / "v.zarr", scheduler=client, **{**GIVEN, "num_iter": 30})
+    finally:
+        ended.set()
+        killer.join()
+    assert killed
+    assert bytes_of(tmp_path / "v.zarr") == bytes_of(known)
+
+
+@pytest.mark.parametrize(
+    ("requested", "place", "count", "environment", "device"),
+    [
+        ("auto", 0, 0, {}, "auto"),
+        ("cpu", 1, 4, {}, "cpu"),
+        ("auto", 0, 4, {}, "cuda:0"),
+        ("cuda", 3, 4, {}, "cuda:3"),
+        ("auto", 5, 4, {}, "cuda:1"),
+        ("cuda:2", 0, 4, {}, "cuda:2"),
+        # dask-cuda: all of them, the worker's own first
+        ("auto", 3, 4, {"CUDA_VISIBLE_DEVICES": "3,0,1,2"}, "cuda:0"),
+    ],
+)
+def test_each_worker_has_a_gpu_of_its_own(requested, place, count, environment, device):
+    assert worker_device(requested, place, count, environment) == device

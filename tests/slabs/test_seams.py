@@ -1,0 +1,69 @@
+"""No step across a border between slabs is larger than those between other neighbouring slices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tomoprior
+from tomoprior.slabs import plan
+
+#: A step at a border over the same step in the volume made as a whole; elsewhere it is 1 up to what the slabs differ by.
+MOST = 1.05
+
+CASES = {
+    "tv": {"num_iter": 60, "reg_par": 20.0},
+    "tikhonov": {"num_iter": 20, "reg_par": 3.0},
+    "cn": {"num_iter": 40, "degree": 3, "stop": "none", "reg_par": "auto"},
+}
+
+
+def steps(volume):
+    return np.abs(np.diff(volume, axis=1)).mean((0, 2))
+
+
+def excess(slabbed, whole, borders, width):
+    """Largest step near a border, and largest elsewhere, each over what the whole volume has there."""
+    ratio = steps(slabbed) / steps(whole)
+    near = np.zeros(len(ratio), bool)
+    for border in borders:
+        near[border - width : border + width] = True
+    return float(ratio[near].max()), float(ratio[~near].max())
+
+
+@pytest.fixture(scope="module")
+def tall(make_series):
+    return make_series((12, 96, 24), noise=1.0, seed=2)
+
+
+@pytest.mark.parametrize("method", list(CASES))
+def test_a_border_leaves_no_seam(tall, tmp_path, method):
+    given = {**CASES[method], "device": "cpu"}
+    whole = tomoprior.reconstruct(tall, method, **given).volume
+    found = tomoprior.reconstruct(tall, method, out=tmp_path / "v.npy", slab=32, **given).volume[...]
+    at_border, elsewhere = excess(found, whole, (32, 64), 8)
+    assert at_border < max(MOST, elsewhere), (at_border, elsewhere)
+    assert np.abs(found - whole).max() < 0.1 * np.abs(whole).max()
+
+
+def test_diffusion_leaves_no_seam(make_series, tmp_path):
+    given = {"samples": 2, "num_iter": 3, "check_prior": False, "device": "cpu"}
+    series = make_series((12, 64, 24), noise=1.0, seed=2)
+    whole = tomoprior.reconstruct(series, "diffusion", rows=64, **given)
+    found = tomoprior.reconstruct(series, "diffusion", out=tmp_path / "v.npy", slab=32, **given)
+    at_border, elsewhere = excess(found.volume[...], whole.volume, (32,), 8)
+    assert at_border < max(1.25, elsewhere), (at_border, elsewhere)
+    assert found.std.shape == whole.std.shape
+    assert excess(found.std[...], whole.std, (32,), 8)[0] < 1.5
+    assert found.determined.shape[0] == whole.determined.shape[0]
+    # rows away from the border draw what the whole volume draws there
+    far = np.corrcoef(found.volume[:, :16].ravel(), whole.volume[:, :16].ravel())[0, 1]
+    assert far > 0.9, far
+
+
+def test_without_halo_the_same_measure_shows_the_seam(tall, tmp_path, monkeypatch):
+    given = {**CASES["tv"], "device": "cpu"}
+    whole = tomoprior.reconstruct(tall, "tv", **given).volume
+    monkeypatch.setattr(plan, "halo", lambda *_: 0)
+    found = tomoprior.reconstruct(tall, "tv", out=tmp_path / "v.npy", slab=32, **given).volume[...]
+    assert excess(found, whole, (32, 64), 8)[0] > 1.2
