@@ -12,9 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from tomoprior import methods
 from tomoprior.errors import InputError, SettingsError
+from tomoprior.geometry import Geometry
+from tomoprior.lazy import LazyArray, Transposed, as_lazy
+from tomoprior.run import reconstruct
+from tomoprior.series import TiltSeries
 
 from .arrays import edge_center, reconstruct_into
 from .options import Request, parse
+
+#: Keywords that make ``recon`` work slab by slab.
+SLABBED = ("out", "workers", "scheduler", "resume", "overwrite", "memory")
 
 
 def recon(
@@ -27,7 +34,7 @@ def recon(
     ncore: int | None = None,
     nchunk: int | None = None,
     **kwargs: Any,
-) -> NDArray[np.float32]:
+) -> Any:
     """Reconstruct as ``tomopy.recon`` does, with a method of ours.
 
     Parameters
@@ -50,11 +57,16 @@ def recon(
     kwargs
         ``num_gridx`` and ``num_gridy`` (rows and columns of a slice, by default the detector's width), the method's settings,
         by name or in a dictionary ``options``, and ``device``, ``kind``, ``backend``, ``center_convention``, ``progress``.
+        With ``out``, a file such as ``volume.zarr``, the volume is made slab by slab and is never in memory as a whole:
+        ``tomo`` may be a Dask, Zarr or HDF5 array then, ``nchunk`` is the rows of a slab (by default what fits; every
+        method may be cut), and ``workers``, ``scheduler``, ``resume``, ``overwrite`` and ``memory`` are as in
+        ``tomoprior.reconstruct``. The file's axes are z, y, x: ``volume[z, y, x]`` is ``recon[y, z, x]``.
 
     Returns
     -------
     array
-        float32 ``(slices, num_gridx, num_gridy)``, values per pixel.
+        float32 ``(slices, num_gridx, num_gridy)``, values per pixel. With ``out`` a lazy array of that shape and order, read
+        from the file when it is indexed.
 
     Raises
     ------
@@ -63,7 +75,10 @@ def recon(
     """
     if algorithm is None:
         raise SettingsError(f"algorithm must be one of {', '.join(methods.available())}")
-    sinograms = _sinograms(tomo, theta, sinogram_order)
+    slabbed = {name: kwargs.pop(name) for name in SLABBED if name in kwargs}
+    if slabbed and "out" not in slabbed:
+        raise SettingsError(f"{', '.join(slabbed)}: only with out=FILE, where the volume is written slab by slab")
+    sinograms = _sinograms(tomo, theta, sinogram_order) if not slabbed else _lazily(tomo, theta, sinogram_order)
     slices, _, columns = sinograms.shape
     rows, width = (int(kwargs.pop(name, None) or columns) for name in ("num_gridx", "num_gridy"))
     progress = kwargs.pop("progress", None)
@@ -78,6 +93,15 @@ def recon(
         raise InputError(f"init_recon needs shape {(slices, rows, width)}, got {start.shape}")
     if nchunk is not None and nchunk < 0:
         raise InputError(f"nchunk must not be negative, got {nchunk}")
+    if slabbed:
+        geometry = Geometry(np.asarray(theta, np.float64), (rows, slices, width), (slices, columns), center=centers)
+        with _threads(ncore):
+            found = reconstruct(
+                TiltSeries(Transposed(sinograms, (1, 0, 2)), geometry), request.method, settings=request.settings,
+                slab=nchunk or "auto", initial=None if start is None else start.swapaxes(0, 1), device=request.device,
+                kind=request.kind, backend=request.backend, progress=progress, **slabbed,
+            )  # fmt: skip
+        return Transposed(as_lazy(found.volume), (1, 0, 2))
     size = slices if not nchunk else min(nchunk, slices)
     if size < slices and request.method.couples_slices and not request.independent_chunks:
         raise InputError(f"{request.method.name} couples slices: leave nchunk out, or set independent_chunks=True")
@@ -91,6 +115,15 @@ def recon(
                 backend=request.backend, progress=progress,
             )  # fmt: skip
     return out
+
+
+def _lazily(tomo: Any, theta: ArrayLike, sinogram_order: bool) -> LazyArray:
+    """``(slices, angles, columns)``, of which nothing is read."""
+    data = as_lazy(tomo if hasattr(tomo, "shape") and len(tomo.shape) == 3 else np.atleast_3d(np.asarray(tomo)))
+    data = data if sinogram_order else Transposed(data, (1, 0, 2))
+    if np.ndim(theta) != 1 or np.size(theta) != data.shape[1]:
+        raise InputError(f"there are {data.shape[1]} projections and {np.size(theta)} angles; is sinogram_order right?")
+    return data
 
 
 def _sinograms(tomo: ArrayLike, theta: ArrayLike, sinogram_order: bool) -> NDArray[np.float32]:

@@ -148,8 +148,8 @@ def choose_rows(geometry: Geometry, halo: int, needed: Callable[[int], int], bud
         return needed(min(ny, rows + 2 * halo + (2 * blend if rows < ny else 0))) <= budget
 
     least = max(1, 2 * blend)
-    multiples = range(wanted // ROWS * ROWS, 0, -ROWS)
-    for rows in (wanted, *multiples, *range(min(ROWS, wanted), least, -1), least):
+    tried: list[int] = [wanted, *range(wanted // ROWS * ROWS, 0, -ROWS), *range(min(ROWS, wanted), least, -1), least]
+    for rows in tried:
         if rows >= least and fits(rows):
             return rows
     raise InputError(

@@ -76,3 +76,27 @@ def test_mistakes_get_a_clear_line(scan, change, error, message):
     right = {"tomo": scan.sinograms, "theta": scan.theta, "center": scan.center, "sinogram_order": True, "algorithm": "sirt"}
     with pytest.raises(error, match=message):
         tomoprior.recon(**{**right, **change})
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask", "zarr"])
+def test_from_file_to_file_slab_by_slab(scan, tmp_path, kind):
+    import dask.array
+    import zarr
+
+    plain = tomoprior.recon(scan.sinograms, scan.theta, scan.center, sinogram_order=True, algorithm="sirt", num_iter=5)
+    tomo = np.ascontiguousarray(scan.sinograms.transpose(1, 0, 2))
+    if kind == "dask":
+        tomo = dask.array.from_array(tomo, chunks=(7, 3, 11))
+    elif kind == "zarr":
+        tomo = zarr.create_array(tmp_path / "tomo.zarr", data=tomo)
+    out = tmp_path / "volume.zarr"
+    found = tomoprior.recon(tomo, scan.theta, scan.center, algorithm="sirt", num_iter=5, out=out, nchunk=3)
+    assert found.shape == plain.shape
+    np.testing.assert_array_equal(found[...], plain)
+    np.testing.assert_array_equal(found[1], plain[1])
+    np.testing.assert_array_equal(tomoprior.formats.open_stack(out).data[...], plain.swapaxes(0, 1))
+
+
+def test_slabs_without_a_file_are_refused(scan):
+    with pytest.raises(SettingsError, match="workers: only with out"):
+        tomoprior.recon(scan.sinograms, scan.theta, sinogram_order=True, algorithm="sirt", workers=2)
