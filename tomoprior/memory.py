@@ -1,14 +1,17 @@
-"""How much memory there is to work with: the machine's, or the container's where that is less."""
+"""How much memory there is to work with: the machine's, or the container's or the process's where that is less."""
 
 from __future__ import annotations
 
 import os
+import re
+import resource
+import sys
 from pathlib import Path
 
 
 def available() -> int:
-    """Bytes that can be taken now without swapping: free memory, or what the control group leaves."""
-    free = _machine()
+    """Bytes that can be taken now without swapping: free memory, or what the control group or ``ulimit`` leaves."""
+    free = min(_machine(), _process())
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
@@ -18,6 +21,21 @@ def available() -> int:
         except (OSError, ValueError):  # no such control group, or "max"
             continue
     return max(free, 0)
+
+
+def _process() -> int:
+    """What ``ulimit -v`` and ``ulimit -d`` leave this process."""
+    left = sys.maxsize
+    for limit, field in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        most = resource.getrlimit(limit)[0]
+        if most == resource.RLIM_INFINITY:
+            continue
+        try:
+            used = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+        except OSError:
+            continue
+        left = min(left, most - (int(used[1]) * 1024 if used else 0))
+    return left
 
 
 def _machine() -> int:

@@ -51,7 +51,7 @@ def reconstruct(
         A file to write (``.zarr``, ``.mrc``, ``.h5``, ``.tif``, ``.npy``), slab by slab along y: neither the projections nor
         the volume are ever in memory as a whole. Its record is ``OUT.json``. Until it is finished, all is in ``OUT.partial``.
     slab
-        With ``out``: rows of a slab; ``auto``: as many as fit into memory, up to 256.
+        With ``out``: rows of a slab; ``auto``: as many as fit into memory, up to 96, or eight halos.
     workers
         With ``out``: slabs at a time, each in a process of its own on this machine.
     scheduler

@@ -78,7 +78,7 @@ def recon(
     slabbed = {name: kwargs.pop(name) for name in SLABBED if name in kwargs}
     if slabbed and "out" not in slabbed:
         raise SettingsError(f"{', '.join(slabbed)}: only with out=FILE, where the volume is written slab by slab")
-    sinograms = _sinograms(tomo, theta, sinogram_order) if not slabbed else _lazily(tomo, theta, sinogram_order)
+    sinograms: Any = _lazily(tomo, theta, sinogram_order) if slabbed else _sinograms(tomo, theta, sinogram_order)
     slices, _, columns = sinograms.shape
     rows, width = (int(kwargs.pop(name, None) or columns) for name in ("num_gridx", "num_gridy"))
     progress = kwargs.pop("progress", None)

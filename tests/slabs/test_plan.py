@@ -46,11 +46,12 @@ def test_the_highest_slab_that_fits_is_a_multiple_of_a_shards_rows():
     def needed(rows):
         return 1000 * rows
 
-    assert choose_rows(geometry(2048), 0, needed, 10**9, 1) == 256
-    assert choose_rows(geometry(2048), 0, needed, 100_000, 1) == 96
+    assert choose_rows(geometry(2048), 0, needed, 10**9, 1) == 96
+    assert choose_rows(geometry(2048), 0, needed, 90_000, 1) == 64
+    assert choose_rows(geometry(2048), 16, needed, 10**9, 1) == 128
     assert choose_rows(geometry(2048), 0, needed, 20_000, 1) == 20
-    assert choose_rows(geometry(100), 0, needed, 10**9, 1) == 100
-    assert choose_rows(geometry(100), 0, needed, 70_000, 1) == 64
+    assert choose_rows(geometry(90), 0, needed, 10**9, 1) == 90
+    assert choose_rows(geometry(90), 0, needed, 70_000, 1) == 64
     # with a halo of 16, of which 8 are blended, and a rest of up to 15 rows taken in
     assert choose_rows(geometry(2048), 16, needed, 112_000, 1) == 64
     # several workers should all have something to do

@@ -22,7 +22,7 @@ ROWS = 32
 
 #: Rows of a slab at most when no one asked for more: it is also what a crash costs. Slabs with a halo are at least so many
 #: halos high, as the halo is work done twice.
-MOST, HALOS = 256, 8
+MOST, HALOS = 96, 8
 
 #: Share of the free memory that slabs may take.
 SHARE = 0.8
@@ -175,7 +175,7 @@ def make(
     Parameters
     ----------
     slab
-        Rows of a slab without its halo; ``auto``: as many as fit, up to 256 or eight halos.
+        Rows of a slab without its halo; ``auto``: as many as fit, up to 96 or eight halos.
     workers
         Slabs at a time; each gets an equal share of the memory.
     budget
