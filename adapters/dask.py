@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -14,7 +16,7 @@ from distributed.scheduler import KilledWorker
 
 from tomoprior.errors import BackendError, InputError
 from tomoprior.slabs.executors import Work
-from tomoprior.slabs.plan import Slab
+from tomoprior.slabs.plan import Slab, available
 
 #: Deaths of workers that a slab survives: what kills them may be the scheduler of a cluster, and not the slab.
 RETRIES = 20
@@ -82,6 +84,14 @@ class DaskExecutor:
         self._open.enter_context(cluster)
         client: Client = self._open.enter_context(Client(cluster, set_as_default=False))
         return client
+
+    def memory(self, device: str) -> int:
+        """As much for each worker as the poorest has, where those of a machine share it."""
+        if self._scheduler is None:
+            return available(device)
+        found = self._client.run(_room, device)
+        hosts = Counter(host for host, _ in found.values())
+        return self.workers * min(room // hosts[host] for host, room in found.values())
 
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
         """One task a slab; those whose workers die are given to others."""
@@ -157,6 +167,12 @@ def worker_device(requested: str, place: int, count: int, environment: Mapping[s
     if environment.get("CUDA_VISIBLE_DEVICES") is not None:
         return "cuda:0"
     return f"cuda:{place % count}"
+
+
+def _room(device: str) -> tuple[str, int]:
+    """Machine of a worker, or its GPU, and the bytes that are free there."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return f"{socket.gethostname()} {visible}", available(device)
 
 
 def _place() -> int:

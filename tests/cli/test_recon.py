@@ -286,3 +286,107 @@ def test_a_field_is_written_and_refused_where_there_is_none(run, series_file, tm
     assert ran.code == 2
     assert "fits no field" in ran.err
     assert not (tmp_path / "b.mrc").exists()
+
+
+SLABBED = ("--method", "sirt", "--thickness", 16, "--set", "num_iter=3", "--set", "pad=0")
+
+
+def test_slab_by_slab_is_the_same_volume(run, series_file, tmp_path):
+    assert run("recon", series_file, "-o", tmp_path / "a.mrc", *SLABBED).code == 0
+    ran = run("recon", series_file, "-o", tmp_path / "b.mrc", *SLABBED, "--slab", 5)
+    assert ran.code == 0, ran.err
+    assert "slabs        3 of 5 rows" in ran.out
+    # no terminal: a line for each slab, for a batch job's log
+    assert [line.split("slab ")[1].split(",")[0] for line in ran.err.splitlines()] == ["1 of 3", "2 of 3", "3 of 3"]
+    np.testing.assert_array_equal(values(tmp_path / "a.mrc"), values(tmp_path / "b.mrc"))
+    record = json.loads((tmp_path / "b.mrc.json").read_text())
+    assert record["slabs"]["rows"] == 5
+    assert record["command"]
+
+
+def test_slabs_of_some_tilts_binned_and_mended(run, tmp_path, phantom):
+    from tomoprior.formats import write_series
+    from tomoprior.series import TiltSeries
+
+    data = phantom[1].projections.copy()
+    data[4, 5, 6] = np.nan
+    write_series(TiltSeries(data, phantom[1].geometry), tmp_path / "series.mrc")
+    more = ("--bin", 2, "--exclude", "0", "--flip-hand")
+    plain = run("recon", tmp_path / "series.mrc", "-o", tmp_path / "a.npy", *SLABBED, *more, "--repair")
+    assert plain.code == 0, plain.err
+    told = run("recon", tmp_path / "series.mrc", "-o", tmp_path / "b.npy", *SLABBED, *more, "--slab", 2)
+    assert told.code == 2
+    assert "1 pixel(s) in rows 2 to 4 are NaN or infinite, in tilts 3; --repair" in told.err
+    ran = run("recon", tmp_path / "series.mrc", "-o", tmp_path / "c.npy", *SLABBED, *more, "--slab", 2, "--repair")
+    assert ran.code == 0, ran.err
+    np.testing.assert_array_equal(values(tmp_path / "a.npy"), values(tmp_path / "c.npy"))
+
+
+def test_a_dry_run_of_slabs_writes_nothing(run, series_file, tmp_path):
+    ran = run("recon", series_file, "-o", tmp_path / "v.zarr", *SLABBED, "--slab", "auto", "--memory", "200MiB", "--dry-run")
+    assert ran.code == 0, ran.err
+    for word in ("slabs ", "memory ", "disk ", "time ", "nothing was written"):
+        assert word in ran.out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["series.mrc", "series.tlt"]
+
+
+def test_an_interrupt_keeps_the_slabs_that_are_done(run, series_file, tmp_path, monkeypatch):
+    from tomoprior.cli import slabbed
+
+    call = slabbed._Shown.__call__
+
+    def interrupted(self, done, total, found, /):
+        call(self, done, total, found)
+        if done == 2:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "v.mrc"
+    with monkeypatch.context() as patched:
+        patched.setattr(slabbed._Shown, "__call__", interrupted)
+        ran = run("recon", series_file, "-o", out, *SLABBED, "--slab", 5)
+    assert ran.code == 130
+    assert "2 of 3 slab(s) are kept; the same with --resume goes on" in ran.err
+    again = run("recon", series_file, "-o", out, *SLABBED, "--slab", 5)
+    assert again.code == 2
+    assert "holds 2 slab(s) of an earlier run" in again.err
+    ran = run("recon", series_file, "-o", out, *SLABBED, "--resume")
+    assert ran.code == 0, ran.err
+    assert "2 of 3 slab(s) are done" in ran.out
+    assert "slab 3 of 3" in ran.err
+    assert run("recon", series_file, "-o", out, *SLABBED, "--resume").code == 0  # it is finished: nothing is done
+    assert run("recon", series_file, "-o", out, *SLABBED, "--resume", "--set", "relaxation=0.9").code == 2
+
+
+def test_what_does_not_fit_into_memory_goes_slab_by_slab(run, series_file, tmp_path, monkeypatch):
+    free = iter([1 << 20])  # when it is decided; then there is enough for a slab
+    monkeypatch.setattr("tomoprior.memory.available", lambda: next(free, 200 << 20))
+    ran = run("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--backend", "astra-2d")
+    assert ran.code == 0, ran.err
+    assert "1.0 MiB are free: slab by slab" in ran.out
+    assert "slabs        1 of 12 rows" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--slab", "x"), "auto or a number of rows"),
+        (("--memory", "much"), "a size such as 8GiB"),
+        (("--workers", 2, "--scheduler", "tcp://a:1"), "give one of them"),
+        (("--slab", 4, "--memory", "1MiB", "--dry-run"), None),
+        (("--slab", "auto", "--memory", "1MiB"), "a slab of 1 row"),
+        (("--method", "cn", "--field", "f.safetensors", "--slab", 4), "--field: slabs have fields of their own"),
+    ],
+)
+def test_wrong_use_of_slabs_is_told(run, series_file, tmp_path, options, what):
+    base = SLABBED[2:4] if "--method" in options else SLABBED
+    ran = run("recon", series_file, "-o", tmp_path / "v.mrc", *base, *options)
+    assert ran.code == (0 if what is None else 2), ran.err
+    assert what is None or what in ran.err
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith("v")]
+
+
+@pytest.mark.parametrize(("text", "size"), [("8GiB", 8 << 30), ("500MB", 500_000_000), ("1.5g", 3 << 29), ("1024", 1024)])
+def test_sizes(text, size):
+    from tomoprior.cli.slabbed import size as parsed
+
+    assert parsed(text) == size

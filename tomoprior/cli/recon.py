@@ -107,12 +107,12 @@ def recon(
     )  # fmt: skip
     series = _chosen_views(series, exclude, angle_range)
     notes = list(series.metadata.get("warnings", []))
-    cut = cut.decided(series.binned(bin).geometry, chosen, settings, device, kind, backend, notes)
-    series, found = slabbed.pixels(series, repair=repair) if cut.asked else _pixels(series, repair=repair)
-    notes += found
     rows, columns = series.geometry.detector
     if columns // bin < 4:
         raise InputError(f"binning by {bin} leaves {columns // bin} column(s) of {columns}: too few to reconstruct from")
+    cut = cut.decided(series.geometry.binned(bin), chosen, settings, device, kind, backend, notes)
+    series, found = slabbed.pixels(series, repair=repair) if cut.asked else _pixels(series, repair=repair)
+    notes += found
     if rows % bin or columns % bin:
         notes.append(f"binning by {bin} leaves out the last {rows % bin} row(s) and {columns % bin} column(s)")
     series = series.binned(bin)

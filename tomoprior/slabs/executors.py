@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from tomoprior import plugins
-from tomoprior.slabs.plan import Slab
+from tomoprior.slabs.plan import Slab, available
 
 #: name of the entry-point group
 GROUP = "tomoprior.executors"
@@ -33,6 +33,9 @@ class Executor(Protocol):
     workers: int
     notes: list[str]
 
+    def memory(self, device: str) -> int:
+        """Bytes that all workers together may take, if each takes as much as the poorest has."""
+
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
         """The slabs' records as they come. The first error of a slab is raised, and the others are given up."""
 
@@ -44,6 +47,10 @@ class Serial:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+
+    def memory(self, device: str) -> int:
+        """What is free here."""
+        return available(device)
 
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
         """Lowest rows first."""

@@ -179,7 +179,7 @@ def make(
     workers
         Slabs at a time; each gets an equal share of the memory.
     budget
-        Bytes in all; by default 0.8 of what is free now, in the machine or in its container, on a GPU on that.
+        Bytes in all; by default what is ``available`` here.
 
     Raises
     ------

@@ -99,7 +99,7 @@ def reconstruct_to(
             slab = int(before["plan"]["rows"])  # what is free now must not change what was begun
         at_work = plan.make(
             series.geometry, method, settings, slab=slab, workers=executor.workers,
-            budget=memory, device=device, kind=kind, backend=backend,
+            budget=executor.memory(device) if memory is None else memory, device=device, kind=kind, backend=backend,
         )  # fmt: skip
         identity = {
             "tomoprior": __version__,
