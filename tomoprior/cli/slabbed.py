@@ -73,9 +73,10 @@ class Cut:
         if self.asked:
             return self
         needed = estimate(method, Projector(geometry, device, kind, backend), settings).memory
-        if needed <= memory.available() or (method.couples_slices and not hasattr(method, "halo")):
+        free = memory.available()
+        if needed <= free or (method.couples_slices and not hasattr(method, "halo")):
             return self
-        notes.append(f"the whole needs {memory.text(needed)} and {memory.text(memory.available())} are free: slab by slab")
+        notes.append(f"the whole needs {memory.text(needed)} and {memory.text(free)} are free: slab by slab")
         return replace(self, asked=True)
 
 
