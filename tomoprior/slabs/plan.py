@@ -30,6 +30,9 @@ SHARE = 0.8
 #: Slabs per worker at least, where there are several: the last ones to end should not be waited for long.
 PER_WORKER = 4
 
+#: Arrays of their size that weights, initial volumes and masks take: themselves, and what is made of them.
+GIVEN = 2
+
 #: Bytes beside the estimate, for every byte of a slab's result: it is compressed while it is written.
 WRITING = 0.5
 
@@ -166,6 +169,7 @@ def make(
     slab: int | Literal["auto"] = "auto",
     workers: int = 1,
     budget: int | None = None,
+    given: int = 0,
     device: str = "auto",
     kind: Kind = "linear",
     backend: str = "auto",
@@ -181,6 +185,9 @@ def make(
     budget
         Bytes in all; by default what is ``available`` here.
 
+    given
+        Bytes for each row of what is given besides: weights of pixels, an initial volume, a mask.
+
     Raises
     ------
     InputError
@@ -195,7 +202,8 @@ def make(
 
     def needed(rows: int) -> int:
         part = geometry.rows(0, min(rows, ny))
-        return _memory(part, method, within(method, settings, range(part.shape[1])), Projector(part, device, kind, backend))
+        own = within(method, settings, range(part.shape[1]))
+        return _memory(part, method, own, Projector(part, device, kind, backend)) + GIVEN * given * part.shape[1]
 
     each = (available(device) if budget is None else budget) // workers
     return cut(geometry, choose_rows(geometry, around, needed, each, workers), around, workers)

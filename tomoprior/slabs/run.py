@@ -99,7 +99,8 @@ def reconstruct_to(
             slab = int(before["plan"]["rows"])  # what is free now must not change what was begun
         at_work = plan.make(
             series.geometry, method, settings, slab=slab, workers=executor.workers,
-            budget=executor.memory(device) if memory is None else memory, device=device, kind=kind, backend=backend,
+            budget=executor.memory(device) if memory is None else memory,
+            given=sum(_row(array) for array in (series.weights, initial, mask)), device=device, kind=kind, backend=backend,
         )  # fmt: skip
         identity = {
             "tomoprior": __version__,
@@ -295,6 +296,11 @@ def describe(at_work: Plan, cost: plan.Cost) -> list[str]:
         f"memory       about {memory_.text(cost.memory)} for each worker",
         f"disk         about {memory_.text(cost.disk)} at the most, less what compresses",
     ]
+
+
+def _row(array: Any) -> int:
+    """Bytes of a row of an array in single precision, if every row has its own."""
+    return 0 if array is None or array.ndim < 3 or array.shape[1] == 1 else 4 * array.shape[0] * array.shape[2]
 
 
 def _checked(series: TiltSeries, initial: Any, mask: Any) -> tuple[TiltSeries, Any, Any]:

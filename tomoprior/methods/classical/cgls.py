@@ -27,7 +27,7 @@ class CGLS(IterativeMethod):
     summary = "CGLS: least squares by conjugate gradients; fast, stop early when there is noise"
     citation = "Hestenes and Stiefel, J. Res. NBS 49 (1952) 409; Björck (1996), Numerical Methods for Least Squares, alg. 7.4.1"
     Settings = CGLSSettings
-    arrays = (4.0, 4.0)
+    arrays = (4.6, 2.5)
 
     def solve(self, problem: Problem, settings: CGLSSettings, monitor: Monitor) -> torch.Tensor:
         """The iterations."""

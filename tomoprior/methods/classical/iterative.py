@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import OVERHEAD, Progress, Settings
-from tomoprior.methods.classical.problem import Problem, padding, setup
+from tomoprior.methods.classical.problem import Problem, alike, padding, setup
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -75,6 +75,8 @@ class IterativeMethod(ABC):
     uses_projector = True
     #: arrays of the size of the volume and of the projections that are alive at the peak (projections given not counted)
     arrays: tuple[float, float]
+    #: the same for what a ray and a voxel take part in (``problem.sums``), where slices differ in their geometry
+    own_sums: tuple[float, float] = (0.0, 0.0)
     #: cost of an iteration in pairs of projection and adjoint
     pairs: float = 1.0
 
@@ -84,6 +86,8 @@ class IterativeMethod(ABC):
         pad = padding(geometry, settings.pad)
         n, _, nu = geometry.range_shape
         volumes, projections = self.arrays
+        if not alike(geometry):
+            volumes, projections = volumes + self.own_sums[0], projections + self.own_sums[1]
         return OVERHEAD + int(4 * ny * (volumes * nz * (nx + 2 * pad) + projections * n * nu))
 
     def work(self, geometry: Geometry, settings: Any) -> float:

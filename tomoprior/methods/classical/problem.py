@@ -165,6 +165,11 @@ def like(layout: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(layout).copy_(values)
 
 
+def alike(geometry: Geometry) -> bool:
+    """Whether all slices have the same rays."""
+    return not geometry.couples_slices and len(geometry.slice_groups()) == 1
+
+
 def sums(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     """``A m`` and ``m A^T W 1`` for mask m: what a ray and a voxel take part in.
 
@@ -172,13 +177,8 @@ def sums(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     of an iterative method's memory is saved, and most of SART's, which has them for every subset.
     """
     geometry, w, m = problem.A.geometry, problem.w, problem.mask
-    alike = (
-        not geometry.couples_slices
-        and len(geometry.slice_groups()) == 1
-        and (w is None or w.shape[1] == 1)
-        and (m is None or m.shape[1] == 1)
-    )
-    A = problem.A.with_geometry(geometry.rows(0, 1)) if alike else problem.A
+    one = alike(geometry) and (w is None or w.shape[1] == 1) and (m is None or m.shape[1] == 1)
+    A = problem.A.with_geometry(geometry.rows(0, 1)) if one else problem.A
     ones = torch.ones(A.domain_shape, device=A.device)
     rays = A(ones if m is None else ones.mul_(m))
     weights = torch.ones(A.range_shape, device=A.device)

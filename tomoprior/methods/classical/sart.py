@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tomoprior.geometry import Geometry
 from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.classical.problem import Problem, reciprocal_, sums, views_of
+from tomoprior.methods.classical.problem import Problem, alike, padding, reciprocal_, sums, views_of
 
 
 class SARTSettings(BoxSettings):
@@ -29,7 +33,17 @@ class SART(IterativeMethod):
     summary = "SART: SIRT over single tilts or ordered subsets; fast at first"
     citation = "Andersen and Kak, Ultrason. Imaging 6 (1984) 81; Wang and Jiang, J. X-Ray Sci. Technol. 12 (2004) 169"
     Settings = SARTSettings
-    arrays = (2.0, 3.0)
+    arrays = (1.8, 2.5)
+
+    def memory(self, geometry: Geometry, settings: Any) -> int:
+        """With a volume for every subset, where slices differ."""
+        needed = super().memory(geometry, settings)
+        if alike(geometry):
+            return needed
+        nz, ny, nx = geometry.shape
+        pad = padding(geometry, settings.pad)
+        count = len(subsets(geometry.angles, settings.subset_size))
+        return needed + 4 * (count * nz * ny * (nx + 2 * pad) + math.prod(geometry.range_shape))
 
     def solve(self, problem: Problem, settings: SARTSettings, monitor: Monitor) -> torch.Tensor:
         """The iterations."""

@@ -26,7 +26,8 @@ class SIRT(IterativeMethod):
     summary = "SIRT: least squares by simultaneous updates; robust, slow at high frequencies"
     citation = "Gilbert, J. Theor. Biol. 36 (1972) 105; Gregor and Benson, IEEE Trans. Med. Imaging 27 (2008) 918, eq. 4"
     Settings = SIRTSettings
-    arrays = (3.0, 3.0)
+    arrays = (2.0, 2.0)
+    own_sums = (1.0, 1.0)
 
     def solve(self, problem: Problem, settings: SIRTSettings, monitor: Monitor) -> torch.Tensor:
         """The iterations."""

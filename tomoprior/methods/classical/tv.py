@@ -55,6 +55,7 @@ class TV(IterativeMethod):
     Settings = TVSettings
     couples_slices = True
     arrays = (7.0, 5.0)
+    own_sums = (1.0, 1.0)
     pairs = 2.0
 
     def solve(self, problem: Problem, settings: TVSettings, monitor: Monitor) -> torch.Tensor:

@@ -45,11 +45,11 @@ class WBP:
     uses_projector = False
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """The volume and a block of it, the filtered projections in two orders, and a block of indices."""
+        """The volume and a block of it, the filtered projections in two orders, and a block of indices with its positions."""
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
         block = min(backprojection.BLOCK_BYTES, 16 * nz * nx * n)
-        return OVERHEAD + 4 * ny * (2 * nz * nx + 2 * n * nu) + block
+        return OVERHEAD + 4 * ny * (2 * nz * nx + 2 * n * nu) + block + block // 2
 
     def work(self, geometry: Geometry, settings: Any) -> float:
         """Half a pair, and the places of the voxels on the detector, which cost the same for one slice as for many."""

@@ -27,7 +27,7 @@ from tomoprior.reconstruction import Reconstruction
 ROWS = 128
 
 #: Arrays of a slab's and of its projections' size at the peak, and bytes of the network's layers per voxel of a batch of tiles.
-SLAB_ARRAYS, RAY_ARRAYS, LAYERS = 14.0, 10.0, 150.0
+SLAB_ARRAYS, RAY_ARRAYS, LAYERS = 17.0, 10.0, 150.0
 
 #: One pass of the network over a voxel costs about as much as this many rays through it, forward and back.
 NETWORK_COST = 3000.0
