@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,9 @@ COORDINATES = [
 ]
 
 #: In slabs: the second shape has three, and the peak is that of one.
-DIFFUSION = [("diffusion", {"samples": 2, "num_iter": 1, "check_prior": False, "rows": 48})]
+DIFFUSION = [
+    (name, {"samples": 2, "num_iter": 1, "check_prior": False, "rows": 48}) for name in ("diffusion", "diffusion.slice")
+]
 
 
 @pytest.mark.slow
@@ -62,15 +65,18 @@ DIFFUSION = [("diffusion", {"samples": 2, "num_iter": 1, "check_prior": False, "
 @pytest.mark.parametrize(
     ("methods", "shapes"),
     [
-        (CLASSICAL, [(256, 192, 256), (64, 700, 256)]),
+        (CLASSICAL, [(256, 192, 256)]),
+        (CLASSICAL, [(64, 700, 256)]),
         (COORDINATES, [(128, 128, 192)]),
         (DIFFUSION, [(32, 48, 128), (32, 144, 128)]),
     ],
-    ids=["classical", "cn", "diffusion"],
+    ids=["thick", "thin", "cn", "diffusion"],
 )
 def test_the_estimates_hold(methods, shapes):
     command = [sys.executable, "-c", SCRIPT, json.dumps(methods), json.dumps(shapes)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    # arrays of a slab's size are given back when they are freed; here smaller ones are as well, or the peak would be chance
+    env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_ARENA_MAX": "1"}
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=env)
     assert ran.returncode == 0, ran.stderr
     # too low an estimate ends a run at its end; too high a one makes the pieces smaller
     outside = {

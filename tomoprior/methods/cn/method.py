@@ -12,15 +12,15 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import OVERHEAD, Progress
 from tomoprior.methods.classical import strength
 from tomoprior.methods.classical.problem import Problem, padding, setup
-from tomoprior.methods.cn import choices, cost, fitting, training
+from tomoprior.methods.cn import cost, fitting, training
 from tomoprior.methods.cn.fitting import Fit
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
-#: Arrays of the nodes' and of the projections' size at a spline fit's peak, with and without a search before.
-SEARCHING, ITERATING = (18.0, 11.0), (13.0, 7.0)
+#: Arrays of the nodes' and of the projections' size at a spline fit's peak; a search before it takes no more.
+NODES, PROJECTIONS = 13.0, 7.0
 #: Cost of a spline fit's iteration in pairs of projection and adjoint: splines and differences are the rest.
 PAIRS = 2.5
 #: Rows beyond its own that a slab sees: the splines' reach, and what total variation carries farther.
@@ -65,8 +65,7 @@ class CN:
         n, ny, nu = geometry.range_shape
         nz, _, nx = padded.shape
         sx, sy, sz = SplineBasis(5 if settings.degree == "held-out" else settings.degree).nodes((nx, ny, nz))
-        nodes, projections = SEARCHING if choices.searches(settings) else ITERATING
-        return OVERHEAD + 4 * int(nodes * sx * sy * sz + projections * n * ny * nu)
+        return OVERHEAD + 4 * int(NODES * sx * sy * sz + PROJECTIONS * n * ny * nu)
 
     def work(self, geometry: Geometry, settings: Any) -> float:
         """Pairs of projection and adjoint."""
