@@ -7,6 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
@@ -65,7 +66,8 @@ class DaskExecutor:
         if self._scheduler is not None:
             self.workers = _count(self._client)
         link = self._client.dashboard_link
-        self.notes.append(f"dashboard    {link}" if link else "dashboard    none")
+        needs = "" if find_spec("bokeh") else " (with bokeh installed)"
+        self.notes.append(f"dashboard    {link}{needs}" if link else "dashboard    none")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
