@@ -78,7 +78,7 @@ def reconstruct_to(
     tell = tell or (lambda _: None)
     out = out.absolute()  # workers may have another working directory
     check_format(out)
-    series, initial, mask = _checked(series, initial, mask)
+    initial, mask = _fitting(initial, mask, series.geometry.shape)
     journal = Journal(out)
     before = begun(out)
     finished = before.get("finished") is not None
@@ -303,9 +303,8 @@ def _row(array: Any) -> int:
     return 0 if array is None or array.ndim < 3 or array.shape[1] == 1 else 4 * array.shape[0] * array.shape[2]
 
 
-def _checked(series: TiltSeries, initial: Any, mask: Any) -> tuple[TiltSeries, Any, Any]:
-    """Shapes that fit; a mask of one slice as ``(nz, 1, nx)``."""
-    shape = series.geometry.shape
+def _fitting(initial: Any, mask: Any, shape: tuple[int, int, int]) -> tuple[Any, Any]:
+    """Both with shapes that fit; a mask of one slice as ``(nz, 1, nx)``."""
     nz, _, nx = shape
     initial, mask = (None if a is None else a if hasattr(a, "shape") else np.asarray(a) for a in (initial, mask))
     if mask is not None and tuple(mask.shape) == (nz, nx):
@@ -313,7 +312,7 @@ def _checked(series: TiltSeries, initial: Any, mask: Any) -> tuple[TiltSeries, A
     for name, array, allowed in (("initial", initial, [shape]), ("mask", mask, [shape, (nz, 1, nx)])):
         if array is not None and tuple(array.shape) not in allowed:
             raise InputError(f"{name} has shape {tuple(array.shape)}, but the grid is {shape}")
-    return series, initial, mask
+    return initial, mask
 
 
 def projector_of(at_work: Plan, series: TiltSeries, device: str, kind: Kind, backend: str) -> Projector:
