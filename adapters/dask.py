@@ -93,7 +93,8 @@ class DaskExecutor:
             return available(device)
         found = self._client.run(_room, device)
         hosts = Counter(host for host, _ in found.values())
-        return self.workers * min(room // hosts[host] for host, room in found.values())
+        least: int = min(room // hosts[host] for host, room in found.values())
+        return self.workers * least
 
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
         """One task a slab; those whose workers die are given to others."""

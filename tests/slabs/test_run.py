@@ -220,7 +220,7 @@ def test_what_an_earlier_output_had_beside_it_goes_with_it(series, tmp_path):
 
 
 def test_a_run_killed_between_the_moves_is_finished_by_the_next(series, tmp_path, monkeypatch):
-    from tomoprior.slabs import run
+    from tomoprior.slabs import finishing
 
     out = tmp_path / "v.mrc"
     moves = []
@@ -232,7 +232,7 @@ def test_a_run_killed_between_the_moves_is_finished_by_the_next(series, tmp_path
         os.replace(a, b)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "os", SimpleNamespace(replace=replace))
+        patched.setattr(finishing, "os", SimpleNamespace(replace=replace))
         with pytest.raises(_Stopped):
             tomoprior.reconstruct(series, "wbp", out=out, slab=32, device="cpu")
     assert not out.exists()

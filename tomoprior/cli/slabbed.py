@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import typer
 
+from tomoprior import memory
 from tomoprior._version import __version__
 from tomoprior.cli.errors import KeptSystemExit
 from tomoprior.errors import InputError, SettingsError
@@ -23,8 +24,9 @@ from tomoprior.methods.base import Method, Progress
 from tomoprior.pixels import describe_pixels
 from tomoprior.series import TiltSeries
 from tomoprior.slabs import plan as plans
+from tomoprior.slabs.finishing import begun
 from tomoprior.slabs.journal import Journal
-from tomoprior.slabs.run import begun, describe, projector_of, reconstruct_to
+from tomoprior.slabs.run import reconstruct_to
 
 #: Tilts that are looked at for what their values are: a series too large for memory is not read once more for that.
 SAMPLED = 5
@@ -123,9 +125,9 @@ def run(
         series.geometry, method, settings, slab=slab, workers=workers, budget=cut.memory, device=device, kind=kind,
         backend=backend,
     )  # fmt: skip
-    projector = projector_of(at_work, series, device, kind, backend)
+    projector = plans.projector_of(at_work, series.geometry, device, kind, backend)
     cost = plans.cost(at_work, series.geometry, method, settings, projector)
-    for line in describe(at_work, cost):
+    for line in _described(at_work, cost):
         typer.echo(line)
     typer.echo(f"time         about {duration(cost.seconds)}" + (" on one such machine" if cut.scheduler else ""))
     for note in notes:
@@ -154,6 +156,17 @@ def run(
     residual = result.provenance.get("residual")
     ending = "" if residual is None else f", residual {residual:.4g}"
     typer.echo(f"wrote        {out} and {out.name}.json in {time.perf_counter() - started:.1f} s{ending}")
+
+
+def _described(at_work: plans.Plan, cost: plans.Cost) -> list[str]:
+    """A plan in lines for the user."""
+    halo = f", each seeing {at_work.halo} more on either side" if at_work.halo else ""
+    side = f", {at_work.workers} at a time" if at_work.workers > 1 else ""
+    return [
+        f"slabs        {len(at_work.slabs)} of {at_work.rows} rows{halo}{side}",
+        f"memory       about {memory.text(cost.memory)} for each worker",
+        f"disk         about {memory.text(cost.disk)} at the most, less what compresses",
+    ]
 
 
 class _Shown(Progress):

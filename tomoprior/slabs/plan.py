@@ -222,6 +222,12 @@ def cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, projecto
     return Cost(_memory(part, method, settings, projector, one), seconds, volume + volume // 7 + borders)
 
 
+def projector_of(at_work: Plan, geometry: Geometry, device: str, kind: Kind, backend: str) -> Projector:
+    """That of the tallest slab, for what a run takes."""
+    tallest = at_work.tallest()
+    return Projector(geometry.rows(tallest.first, tallest.last), device, kind, backend)
+
+
 def within(method: Method, settings: Any, rows: range) -> Any:
     """The settings of a slab that sees ``rows``."""
     asked = getattr(method, "within", None)
