@@ -13,6 +13,7 @@ from typing import Any
 
 from distributed import Client, LocalCluster, as_completed, get_worker
 from distributed.client import Future
+from distributed.protocol.pickle import dumps
 from distributed.scheduler import KilledWorker
 
 from tomoprior.errors import BackendError, InputError
@@ -96,10 +97,14 @@ class DaskExecutor:
         least: int = min(room // hosts[host] for host, room in found.values())
         return self.workers * least
 
+    def weight(self, thing: Any) -> int:
+        """Bytes in which Dask would send a thing."""
+        return len(dumps(thing))
+
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
         """One task a slab; those whose workers die are given to others."""
         task = _Task(work, self._threads)
-        if (size := task.size()) > LARGEST:
+        if (size := self.weight(task)) > LARGEST:
             raise InputError(f"a slab's task has {size} bytes, which is too much to send: give arrays as files")
         left = {self._submit(task, slab, 0): (slab, 0) for slab in slabs}
         pending = as_completed(list(left), loop=self._client.loop)
@@ -133,12 +138,6 @@ class _Task:
 
     def __init__(self, work: Work, threads: int | None) -> None:
         self.work, self.threads = work, threads
-
-    def size(self) -> int:
-        """Bytes that travel."""
-        import cloudpickle
-
-        return len(cloudpickle.dumps(self))
 
     def __call__(self, slab: Slab) -> dict[str, Any]:
         import torch

@@ -93,7 +93,12 @@ def test_an_error_of_a_slab_is_told_and_ends_the_run(series, client, tmp_path):
     data[3, 41, 5] = np.nan
     with pytest.raises(InputError, match="rows 40 to 48 are NaN or infinite, in tilts 3"):
         tomoprior.reconstruct(TiltSeries(data, series.geometry), "sirt", out=tmp_path / "v.npy", scheduler=client, **GIVEN)
-    assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) <= 1
+    for _ in range(100):  # what was given up is forgotten in a moment
+        if client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) <= 1:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("slabs of a run that ended in an error are still being done")
 
 
 def test_workers_that_are_killed_are_replaced(series, known, client, tmp_path, bytes_of):

@@ -36,6 +36,9 @@ class Executor(Protocol):
     def memory(self, device: str) -> int:
         """Bytes that all workers together may take, if each takes as much as the poorest has."""
 
+    def weight(self, thing: Any) -> int:
+        """Bytes in which a thing would be sent to a worker; raises anything if it cannot be."""
+
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
         """The slabs' records as they come. The first error of a slab is raised, and the others are given up."""
 
@@ -51,6 +54,10 @@ class Serial:
     def memory(self, device: str) -> int:
         """What is free here."""
         return available(device)
+
+    def weight(self, thing: Any) -> int:
+        """Nothing is sent."""
+        return 0
 
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
         """Lowest rows first."""

@@ -114,10 +114,9 @@ def reconstruct_to(
         )  # fmt: skip
         arrays = {"projections": series.projections, "weights": series.weights, "initial": initial, "mask": mask}
         if executor.remote:
-            arrays = {
-                name: array if name == "weights" and np.ndim(array) < 3 else source.portable(array, journal.folder, name)
-                for name, array in arrays.items()
-            }
+            for name, array in arrays.items():
+                if name != "weights" or np.ndim(array) == 3:  # those of tilts are few
+                    arrays[name] = source.portable(array, journal.folder, name, executor.weight)
         job = Job(
             out, Outputs(journal.folder, out.name, header), at_work, geometry, method, settings,
             **arrays, device=device, kind=kind, backend=backend, seed=seed,

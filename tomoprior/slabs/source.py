@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,13 @@ def rows(array: Any, start: int, stop: int) -> NDArray[np.float32]:
     return block
 
 
-def portable(array: Any, folder: Path, name: str) -> Any:
-    """The array itself if it can be sent to another process as a few bytes, else a copy of it on the disk."""
+def portable(array: Any, folder: Path, name: str, weight: Callable[[Any], int]) -> Any:
+    """The array itself if it can be sent to another process as a few bytes (``weight``), else a copy of it on the disk."""
     if array is None:
         return None
     if not isinstance(array, np.ndarray) or array.nbytes <= SMALL:
         try:
-            if len(pickle.dumps(array)) <= SMALL:
+            if weight(array) <= SMALL:
                 return array
         except Exception:  # an open HDF5 dataset, say
             pass
