@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
@@ -67,6 +68,7 @@ class Job:
         """
         if self.threads is not None and torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
+        gc.collect()  # what a slab before left in cycles would stand beside this one
         started = time.perf_counter()
         block = source.rows(self.projections, slab.first, slab.last)
         read = digest(block)
