@@ -39,14 +39,14 @@ class Entry:
 
         ``residual``: ``angles`` in degrees, ``residuals``, relative, one a tilt, ``outliers``: indices of tilts that stick out,
         and ``total``.
-        ``held_out``: ``views``, ``angles`` in degrees, ``errors``, relative, one a tilt that the method did not see; ``error``, all
-        together; ``calibration``, the scale and the offset that the tilts it saw asked for.
+        ``held_out``: ``views``, ``angles`` in degrees, ``errors``, relative, one a tilt that the method did not see; ``error``,
+        all together; ``calibration``, the scale and the offset that the tilts it saw asked for.
         ``halves``: ``present`` and ``missing``, each a curve, against 0.143.
         ``inferred``: ``share`` of the volume's power (its mean left out) in directions that no tilt measured, and
         ``truth_share``, the truth's, or None.
-        ``planted``: ``recovered``, the share of its contrast found where each test object was put, ``displaced``, how far from there
-        in voxels, ``controls``, the same share where none was, ``invented``, the largest response far from all of them as a share
-        of the contrast; ``contrast`` (mean of ``recovered``) and ``found`` (of how many it can be told from the controls).
+        ``planted``: ``recovered``, the share of its contrast found where each test object was put, ``displaced``, how far from
+        there in voxels, ``controls``, the same share where none was, ``invented``, the largest response far from all of them as
+        a share of the contrast; ``contrast`` (mean of ``recovered``) and ``found`` (how many can be told from the controls).
         ``truth``: ``rmse``, ``psnr``, ``ssim``, ``vif``, ``fsc_mean``, ``fsc_crossing`` and so on of ``metrics.evaluate``;
         ``error_present`` and ``error_missing``, the error's power over the truth's inside what was measured and outside it;
         ``curves``: ``fsc``, ``present``, ``missing``, against 0.5.
