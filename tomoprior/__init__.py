@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what __getattr__ finds when it is asked, told to type check
     from tomoprior import methods as methods
     from tomoprior import metrics as metrics
     from tomoprior import simulate as simulate
+    from tomoprior.comparison import compare as compare
     from tomoprior.formats import read as read
     from tomoprior.formats import write as write
     from tomoprior.geometry import Geometry as Geometry
@@ -38,6 +39,7 @@ _PUBLIC = {
     "read": "tomoprior.formats",
     "write": "tomoprior.formats",
     "reconstruct": "tomoprior.run",
+    "compare": "tomoprior.comparison",
     "methods": "tomoprior.methods",
     "metrics": "tomoprior.metrics",
     "simulate": "tomoprior.simulate",
