@@ -121,8 +121,8 @@ def recon(
 def _check_output(out: Path, named: list[Path], *, overwrite: bool) -> None:
     from tomoprior.errors import OutputExistsError
     from tomoprior.formats import sidefiles
+    from tomoprior.formats.files import check_target
     from tomoprior.formats.registry import for_writing
-    from tomoprior.formats.writing import check_target
 
     for_writing(out)
     beside = sidefiles.find_angles(named[0])
@@ -135,7 +135,7 @@ def _check_output(out: Path, named: list[Path], *, overwrite: bool) -> None:
 
 def _check_field(field: Path | None, method: Any, *, overwrite: bool) -> None:
     from tomoprior.errors import SettingsError
-    from tomoprior.formats.writing import check_target
+    from tomoprior.formats.files import check_target
 
     if field is None:
         return

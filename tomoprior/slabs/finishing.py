@@ -12,7 +12,8 @@ import numpy as np
 
 from tomoprior.errors import OutputExistsError
 from tomoprior.formats import Header, open_stack
-from tomoprior.formats.writing import check_target, remove, writing
+from tomoprior.formats.files import check_target, remove
+from tomoprior.formats.writing import writing
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.slabs.job import Job

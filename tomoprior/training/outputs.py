@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tomoprior.errors import FormatError, InputError
-from tomoprior.formats.writing import check_target
+from tomoprior.formats.files import check_target
 from tomoprior.lazy import one_line
 
 
