@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Any
 from tomoprior.errors import FormatError, InputError, OutputExistsError
 from tomoprior.formats.files import safe, told
 from tomoprior.lazy import one_line
+from tomoprior.locking import exclusive
 
 #: What the folder is called: the output's name and this.
 SUFFIX = ".partial"
@@ -37,7 +35,6 @@ class Journal:
     def __init__(self, out: Path) -> None:
         self.out = out
         self.folder = out.with_name(out.name + SUFFIX)
-        self._lock: int | None = None
 
     @property
     def run(self) -> dict[str, Any] | None:
@@ -102,24 +99,14 @@ class Journal:
         FormatError
             If it cannot be made.
         """
-        with told(self.folder):
-            self.folder.mkdir(exist_ok=True)
-            lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                owner = os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
-                raise OutputExistsError(f"{self.out} is being written by {owner}") from None
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        with exclusive(
+            self.folder / "lock", lambda owner: OutputExistsError(f"{self.out} is being written by {owner}"), host=True
+        ):
             try:
                 yield
             finally:
                 if not (self.folder / "run.json").exists():  # nothing was begun, or all is done: no trace is left
                     self.remove()
-        finally:
-            os.close(lock)
 
     def clear(self) -> None:
         """Remove all but the lock, so that a run can begin."""
