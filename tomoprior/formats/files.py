@@ -27,30 +27,54 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     FormatError
         If its folder does not exist or cannot be written.
     """
-    if os.path.islink(path):
-        path = Path(os.path.realpath(path))
+    path = followed(path)
     check_target(path, overwrite=overwrite)
-    # the suffix stays at the end: some libraries choose what to write by it
-    mark = uuid.uuid4().hex[:8]
-    temporary = path.with_name(f".{path.name}.{mark}.part{path.suffix}")
+    temporary = _beside(path)
     try:
         yield temporary
         if not overwrite and path.exists():
             raise OutputExistsError(f"{path} appeared while it was being written; nothing was replaced")
-        if path.exists() and (temporary.is_dir() or path.is_dir()):
-            # a folder cannot be replaced in one step: the old one stands aside until the new one is in its place
-            aside = path.with_name(f".{path.name}.{mark}.old")
-            os.replace(path, aside)
-            try:
-                os.replace(temporary, path)
-            except BaseException:
-                os.replace(aside, path)
-                raise
-            remove(aside)
-        else:
-            os.replace(temporary, path)
+        put_in_place(temporary, path)
     finally:
         remove(temporary)
+
+
+def put_in_place(made: Path, target: Path) -> None:
+    """Move a file or folder to ``target``, a link being followed, and replace what is there; raises OSError.
+
+    What is replaced is there until the new one is, and the new one is never there in part.
+    """
+    target = followed(target)
+    if made.stat().st_dev != target.parent.stat().st_dev:  # a link may lead to another disk
+        near = _beside(target)
+        try:
+            shutil.move(made, near)
+            put_in_place(near, target)
+        finally:
+            remove(near)
+        return
+    if not (target.exists() and (made.is_dir() or target.is_dir())):
+        os.replace(made, target)
+        return
+    # a folder cannot be replaced in one step: the old one stands aside until the new one is in its place
+    aside = made.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
+    os.replace(target, aside)
+    try:
+        os.replace(made, target)
+    except BaseException:
+        os.replace(aside, target)
+        raise
+    remove(aside)
+
+
+def followed(path: Path) -> Path:
+    """Where a link leads, which may not be there yet; any other path as it is."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
+
+
+def _beside(path: Path) -> Path:
+    # the suffix stays at the end: some libraries choose what to write by it
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
 
 
 def check_target(path: Path, *, overwrite: bool = False) -> None:

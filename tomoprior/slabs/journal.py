@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tomoprior.errors import FormatError, InputError, OutputExistsError
-from tomoprior.formats.files import safe, told
+from tomoprior.formats.files import followed, safe, told
 from tomoprior.lazy import one_line
 from tomoprior.locking import exclusive
 
@@ -34,7 +34,8 @@ class Journal:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self.folder = out.with_name(out.name + SUFFIX)
+        real = followed(out)  # on the disk where the output is to be
+        self.folder = real.with_name(real.name + SUFFIX)
 
     @property
     def run(self) -> dict[str, Any] | None:
