@@ -15,7 +15,7 @@ import pytest
 import tomoprior
 from tomoprior.errors import FormatError
 from tomoprior.formats import open_stack
-from tomoprior.formats.writing import remove
+from tomoprior.formats.files import remove
 from tomoprior.slabs.journal import Journal
 
 KILLS = 24

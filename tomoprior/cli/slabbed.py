@@ -10,26 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import typer
 
 from tomoprior import memory
 from tomoprior._version import __version__
+from tomoprior.cli import lines
 from tomoprior.cli.errors import KeptSystemExit
 from tomoprior.errors import InputError, SettingsError
-from tomoprior.formats.mending import Repaired
 from tomoprior.geometry import Geometry
-from tomoprior.lazy import as_lazy
 from tomoprior.methods.base import Method, Progress
-from tomoprior.pixels import describe_pixels
 from tomoprior.series import TiltSeries
 from tomoprior.slabs import plan as plans
 from tomoprior.slabs.finishing import begun
 from tomoprior.slabs.journal import Journal
 from tomoprior.slabs.run import reconstruct_to
-
-#: Tilts that are looked at for what their values are: a series too large for memory is not read once more for that.
-SAMPLED = 5
 
 _SIZE = re.compile(r"([0-9.]+) *([KMGT]?)(i?)B?", re.IGNORECASE)
 
@@ -95,21 +89,6 @@ def size(text: str) -> int:
         raise InputError(f"--memory takes a size such as 8GiB, got {text!r}") from None
 
 
-def pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
-    """The series as it is to be read, and what some of its tilts look like."""
-    n = series.geometry.n_angles
-    some = np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).round().astype(int))
-    notes = list(describe_pixels(series.select(some)).warnings)
-    return (replace(series, projections=Repaired(as_lazy(series.projections))) if repair else series), notes
-
-
-def duration(seconds: float) -> str:
-    """For people: ``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def run(
     series: TiltSeries, method: Method, settings: Any, out: Path, cut: Cut, notes: list[str], *, field: Path | None,
     dry_run: bool, overwrite: bool, **given: Any,
@@ -129,9 +108,8 @@ def run(
     cost = plans.cost(at_work, series.geometry, method, settings, projector)
     for line in _described(at_work, cost):
         typer.echo(line)
-    typer.echo(f"time         about {duration(cost.seconds)}" + (" on one such machine" if cut.scheduler else ""))
-    for note in notes:
-        typer.echo(f"note         {note}")
+    typer.echo(f"time         about {lines.duration(cost.seconds)}" + (" on one such machine" if cut.scheduler else ""))
+    lines.notes(notes)
     if dry_run:
         typer.echo("dry run: nothing was written")
         return
@@ -148,14 +126,7 @@ def run(
         done = len(Journal(out).done())
         typer.echo(f"interrupted  {done} of {len(at_work.slabs)} slab(s) are kept; the same with --resume goes on", err=True)
         raise KeptSystemExit from None
-    for name, array in (("std", result.std), ("determined", result.determined)):
-        if array is not None:
-            typer.echo(f"{name:<12} {out.with_name(f'{out.stem}_{name}{out.suffix}')}")
-    for sentence in result.provenance.get("statement", []):
-        typer.echo(f"note         {sentence}")
-    residual = result.provenance.get("residual")
-    ending = "" if residual is None else f", residual {residual:.4g}"
-    typer.echo(f"wrote        {out} and {out.name}.json in {time.perf_counter() - started:.1f} s{ending}")
+    lines.outcome(result, out, time.perf_counter() - started)
 
 
 def _described(at_work: plans.Plan, cost: plans.Cost) -> list[str]:
@@ -196,7 +167,7 @@ class _Shown(Progress):
             left = (time.perf_counter() - self._started) / max(fresh, 1) * (total - done)
             shown = "".join(f", {name} {value:.4g}" for name, value in values.items())
             clock = time.strftime("%Y-%m-%d %H:%M:%S")
-            print(f"{clock} slab {done} of {total}{shown}, about {duration(left)} left", file=sys.stderr, flush=True)
+            print(f"{clock} slab {done} of {total}{shown}, about {lines.duration(left)} left", file=sys.stderr, flush=True)
             return
         self.bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()}, refresh=False)
         if self.bar.n == 0 and done > 1:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,12 @@ import numpy as np
 
 from tomoprior.errors import OutputExistsError
 from tomoprior.formats import Header, open_stack
-from tomoprior.formats.writing import check_target, remove, writing
+from tomoprior.formats.files import check_target, followed, put_in_place, remove, told
+from tomoprior.formats.writing import writing
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.slabs.job import Job
-from tomoprior.slabs.journal import Journal, write_json
+from tomoprior.slabs.journal import GO_ON, Journal, write_json
 from tomoprior.slabs.outputs import beside
 
 #: What of a slab's record goes into that of the volume.
@@ -64,7 +63,7 @@ def finish(job: Job, journal: Journal, more: dict[str, Any]) -> None:
 
 
 def into_place(journal: Journal, *, overwrite: bool) -> None:
-    """Move what is finished to where it was asked for, the volume last: where it is, all is."""
+    """Move what is finished to where it was asked for, links being followed, the volume last: where it is, all is."""
     folder, out = journal.folder, journal.out
     finished = (journal.run or {}).get("finished", [])
     arrays = {beside(Path(out.name), array).name: array for array in ARRAYS}
@@ -76,20 +75,15 @@ def into_place(journal: Journal, *, overwrite: bool) -> None:
             continue
         if target.exists() and not overwrite:
             raise OutputExistsError(f"{target} appeared while it was being made; what was made is in {folder}")
-        if target.is_dir() and not target.is_symlink():
-            aside = folder / f"old-{name}"
-            os.replace(target, aside)
-            os.replace(made, target)
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            os.replace(made, target)
+        with told(target, GO_ON):
+            put_in_place(made, target)
     journal.remove()
 
 
 def check_outputs(out: Path, *, overwrite: bool = False) -> None:
     """Raise early if one of the files that a run may write cannot be written."""
     for target in (out, out.with_name(out.name + ".json"), beside(out, "std"), beside(out, "determined")):
-        check_target(target, overwrite=overwrite)
+        check_target(followed(target), overwrite=overwrite)
 
 
 def begun(out: Path) -> dict[str, Any]:

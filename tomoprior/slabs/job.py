@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from tomoprior.backends import Kind
+from tomoprior.formats.files import safe
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method, Progress
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.slabs import source
-from tomoprior.slabs.journal import Journal, digest
+from tomoprior.slabs.journal import GO_ON, Journal, digest
 from tomoprior.slabs.outputs import Outputs
 from tomoprior.slabs.plan import Plan, Slab, within
 from tomoprior.whole import in_memory
@@ -128,7 +129,8 @@ class Job:
                     at = border - slab.first
                     self.outputs.keep(name, border, side, values[:, at - b : at + b])
         if result.determined is not None and slab == self.plan.pilot:
-            np.save(self.outputs.folder / "determined.npy", result.determined, allow_pickle=False)
+            with safe(self.outputs.folder / "determined.npy", GO_ON) as file:
+                np.save(file, result.determined, allow_pickle=False)
 
     def _carried(self, result: Reconstruction) -> dict[str, Any] | None:
         """Settings that were open and that other slabs take over from the pilot, by name."""
