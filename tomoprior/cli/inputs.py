@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tomoprior.geometry import Geometry
     from tomoprior.series import TiltSeries
 
@@ -197,3 +200,16 @@ def _some_pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[
     some = np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).round().astype(int))
     notes = list(describe_pixels(series.select(some)).warnings)
     return (replace(series, projections=Repaired(as_lazy(series.projections))) if repair else series), notes
+
+
+def volume(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """A volume on the grid, from a file; raises InputError for another shape."""
+    import numpy as np
+
+    from tomoprior.errors import InputError
+    from tomoprior.formats import open_stack
+
+    stack = open_stack(path)
+    if tuple(stack.data.shape) != shape:
+        raise InputError(f"{path}: a volume of shape {tuple(stack.data.shape)}, but the grid is {shape}")
+    return np.asarray(stack.data[...], dtype=np.float32)

@@ -16,8 +16,15 @@ from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 
 
-def header(file: Path, series: TiltSeries, method: Method, settings: Any, *, given_center: bool) -> None:
+def header(file: Path, found: TiltSeries, method: Method, settings: Any, *, given_center: bool) -> None:
     """The series, the volume and the method, as this program understands them."""
+    series(file, found, given_center=given_center)
+    left_open = {k: v for k, v in settings.model_dump().items() if v is not None}
+    typer.echo(f"method       {method.name}: {', '.join(f'{k}={v}' for k, v in left_open.items())}")
+
+
+def series(file: Path, series: TiltSeries, *, given_center: bool) -> None:
+    """The series and the volume's grid."""
     geometry = series.geometry
     degrees = np.rad2deg(geometry.angles)
     typer.echo(
@@ -31,8 +38,6 @@ def header(file: Path, series: TiltSeries, method: Method, settings: Any, *, giv
         f"axis         at {axis} pixels from the left edge" + ("" if given_center else " (the middle; --center to change)")
     )
     typer.echo(f"volume       {' x '.join(map(str, geometry.shape))} (z, y, x)")
-    left_open = {k: v for k, v in settings.model_dump().items() if v is not None}
-    typer.echo(f"method       {method.name}: {', '.join(f'{k}={v}' for k, v in left_open.items())}")
 
 
 def cost(method: Method, projector: Projector, found: Estimate, left: list[str]) -> None:

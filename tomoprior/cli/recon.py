@@ -105,8 +105,8 @@ def recon(
         )  # fmt: skip
         return
     projector = Projector(series.geometry, device, kind, backend)  # type: ignore[arg-type]
-    start = None if initial is None else _volume(initial, series.geometry.shape)
-    inside = None if mask is None else _volume(mask, series.geometry.shape)
+    start = None if initial is None else inputs.volume(initial, series.geometry.shape)
+    inside = None if mask is None else inputs.volume(mask, series.geometry.shape)
     lines.header(file, series, chosen, settings, given_center=center is not None)
     lines.cost(chosen, projector, estimate(chosen, projector, settings), notes)
     if dry_run:
@@ -148,18 +148,6 @@ def _lazily(path: Path | None) -> Any:
     from tomoprior.formats import open_stack
 
     return None if path is None else open_stack(path).data
-
-
-def _volume(path: Path, shape: tuple[int, int, int]) -> Any:
-    import numpy as np
-
-    from tomoprior.errors import InputError
-    from tomoprior.formats import open_stack
-
-    stack = open_stack(path)
-    if tuple(stack.data.shape) != shape:
-        raise InputError(f"{path}: a volume of shape {tuple(stack.data.shape)}, but the grid is {shape}")
-    return np.asarray(stack.data[...], dtype=np.float32)
 
 
 def _run(
