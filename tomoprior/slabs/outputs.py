@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Shared, registry
-from tomoprior.formats.files import remove, safe, told
+from tomoprior.formats.files import beside, remove, safe, told
 from tomoprior.slabs.journal import GO_ON
 from tomoprior.slabs.plan import Plan, Slab
 
@@ -110,11 +110,6 @@ class Outputs:
             remove(temporary.parent)
         if not path.exists():
             raise FormatError(f"{path}: cannot be begun")
-
-
-def beside(path: Path, array: str) -> Path:
-    """The file of an array that belongs to a volume's."""
-    return path if array == "volume" else path.with_name(f"{path.stem}_{array}{path.suffix}")
 
 
 def check_format(path: Path) -> None:
