@@ -17,8 +17,10 @@ from tomoprior._version import __version__
 from tomoprior.cli import lines
 from tomoprior.cli.errors import KeptSystemExit
 from tomoprior.errors import InputError, SettingsError
+from tomoprior.estimate import needed
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method, Progress
+from tomoprior.projector import Projector
 from tomoprior.series import TiltSeries
 from tomoprior.slabs import plan as plans
 from tomoprior.slabs.finishing import begun
@@ -62,17 +64,13 @@ class Cut:
         self, geometry: Geometry, method: Method, settings: Any, device: str, kind: Any, backend: str, notes: list[str]
     ) -> Cut:
         """With ``asked`` set where the whole does not fit in memory, and the user told."""
-        from tomoprior import memory
-        from tomoprior.estimate import estimate
-        from tomoprior.projector import Projector
-
         if self.asked:
             return self
-        needed = estimate(method, Projector(geometry, device, kind, backend), settings).memory
+        whole = needed(method, Projector(geometry, device, kind, backend), settings).memory
         free = memory.available()
-        if needed <= free or (method.couples_slices and not hasattr(method, "halo")):
+        if whole <= free or (method.couples_slices and not hasattr(method, "halo")):
             return self
-        notes.append(f"the whole needs {memory.text(needed)} and {memory.text(free)} are free: slab by slab")
+        notes.append(f"the whole needs {memory.text(whole)} and {memory.text(free)} are free: slab by slab")
         return replace(self, asked=True)
 
 
