@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class Outputs:
         temporary = self.folder / f"new-{uuid.uuid4().hex[:8]}" / path.name  # what is stored may know its own name
         try:
             temporary.parent.mkdir()
-            _format(path).create(temporary, replace(self.header)).close()
+            _format(path).create(temporary, self.header).close()
             if temporary.is_dir():
                 with suppress(OSError):  # another worker was faster, and this one's is removed
                     os.rename(temporary, path)

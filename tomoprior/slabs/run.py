@@ -111,7 +111,7 @@ def reconstruct_to(
             slab=at_work.rows if len(at_work.slabs) > 1 else None,
         )  # fmt: skip
         arrays = {"projections": series.projections, "weights": series.weights, "initial": initial, "mask": mask}
-        if executor.remote:
+        if executor.weight is not None:
             for name, array in arrays.items():
                 if name != "weights" or np.ndim(array) == 3:  # those of tilts are few
                     arrays[name] = source.portable(array, journal.folder, name, executor.weight)
