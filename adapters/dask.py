@@ -46,8 +46,6 @@ class DaskExecutor:
         If the scheduler cannot be reached, or has no worker.
     """
 
-    remote = True
-
     def __init__(self, workers: int = 1, scheduler: Any = None) -> None:
         self.workers, self._scheduler = workers, scheduler
         self.notes: list[str] = []

@@ -10,6 +10,7 @@ import typer
 
 from tomoprior import memory
 from tomoprior.estimate import Estimate
+from tomoprior.formats.files import beside
 from tomoprior.methods.base import Method
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -62,7 +63,7 @@ def outcome(result: Reconstruction, out: Path, seconds: float) -> None:
     """What was written, and how well it fits the projections."""
     for name, array in (("std", result.std), ("determined", result.determined)):
         if array is not None:
-            typer.echo(f"{name:<12} {out.with_name(f'{out.stem}_{name}{out.suffix}')}")
+            typer.echo(f"{name:<12} {beside(out, name)}")
     notes(result.provenance.get("statement", []))
     residual = result.provenance.get("residual")
     ending = "" if residual is None else f", residual {residual:.4g}"

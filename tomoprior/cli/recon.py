@@ -121,7 +121,7 @@ def recon(
 def _check_output(out: Path, named: list[Path], *, overwrite: bool) -> None:
     from tomoprior.errors import OutputExistsError
     from tomoprior.formats import sidefiles
-    from tomoprior.formats.files import check_target
+    from tomoprior.formats.files import check_target, record_of
     from tomoprior.formats.registry import for_writing
 
     for_writing(out)
@@ -129,7 +129,7 @@ def _check_output(out: Path, named: list[Path], *, overwrite: bool) -> None:
     for path in named if beside is None else [*named, beside]:
         if out.exists() and path.exists() and out.samefile(path):
             raise OutputExistsError(f"{out} is an input of this run, and is not overwritten")
-    for target in (out, out.with_name(out.name + ".json")):
+    for target in (out, record_of(out)):
         check_target(target, overwrite=overwrite)
 
 

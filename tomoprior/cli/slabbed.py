@@ -17,13 +17,15 @@ from tomoprior._version import __version__
 from tomoprior.cli import lines
 from tomoprior.cli.errors import KeptSystemExit
 from tomoprior.errors import InputError, SettingsError
+from tomoprior.estimate import needed
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method, Progress
+from tomoprior.projector import Projector
 from tomoprior.series import TiltSeries
 from tomoprior.slabs import plan as plans
 from tomoprior.slabs.finishing import begun
 from tomoprior.slabs.journal import Journal
-from tomoprior.slabs.run import reconstruct_to
+from tomoprior.slabs.run import planned, reconstruct_to
 
 _SIZE = re.compile(r"([0-9.]+) *([KMGT]?)(i?)B?", re.IGNORECASE)
 
@@ -62,17 +64,13 @@ class Cut:
         self, geometry: Geometry, method: Method, settings: Any, device: str, kind: Any, backend: str, notes: list[str]
     ) -> Cut:
         """With ``asked`` set where the whole does not fit in memory, and the user told."""
-        from tomoprior import memory
-        from tomoprior.estimate import estimate
-        from tomoprior.projector import Projector
-
         if self.asked:
             return self
-        needed = estimate(method, Projector(geometry, device, kind, backend), settings).memory
+        whole = needed(method, Projector(geometry, device, kind, backend), settings).memory
         free = memory.available()
-        if needed <= free or (method.couples_slices and not hasattr(method, "halo")):
+        if whole <= free or (method.couples_slices and not hasattr(method, "halo")):
             return self
-        notes.append(f"the whole needs {memory.text(needed)} and {memory.text(free)} are free: slab by slab")
+        notes.append(f"the whole needs {memory.text(whole)} and {memory.text(free)} are free: slab by slab")
         return replace(self, asked=True)
 
 
@@ -96,13 +94,10 @@ def run(
     """Say what it takes, then do it; raises KeptSystemExit on Ctrl-C."""
     if field is not None:
         raise SettingsError("--field: slabs have fields of their own, and no common one; leave --field or --slab out")
-    workers = cut.workers
     device, kind, backend = (given[name] for name in ("device", "kind", "backend"))
-    known = begun(out) if cut.resume else {}
-    slab = int(known["plan"]["rows"]) if known and cut.slab == "auto" else cut.slab
-    at_work = plans.make(
-        series.geometry, method, settings, slab=slab, workers=workers, budget=cut.memory, device=device, kind=kind,
-        backend=backend,
+    at_work = planned(
+        series, method, settings, before=begun(out) if cut.resume else {}, slab=cut.slab, workers=cut.workers,
+        memory=cut.memory, **{name: given[name] for name in ("device", "kind", "backend", "initial", "mask")},
     )  # fmt: skip
     projector = plans.projector_of(at_work, series.geometry, device, kind, backend)
     cost = plans.cost(at_work, series.geometry, method, settings, projector)
@@ -113,11 +108,13 @@ def run(
     if dry_run:
         typer.echo("dry run: nothing was written")
         return
+    # what is done here is what was described; a cluster's workers may have more room, or less
+    rows = at_work.rows if cut.scheduler is None else cut.slab
     started = time.perf_counter()
     try:
         with _Shown(method.name, len(at_work.slabs)) as shown:
             result = reconstruct_to(
-                series, method, settings, out, slab=slab, workers=workers, scheduler=cut.scheduler, resume=cut.resume,
+                series, method, settings, out, slab=rows, workers=cut.workers, scheduler=cut.scheduler, resume=cut.resume,
                 overwrite=overwrite, memory=cut.memory, progress=shown, tell=shown.say,
                 record={"command": shlex.join(sys.argv), "notes": notes},
                 labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",), **given,

@@ -29,7 +29,7 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     path = followed(path)
     check_target(path, overwrite=overwrite)
-    temporary = _beside(path)
+    temporary = _temporary(path)
     try:
         yield temporary
         if not overwrite and path.exists():
@@ -46,7 +46,7 @@ def put_in_place(made: Path, target: Path) -> None:
     """
     target = followed(target)
     if made.stat().st_dev != target.parent.stat().st_dev:  # a link may lead to another disk
-        near = _beside(target)
+        near = _temporary(target)
         try:
             shutil.move(made, near)
             put_in_place(near, target)
@@ -72,7 +72,7 @@ def followed(path: Path) -> Path:
     return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
-def _beside(path: Path) -> Path:
+def _temporary(path: Path) -> Path:
     # the suffix stays at the end: some libraries choose what to write by it
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
 
@@ -141,3 +141,13 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def beside(path: Path, array: str) -> Path:
+    """The file of an array (``std``, ``determined``) that belongs to a volume's; that of ``volume`` is the volume's own."""
+    return path if array == "volume" else path.with_name(f"{path.stem}_{array}{path.suffix}")
+
+
+def record_of(path: Path) -> Path:
+    """The file of a volume's record."""
+    return path.with_name(f"{path.name}.json")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import registry, sidefiles
 from tomoprior.formats.base import Header, Sink
-from tomoprior.formats.files import check_target, replacing, told
+from tomoprior.formats.files import beside, check_target, record_of, replacing, told
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 
@@ -78,10 +78,10 @@ def write(result: Reconstruction, path: str | Path, *, overwrite: bool = False, 
     # frequencies have no voxel size
     arrays = {path: (result.volume, result.voxel_size, result.unit)}
     if result.std is not None:
-        arrays[path.with_name(f"{path.stem}_std{path.suffix}")] = (result.std, result.voxel_size, result.unit)
+        arrays[beside(path, "std")] = (result.std, result.voxel_size, result.unit)
     if result.determined is not None:
-        arrays[path.with_name(f"{path.stem}_determined{path.suffix}")] = (result.determined, 1.0, "pixel")
-    record_path = path.with_name(path.name + ".json")
+        arrays[beside(path, "determined")] = (result.determined, 1.0, "pixel")
+    record_path = record_of(path)
     record = {"output": path.name, **result.provenance, "history": dict(result.history)} if result.provenance else None
     with ExitStack() as outputs:
         if record is not None:

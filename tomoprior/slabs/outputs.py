@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Shared, registry
-from tomoprior.formats.files import remove, safe, told
+from tomoprior.formats.files import beside, remove, safe, told
 from tomoprior.slabs.journal import GO_ON
 from tomoprior.slabs.plan import Plan, Slab
 
@@ -99,7 +99,7 @@ class Outputs:
         temporary = self.folder / f"new-{uuid.uuid4().hex[:8]}" / path.name  # what is stored may know its own name
         try:
             temporary.parent.mkdir()
-            _format(path).create(temporary, replace(self.header)).close()
+            _format(path).create(temporary, self.header).close()
             if temporary.is_dir():
                 with suppress(OSError):  # another worker was faster, and this one's is removed
                     os.rename(temporary, path)
@@ -110,11 +110,6 @@ class Outputs:
             remove(temporary.parent)
         if not path.exists():
             raise FormatError(f"{path}: cannot be begun")
-
-
-def beside(path: Path, array: str) -> Path:
-    """The file of an array that belongs to a volume's."""
-    return path if array == "volume" else path.with_name(f"{path.stem}_{array}{path.suffix}")
 
 
 def check_format(path: Path) -> None:
