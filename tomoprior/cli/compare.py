@@ -29,7 +29,7 @@ def compare(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report. Run again, it goes on from what is there.")],
     methods: Annotated[
         str,
-        typer.Option("--methods", "-m", help="Names as `tomoprior methods` lists them; LABEL=NAME lets one take part twice."),
+        typer.Option("--methods", "-m", help="As `tomoprior methods` lists them; LABEL=NAME lets one take part twice."),
     ] = "wbp,sirt,tv,cn",
     truth: Annotated[Path | None, typer.Option(help="Volume to hold them against, on the same grid.", exists=True)] = None,
     match: Annotated[

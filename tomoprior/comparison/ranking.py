@@ -34,13 +34,15 @@ def told_apart(worse: Sequence[float], better: Sequence[float], comparisons: int
     return bool(t > float(stdtrit(n - 1, 1 - LEVEL / max(1, comparisons))))
 
 
-def ranking(by: str, units: str, squares: Mapping[str, Sequence[float]]) -> Ranking | None:
+def ranking(by: str, measure: str, units: str, squares: Mapping[str, Sequence[float]]) -> Ranking | None:
     """Labels from best to worst in groups; None with fewer than two.
 
     Parameters
     ----------
-    by, units
-        What the squared errors are of, in words: ``prediction of held-out tilts``, ``tilts``.
+    by, measure
+        As ``Ranking`` has them.
+    units
+        What there is a squared error for each of, in words: ``tilts``.
     squares
         By label, one for each of the same tilts or blocks.
     """
@@ -63,4 +65,4 @@ def ranking(by: str, units: str, squares: Mapping[str, Sequence[float]]) -> Rank
         f"paired differences of squared errors over {n} {units}, Student's t at {100 * LEVEL:.0f} % for all {comparisons} "
         "comparisons together; neighbouring ones share information, so that a narrow lead is less sure than this says"
     )
-    return Ranking(by, tuple(groups), reason)
+    return Ranking(by, tuple(groups), reason, measure)

@@ -282,8 +282,8 @@ def _rankings(entries: list[Entry]) -> list[Ranking]:
     truth = {e.label: e.evidence["truth"]["blocks"] for e in entries if "truth" in e.evidence}
     tilts = {e.label: e.evidence["held_out"]["squares"] for e in entries if "held_out" in e.evidence}
     found = [
-        ranking("the truth (RMSE)", "blocks of slices", truth),
-        ranking("prediction of held-out tilts", "tilts", tilts),
+        ranking("the truth (RMSE)", "truth.rmse", "blocks of slices", truth),
+        ranking("prediction of held-out tilts", "held_out.error", "tilts", tilts),
     ]
     return [r for r in found if r is not None]
 
