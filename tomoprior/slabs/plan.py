@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from tomoprior import memory
-from tomoprior.backends import Kind
+from tomoprior.backends import Kind, choose_device
 from tomoprior.errors import InputError
 from tomoprior.estimate import Memory, estimate, needed
 from tomoprior.geometry import Geometry
@@ -184,7 +185,6 @@ def make(
         Slabs at a time; each gets an equal share of the memory.
     budget
         Bytes in all; by default what is ``available`` here.
-
     given
         Bytes for each row of what is given besides: weights of pixels, an initial volume, a mask.
 
@@ -236,10 +236,6 @@ def within(method: Method, settings: Any, rows: range) -> Any:
 
 def available(device: str) -> int:
     """Bytes that slabs may take together."""
-    import torch
-
-    from tomoprior.backends import choose_device
-
     chosen = choose_device(device)
     free: int = torch.cuda.mem_get_info(chosen)[0] if chosen.type == "cuda" else memory.available()
     return int(SHARE * free)
