@@ -102,11 +102,14 @@ class Ranking:
         Labels from best to worst; those in one group cannot be told apart from the group's best.
     reason
         How that was decided, one sentence.
+    measure
+        Where the numbers behind it stand in the evidence: ``held_out.error``, ``truth.rmse``. Empty if they are not there.
     """
 
     by: str
     groups: tuple[tuple[str, ...], ...]
     reason: str
+    measure: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,1 +1,0 @@
-"""Several methods on the same data, and the evidence for each: see ``tomoprior.compare``."""
