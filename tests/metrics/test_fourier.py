@@ -7,7 +7,7 @@ import torch
 import tomoprior
 from tomoprior import Geometry, TiltSeries
 from tomoprior.errors import InputError
-from tomoprior.metrics import directional_fsc, fsc, measured
+from tomoprior.metrics import directional_fsc, fsc, measured, split
 from tomoprior.simulate import Spheres
 
 SHAPES = [(8, 8, 8), (5, 8, 12), (9, 4, 7), (1, 6, 6)]
@@ -111,3 +111,35 @@ def test_mistakes_get_a_clear_line():
     with pytest.raises(InputError, match="angles"):
         measured((4, 4, 4), [])
     assert np.isnan(fsc(a, a).correlation).all()  # no power, no correlation
+
+
+@pytest.mark.parametrize("mode", ["planes", "wedge"])
+def test_a_volume_is_split_into_what_was_measured_and_the_rest(mode):
+    shape, angles = (7, 8, 9), np.deg2rad([-50, -20, 0, 35])
+    volume = np.random.default_rng(4).normal(2, 1, shape)
+    present, missing = split(torch.from_numpy(volume), angles, mode=mode)
+    np.testing.assert_allclose(present + missing, volume, atol=1e-12)
+    region = measured(shape, angles, mode=mode)
+    assert np.abs(np.fft.rfftn(present)[~region]).max() < 1e-10
+    assert np.abs(np.fft.rfftn(missing)[region]).max() < 1e-10
+    # both hold something, and the mean was measured
+    assert min(present.std(), missing.std()) > 0.1
+    assert abs(missing.mean()) < 1e-12
+
+
+def test_a_wave_across_the_beam_was_measured_and_one_along_it_was_not():
+    x, z = np.arange(16), np.arange(16)[:, None, None]
+    across, along = np.cos(2 * np.pi * x / 4) + 0 * z, np.cos(2 * np.pi * z / 4) + 0 * x
+    across, along = (np.broadcast_to(wave, (16, 4, 16)) for wave in (across, along))
+    present, missing = split(across + along, np.deg2rad([-60, 60]))
+    np.testing.assert_allclose(present, across, atol=1e-12)
+    np.testing.assert_allclose(missing, along, atol=1e-12)
+
+
+def test_splitting_refuses_what_is_no_volume():
+    with pytest.raises(InputError, match="three axes"):
+        split(np.zeros((4, 4)), [0.1])
+    with pytest.raises(InputError, match="NaN"):
+        split(np.full((2, 2, 2), np.nan), [0.1])
+    with pytest.raises(InputError, match="degrees"):
+        split(np.zeros((2, 2, 2)), [60])

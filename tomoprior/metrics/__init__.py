@@ -5,10 +5,10 @@ measured. ``matching`` fits scale and offset where that is asked for, ``paper`` 
 ``scores`` takes all measures at once.
 """
 
-from tomoprior.metrics.fourier import FSC, directional_fsc, fsc, measured
+from tomoprior.metrics.fourier import FSC, directional_fsc, fsc, measured, split
 from tomoprior.metrics.information import vif
 from tomoprior.metrics.matching import matched
 from tomoprior.metrics.scores import evaluate
 from tomoprior.metrics.voxel import psnr, rmse, ssim
 
-__all__ = ["FSC", "directional_fsc", "evaluate", "fsc", "matched", "measured", "psnr", "rmse", "ssim", "vif"]
+__all__ = ["FSC", "directional_fsc", "evaluate", "fsc", "matched", "measured", "psnr", "rmse", "split", "ssim", "vif"]

@@ -15,7 +15,7 @@ from scipy import fft
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import MAX_ANGLE
-from tomoprior.metrics._arrays import Floats, pair_3d
+from tomoprior.metrics._arrays import Floats, numbers, pair_3d
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +143,35 @@ def measured(shape: tuple[int, ...], angles: ArrayLike, *, mode: Literal["planes
     else:
         raise InputError(f"mode must be planes or wedge, got {mode!r}")
     return np.array(np.broadcast_to(out, (shape[0], ky.shape[1], shape[2] // 2 + 1)))
+
+
+def split(volume: ArrayLike, angles: ArrayLike, *, mode: Literal["planes", "wedge"] = "wedge") -> tuple[Floats, Floats]:
+    """What a tilt series at ``angles`` measured of a volume, and what lies where no tilt looked: two volumes that add up to it.
+
+    Parameters
+    ----------
+    volume
+        Shape ``(nz, ny, nx)``, NumPy or torch.
+    angles, mode
+        As for ``measured``. The mean counts as measured.
+
+    Returns
+    -------
+    present, missing
+        Real, of the volume's shape.
+
+    Raises
+    ------
+    InputError
+        For a volume that has not three axes or values that are not finite, or angles as ``measured`` refuses them.
+    """
+    a = numbers(volume, "volume")
+    if a.ndim != 3:
+        raise InputError(f"volumes need three axes (z, y, x), got shape {a.shape}")
+    spectrum = fft.rfftn(a)
+    spectrum[~measured(a.shape, angles, mode=mode)] = 0
+    present: Floats = fft.irfftn(spectrum, a.shape)
+    return present, a - present
 
 
 def _frequencies(shape: tuple[int, ...]) -> tuple[Floats, Floats, Floats]:

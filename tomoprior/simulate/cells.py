@@ -1,7 +1,7 @@
-"""Made-up tissue: cell processes with membranes, vesicles and mitochondria, in the grey values of a FIB-SEM volume.
+"""Made-up tissue: membranes, vesicles and mitochondria, in the grey values of a FIB-SEM volume.
 
-It is no model of any real tissue. It has what makes such volumes hard for tomography, in the sizes of neuropil: thin membranes in
-all directions, crowded organelles, no empty background.
+It is no model of any real tissue. It has what makes such volumes hard for tomography, in the sizes of neuropil: thin membranes
+in all directions, crowded organelles, no empty background.
 """
 
 from __future__ import annotations

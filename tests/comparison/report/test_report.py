@@ -1,0 +1,216 @@
+"""What ``write_report`` leaves in a folder."""
+
+import csv
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from tomoprior import Geometry
+from tomoprior.comparison.report import write_report
+from tomoprior.comparison.report.page import LIMIT, page
+from tomoprior.comparison.result import Comparison, Entry
+from tomoprior.errors import InputError, OutputExistsError
+
+from .conftest import NASTY, SHAPE
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text outside of scripts and styles."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.inside = [], [], None
+        self.feed(text)
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.inside = tag if tag in ("script", "style") else self.inside
+
+    def handle_endtag(self, tag):
+        self.inside = None if tag == self.inside else self.inside
+
+    def handle_data(self, data):
+        if not self.inside:
+            self.words.append(data)
+
+    def all(self, tag):
+        return [a for t, a in self.tags if t == tag]
+
+
+@pytest.fixture(scope="module")
+def written(full, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report") / "out"
+    return folder, write_report(full, folder)
+
+
+@pytest.fixture(scope="module")
+def html(written):
+    return Page((written[0] / "report.html").read_text("utf-8"))
+
+
+def test_every_file_is_there_and_nothing_else(written):
+    folder, paths = written
+    assert paths[0] == folder / "report.html"
+    assert sorted(p for p in folder.rglob("*") if p.is_file()) == sorted(paths)
+    names = {str(p.relative_to(folder)) for p in paths}
+    figures = ("slices", "fsc_truth", "fsc_halves", "residual_tilts", "held_out_tilts", "agreement", "planted")
+    assert names == {"report.html", "table.csv", "metrics.json", *(f"figures/{n}.png" for n in figures)}
+    for path in folder.glob("figures/*.png"):
+        picture = imread(path)
+        assert min(picture.shape[:2]) > 100, path
+        assert picture[..., :3].std() > 0.02, path
+
+
+def test_the_page_asks_for_nothing_outside_of_itself(html):
+    for tag, attributes in html.tags:
+        for name in ("src", "href", "action", "data", "srcset"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, name, value[:80])
+    (policy,) = [a["content"] for a in html.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert all(a["alt"] for a in html.all("img"))
+
+
+def test_names_and_messages_are_text(html, written):
+    assert "b" not in {tag for tag, _ in html.tags}
+    assert NASTY in html.text
+    assert f"A series {NASTY}" in html.text
+    raw = (written[0] / "report.html").read_text("utf-8")
+    assert "<script>alert" not in raw
+    assert "</script><script>alert(1)" in html.text
+
+
+def test_the_table_shows_what_there_is_and_marks_the_best_beyond_ties(html, written, full):
+    raw = (written[0] / "report.html").read_text("utf-8")
+    body = raw[raw.index("<tbody>") : raw.index("</tbody>")]
+    rows = {}
+    for row in body.split("</tr>")[:-1]:
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", row, re.S)
+        rows[Page(row.split("</th>")[0]).text.split()[0]] = cells
+    headings = [re.sub("<.*?>", "", t) for t in re.findall(r"<th scope=\"col\".*?</th>", raw[: raw.index("<tbody>")])]
+    assert "VIF" not in headings  # NaN for all
+    cn = dict(zip(headings, rows["cn"], strict=True))
+    assert "<strong" in cn["PSNR, dB"]
+    assert "26.0" in cn["PSNR, dB"]
+    assert cn["Resolution, nm"].find("11.4") >= 0  # 4 nm / 0.35
+    assert "<strong" not in cn["Error"]  # a tie in the ranking, although the number is the smallest
+    assert "<strong" not in cn["Residual"]  # the smallest, and yet no merit
+    assert "2 of 2" in cn["Recovered"]
+    assert "agrees nowhere" in cn["Not measured, nm"]
+    assert "≤ 8.00" in cn["Measured, nm"]
+    assert "<strong" in dict(zip(headings, rows["cn"], strict=True))["Time"]
+    assert len(rows["tv"]) == 1
+    assert "reg_par: must be positive" in rows["tv"][0]
+    assert "cannot be told apart" in html.text
+    assert "1–2" in html.text
+
+
+def test_the_csv_has_the_numbers_in_full(written, full):
+    with (written[0] / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["label"]: row for row in csv.DictReader(file)}
+    assert list(rows) == [e.label for e in full.entries]
+    for entry in full.done:
+        row, evidence = rows[entry.label], entry.evidence
+        assert float(row["psnr_db"]) == evidence["truth"]["psnr"]
+        assert float(row["resolution_truth"]) == 4.0 / evidence["truth"]["curves"]["fsc"]["crossing"]
+        assert float(row["held_out_error"]) == evidence["held_out"]["error"]
+        assert float(row["planted_contrast"]) == evidence["planted"]["contrast"]
+        assert float(row["planted_found"]) == 2
+        assert float(row["seconds"]) == entry.seconds["reconstruction"]
+        assert float(row["memory_bytes"]) == entry.memory
+        assert row["resolution_halves_unmeasured"] == ""
+        assert "vif" not in row
+    assert rows["tv"]["status"] == "failed"
+    assert rows["tv"]["psnr_db"] == ""
+    assert rows["cn"]["length_unit"] == "nm"
+
+
+def test_the_metrics_are_json_without_volumes(written, full):
+    def refuse(value):
+        raise AssertionError(f"{value} is no JSON")
+
+    text = (written[0] / "metrics.json").read_text("utf-8")
+    found = json.loads(text, parse_constant=refuse)
+    assert found["entries"][0]["evidence"]["truth"]["vif"] is None
+    assert found["entries"][2]["evidence"]["held_out"] == full["cn"].evidence["held_out"]
+    assert found["about"]["seed"] == 3
+    assert found["planted"]["centers"] == full.planted.centers.tolist()
+    assert found["rankings"][1]["groups"] == [["cn", NASTY], ["wbp"]]
+    assert Geometry.from_dict(found["geometry"]) == full.geometry
+    assert "volume" not in found["entries"][0]
+
+
+def test_bad_tilts_are_named_in_words(html):
+    alts = " ".join(a["alt"] for a in html.all("img"))
+    assert "tilt 3 at −30°" in alts
+    # where a curve falls below, as a length: 4 nm / 0.35
+    assert "cn at 11.4 nm" in alts
+
+
+def test_little_evidence_makes_a_short_page(minimal, tmp_path):
+    paths = write_report(minimal, tmp_path / "deep" / "er")
+    assert {p.name for p in paths} == {"report.html", "table.csv", "metrics.json", "slices.png"}
+    page = Page(paths[0].read_text("utf-8"))
+    assert "Share" in page.text
+    for absent in ("PSNR", "Against the truth", "Planted", "Held-out", "Plots", "standard deviation", "Time"):
+        assert absent not in page.text, absent
+    assert "voxel size unknown" in page.text
+
+
+def test_a_comparison_without_a_volume_is_a_page_of_messages(full, tmp_path):
+    failed = dataclasses.replace(full, entries=full.entries[-1:], truth=None, planted=None, rankings=(), summary=())
+    paths = write_report(failed, tmp_path)
+    assert {p.name for p in paths} == {"report.html", "table.csv", "metrics.json"}
+    page = Page(paths[0].read_text("utf-8"))
+    assert "reg_par: must be positive" in page.text
+    assert not page.all("canvas")
+
+
+def test_an_earlier_report_stays_unless_it_may_go(minimal, tmp_path):
+    first = write_report(minimal, tmp_path)
+    before = first[0].read_bytes()
+    (tmp_path / "figures" / "planted.png").write_bytes(b"of an earlier report")
+    (tmp_path / "figures" / "mine.png").write_bytes(b"the user's")
+    renamed = dataclasses.replace(minimal, title="another")
+    with pytest.raises(OutputExistsError, match=r"report\.html exists"):
+        write_report(renamed, tmp_path)
+    assert first[0].read_bytes() == before
+    write_report(renamed, tmp_path, overwrite=True)
+    assert b"another" in first[0].read_bytes()
+    assert not (tmp_path / "figures" / "planted.png").exists()
+    assert (tmp_path / "figures" / "mine.png").exists()
+    assert not list(tmp_path.rglob("*.part*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda e: dataclasses.replace(e, volume=e.volume[1:]), "the comparison's grid"),
+        (lambda e: dataclasses.replace(e, volume=np.full(SHAPE, np.nan, np.float32)), "not finite"),
+        (lambda e: dataclasses.replace(e, std=np.zeros((1, 2, 3), np.float32)), "standard deviation of wbp"),
+        (lambda e: dataclasses.replace(e, label="cn"), "labels of their own"),
+        (lambda e: dataclasses.replace(e, label="truth"), "labels of their own"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_before_anything_is_written(full, tmp_path, change, words):
+    wrong = dataclasses.replace(full, entries=(change(full.entries[0]), *full.entries[1:]))
+    with pytest.raises(InputError, match=words):
+        write_report(wrong, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_large_volumes_are_binned_until_the_page_fits():
+    shape = (48, 224, 224)  # of noise, which does not pack: three times 2.4 MB twice, in base64
+    rng = np.random.default_rng(6)
+    entries = tuple(Entry(n, n, {}, volume=rng.normal(size=shape).astype(np.float32)) for n in ("wbp", "sirt", "tv"))
+    text = page(Comparison("large", Geometry(np.deg2rad([-60.0, 0, 60]), shape), entries), [])
+    assert 1_000_000 < len(text.encode()) < LIMIT
+    assert "Shown binned by 2 × 2 × 2" in Page(text).text
+    known = json.loads(re.search(r'id="known">(.*?)</script>', text).group(1))
+    assert known["shape"] == {"z": 24, "y": 112, "x": 112}

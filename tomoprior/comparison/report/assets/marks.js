@@ -1,0 +1,89 @@
+// What lies over a slice: cross-hair, planted objects, scale bar. Lengths are in voxels of the full volume.
+
+/** 1, 2 or 5 times a power of ten, at most `length`. */
+function round(length) {
+  const power = 10 ** Math.floor(Math.log10(length));
+  return [5, 2, 1].map((m) => m * power).find((m) => m <= length * 1.0001);
+}
+
+/** A number to so many digits. */
+function digits(value, count = 3) {
+  const text = Number(value).toPrecision(count);
+  return (text.includes("e") ? text : String(Number(text))).replace("-", "−");
+}
+
+/** A canvas's context in which a unit is a CSS pixel, cleared, with two passes for lines seen on black and white. */
+function blank(canvas, width, height) {
+  const dense = window.devicePixelRatio || 1;
+  canvas.width = Math.max(1, Math.round(width * dense));
+  canvas.height = Math.max(1, Math.round(height * dense));
+  const context = canvas.getContext("2d");
+  context.scale(dense, dense);
+  return context;
+}
+
+/** Draw `path(context)` twice: dark and wide below, bright and thin above. */
+function outlined(context, colour, path) {
+  for (const [style, width] of [["rgba(0,0,0,.55)", 3], [colour, 1.4]]) {
+    context.strokeStyle = style;
+    context.lineWidth = width;
+    context.beginPath();
+    path(context);
+    context.stroke();
+  }
+}
+
+/** Everything over one slice; `zoom` is CSS pixels a voxel. */
+function mark(canvas, known, state, plane, zoom) {
+  const { across, down, along } = PLANES[plane];
+  const size = (axis) => known.shape[axis] * known.step[axis] * zoom;
+  const middle = (axis) => (state.at[axis] + 0.5) * known.step[axis];
+  const [width, height] = [size(across), size(down)];
+  const context = blank(canvas, width, height);
+  if (state.cross) cross(context, middle(across) * zoom, middle(down) * zoom, width, height);
+  if (known.planted && state.planted) {
+    circles(context, known.planted.controls, [4, 4], "#cfd8e3");
+    circles(context, known.planted.centers, [], "#ffd23f");
+  }
+  if (plane === "xy") bar(context, known, width, height, zoom);
+
+  function circles(context, places, dash, colour) {
+    const order = { z: 0, y: 1, x: 2 };
+    context.setLineDash(dash);
+    for (const place of places) {
+      const off = place[order[along]] + 0.5 - middle(along);
+      const square = known.planted.radius ** 2 - off ** 2;
+      // half a voxel of the slice on either side belongs to it
+      if (Math.abs(off) > known.planted.radius + known.step[along] / 2) continue;
+      const radius = Math.max(Math.sqrt(Math.max(square, 1)) * zoom, 3);
+      const [u, v] = [across, down].map((axis) => (place[order[axis]] + 0.5) * zoom);
+      outlined(context, colour, (c) => c.arc(u, v, radius + 1.5, 0, 2 * Math.PI));
+    }
+    context.setLineDash([]);
+  }
+}
+
+function cross(context, u, v, width, height) {
+  context.strokeStyle = "rgba(0, 229, 255, .6)";
+  context.lineWidth = 1;
+  context.beginPath();
+  const gap = 7;
+  for (const [a, b, c, d] of [[0, v, u - gap, v], [u + gap, v, width, v], [u, 0, u, v - gap], [u, v + gap, u, height]]) {
+    context.moveTo(a, b);
+    context.lineTo(c, d);
+  }
+  context.stroke();
+}
+
+function bar(context, known, width, height, zoom) {
+  const length = round((0.36 * width) / zoom * known.voxel);
+  const pixels = (length / known.voxel) * zoom;
+  const [left, bottom] = [8, height - 8];
+  context.fillStyle = "rgba(0,0,0,.55)";
+  const text = `${digits(length)} ${known.unit}`;
+  context.font = "600 11px system-ui, sans-serif";
+  context.fillRect(left - 4, bottom - 19, Math.max(pixels, context.measureText(text).width) + 8, 23);
+  context.fillStyle = "#fff";
+  context.fillRect(left, bottom - 4, pixels, 4);
+  context.fillText(text, left, bottom - 8);
+}

@@ -1,0 +1,214 @@
+// The viewer: one state, controls that change it, cards that show it.
+
+const known = JSON.parse(document.getElementById("known").textContent);
+const get = (id) => document.getElementById(id);
+const cards = [...document.querySelectorAll(".card")];
+const AXES = ["x", "y", "z"];
+const half = (high, low) => (high - low) / 2;
+const start = () => ({ low: known.grey.low, high: known.grey.high, limit: half(known.grey.high, known.grey.low) });
+const state = {
+  ...start(),
+  at: Object.fromEntries(AXES.map((axis) => [axis, Math.floor(known.shape[axis] / 2)])),
+  mode: "values",
+  reference: 0,
+  std: false,
+  planted: true,
+  calibrated: false,
+  cross: true,
+  shown: new Set(known.entries.keys()),
+};
+let zoom = 1;
+/** As many as 8 bits are worth. */
+const decimals = Math.min(12, Math.max(0, Math.ceil(-Math.log10((known.grey.most - known.grey.least) / 255))));
+
+const EXPLAINED = {
+  values: "",
+  difference: () => `Each volume minus ${known.entries[state.reference].name}: red where it has more, blue where less.`,
+  measured: "What lies in directions that a tilt measured: all that the data can vouch for.",
+  inferred: "What lies in directions that no tilt measured: this part of each volume was inferred. Of a truth it is what the tilts missed.",
+};
+
+/** Show what went wrong; nothing is left to the console alone. */
+function fail(error) {
+  get("loading").hidden = true;
+  const box = get("problem");
+  box.hidden = false;
+  box.textContent = `The viewer does not work: ${error?.message ?? error}`;
+  throw error;
+}
+
+/** The largest zoom that fits cards of the wanted size; whole or half steps, so that pixels stay even. */
+function layout() {
+  const box = get("cards");
+  const style = getComputedStyle(box);
+  const gap = parseFloat(style.columnGap);
+  const wide = box.clientWidth;
+  const wanted = Number(get("size").value);
+  const columns = Math.max(1, Math.min(state.shown.size, Math.floor((wide + gap) / (wanted + gap))));
+  box.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+  const card = cards.find((c) => !c.hidden);
+  if (!card) return;
+  const inner = getComputedStyle(card);
+  const room = (wide - gap * (columns - 1)) / columns - parseFloat(inner.paddingLeft) - parseFloat(inner.paddingRight) - 2 - 4;
+  const { shape, step } = known;
+  const exact = room / (shape.x * step.x + shape.z * step.z);
+  const voxel = exact * step.x;
+  zoom = voxel >= 1 ? Math.floor(voxel * 2) / 2 / step.x : exact;
+  for (const view of document.querySelectorAll(".view")) {
+    const { across, down } = PLANES[view.dataset.plane];
+    view.style.width = `${shape[across] * step[across] * zoom}px`;
+    view.style.height = `${shape[down] * step[down] * zoom}px`;
+  }
+  draw();
+}
+
+let waiting = false;
+/** Draw once before the next frame, however often it is asked for. */
+function draw() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => {
+    waiting = false;
+    try { drawAll(); } catch (error) { fail(error); }
+  });
+}
+
+function drawAll() {
+  for (const card of cards) {
+    const index = Number(card.dataset.index);
+    card.hidden = !state.shown.has(index);
+    if (card.hidden) continue;
+    const entry = known.entries[index];
+    const read = reading(known, state, entry);
+    const { std } = entry;
+    const spread = std && ((i) => std[i] / 255);
+    for (const view of card.querySelectorAll(".view")) {
+      const { plane } = view.dataset;
+      const canvas = view.querySelector(".pixels");
+      canvas.width = known.shape[PLANES[plane].across];
+      canvas.height = known.shape[PLANES[plane].down];
+      const cover = state.std && spread && state.mode === "values" ? slice(known.shape, plane, state.at, spread) : null;
+      paint(canvas, slice(known.shape, plane, state.at, read), scale(state), cover);
+      mark(view.querySelector(".marks"), known, state, plane, zoom);
+    }
+    const voxel = state.at.x + known.shape.x * (state.at.y + known.shape.y * state.at.z);
+    const sure = std && state.mode === "values" ? ` ± ${digits(std[voxel] * known.spread, 2)}` : "";
+    card.querySelector("h3 output").textContent = read(voxel).toFixed(decimals).replace("-", "−") + sure;
+  }
+}
+
+/** Write the state into the controls. */
+function tell() {
+  for (const axis of AXES) {
+    const input = get(`at-${axis}`);
+    input.value = state.at[axis];
+    const full = (state.at[axis] + 0.5) * known.step[axis] - 0.5;
+    const length = known.unit === "voxels" ? "" : ` · ${digits((full + 0.5) * known.voxel)} ${known.unit}`;
+    input.parentElement.querySelector("output").textContent = `${full}${length}`;
+    input.setAttribute("aria-valuetext", `${full}${length}`);
+  }
+  for (const name of ["low", "high", "limit"]) {
+    get(name).value = state[name];
+    get(name).parentElement.querySelector("output").textContent = digits(state[name]);
+  }
+  const { colours, low, high } = scale(state);
+  const signed = colours === SIGNED;
+  for (const label of document.querySelectorAll(".scale .grey")) label.hidden = signed;
+  document.querySelector(".scale .signed").hidden = !signed;
+  paint(get("legend"), Float32Array.from({ length: 256 }, (_, i) => i), { colours, low: 0, high: 255 });
+  const ends = document.querySelectorAll(".legend span");
+  [low, signed ? 0 : half(high, -low), high].forEach((v, i) => { ends[i].textContent = digits(v); });
+  const words = EXPLAINED[state.mode];
+  const std = state.std && state.mode === "values" ? ` Orange: the standard deviation, where a method gives one; full at ${digits(255 * known.spread)}.` : "";
+  const where = known.planted && state.planted ? " Circles: planted objects, dashed where none was put to compare with." : "";
+  get("explained").textContent = ((typeof words === "function" ? words() : words) + std + where).trim();
+}
+
+function change(changes) {
+  Object.assign(state, changes);
+  tell();
+  draw();
+}
+
+function move(axis, value) {
+  const last = known.shape[axis] - 1;
+  change({ at: { ...state.at, [axis]: Math.max(0, Math.min(last, value)) } });
+}
+
+/** Connect every control with the state. */
+function connect() {
+  for (const axis of AXES) {
+    const input = get(`at-${axis}`);
+    input.max = known.shape[axis] - 1;
+    input.addEventListener("input", () => move(axis, input.valueAsNumber));
+  }
+  const { least, most } = known.grey;
+  const little = (most - least) / 255;
+  for (const name of ["low", "high"]) Object.assign(get(name), { min: least, max: most, step: little / 4 });
+  Object.assign(get("limit"), { min: start().limit / 50, max: 2 * start().limit, step: start().limit / 100 });
+  get("low").addEventListener("input", (e) => change({ low: Math.min(e.target.valueAsNumber, state.high - little) }));
+  get("high").addEventListener("input", (e) => change({ high: Math.max(e.target.valueAsNumber, state.low + little) }));
+  get("limit").addEventListener("input", (e) => change({ limit: e.target.valueAsNumber }));
+  get("reset").addEventListener("click", () => change(start()));
+  for (const radio of document.querySelectorAll("input[name=mode]")) {
+    radio.addEventListener("change", () => change({ mode: radio.value }));
+  }
+  get("reference").addEventListener("change", (e) => {
+    document.querySelector("input[name=mode][value=difference]").checked = true;
+    change({ reference: Number(e.target.value), mode: "difference" });
+  });
+  for (const name of ["std", "planted", "calibrated", "cross"]) {
+    get(name)?.addEventListener("change", (e) => change({ [name]: e.target.checked }));
+  }
+  for (const box of document.querySelectorAll("input[name=shown]")) {
+    box.addEventListener("change", () => {
+      if (box.checked) state.shown.add(Number(box.value));
+      else state.shown.delete(Number(box.value));
+      for (const card of cards) card.hidden = !state.shown.has(Number(card.dataset.index));
+      layout();
+    });
+  }
+  get("size").addEventListener("change", layout);
+  for (const view of document.querySelectorAll(".view")) follow(view);
+  let wide = 0;
+  new ResizeObserver(([entry]) => {
+    if (entry.contentRect.width !== wide) layout();
+    wide = entry.contentRect.width;
+  }).observe(get("cards"));
+}
+
+/** The cross-hair goes where a slice is pressed, and along while it is held. */
+function follow(view) {
+  const { across, down } = PLANES[view.dataset.plane];
+  const go = (event) => {
+    const box = view.getBoundingClientRect();
+    const index = (part, whole, axis) => Math.max(0, Math.min(known.shape[axis] - 1, Math.floor((part / whole) * known.shape[axis])));
+    const u = index(event.clientX - box.left, box.width, across);
+    const v = index(event.clientY - box.top, box.height, down);
+    change({ at: { ...state.at, [across]: u, [down]: v } });
+  };
+  view.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    view.setPointerCapture(event.pointerId);
+    go(event);
+  });
+  view.addEventListener("pointermove", (event) => { if (view.hasPointerCapture(event.pointerId)) go(event); });
+}
+
+async function begin() {
+  const box = get("loading");
+  box.hidden = false;
+  await unpackAll(known, (done, all, what) => {
+    box.querySelector("progress").value = done / all;
+    box.querySelector("span").textContent = `unpacking ${what} (${done} of ${all})`;
+  });
+  box.hidden = true;
+  get("controls").hidden = false;
+  get("cards").hidden = false;
+  connect();
+  tell();
+  layout();
+  document.documentElement.dataset.ready = "yes";
+}
+
+begin().catch(fail);

@@ -1,0 +1,118 @@
+"""The figures of a report: one style, one colour and one mark a method throughout, words for those who do not see them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tomoprior.comparison.result import Comparison, Entry
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Told apart with any colour vision (Okabe and Ito), and by marks and dashes besides.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5539", "#6A3D9A")
+MARKS = "osD^vP*X"
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+TRUTH = "#5B6470"
+
+#: rcParams, whose names matplotlib's types list one by one.
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8A93A0",
+    "axes.labelcolor": "#22272E",
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E9ED",
+    "xtick.color": "#4A525C",
+    "ytick.color": "#4A525C",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4.5,
+    "figure.facecolor": "white",
+    "svg.hashsalt": "tomoprior",
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, mark and dashes of a method."""
+
+    colour: str
+    mark: str
+    dash: Any
+
+
+def looks(comparison: Comparison) -> dict[str, Look]:
+    """By label, in the entries' order: those without a volume keep theirs too."""
+    found = {}
+    for i, entry in enumerate(comparison.entries):
+        turn = i // len(COLOURS)
+        found[entry.label] = Look(
+            COLOURS[i % len(COLOURS)], MARKS[(i + 3 * turn) % len(MARKS)], DASHES[(i + turn) % len(DASHES)]
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: its file's name (no suffix), title, caption, what is seen in it in words, whether it needs the whole width."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    figure: Figure
+    wide: bool = False
+
+    def png(self, dpi: int = 200) -> bytes:
+        """As a picture of dots."""
+        return self._as("png", dpi=dpi)
+
+    def svg(self) -> bytes:
+        """As lines; the same bytes for the same figure."""
+        return self._as("svg", metadata={"Date": None})
+
+    def _as(self, kind: str, **options: Any) -> bytes:
+        import matplotlib as mpl
+
+        out = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            self.figure.savefig(out, format=kind, **options)
+        return out.getvalue()
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure of so many inches; to be called, as all drawing, within ``STYLE``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def legend(figure: Figure, axis: Any, count: int) -> None:
+    """One legend above all panels, of what the axis has."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, [clean(t) for t in labels], loc="outside upper left", ncols=min(6, max(1, count)), fontsize=9.5)
+
+
+def clean(text: str, length: int = 28) -> str:
+    """A label as matplotlib takes it literally, no formulas, cut where it is long."""
+    text = text if len(text) <= length else text[: length - 1] + "…"
+    return text.replace("$", r"\$")
+
+
+def having(comparison: Comparison, kind: str) -> Sequence[Entry]:
+    """Entries with that kind of evidence."""
+    return [e for e in comparison.entries if e.evidence.get(kind)]

@@ -1,0 +1,133 @@
+"""The page: one file with everything in it, held below a size."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from tomoprior._version import __version__
+from tomoprior.comparison.report import words
+from tomoprior.comparison.report.figures import TRUTH, Picture, looks
+from tomoprior.comparison.report.plain import pick, plain
+from tomoprior.comparison.report.table import places, table
+from tomoprior.comparison.report.volumes import Packed, pack
+from tomoprior.comparison.report.window import Window, volumes, window
+from tomoprior.comparison.result import Comparison, Entry
+
+#: Bytes of a page, and of what is kept free of them for what binning changes in its text.
+LIMIT, SLACK = 15_000_000, 500_000
+#: Beyond so many bytes a drawing goes in as a picture of dots.
+DRAWING = 400_000
+
+SCRIPTS = ("unpack.js", "planes.js", "marks.js", "viewer.js")
+
+
+def page(comparison: Comparison, pictures: Sequence[Picture]) -> str:
+    """``report.html``: no link to anything outside, below ``LIMIT`` bytes. The volumes in it are binned until they fit."""
+    context = _context(comparison, pictures)
+    grey = window(comparison)
+    if grey is None:
+        return _render(context | {"viewer": None})
+    rest = len(_render(context | {"viewer": _viewer(comparison, grey, None)}).encode())
+    packed = pack(comparison, grey, LIMIT - SLACK - rest)
+    return _render(context | {"viewer": _viewer(comparison, grey, packed)})
+
+
+def _render(context: dict[str, Any]) -> str:
+    here = files(__package__)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": words.number, "duration": words.duration}
+    template = environment.from_string((here / "templates" / "report.html.j2").read_text("utf-8"))
+    style = (here / "assets" / "report.css").read_text("utf-8")
+    script = "\n".join((here / "assets" / name).read_text("utf-8") for name in SCRIPTS)
+    return template.render(**context, style=Markup(style), script=Markup(script))  # our own files
+
+
+def _context(comparison: Comparison, pictures: Sequence[Picture]) -> dict[str, Any]:
+    look = looks(comparison)
+    return {
+        "title": comparison.title,
+        "data": words.data_line(comparison.geometry),
+        "summary": comparison.summary,
+        "rankings": [(r, places(r)) for r in comparison.rankings],
+        "table": table(comparison),
+        "truth_share": next((s for e in comparison.entries if (s := pick(e.evidence, "inferred.truth_share"))), None),
+        "colours": {label: one.colour for label, one in look.items()} | {"truth": TRUTH},
+        "pictures": [(p, _embedded(p)) for p in pictures if p.name != "slices"],
+        "slices": next(((p, _data("png", p.png(100))) for p in pictures if p.name == "slices"), None),
+        "runs": [_run(e) for e in comparison.entries],
+        "about": [(k.replace("_", " "), v) for k, v in plain(comparison.about).items()],
+        "version": __version__,
+    }
+
+
+def _run(entry: Entry) -> dict[str, Any]:
+    """What was run for an entry, in plain values."""
+    tuned = plain(entry.evidence.get("tuned")) or {}
+    return {
+        "entry": entry,
+        "settings": plain(entry.settings),
+        "tuned": tuned.get("values", {}),
+        "trials": tuned.get("trials", []),
+    }
+
+
+def _viewer(comparison: Comparison, grey: Window, packed: Packed | None) -> dict[str, Any]:
+    """What the viewer has to know, and its data; without ``packed`` what it is before they are there."""
+    geometry, names, look = comparison.geometry, list(volumes(comparison)), looks(comparison)
+    nz, ny, nx = packed.shape if packed else geometry.shape
+    planted = comparison.planted
+    entries = [_volume(comparison, name, packed) for name in names]
+    known: dict[str, Any] = {
+        "shape": {"z": nz, "y": ny, "x": nx},
+        "step": dict(zip("zyx", packed.step if packed else (1, 1, 1), strict=True)),
+        "voxel": words.voxel(geometry),
+        "unit": words.unit(geometry),
+        "grey": {"low": grey.low, "high": grey.high, "least": grey.least, "most": grey.most},
+        "shift": packed.shift if packed else 1.0,
+        "spread": packed.spread if packed else 1.0,
+        "entries": entries,
+        "planted": None if planted is None else plain(dict(vars(planted))),
+    }
+    return {
+        "known": known,
+        "names": [(name, look[name].colour if name in look else TRUTH) for name in names],
+        "has_std": any("std" in e["parts"] for e in entries),
+        "calibrated": any(e["calibration"] != [1.0, 0.0] for e in entries),
+        "limit": grey.width,
+        "levels": words.number((grey.most - grey.least) / 255, 2),
+        "cut": (words.number(grey.least), words.number(grey.most)),
+        "binned": "" if not packed or max(packed.step) == 1 else " × ".join(str(s) for s in reversed(packed.step)),
+        "parts": [
+            (f"data-{i}-{part}", name_of, Markup(text))  # base64
+            for i, name in enumerate(names)
+            for part, (name_of, text) in (packed.parts[name] if packed else {}).items()
+        ],
+    }
+
+
+def _volume(comparison: Comparison, name: str, packed: Packed | None) -> dict[str, Any]:
+    """One volume for the viewer: its parts, and the scale and offset that the tilts ask for."""
+    entry = next((e for e in comparison.done if e.label == name), None)
+    calibration = None if entry is None else plain(pick(entry.evidence, "residual.calibration"))
+    known = isinstance(calibration, list) and len(calibration) == 2 and None not in calibration
+    std = entry is not None and entry.std is not None
+    return {
+        "name": name,
+        "parts": list(packed.parts[name]) if packed else ["values", "inferred"] + ["std"] * std,
+        "calibration": calibration if known else [1.0, 0.0],
+    }
+
+
+def _embedded(picture: Picture) -> str:
+    drawing = picture.svg()
+    return _data("svg+xml", drawing) if len(drawing) <= DRAWING else _data("png", picture.png(110))
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

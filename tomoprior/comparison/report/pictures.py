@@ -1,0 +1,117 @@
+"""The other figures: agreement between methods, planted objects, slices; and the list of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+from tomoprior.comparison.report import words
+from tomoprior.comparison.report.curves import against_truth, between_halves
+from tomoprior.comparison.report.figures import STYLE, Picture, canvas, clean, having, looks
+from tomoprior.comparison.report.slices import slices
+from tomoprior.comparison.report.tilts import predictions, residuals
+from tomoprior.comparison.result import Comparison
+
+
+def agreement(comparison: Comparison) -> Picture | None:
+    """Correlation of every pair of methods."""
+    shown = having(comparison, "agreement")
+    labels = [e.label for e in shown]
+    if len(labels) < 2:
+        return None
+    n = len(labels)
+    values = np.array([[1.0 if a is b else a.evidence["agreement"].get(b.label) for b in shown] for a in shown], dtype=float)
+    size = 1.5 + 0.5 * max(4, n)
+    figure = canvas(size + 0.9, size)
+    axis = figure.subplots()
+    axis.grid(False)
+    off = values[~np.eye(n, dtype=bool)]
+    low = min(0.0 if np.nanmin(off) < 0.5 else 0.5, np.nanmin(off))
+    drawn = axis.pcolormesh(values, cmap="cividis", vmin=low, vmax=1, edgecolor="white", linewidth=1.5)
+    for i, j in np.ndindex(n, n):
+        if i != j and np.isfinite(values[i, j]):
+            light = (values[i, j] - low) / (1 - low) > 0.6
+            axis.text(j + 0.5, i + 0.5, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=9,
+                      color="#111" if light else "white")  # fmt: skip
+    names = [clean(t, 16) for t in labels]
+    axis.set_xticks(np.arange(n) + 0.5, names, rotation=35, ha="right")
+    axis.set_yticks(np.arange(n) + 0.5, names)
+    axis.tick_params(length=0)
+    axis.invert_yaxis()
+    axis.set_aspect("equal")
+    for side in axis.spines.values():
+        side.set_visible(False)
+    figure.colorbar(drawn, ax=axis, shrink=0.7, label="correlation")
+    pairs = [(values[i, j], labels[i], labels[j]) for i in range(n) for j in range(i)]
+    (least, a, b), (most, c, d) = min(pairs), max(pairs)
+    return Picture(
+        "agreement",
+        "Agreement between methods",
+        "Correlation of the volumes, voxel by voxel. Methods that agree may share an assumption, and be wrong together.",
+        f"Matrix of correlations between {n} methods: least between {a} and {b}, {least:.2f}; "
+        f"most between {c} and {d}, {most:.2f}.",
+        figure,
+    )
+
+
+def planted(comparison: Comparison) -> Picture | None:
+    """Contrast found where test objects were put, where none was, and elsewhere."""
+    shown = having(comparison, "planted")
+    if not shown:
+        return None
+    look = looks(comparison)
+    figure = canvas(9.2, 3.9)
+    axis = figure.subplots()
+    axis.grid(axis="x", visible=False)
+    axis.axhline(1, color="#22272E", lw=1, ls=(0, (4, 3)))
+    axis.axhline(0, color="#8A93A0", lw=0.8)
+
+    def spread(count: int, middle: float) -> np.ndarray:
+        return middle + 0.055 * (np.arange(count) - (count - 1) / 2)
+
+    told = []
+    for i, e in enumerate(shown):
+        one, found = look[e.label], e.evidence["planted"]
+        recovered, controls = ([v for v in found.get(k, ()) if v is not None] for k in ("recovered", "controls"))
+        common: dict[str, Any] = {"ls": "none", "ms": 7, "color": one.colour, "clip_on": False}
+        axis.plot(spread(len(recovered), i - 0.17), recovered, marker="o", mec="white", mew=0.8, **common)
+        axis.plot(spread(len(controls), i + 0.12), controls, marker="o", mfc="none", mew=1.4, **common)
+        if found.get("invented") is not None:
+            axis.plot(i + 0.32, found["invented"], marker="x", mew=2, **common)
+        if found.get("contrast") is not None:
+            axis.hlines(found["contrast"], i - 0.34, i, color=one.colour, lw=2)
+        told.append(
+            f"{e.label}: {words.number(found.get('contrast'))} recovered, at most {max(controls, default=0):.2f} where "
+            f"there is none, {words.number(found.get('invented'))} invented"
+        )
+    grey: dict[str, Any] = {"ls": "none", "color": "#4A525C", "ms": 7}
+    axis.plot([], [], marker="o", label="where an object is", **grey)
+    axis.plot([], [], marker="o", mfc="none", mew=1.4, label="where none is", **grey)
+    axis.plot([], [], marker="x", mew=2, label="largest elsewhere", **grey)
+    figure.legend(loc="outside upper left", ncols=3, fontsize=9.5)
+    axis.set_xticks(range(len(shown)), [clean(e.label, 16) for e in shown])
+    axis.set_xlim(-0.6, len(shown) - 0.4)
+    axis.set_ylabel("share of its contrast")
+    return Picture(
+        "planted",
+        "Planted objects",
+        "Spheres of known contrast, added to the tilts. A method that shows what is there has the filled points at the "
+        "dashed line, and open points and cross at zero.",
+        "Share of the contrast found per method: " + "; ".join(told) + ".",
+        figure,
+    )
+
+
+#: In the order of the page.
+ALL: tuple[Callable[[Comparison], Picture | None], ...] = (
+    slices, against_truth, predictions, residuals, between_halves, planted, agreement,
+)  # fmt: skip
+
+
+def pictures(comparison: Comparison) -> list[Picture]:
+    """Every figure that the comparison has evidence for."""
+    with mpl.rc_context(STYLE):
+        return [p for draw in ALL if (p := draw(comparison)) is not None]

@@ -1,0 +1,124 @@
+"""The table of a comparison: a row an entry, a column a number, only those of evidence that exists."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+from tomoprior.comparison.report import words
+from tomoprior.comparison.report.columns import GROUPS, Column, Group
+from tomoprior.comparison.result import Comparison, Entry, Ranking
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in the table: the value, a smaller detail, and whether it is the best beyond ties."""
+
+    text: str
+    detail: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A group of columns that has at least one value: its columns' titles, and what it is and cannot tell."""
+
+    title: str
+    columns: tuple[str, ...]
+    what: str
+    limit: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry with its cells; none if it has neither volume nor evidence."""
+
+    entry: Entry
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings and rows for the page."""
+
+    headings: tuple[Heading, ...]
+    rows: tuple[Row, ...]
+
+
+def table(comparison: Comparison) -> Table:
+    """The table as the page shows it."""
+    voxel, unit = words.voxel(comparison.geometry), words.unit(comparison.geometry)
+    groups = [(g, [c for c in used(g, comparison) if c.title]) for g in GROUPS]
+    groups = [(g, columns) for g, columns in groups if columns]
+    columns = [c for _, chosen in groups for c in chosen]
+    best = {c.name: _best(c, comparison) for c in columns}
+
+    def cells(entry: Entry) -> tuple[Cell, ...]:
+        found = [
+            Cell(c.shown(entry, voxel), c.detail(entry, voxel) if c.detail else "", entry.label == best[c.name])
+            for c in columns
+        ]
+        return tuple(found) if entry.evidence or entry.volume is not None else ()
+
+    return Table(
+        tuple(
+            Heading(g.title, tuple(c.title.replace("{unit}", unit) for c in chosen), g.what, g.limit) for g, chosen in groups
+        ),
+        tuple(Row(e, cells(e)) for e in comparison.entries),
+    )
+
+
+def as_csv(comparison: Comparison) -> str:
+    """The same numbers in full for other programs: one line an entry, empty where there is no value."""
+    voxel = words.voxel(comparison.geometry)
+    columns = [c for g in GROUPS for c in used(g, comparison)]
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(["label", "method", "status", "message", *(c.name for c in columns), "length_unit"])
+    for e in comparison.entries:
+        values = (c.value(e, voxel) for c in columns)
+        numbers = ("" if v is None else repr(float(v)) for v in values)
+        rows.writerow([e.label, e.method, e.status, e.message, *numbers, words.unit(comparison.geometry)])
+    return out.getvalue()
+
+
+def used(group: Group, comparison: Comparison) -> list[Column]:
+    """Columns of a group that at least one entry has something for."""
+    voxel = words.voxel(comparison.geometry)
+
+    def has(column: Column, entry: Entry) -> bool:
+        return column.value(entry, voxel) is not None or bool(column.detail and column.detail(entry, voxel))
+
+    return [c for c in group.columns if any(has(c, e) for e in comparison.entries)]
+
+
+def places(ranking: Ranking) -> list[tuple[str, tuple[str, ...]]]:
+    """Groups with the places that they take, best first: ``1``, or ``2 to 4`` for three that share them."""
+    out, taken = [], 0
+    for group in ranking.groups:
+        first, taken = taken + 1, taken + len(group)
+        out.append((f"{first}" if len(group) == 1 else f"{first}–{taken}", group))
+    return out
+
+
+def _best(column: Column, comparison: Comparison) -> str | None:
+    """Label of the entry that is best in a column beyond ties, if there is one.
+
+    Where a ranking goes by the column, ties are those of the ranking; elsewhere what reads the same is the same.
+    """
+    voxel = words.voxel(comparison.geometry)
+    values = {e.label: v for e in comparison.entries if (v := column.value(e, voxel)) is not None}
+    if not column.better or len(values) < 2:
+        return None
+    for ranking in comparison.rankings:
+        if ranking.measure and ranking.measure == column.measure and ranking.groups:
+            return ranking.groups[0][0] if len(ranking.groups[0]) == 1 else None
+
+    def score(label: str) -> float:
+        value = values[label]
+        return value if column.better == "high" else -value if column.better == "low" else -abs(value - 1)
+
+    first = max(values, key=score)
+    same = [label for label in values if column.shown(comparison[label], voxel) == column.shown(comparison[first], voxel)]
+    return first if len(same) == 1 else None

@@ -1,0 +1,94 @@
+"""Figures of what every tilt says: residuals and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tomoprior.comparison.report import words
+from tomoprior.comparison.report.figures import Picture, canvas, clean, having, legend, looks
+from tomoprior.comparison.result import Comparison, Entry
+
+
+def residuals(comparison: Comparison) -> Picture | None:
+    """Residual per tilt of every method; bad tilts are named."""
+    shown = having(comparison, "residual")
+    if not shown:
+        return None
+    named = bad_tilts(comparison)
+    lines = [(e, e.evidence["residual"]["angles"], e.evidence["residual"]["residuals"]) for e in shown]
+    words_of = ", ".join(f"tilt {i} at {words.short(a)}°" for i, a in named.items())
+    return Picture(
+        "residual_tilts",
+        "How well each tilt is explained",
+        "Relative residual of every tilt, for the volume made from all of them. "
+        + ("Bad tilts are marked with their index and angle." if named else "No tilt sticks out.")
+        + " A smaller residual is not by itself better: noise can be fitted too.",
+        f"Residual against tilt angle for {_labels(shown)}; "
+        + (f"these stick out: {words_of}." if named else "no tilt sticks out."),
+        _against_angle(comparison, lines, "relative residual", named),
+    )
+
+
+def predictions(comparison: Comparison) -> Picture | None:
+    """Error of every held-out tilt's prediction."""
+    shown = having(comparison, "held_out")
+    if not shown:
+        return None
+    views = {v for e in shown for v in e.evidence["held_out"]["views"]}
+    named = {i: a for i, a in bad_tilts(comparison).items() if i in views}
+    lines = [(e, e.evidence["held_out"]["angles"], e.evidence["held_out"]["errors"]) for e in shown]
+    totals = ", ".join(f"{e.label} {words.number(e.evidence['held_out'].get('error'))}" for e in shown)
+    return Picture(
+        "held_out_tilts",
+        "How well unseen tilts are predicted",
+        "Relative error of the prediction of tilts that the method did not see. Noise, which nothing predicts, is part of it. "
+        + ("Bad tilts are marked." if named else ""),
+        f"Prediction error against tilt angle of held-out tilts; all together: {totals}.",
+        _against_angle(comparison, lines, "relative error", named),
+    )
+
+
+def bad_tilts(comparison: Comparison) -> dict[int, float]:
+    """Index and angle in degrees of the tilts that stick out for any method."""
+    found = {}
+    for e in having(comparison, "residual"):
+        for i in e.evidence["residual"].get("outliers", ()):
+            found[int(i)] = float(e.evidence["residual"]["angles"][i])
+    return dict(sorted(found.items()))
+
+
+def _against_angle(comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[int, float]) -> Any:
+    look = looks(comparison)
+    figure = canvas(9.2, 3.5)
+    axis = figure.subplots()
+    top = 0.0
+    for e, angles, values in lines:
+        one = look[e.label]
+        order = sorted(range(len(angles)), key=lambda i: angles[i])
+        known = [i for i in order if values[i] is not None]
+        axis.plot([angles[i] for i in known], [values[i] for i in known], color=one.colour, ls=one.dash, lw=1.2,
+                  marker=one.mark, ms=4 if len(known) < 90 else 2.5, label=e.label)  # fmt: skip
+        top = max(top, *(values[i] for i in known), 0.0)
+    marked = list(named.items())[:12]
+    for n, (index, angle) in enumerate(marked):
+        axis.axvline(angle, color="#B3261E", lw=5, alpha=0.14, zorder=0)
+        axis.annotate(
+            clean(f"tilt {index}, {words.short(angle)}°"),
+            (angle, 1),
+            (0, 3 + 11 * (n % 2)),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+            color="#B3261E",
+        )
+    axis.set_ylim(0, top * 1.08 or 1)
+    axis.set_xlabel("tilt angle, degrees")
+    axis.set_ylabel(label)
+    legend(figure, axis, len(lines))
+    return figure
+
+
+def _labels(entries: Sequence[Entry]) -> str:
+    return ", ".join(e.label for e in entries)

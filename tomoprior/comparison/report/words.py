@@ -1,0 +1,63 @@
+"""Numbers, lengths and times as people read them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tomoprior.formats.units import short_unit
+from tomoprior.geometry import Geometry
+
+#: Where there is no value.
+NONE = "–"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """``value`` to so many significant digits, trailing zeros kept; without an exponent but for the very large and small."""
+    if value is None:
+        return NONE
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if not -4 <= size < 7:
+        return f"{value:.{digits - 1}e}".replace("-", "−")
+    return f"{value:.{max(0, digits - 1 - size)}f}".replace("-", "−")
+
+
+def short(value: float) -> str:
+    """A number of a few digits without trailing zeros, as angles and sizes are given: ``-60``, ``1.5``."""
+    return f"{value:.4g}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 10:
+        return f"{seconds:.2g} s" if seconds >= 0.095 else "<0.1 s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def unit(geometry: Geometry) -> str:
+    """The symbol of the unit of lengths; where the size of a voxel is unknown lengths are in voxels."""
+    return "voxels" if geometry.unit == "pixel" else short_unit(geometry.unit)
+
+
+def voxel(geometry: Geometry) -> float:
+    """Edge of a voxel in that unit."""
+    return 1.0 if geometry.unit == "pixel" else geometry.voxel_size
+
+
+def data_line(geometry: Geometry) -> str:
+    """The tilt series and the grid in one line."""
+    nz, ny, nx = geometry.shape
+    degrees = np.rad2deg(geometry.angles)
+    tilts = f"{geometry.n_angles} tilts from {short(degrees.min())}° to {short(degrees.max())}°"
+    if geometry.n_angles == 1:
+        tilts = f"one tilt at {short(degrees[0])}°"
+    size = "voxel size unknown" if geometry.unit == "pixel" else f"voxel size {short(geometry.voxel_size)} {unit(geometry)}"
+    return f"{tilts} · {nx} × {ny} × {nz} voxels (x, y, z) · {size}"

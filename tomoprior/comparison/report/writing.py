@@ -1,0 +1,90 @@
+"""All files of a report, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from tomoprior.comparison.report.page import page
+from tomoprior.comparison.report.pictures import pictures
+from tomoprior.comparison.report.plain import numbers
+from tomoprior.comparison.report.table import as_csv
+from tomoprior.comparison.report.window import volumes
+from tomoprior.comparison.result import Comparison
+from tomoprior.errors import FormatError, InputError
+from tomoprior.formats.writing import check_target, replacing
+from tomoprior.lazy import one_line
+
+#: Figures that a report may have; those of an earlier report that this one lacks are taken away.
+FIGURES = ("slices", "fsc_truth", "planted", "held_out_tilts", "residual_tilts", "fsc_halves", "agreement")
+
+
+def write_report(comparison: Comparison, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
+    """Write a comparison as a page, with its table, numbers and figures beside it.
+
+    Parameters
+    ----------
+    comparison
+        With truth, standard deviations, planted objects and each kind of evidence, or without.
+    folder
+        Made if it is not there. It gets ``report.html``, which needs none of the others and no network; ``table.csv``;
+        ``metrics.json``, everything but the volumes; and ``figures/*.png``.
+    overwrite
+        Replace an earlier report's files; others in the folder stay.
+
+    Returns
+    -------
+    paths
+        Of what was written, ``report.html`` first.
+
+    Raises
+    ------
+    InputError
+        For volumes that are not of the geometry's shape or not finite, or labels that are not unique.
+    OutputExistsError, FormatError
+        If one of the files exists and ``overwrite`` is not set, or the folder cannot be written; none is written then.
+    """
+    _check(comparison)
+    folder = Path(folder)
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(f"{folder}: cannot be made a folder ({one_line(error)})") from error
+    for name in ("report.html", "table.csv", "metrics.json", *(f"figures/{n}.png" for n in FIGURES)):
+        check_target(folder / name, overwrite=overwrite)
+
+    drawn = pictures(comparison)
+    contents = {
+        folder / "report.html": page(comparison, drawn).encode(),
+        folder / "table.csv": as_csv(comparison).encode(),
+        folder / "metrics.json": (json.dumps(numbers(comparison), indent=1, allow_nan=False) + "\n").encode(),
+        **{folder / "figures" / f"{p.name}.png": p.png() for p in drawn},
+    }
+    with ExitStack() as outputs:
+        for path, content in contents.items():
+            temporary = outputs.enter_context(replacing(path, overwrite=overwrite))
+            try:
+                temporary.write_bytes(content)
+            except OSError as error:
+                raise FormatError(f"{path}: cannot be written ({one_line(error)})") from error
+    for name in FIGURES:
+        if (path := folder / "figures" / f"{name}.png") not in contents:
+            path.unlink(missing_ok=True)
+    return list(contents)
+
+
+def _check(comparison: Comparison) -> None:
+    labels = [e.label for e in comparison.entries]
+    if len(set(labels)) < len(labels) or "truth" in labels:
+        raise InputError("entries of a comparison need labels of their own, none of them truth")
+    shape = comparison.geometry.shape
+    arrays = dict(volumes(comparison))
+    arrays |= {f"standard deviation of {e.label}": e.std for e in comparison.done if e.std is not None}
+    for name, array in arrays.items():
+        if array.shape != shape:
+            raise InputError(f"{name}: the comparison's grid is {shape}, this has shape {array.shape}")
+        if not np.isfinite(array).all():
+            raise InputError(f"{name}: values that are not finite cannot be shown")
