@@ -34,7 +34,7 @@ def main() -> None:
 
     truth = None
     if args.scan is None:
-        tomo, theta, center, truth = phantom((6, 32, 32) if args.small else (32, 128, 128))
+        tomo, theta, center, truth = phantom((6, 32, 32) if args.small else (16, 96, 96))
     else:
         series = tomoprior.read(args.scan, minus_log=True)
         tomo, theta = series.load().projections, series.geometry.angles

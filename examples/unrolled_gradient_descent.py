@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Unrolled gradient descent, trained through the projector.")
     parser.add_argument("--small", action="store_true", help="small volumes and a training of seconds")
     torch.manual_seed(0)
-    shape, count, epochs = ((12, 8, 24), 6, 6) if parser.parse_args().small else ((24, 24, 48), 32, 40)
+    shape, count, epochs = ((12, 8, 24), 6, 6) if parser.parse_args().small else ((16, 16, 32), 12, 12)
     geometry = tomoprior.Geometry(np.deg2rad(np.arange(-60, 61, 6)), shape)
     model = Unrolled(tomoprior.Projector(geometry, "cpu"))
     p, truth = phantoms(geometry, range(count))
