@@ -59,8 +59,8 @@ class Packed:
 def pack(comparison: Comparison, grey: Window, budget: int) -> Packed:
     """Volumes, what was inferred of them and standard deviations, in at most ``budget`` characters.
 
-    Binned by the smallest whole number that brings them there, and to at most ``PACKING`` times as many voxels, all of which the
-    page has to hold unpacked.
+    Binned by the smallest whole number that brings them there, and to at most ``PACKING`` times as many voxels: the page has to
+    hold all of them unpacked.
     """
     count = 2 * len(volumes(comparison)) + sum(e.std is not None for e in comparison.done)
     nz, ny, nx = comparison.geometry.shape
