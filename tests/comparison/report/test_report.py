@@ -14,7 +14,7 @@ from tomoprior import Geometry
 from tomoprior.comparison.report import write_report
 from tomoprior.comparison.report.page import LIMIT, page
 from tomoprior.comparison.result import Comparison, Entry
-from tomoprior.errors import InputError, OutputExistsError
+from tomoprior.errors import FormatError, InputError, OutputExistsError
 
 from .conftest import NASTY, SHAPE
 
@@ -170,6 +170,13 @@ def test_a_comparison_without_a_volume_is_a_page_of_messages(full, tmp_path):
     page = Page(paths[0].read_text("utf-8"))
     assert "reg_par: must be positive" in page.text
     assert not page.all("canvas")
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(minimal, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FormatError, match="cannot be made a folder"):
+        write_report(minimal, tmp_path / "file" / "out")
 
 
 def test_an_earlier_report_stays_unless_it_may_go(minimal, tmp_path):

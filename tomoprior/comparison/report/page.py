@@ -8,7 +8,6 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from tomoprior._version import __version__
 from tomoprior.comparison.report import words
@@ -45,7 +44,7 @@ def _render(context: dict[str, Any]) -> str:
     template = environment.from_string((here / "templates" / "report.html.j2").read_text("utf-8"))
     style = (here / "assets" / "report.css").read_text("utf-8")
     script = "\n".join((here / "assets" / name).read_text("utf-8") for name in SCRIPTS)
-    return template.render(**context, style=Markup(style), script=Markup(script))  # our own files
+    return template.render(**context, style=style, script=script)
 
 
 def _context(comparison: Comparison, pictures: Sequence[Picture]) -> dict[str, Any]:
@@ -104,7 +103,7 @@ def _viewer(comparison: Comparison, grey: Window, packed: Packed | None) -> dict
         "cut": (words.number(grey.least), words.number(grey.most)),
         "binned": "" if not packed or max(packed.step) == 1 else " × ".join(str(s) for s in reversed(packed.step)),
         "parts": [
-            (f"data-{i}-{part}", name_of, Markup(text))  # base64
+            (f"data-{i}-{part}", name_of, text)
             for i, name in enumerate(names)
             for part, (name_of, text) in (packed.parts[name] if packed else {}).items()
         ],
