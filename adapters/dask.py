@@ -17,6 +17,7 @@ from distributed.protocol.pickle import dumps
 from distributed.scheduler import KilledWorker
 
 from tomoprior.errors import BackendError, InputError
+from tomoprior.lazy import one_line
 from tomoprior.slabs.executors import Work
 from tomoprior.slabs.plan import Slab, available
 
@@ -46,8 +47,6 @@ class DaskExecutor:
         If the scheduler cannot be reached, or has no worker.
     """
 
-    remote = True
-
     def __init__(self, workers: int = 1, scheduler: Any = None) -> None:
         self.workers, self._scheduler = workers, scheduler
         self.notes: list[str] = []
@@ -61,7 +60,7 @@ class DaskExecutor:
             try:
                 self._client = self._open.enter_context(Client(str(self._scheduler), timeout=PATIENCE, set_as_default=False))
             except (OSError, ValueError) as error:
-                raise BackendError(f"no Dask scheduler answers at {self._scheduler} ({_line(error)})") from error
+                raise BackendError(f"no Dask scheduler answers at {self._scheduler} ({one_line(error)})") from error
         else:
             self._client = self._local()
         if self._scheduler is not None:
@@ -192,7 +191,3 @@ def _count(client: Client) -> int:
     except TimeoutError:
         raise BackendError("the Dask scheduler has no worker after 60 s") from None
     return len(client.scheduler_info(n_workers=-1)["workers"])
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

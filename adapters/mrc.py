@@ -74,20 +74,16 @@ class MRC:
 
     def create(self, path: Path, header: Header) -> Sink:
         """Start a volume, or an image stack if there are angles. Bytes are widened, as readers disagree on their sign."""
-        dtype = np.dtype(header.dtype).newbyteorder("=")
-        if dtype not in _MODES:
-            raise FormatError(f"{path}: MRC cannot hold values of type {dtype}; use float32")
-        return _Sink(path, header, _MODES[dtype])
+        return _Sink(path, header)
 
     def reopen(self, path: Path, header: Header) -> Sink:
         """Go on with a file that ``create`` began."""
-        dtype = np.dtype(DTYPES[_MODES[np.dtype(header.dtype).newbyteorder("=")]]).newbyteorder("<")
-        return RawSink(path, SIZE, header.shape, dtype, again=True)
+        return RawSink(path, SIZE, header.shape, _stored(path, header)[1], again=True)
 
     def complete(self, path: Path, header: Header) -> None:
         """Read the values once for the header's statistics, section by section."""
-        mode = _MODES[np.dtype(header.dtype).newbyteorder("=")]
-        data = RawArray(path, SIZE, header.shape, np.dtype(DTYPES[mode]).newbyteorder("<"))
+        mode, dtype = _stored(path, header)
+        data = RawArray(path, SIZE, header.shape, dtype)
         statistics = Statistics()
         for i in range(header.shape[0]):
             statistics.add(data[i])
@@ -97,9 +93,10 @@ class MRC:
 
 
 class _Sink(RawSink):
-    def __init__(self, path: Path, header: Header, mode: int) -> None:
-        super().__init__(path, SIZE, header.shape, np.dtype(DTYPES[mode]).newbyteorder("<"))
-        self._header, self._mode = header, mode
+    def __init__(self, path: Path, header: Header) -> None:
+        self._header = header
+        self._mode, dtype = _stored(path, header)
+        super().__init__(path, SIZE, header.shape, dtype)
         self._statistics = Statistics()
 
     def _write(self, z0: int, z1: int, y0: int, y1: int, values: NDArray[Any]) -> None:
@@ -108,6 +105,15 @@ class _Sink(RawSink):
 
     def _complete(self) -> None:
         write_at(self._fd, build(self._header, self._mode, _known(self._statistics)), 0)
+
+
+def _stored(path: Path, header: Header) -> tuple[int, np.dtype[Any]]:
+    """The mode in which a header's values are written, and how they lie in the file; raises FormatError."""
+    dtype = np.dtype(header.dtype).newbyteorder("=")
+    if dtype not in _MODES:
+        raise FormatError(f"{path}: MRC cannot hold values of type {dtype}; use float32")
+    mode = _MODES[dtype]
+    return mode, np.dtype(DTYPES[mode]).newbyteorder("<")
 
 
 def _known(s: Statistics) -> tuple[float, float, float, float]:

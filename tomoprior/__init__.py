@@ -16,10 +16,13 @@ if TYPE_CHECKING:  # what __getattr__ finds when it is asked, told to type check
     from tomoprior import errors as errors
     from tomoprior import methods as methods
     from tomoprior import metrics as metrics
+    from tomoprior import plot as plot
     from tomoprior import simulate as simulate
+    from tomoprior.comparison import compare as compare
     from tomoprior.formats import read as read
     from tomoprior.formats import write as write
     from tomoprior.geometry import Geometry as Geometry
+    from tomoprior.progress import progress_bar as progress_bar
     from tomoprior.projector import Projector as Projector
     from tomoprior.reconstruction import Reconstruction as Reconstruction
     from tomoprior.run import reconstruct as reconstruct
@@ -38,14 +41,17 @@ _PUBLIC = {
     "read": "tomoprior.formats",
     "write": "tomoprior.formats",
     "reconstruct": "tomoprior.run",
+    "compare": "tomoprior.comparison",
+    "progress_bar": "tomoprior.progress",
     "methods": "tomoprior.methods",
     "metrics": "tomoprior.metrics",
+    "plot": "tomoprior.plot",
     "simulate": "tomoprior.simulate",
     "errors": "tomoprior.errors",
     "algorithm": "tomoprior.adapters.tomopy",
     "recon": "tomoprior.adapters.tomopy",
 }
-_SUBPACKAGES = ("methods", "metrics", "simulate", "errors")
+_SUBPACKAGES = ("methods", "metrics", "plot", "simulate", "errors")
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 

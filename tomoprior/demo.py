@@ -39,7 +39,7 @@ def picture(volumes: Mapping[str, NDArray[np.float32]], path: Path, *, grey: tup
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from tomoprior.formats.writing import replacing
+    from tomoprior.formats.files import replacing
 
     first = next(iter(volumes.values()))
     nz, ny, nx = first.shape

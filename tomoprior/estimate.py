@@ -19,13 +19,12 @@ SAMPLE, SLICES, TILTS = 128, 16, 61
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Bytes of projections and result, of the prepared projector, of the method's own arrays; seconds in all."""
+class Memory:
+    """Bytes of projections and result, of the prepared projector, of the method's own arrays."""
 
     data: int
     projector: int
     method: int
-    seconds: float
 
     @property
     def memory(self) -> int:
@@ -33,13 +32,31 @@ class Estimate:
         return self.data + self.projector + self.method
 
 
+@dataclass(frozen=True)
+class Estimate(Memory):
+    """The same, and seconds in all."""
+
+    seconds: float
+
+
+def needed(method: Method, projector: Projector, settings: Any) -> Memory:
+    """Memory of ``method`` with this projector, by formulas alone: takes no time."""
+    geometry = projector.geometry
+    data = 4 * (int(np.prod(geometry.domain_shape)) + int(np.prod(geometry.range_shape)))
+    return Memory(data, _cost(method, projector).bytes, method.memory(geometry, settings))
+
+
 def estimate(method: Method, projector: Projector, settings: Any) -> Estimate:
     """Memory and time of ``method`` with this projector; takes about a tenth of a second."""
     geometry = projector.geometry
-    cost = projector.cost if method.uses_projector else Cost(0, 0.0)
-    data = 4 * (int(np.prod(geometry.domain_shape)) + int(np.prod(geometry.range_shape)))
+    found = needed(method, projector, settings)
     pair = _pair_rate(projector) * _size(geometry)
-    return Estimate(data, cost.bytes, method.memory(geometry, settings), cost.seconds + pair * method.work(geometry, settings))
+    seconds = _cost(method, projector).seconds + pair * method.work(geometry, settings)
+    return Estimate(found.data, found.projector, found.method, seconds)
+
+
+def _cost(method: Method, projector: Projector) -> Cost:
+    return projector.cost if method.uses_projector else Cost(0, 0.0)
 
 
 def _size(geometry: Geometry) -> float:

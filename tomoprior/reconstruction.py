@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tomoprior.geometry import Geometry
+
+if TYPE_CHECKING:
+    from tomoprior.plot import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,23 @@ class Reconstruction:
     def unit(self) -> str:
         """Unit of ``voxel_size``."""
         return self.geometry.unit
+
+    def plot(self, **options: Any) -> Figure:
+        """Orthogonal slices of the volume, and of its standard deviation where there is one.
+
+        Parameters
+        ----------
+        options
+            As for ``tomoprior.plot.slices``: ``at``, ``grey``, ``reference``, ``axes``, ``title``, ``std=False``.
+
+        Raises
+        ------
+        InputError
+            As ``tomoprior.plot.slices``.
+        """
+        from tomoprior.plot import slices
+
+        return slices(self, **{"std": self.std is not None, **options})
 
     def numpy(self) -> Reconstruction:
         """The same with NumPy arrays, C-contiguous float32."""

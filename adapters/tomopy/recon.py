@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from tomoprior import methods
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.geometry import Geometry
-from tomoprior.lazy import LazyArray, Transposed, as_lazy
+from tomoprior.lazy import Transposed, as_lazy
 from tomoprior.run import reconstruct
 from tomoprior.series import TiltSeries
 
@@ -78,7 +78,7 @@ def recon(
     slabbed = {name: kwargs.pop(name) for name in SLABBED if name in kwargs}
     if slabbed and "out" not in slabbed:
         raise SettingsError(f"{', '.join(slabbed)}: only with out=FILE, where the volume is written slab by slab")
-    sinograms: Any = _lazily(tomo, theta, sinogram_order) if slabbed else _sinograms(tomo, theta, sinogram_order)
+    sinograms = _sinograms(tomo, theta, sinogram_order, lazily=bool(slabbed))
     slices, _, columns = sinograms.shape
     rows, width = (int(kwargs.pop(name, None) or columns) for name in ("num_gridx", "num_gridy"))
     progress = kwargs.pop("progress", None)
@@ -117,26 +117,20 @@ def recon(
     return out
 
 
-def _lazily(tomo: Any, theta: ArrayLike, sinogram_order: bool) -> LazyArray:
-    """``(slices, angles, columns)``, of which nothing is read."""
-    data = as_lazy(tomo if hasattr(tomo, "shape") and len(tomo.shape) == 3 else np.atleast_3d(np.asarray(tomo)))
-    data = data if sinogram_order else Transposed(data, (1, 0, 2))
-    if np.ndim(theta) != 1 or np.size(theta) != data.shape[1]:
-        raise InputError(f"there are {data.shape[1]} projections and {np.size(theta)} angles; is sinogram_order right?")
-    return data
-
-
-def _sinograms(tomo: ArrayLike, theta: ArrayLike, sinogram_order: bool) -> NDArray[np.float32]:
-    data = np.asarray(tomo)
-    if data.ndim != 3:
-        raise InputError(f"tomo needs three axes, got shape {data.shape}")
-    if data.dtype.kind not in "fiu":
+def _sinograms(tomo: Any, theta: ArrayLike, sinogram_order: bool, *, lazily: bool) -> Any:
+    """``(slices, angles, columns)``: lazy, of which nothing is read, or float32 in memory."""
+    named = hasattr(tomo, "shape") and hasattr(tomo, "dtype") and not isinstance(tomo, torch.Tensor)
+    data: Any = tomo if lazily and named else np.asarray(tomo)
+    if len(data.shape) != 3:
+        raise InputError(f"tomo needs three axes, got shape {tuple(data.shape)}")
+    if np.dtype(data.dtype).kind not in "fiu":
         raise InputError(f"tomo must be real numbers, got dtype {data.dtype}")
-    data = data if sinogram_order else data.swapaxes(0, 1)
-    angles = np.asarray(theta)
-    if angles.ndim != 1 or len(angles) != data.shape[1]:
-        raise InputError(f"there are {data.shape[1]} projections and {angles.size} angles; is sinogram_order right?")
-    return np.asarray(data, np.float32)
+    tilts = data.shape[1 if sinogram_order else 0]
+    if np.ndim(theta) != 1 or np.size(theta) != tilts:
+        raise InputError(f"there are {tilts} projections and {np.size(theta)} angles; is sinogram_order right?")
+    if lazily:
+        return as_lazy(data) if sinogram_order else Transposed(as_lazy(data), (1, 0, 2))
+    return np.asarray(data if sinogram_order else data.swapaxes(0, 1), np.float32)
 
 
 def _request(algorithm: str, kwargs: dict[str, Any]) -> Request:

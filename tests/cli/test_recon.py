@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from tomoprior import methods
 from tomoprior.formats import open_stack
+from tomoprior.projector import Projector
+from tomoprior.slabs import plan
 
 
 def values(path: Path) -> np.ndarray:
@@ -364,6 +367,32 @@ def test_what_does_not_fit_into_memory_goes_slab_by_slab(run, series_file, tmp_p
     assert ran.code == 0, ran.err
     assert "1.0 MiB are free: slab by slab" in ran.out
     assert "slabs        1 of 12 rows" in ran.out
+
+
+def test_slabs_are_those_that_were_described_whatever_is_free_then(run, series_file, tmp_path, monkeypatch):
+    free = iter([1 << 30])  # when it is planned; then there is not enough for a slab
+    monkeypatch.setattr("tomoprior.memory.available", lambda: next(free, 1))
+    ran = run("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--slab", "auto")
+    assert ran.code == 0, ran.err
+    assert "slabs        1 of 12 rows" in ran.out
+    assert json.loads((tmp_path / "v.mrc.json").read_text())["slabs"]["rows"] == 12
+
+
+def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file, tmp_path, phantom):
+    for name, ny in (("mask", 12), ("wrong", 11)):
+        np.save(tmp_path / f"{name}.npy", np.ones((16, ny, 32), np.float32))
+    base = ("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--slab", "auto", "--dry-run", "--backend", "astra-2d")
+    geometry, sirt = phantom[1].geometry, methods.get("sirt")
+    settings = sirt.Settings(num_iter=3, pad=0)
+    whole = plan.cut(geometry, 12, 0)
+    just = plan.cost(whole, geometry, sirt, settings, Projector(geometry, "cpu", backend="astra-2d")).memory
+    assert "slabs        1 of 12 rows" in run(*base, "--memory", just).out
+    less = run(*base, "--memory", just, "--mask", tmp_path / "mask.npy")
+    assert less.code == 0, less.err
+    assert "slabs        1 of 12 rows" not in less.out
+    ran = run(*base, "--mask", tmp_path / "wrong.npy")
+    assert ran.code == 2
+    assert "mask has shape (16, 11, 32), but the grid is (16, 12, 32)" in ran.err
 
 
 @pytest.mark.parametrize(

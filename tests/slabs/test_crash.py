@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import pytest
 import tomoprior
 from tomoprior.errors import FormatError
 from tomoprior.formats import open_stack
-from tomoprior.formats.writing import remove
+from tomoprior.formats.files import remove
 from tomoprior.slabs.journal import Journal
 
 KILLS = 24
@@ -96,58 +97,55 @@ def test_killed_while_borders_are_blended(series, tmp_path, bytes_of, monkeypatc
     assert bytes_of(out) == bytes_of(known)
 
 
-def test_a_full_disk_is_one_error_and_what_was_done_is_kept(series, tmp_path, bytes_of):
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=130k", "tmpfs", str(disk)], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
-    try:
-        out, known = disk / "v.zarr", tmp_path / "v.zarr"
-        given = GIVEN["sirt"]
-        tomoprior.reconstruct(series, "sirt", out=known, **given)
-        with pytest.raises(FormatError, match=r"cannot be written \(No space left on device\)"):
-            tomoprior.reconstruct(series, "sirt", out=out, **given)
-        assert not out.exists()
-        done = len(Journal(out).done())
-        assert 0 < done < 10
-        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-        counts = []
-        tomoprior.reconstruct(series, "sirt", out=out, resume=True, progress=lambda n, *_: counts.append(n), **given)
-        assert counts[0] == done + 1
-        assert bytes_of(out) == bytes_of(known)
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=False)
-
-
-def test_an_output_that_becomes_read_only(series, tmp_path):
+@pytest.fixture
+def disk(tmp_path):
+    """A file system in memory of 8 MiB; ``disk.mount(options)`` changes it."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True, text=True)
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)], capture_output=True, text=True)
     if mounted.returncode != 0:
         pytest.skip(f"no file system may be mounted here: {mounted.stderr.strip()}")
-    out = disk / "v.mrc"
-    try:
+    yield SimpleNamespace(
+        path=path, mount=lambda options: subprocess.run(["mount", "-o", f"remount,{options}", str(path)], check=True)
+    )
+    subprocess.run(["umount", "-l", str(path)], check=False)
 
-        def progress(done, total, values):
-            if done == 2:
-                raise KeyboardInterrupt
 
-        with pytest.raises(KeyboardInterrupt):
-            tomoprior.reconstruct(series, "sirt", out=out, progress=progress, **GIVEN["sirt"])
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        with pytest.raises(FormatError, match=r"(may not|cannot) be written"):
-            tomoprior.reconstruct(series, "sirt", out=out, resume=True, **GIVEN["sirt"])
-        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-        found = tomoprior.reconstruct(series, "sirt", out=out, resume=True, **GIVEN["sirt"])
-        whole = tomoprior.reconstruct(series, "sirt", num_iter=30, device="cpu")
-        np.testing.assert_array_equal(found.volume[...], whole.volume)
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=False)
+def test_a_full_disk_is_one_error_and_what_was_done_is_kept(series, disk, tmp_path, bytes_of):
+    out, known = disk.path / "v.zarr", tmp_path / "v.zarr"
+    given = GIVEN["sirt"]
+    tomoprior.reconstruct(series, "sirt", out=known, **given)
+    disk.mount("size=130k")
+    with pytest.raises(FormatError, match=r"cannot be written \(No space left on device\)"):
+        tomoprior.reconstruct(series, "sirt", out=out, **given)
+    assert not out.exists()
+    done = len(Journal(out).done())
+    assert 0 < done < 10
+    disk.mount("size=8m")
+    counts = []
+    tomoprior.reconstruct(series, "sirt", out=out, resume=True, progress=lambda n, *_: counts.append(n), **given)
+    assert counts[0] == done + 1
+    assert bytes_of(out) == bytes_of(known)
+
+
+def test_an_output_that_becomes_read_only(series, disk):
+    out = disk.path / "v.mrc"
+
+    def progress(done, total, values):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tomoprior.reconstruct(series, "sirt", out=out, progress=progress, **GIVEN["sirt"])
+    disk.mount("ro")
+    with pytest.raises(FormatError, match=r"(may not|cannot) be written"):
+        tomoprior.reconstruct(series, "sirt", out=out, resume=True, **GIVEN["sirt"])
+    disk.mount("rw")
+    found = tomoprior.reconstruct(series, "sirt", out=out, resume=True, **GIVEN["sirt"])
+    whole = tomoprior.reconstruct(series, "sirt", num_iter=30, device="cpu")
+    np.testing.assert_array_equal(found.volume[...], whole.volume)
 
 
 def test_two_runs_on_one_output(series, tmp_path):

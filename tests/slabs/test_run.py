@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from types import SimpleNamespace
 
 import dask.array
 import h5py
@@ -225,20 +223,43 @@ def test_a_run_killed_between_the_moves_is_finished_by_the_next(series, tmp_path
     out = tmp_path / "v.mrc"
     moves = []
 
-    def replace(a, b):
-        moves.append(b)
+    put_in_place = finishing.put_in_place
+
+    def move(made, target):
+        moves.append(target)
         if len(moves) == 2:
             raise _Stopped
-        os.replace(a, b)
+        put_in_place(made, target)
 
     with monkeypatch.context() as patched:
-        patched.setattr(finishing, "os", SimpleNamespace(replace=replace))
+        patched.setattr(finishing, "put_in_place", move)
         with pytest.raises(_Stopped):
             tomoprior.reconstruct(series, "wbp", out=out, slab=32, device="cpu")
     assert not out.exists()
     found = tomoprior.reconstruct(series, "wbp", out=out, slab=32, resume=True, device="cpu")
     np.testing.assert_array_equal(found.volume[...], tomoprior.reconstruct(series, "wbp", device="cpu").volume)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["v.mrc", "v.mrc.json"]
+
+
+@pytest.mark.parametrize("extension", ["mrc", "zarr"])
+def test_a_link_is_followed(series, tmp_path, extension):
+    (tmp_path / "disk").mkdir()
+    out, real = tmp_path / f"v.{extension}", tmp_path / "disk" / f"volume.{extension}"
+    out.symlink_to(real)  # which leads nowhere yet
+    given = {"out": out, "slab": 32, "device": "cpu"}
+    with pytest.raises(_Stopped):
+        tomoprior.reconstruct(series, "sirt", num_iter=1, progress=_stop_after(1), **given)
+    assert [p.name for p in real.parent.iterdir()] == [f"{real.name}.partial"]
+    for again in ({"resume": True}, {"overwrite": True}):
+        found = tomoprior.reconstruct(series, "sirt", num_iter=1, **again, **given)
+        assert out.is_symlink()
+        whole = tomoprior.reconstruct(series, "sirt", num_iter=1, device="cpu").volume
+        np.testing.assert_array_equal(open_stack(real).data[...], whole)
+        np.testing.assert_array_equal(found.volume[...], whole)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["disk", out.name, f"{out.name}.json"]
+    assert [p.name for p in real.parent.iterdir()] == [real.name]
+    with pytest.raises(OutputExistsError, match="exists"):
+        tomoprior.reconstruct(series, "wbp", **given)
 
 
 def test_wrong_use_is_told_at_once(series, tmp_path):

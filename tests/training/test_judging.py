@@ -78,6 +78,6 @@ def test_errors_and_spread_are_measured(few, monkeypatch, other, settings, untra
     assert abs(values[-1] / linear - 1) < 0.05
     # with the factors that were found, the spread is that of the errors; with twice as large ones twice as wide
     assert [span for span, _ in found.calibration] == [30, 60]
-    assert abs(standardised(found, trials[1], 2) - 1) < 1e-3
+    assert abs(standardised(found, trials[1].made, 2) - 1) < 1e-3
     wide = replace(found, calibration=tuple((span, 2 * factor) for span, factor in found.calibration))
-    assert abs(standardised(wide, trials[1], 2) - 0.25) < 1e-3
+    assert abs(standardised(wide, trials[1].made, 2) - 0.25) < 1e-3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,15 @@ def merged(given: dict[str, Any], **options: Any) -> dict[str, Any]:
                 raise SettingsError(f"{option} is given by --{option.replace('_', '-')} and by --set")
             given[option] = value
     return given
+
+
+def seconds(text: str) -> float:
+    """``90``, ``90s``, ``5min`` or ``2h`` in seconds; raises SettingsError."""
+    found = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(s|sec|min|m|h)?", text.strip().lower())
+    value = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[(found[2] or "s")[0]] if found else 0.0
+    if value <= 0:
+        raise SettingsError(f"a time is given as 90s, 5min or 2h, got {text!r}")
+    return value
 
 
 def unit(text: str | None) -> str | None:

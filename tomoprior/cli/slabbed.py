@@ -10,26 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import typer
 
 from tomoprior import memory
 from tomoprior._version import __version__
+from tomoprior.cli import lines
 from tomoprior.cli.errors import KeptSystemExit
 from tomoprior.errors import InputError, SettingsError
-from tomoprior.formats.mending import Repaired
+from tomoprior.estimate import needed
 from tomoprior.geometry import Geometry
-from tomoprior.lazy import as_lazy
 from tomoprior.methods.base import Method, Progress
-from tomoprior.pixels import describe_pixels
+from tomoprior.projector import Projector
 from tomoprior.series import TiltSeries
 from tomoprior.slabs import plan as plans
 from tomoprior.slabs.finishing import begun
 from tomoprior.slabs.journal import Journal
-from tomoprior.slabs.run import reconstruct_to
-
-#: Tilts that are looked at for what their values are: a series too large for memory is not read once more for that.
-SAMPLED = 5
+from tomoprior.slabs.run import planned, reconstruct_to
 
 _SIZE = re.compile(r"([0-9.]+) *([KMGT]?)(i?)B?", re.IGNORECASE)
 
@@ -68,17 +64,13 @@ class Cut:
         self, geometry: Geometry, method: Method, settings: Any, device: str, kind: Any, backend: str, notes: list[str]
     ) -> Cut:
         """With ``asked`` set where the whole does not fit in memory, and the user told."""
-        from tomoprior import memory
-        from tomoprior.estimate import estimate
-        from tomoprior.projector import Projector
-
         if self.asked:
             return self
-        needed = estimate(method, Projector(geometry, device, kind, backend), settings).memory
+        whole = needed(method, Projector(geometry, device, kind, backend), settings).memory
         free = memory.available()
-        if needed <= free or (method.couples_slices and not hasattr(method, "halo")):
+        if whole <= free or (method.couples_slices and not hasattr(method, "halo")):
             return self
-        notes.append(f"the whole needs {memory.text(needed)} and {memory.text(free)} are free: slab by slab")
+        notes.append(f"the whole needs {memory.text(whole)} and {memory.text(free)} are free: slab by slab")
         return replace(self, asked=True)
 
 
@@ -95,21 +87,6 @@ def size(text: str) -> int:
         raise InputError(f"--memory takes a size such as 8GiB, got {text!r}") from None
 
 
-def pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
-    """The series as it is to be read, and what some of its tilts look like."""
-    n = series.geometry.n_angles
-    some = np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).round().astype(int))
-    notes = list(describe_pixels(series.select(some)).warnings)
-    return (replace(series, projections=Repaired(as_lazy(series.projections))) if repair else series), notes
-
-
-def duration(seconds: float) -> str:
-    """For people: ``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def run(
     series: TiltSeries, method: Method, settings: Any, out: Path, cut: Cut, notes: list[str], *, field: Path | None,
     dry_run: bool, overwrite: bool, **given: Any,
@@ -117,29 +94,27 @@ def run(
     """Say what it takes, then do it; raises KeptSystemExit on Ctrl-C."""
     if field is not None:
         raise SettingsError("--field: slabs have fields of their own, and no common one; leave --field or --slab out")
-    workers = cut.workers
     device, kind, backend = (given[name] for name in ("device", "kind", "backend"))
-    known = begun(out) if cut.resume else {}
-    slab = int(known["plan"]["rows"]) if known and cut.slab == "auto" else cut.slab
-    at_work = plans.make(
-        series.geometry, method, settings, slab=slab, workers=workers, budget=cut.memory, device=device, kind=kind,
-        backend=backend,
+    at_work = planned(
+        series, method, settings, before=begun(out) if cut.resume else {}, slab=cut.slab, workers=cut.workers,
+        memory=cut.memory, **{name: given[name] for name in ("device", "kind", "backend", "initial", "mask")},
     )  # fmt: skip
     projector = plans.projector_of(at_work, series.geometry, device, kind, backend)
     cost = plans.cost(at_work, series.geometry, method, settings, projector)
     for line in _described(at_work, cost):
         typer.echo(line)
-    typer.echo(f"time         about {duration(cost.seconds)}" + (" on one such machine" if cut.scheduler else ""))
-    for note in notes:
-        typer.echo(f"note         {note}")
+    typer.echo(f"time         about {lines.duration(cost.seconds)}" + (" on one such machine" if cut.scheduler else ""))
+    lines.notes(notes)
     if dry_run:
         typer.echo("dry run: nothing was written")
         return
+    # what is done here is what was described; a cluster's workers may have more room, or less
+    rows = at_work.rows if cut.scheduler is None else cut.slab
     started = time.perf_counter()
     try:
         with _Shown(method.name, len(at_work.slabs)) as shown:
             result = reconstruct_to(
-                series, method, settings, out, slab=slab, workers=workers, scheduler=cut.scheduler, resume=cut.resume,
+                series, method, settings, out, slab=rows, workers=cut.workers, scheduler=cut.scheduler, resume=cut.resume,
                 overwrite=overwrite, memory=cut.memory, progress=shown, tell=shown.say,
                 record={"command": shlex.join(sys.argv), "notes": notes},
                 labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",), **given,
@@ -148,14 +123,7 @@ def run(
         done = len(Journal(out).done())
         typer.echo(f"interrupted  {done} of {len(at_work.slabs)} slab(s) are kept; the same with --resume goes on", err=True)
         raise KeptSystemExit from None
-    for name, array in (("std", result.std), ("determined", result.determined)):
-        if array is not None:
-            typer.echo(f"{name:<12} {out.with_name(f'{out.stem}_{name}{out.suffix}')}")
-    for sentence in result.provenance.get("statement", []):
-        typer.echo(f"note         {sentence}")
-    residual = result.provenance.get("residual")
-    ending = "" if residual is None else f", residual {residual:.4g}"
-    typer.echo(f"wrote        {out} and {out.name}.json in {time.perf_counter() - started:.1f} s{ending}")
+    lines.outcome(result, out, time.perf_counter() - started)
 
 
 def _described(at_work: plans.Plan, cost: plans.Cost) -> list[str]:
@@ -196,7 +164,7 @@ class _Shown(Progress):
             left = (time.perf_counter() - self._started) / max(fresh, 1) * (total - done)
             shown = "".join(f", {name} {value:.4g}" for name, value in values.items())
             clock = time.strftime("%Y-%m-%d %H:%M:%S")
-            print(f"{clock} slab {done} of {total}{shown}, about {duration(left)} left", file=sys.stderr, flush=True)
+            print(f"{clock} slab {done} of {total}{shown}, about {lines.duration(left)} left", file=sys.stderr, flush=True)
             return
         self.bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()}, refresh=False)
         if self.bar.n == 0 and done > 1:

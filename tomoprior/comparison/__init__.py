@@ -1,1 +1,6 @@
-"""Several methods on the same data, and the evidence for each: see ``tomoprior.compare`` (the function) and ``result``."""
+"""Several methods on the same data, and the evidence for each."""
+
+from tomoprior.comparison.result import Comparison, Entry, Planted, Ranking
+from tomoprior.comparison.run import compare
+
+__all__ = ["Comparison", "Entry", "Planted", "Ranking", "compare"]

@@ -128,6 +128,9 @@ class Comparison:
         Shape ``(nz, ny, nx)``, where there is one.
     planted
         The test objects, where any were planted.
+    spread
+        Standard deviation among the volumes at each voxel, each with the scale and offset that the tilts ask for; None with
+        fewer than two.
     rankings
         With a truth first by that, then by held-out tilts.
     summary
@@ -141,6 +144,7 @@ class Comparison:
     entries: tuple[Entry, ...]
     truth: NDArray[np.float32] | None = None
     planted: Planted | None = None
+    spread: NDArray[np.float32] | None = None
     rankings: tuple[Ranking, ...] = ()
     summary: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from tomoprior.lazy import Box, LazyArray
 
+#: Pixels beyond a region that are read so that its pixels can be mended.
 MARGIN = 16
 _WIDEST = 4  # radius of the largest window for a median; in the middle of a larger hole the nearest pixel serves
 

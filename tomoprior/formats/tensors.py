@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tomoprior.formats.writing import check_target, replacing
+from tomoprior.formats.files import check_target, replacing, told
 from tomoprior.lazy import one_line
 
 
@@ -18,15 +18,13 @@ def save_tensors(path: Path, key: str, values: dict[str, Any], arrays: dict[str,
     Raises
     ------
     OutputExistsError, FormatError
-        As ``formats.writing.replacing``.
-    OSError
-        If the disk does not take it.
+        As ``formats.files.replacing``, and if the disk does not take it.
     """
     from safetensors.torch import save
 
     check_target(path, overwrite=overwrite)
     packed = save({k: v.detach().cpu().contiguous() for k, v in arrays.items()}, {key: json.dumps(values)})
-    with replacing(path, overwrite=overwrite) as temporary:
+    with told(path), replacing(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(packed)  # save_file would keep others from reading it, whatever the umask
 
 

@@ -7,6 +7,7 @@ conformance tests on it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self, get_args, runtime_checkable
 
 import torch
@@ -60,6 +61,10 @@ def _plain(value: Any, annotation: Any) -> Any:
     return value
 
 
+#: Values that a comparison tries, by setting.
+Tunable = Mapping[str, tuple[Any, ...]]
+
+
 class Progress(Protocol):
     """Called once an iteration; what it raises (``KeyboardInterrupt``, say) ends the method."""
 
@@ -85,6 +90,9 @@ class Method(Protocol):
         True if a slice's result depends on its neighbours, so that it must see them together.
     fits_field
         Optional; True if results have a ``field``.
+    tunable
+        Optional; by setting, the values that a comparison tries when it tunes the method by held-out tilts: one or two settings
+        that matter most. Without it the number of iterations is tried.
     uses_projector
         False if only the projector's geometry is looked at: then none is prepared, and none counted in an estimate.
 

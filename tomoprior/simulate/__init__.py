@@ -1,5 +1,6 @@
 """Phantoms, and the tilt series that a microscope would take of them."""
 
+from tomoprior.simulate.cells import cells
 from tomoprior.simulate.microscope import Microscope
 from tomoprior.simulate.phantoms import Phantom, available, get
 from tomoprior.simulate.recording import tilt_series
@@ -15,6 +16,7 @@ __all__ = [
     "Spheres",
     "Tissue",
     "available",
+    "cells",
     "get",
     "save",
     "simulate",

@@ -14,6 +14,7 @@ import numpy as np
 from tomoprior._version import __version__
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, check_target, sidefiles, write, write_series, writing
+from tomoprior.formats.files import told
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate.simulation import Simulation
 
@@ -65,20 +66,17 @@ def save(made: Simulation, folder: str | Path, *, overwrite: bool = False, extra
     check_folder(folder, overwrite=overwrite)
     beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        beside.mkdir()
-        _fill(beside, made, {**made.record, **(extra or {})})
-        names = sorted(path.name for path in beside.iterdir())
-        if not folder.exists():
-            os.replace(beside, folder)
-            return names
-        for name in names:
-            os.replace(beside / name, folder / name)
-        for name in set(BESIDES) - set(names):  # an earlier simulation's, which would be wrong now
-            (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{folder}: cannot be written ({error.strerror})") from error
+        with told(folder):
+            beside.mkdir()
+            _fill(beside, made, {**made.record, **(extra or {})})
+            names = sorted(path.name for path in beside.iterdir())
+            if not folder.exists():
+                os.replace(beside, folder)
+                return names
+            for name in names:
+                os.replace(beside / name, folder / name)
+            for name in set(BESIDES) - set(names):  # an earlier simulation's, which would be wrong now
+                (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return names

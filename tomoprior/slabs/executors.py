@@ -21,23 +21,24 @@ class Executor(Protocol):
 
     Attributes
     ----------
-    remote
-        True if slabs are done in other processes, so that what they need must be small and picklable.
     workers
         Slabs at a time.
     notes
         Lines for the user: where a dashboard is, say.
     """
 
-    remote: bool
     workers: int
     notes: list[str]
 
+    @property
+    def weight(self) -> Callable[[Any], int] | None:
+        """Gives the bytes in which a thing would be sent to a worker, and raises anything if it cannot be sent.
+
+        None if slabs are done in this process, and nothing is sent.
+        """
+
     def memory(self, device: str) -> int:
         """Bytes that all workers together may take, if each takes as much as the poorest has."""
-
-    def weight(self, thing: Any) -> int:
-        """Bytes in which a thing would be sent to a worker; raises anything if it cannot be."""
 
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
         """The slabs' records as they come. The first error of a slab is raised, and the others are given up."""
@@ -46,7 +47,7 @@ class Executor(Protocol):
 class Serial:
     """One slab after the other, in this process."""
 
-    remote, workers = False, 1
+    workers, weight = 1, None
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -54,10 +55,6 @@ class Serial:
     def memory(self, device: str) -> int:
         """What is free here."""
         return available(device)
-
-    def weight(self, thing: Any) -> int:
-        """Nothing is sent."""
-        return 0
 
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
         """Lowest rows first."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,12 @@ import numpy as np
 
 from tomoprior.errors import OutputExistsError
 from tomoprior.formats import Header, open_stack
-from tomoprior.formats.writing import check_target, remove, writing
+from tomoprior.formats.files import beside, check_target, followed, put_in_place, record_of, remove, told
+from tomoprior.formats.writing import writing
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.slabs.job import Job
-from tomoprior.slabs.journal import Journal, write_json
-from tomoprior.slabs.outputs import beside
+from tomoprior.slabs.journal import GO_ON, Journal, write_json
 
 #: What of a slab's record goes into that of the volume.
 KEPT = ("rows", "residual", "seconds", "settled", "device", "host", "input")
@@ -52,7 +50,7 @@ def finish(job: Job, journal: Journal, more: dict[str, Any]) -> None:
         },
         "history": history,
     }
-    write_json(folder / f"{job.out.name}.json", record)
+    write_json(record_of(folder / job.out.name), record)
     determined = folder / "determined.npy"
     if determined.exists():
         target = beside(folder / job.out.name, "determined")
@@ -64,11 +62,11 @@ def finish(job: Job, journal: Journal, more: dict[str, Any]) -> None:
 
 
 def into_place(journal: Journal, *, overwrite: bool) -> None:
-    """Move what is finished to where it was asked for, the volume last: where it is, all is."""
+    """Move what is finished to where it was asked for, links being followed, the volume last: where it is, all is."""
     folder, out = journal.folder, journal.out
     finished = (journal.run or {}).get("finished", [])
     arrays = {beside(Path(out.name), array).name: array for array in ARRAYS}
-    for name in (*(n for n in arrays if n != out.name), f"{out.name}.json", out.name):
+    for name in (*(n for n in arrays if n != out.name), record_of(out).name, out.name):
         made, target = folder / name, out.with_name(name)
         if not made.exists():
             if overwrite and name in arrays and arrays[name] not in finished:
@@ -76,20 +74,15 @@ def into_place(journal: Journal, *, overwrite: bool) -> None:
             continue
         if target.exists() and not overwrite:
             raise OutputExistsError(f"{target} appeared while it was being made; what was made is in {folder}")
-        if target.is_dir() and not target.is_symlink():
-            aside = folder / f"old-{name}"
-            os.replace(target, aside)
-            os.replace(made, target)
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            os.replace(made, target)
+        with told(target, GO_ON):
+            put_in_place(made, target)
     journal.remove()
 
 
 def check_outputs(out: Path, *, overwrite: bool = False) -> None:
     """Raise early if one of the files that a run may write cannot be written."""
-    for target in (out, out.with_name(out.name + ".json"), beside(out, "std"), beside(out, "determined")):
-        check_target(target, overwrite=overwrite)
+    for target in (out, record_of(out), beside(out, "std"), beside(out, "determined")):
+        check_target(followed(target), overwrite=overwrite)
 
 
 def begun(out: Path) -> dict[str, Any]:
@@ -97,7 +90,7 @@ def begun(out: Path) -> dict[str, Any]:
     unfinished = Journal(out).run
     if unfinished is not None:
         return unfinished
-    record = out.with_name(out.name + ".json")
+    record = record_of(out)
     if not (out.exists() and record.exists()):
         return {}
     try:
@@ -109,7 +102,7 @@ def begun(out: Path) -> dict[str, Any]:
 
 def opened(out: Path, series: TiltSeries) -> Reconstruction:
     """A finished output as a result whose arrays are read when they are indexed."""
-    record = json.loads(out.with_name(out.name + ".json").read_text())
+    record = json.loads(record_of(out).read_text())
     std, determined = (beside(out, array) for array in ("std", "determined"))
     return Reconstruction(
         open_stack(out).data,

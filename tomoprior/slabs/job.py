@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tomoprior.backends import Kind
+from tomoprior.formats.files import safe
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import Method, Progress
+from tomoprior.methods.base import Method
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.slabs import source
-from tomoprior.slabs.journal import Journal, digest
+from tomoprior.slabs.journal import GO_ON, Journal, digest
 from tomoprior.slabs.outputs import Outputs
 from tomoprior.slabs.plan import Plan, Slab, within
 from tomoprior.whole import in_memory
@@ -36,8 +36,6 @@ class Job:
         The final output.
     projections, weights, initial, mask
         Arrays, or lazy ones that another process can open.
-    threads
-        For torch, in a process that works for others; None leaves it as it is.
     """
 
     out: Path
@@ -54,25 +52,20 @@ class Job:
     kind: Kind = "linear"
     backend: str = "auto"
     seed: int = 0
-    threads: int | None = None
 
-    def __call__(self, slab: Slab, device: str | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    def __call__(self, slab: Slab, device: str | None = None) -> dict[str, Any]:
         """Do a slab and commit it; the record is returned too.
 
         Parameters
         ----------
         device
             Of this worker, where it differs from the run's.
-        progress
-            Called once an iteration of the method.
         """
-        if self.threads is not None and torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)
         gc.collect()  # what a slab before left in cycles would stand beside this one
         started = time.perf_counter()
         block = source.rows(self.projections, slab.first, slab.last)
         read = digest(block)
-        result = self._reconstruct(block, slab, device or self.device, progress)
+        result = self._reconstruct(block, slab, device or self.device)
         del block
         self._write(slab, result)
         provenance = result.provenance
@@ -91,7 +84,7 @@ class Job:
         Journal(self.out).commit(slab.number, record)
         return record
 
-    def _reconstruct(self, block: NDArray[np.float32], slab: Slab, device: str, progress: Progress | None) -> Reconstruction:
+    def _reconstruct(self, block: NDArray[np.float32], slab: Slab, device: str) -> Reconstruction:
         weights = self.weights
         if weights is not None and weights.ndim == 3:
             weights = source.rows(weights, slab.first, slab.last)
@@ -107,7 +100,6 @@ class Job:
             kind=self.kind,
             backend=self.backend,
             seed=self.seed,
-            progress=progress,
         )
 
     @staticmethod
@@ -128,7 +120,8 @@ class Job:
                     at = border - slab.first
                     self.outputs.keep(name, border, side, values[:, at - b : at + b])
         if result.determined is not None and slab == self.plan.pilot:
-            np.save(self.outputs.folder / "determined.npy", result.determined, allow_pickle=False)
+            with safe(self.outputs.folder / "determined.npy", GO_ON) as file:
+                np.save(file, result.determined, allow_pickle=False)
 
     def _carried(self, result: Reconstruction) -> dict[str, Any] | None:
         """Settings that were open and that other slabs take over from the pilot, by name."""

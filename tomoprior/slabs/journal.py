@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
-import socket
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tomoprior.errors import FormatError, InputError, OutputExistsError
+from tomoprior.formats.files import followed, safe, told
 from tomoprior.lazy import one_line
+from tomoprior.locking import exclusive
 
 #: What the folder is called: the output's name and this.
 SUFFIX = ".partial"
+
+#: What a user is told where the disk fails.
+GO_ON = "; --resume goes on from what is there"
 
 #: Of the record's layout.
 VERSION = 1
@@ -33,8 +34,8 @@ class Journal:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self.folder = out.with_name(out.name + SUFFIX)
-        self._lock: int | None = None
+        real = followed(out)  # on the disk where the output is to be
+        self.folder = real.with_name(real.name + SUFFIX)
 
     @property
     def run(self) -> dict[str, Any] | None:
@@ -50,10 +51,8 @@ class Journal:
 
     def begin(self, identity: Mapping[str, Any]) -> None:
         """Note what the run is; the folder must be new."""
-        try:
+        with told(self.folder):
             (self.folder / "slabs").mkdir(exist_ok=True)
-        except OSError as error:
-            raise FormatError(f"{self.folder}: cannot be written ({one_line(error)})") from error
         write_json(self.folder / "run.json", {"version": VERSION, **identity})
 
     def done(self) -> dict[int, dict[str, Any]]:
@@ -101,26 +100,14 @@ class Journal:
         FormatError
             If it cannot be made.
         """
-        try:
-            self.folder.mkdir(exist_ok=True)
-            lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise FormatError(f"{self.folder}: cannot be written ({one_line(error)})") from error
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                owner = os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
-                raise OutputExistsError(f"{self.out} is being written by {owner}") from None
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        with exclusive(
+            self.folder / "lock", lambda owner: OutputExistsError(f"{self.out} is being written by {owner}"), host=True
+        ):
             try:
                 yield
             finally:
                 if not (self.folder / "run.json").exists():  # nothing was begun, or all is done: no trace is left
                     self.remove()
-        finally:
-            os.close(lock)
 
     def clear(self) -> None:
         """Remove all but the lock, so that a run can begin."""
@@ -143,20 +130,8 @@ class Journal:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """A file that appears whole, and is on the disk when this returns; raises FormatError if it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with temporary.open("w") as file:
-            json.dump(values, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise FormatError(f"{path}: cannot be written ({one_line(error)}); --resume goes on from what is there") from error
-        raise
+    with safe(path, GO_ON) as file:
+        file.write((json.dumps(values, indent=1) + "\n").encode())
 
 
 def digest(values: Any) -> str:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoprior.errors import FormatError, TomopriorError
+from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Shared, registry
-from tomoprior.formats.writing import remove
-from tomoprior.lazy import one_line
+from tomoprior.formats.files import beside, remove, safe, told
+from tomoprior.slabs.journal import GO_ON
 from tomoprior.slabs.plan import Plan, Slab
 
 #: Sections that are blended at a time: as high as a shard of a Zarr volume.
@@ -48,7 +47,7 @@ class Outputs:
     def write(self, array: str, slab: Slab, values: NDArray[Any]) -> None:
         """A slab's own rows, safe on the disk when this returns; raises FormatError if they cannot be."""
         nz, _, nx = self.header.shape
-        with _told(self.path(array)):
+        with told(self.path(array), GO_ON):
             self._begin(array)
             sink = _format(self.path(array)).reopen(self.path(array), self.header)
             try:
@@ -59,14 +58,10 @@ class Outputs:
     def keep(self, array: str, border: int, side: str, values: NDArray[Any]) -> None:
         """What a slab has for the rows about a border, until its neighbour is there too."""
         path = self._side(array, border, side)
-        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
-        with _told(path):
+        with told(path, GO_ON):
             path.parent.mkdir(exist_ok=True)
-            with temporary.open("wb") as file:
-                np.save(file, np.ascontiguousarray(values, np.float32), allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+        with safe(path, GO_ON) as file:
+            np.save(file, np.ascontiguousarray(values, np.float32), allow_pickle=False)
 
     def arrays(self) -> list[str]:
         """Names of the arrays that slabs have written."""
@@ -77,7 +72,7 @@ class Outputs:
         nz, _, nx = self.header.shape
         after = ((np.arange(2 * plan.blend, dtype=np.float32) + 0.5) / (2 * plan.blend))[:, None]
         for array in self.arrays():
-            with _told(self.path(array)):
+            with told(self.path(array), GO_ON):
                 low, high = (np.load(self._side(array, border, side), mmap_mode="r") for side in ("low", "high"))
                 sink = _format(self.path(array)).reopen(self.path(array), self.header)
                 try:
@@ -91,7 +86,7 @@ class Outputs:
     def complete(self) -> None:
         """Make whole files of what has been written."""
         for array in self.arrays():
-            with _told(self.path(array)):
+            with told(self.path(array), GO_ON):
                 _format(self.path(array)).complete(self.path(array), self.header)
 
     def _side(self, array: str, border: int, side: str) -> Path:
@@ -104,7 +99,7 @@ class Outputs:
         temporary = self.folder / f"new-{uuid.uuid4().hex[:8]}" / path.name  # what is stored may know its own name
         try:
             temporary.parent.mkdir()
-            _format(path).create(temporary, replace(self.header)).close()
+            _format(path).create(temporary, self.header).close()
             if temporary.is_dir():
                 with suppress(OSError):  # another worker was faster, and this one's is removed
                     os.rename(temporary, path)
@@ -115,11 +110,6 @@ class Outputs:
             remove(temporary.parent)
         if not path.exists():
             raise FormatError(f"{path}: cannot be begun")
-
-
-def beside(path: Path, array: str) -> Path:
-    """The file of an array that belongs to a volume's."""
-    return path if array == "volume" else path.with_name(f"{path.stem}_{array}{path.suffix}")
 
 
 def check_format(path: Path) -> None:
@@ -134,14 +124,3 @@ def _format(path: Path) -> Any:
     if not isinstance(found, Shared):
         raise FormatError(f"{path}: the format {found.name} cannot be written slab by slab; use .zarr")
     return found
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Errors of the disk as one line that names the output."""
-    try:
-        yield
-    except TomopriorError:
-        raise
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be written ({one_line(error)}); --resume goes on from what is there") from error

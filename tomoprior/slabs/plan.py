@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from tomoprior import memory
-from tomoprior.backends import Kind
+from tomoprior.backends import Kind, choose_device
 from tomoprior.errors import InputError
-from tomoprior.estimate import Estimate, estimate
+from tomoprior.estimate import Memory, estimate, needed
 from tomoprior.geometry import Geometry
 from tomoprior.methods import Method
 from tomoprior.projector import Projector
@@ -184,7 +185,6 @@ def make(
         Slabs at a time; each gets an equal share of the memory.
     budget
         Bytes in all; by default what is ``available`` here.
-
     given
         Bytes for each row of what is given besides: weights of pixels, an initial volume, a mask.
 
@@ -200,13 +200,13 @@ def make(
             raise InputError(f"a slab has at least one row, got {slab}")
         return cut(geometry, int(slab), around, workers)
 
-    def needed(rows: int) -> int:
+    def taken(rows: int) -> int:
         part = geometry.rows(0, min(rows, ny))
         own = within(method, settings, range(part.shape[1]))
-        return _memory(part, method, own, Projector(part, device, kind, backend)) + GIVEN * given * part.shape[1]
+        return _running(part, needed(method, Projector(part, device, kind, backend), own)) + GIVEN * given * part.shape[1]
 
     each = (available(device) if budget is None else budget) // workers
-    return cut(geometry, choose_rows(geometry, around, needed, each, workers), around, workers)
+    return cut(geometry, choose_rows(geometry, around, taken, each, workers), around, workers)
 
 
 def cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, projector: Projector) -> Cost:
@@ -219,7 +219,7 @@ def cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, projecto
     seconds = (one.seconds - prepared) * rows / part.shape[1] / plan.workers + prepared
     volume = 4 * math.prod(geometry.shape)
     borders = len(plan.borders) * 4 * plan.blend * 4 * geometry.shape[0] * geometry.shape[2]
-    return Cost(_memory(part, method, settings, projector, one), seconds, volume + volume // 7 + borders)
+    return Cost(_running(part, one), seconds, volume + volume // 7 + borders)
 
 
 def projector_of(at_work: Plan, geometry: Geometry, device: str, kind: Kind, backend: str) -> Projector:
@@ -236,18 +236,11 @@ def within(method: Method, settings: Any, rows: range) -> Any:
 
 def available(device: str) -> int:
     """Bytes that slabs may take together."""
-    import torch
-
-    from tomoprior.backends import choose_device
-
     chosen = choose_device(device)
     free: int = torch.cuda.mem_get_info(chosen)[0] if chosen.type == "cuda" else memory.available()
     return int(SHARE * free)
 
 
-def _memory(part: Geometry, method: Method, settings: Any, projector: Projector, known: Estimate | None = None) -> int:
-    """Bytes of a slab's run: estimate, and what reading and writing take besides."""
-    prepared = projector.cost.bytes if method.uses_projector else 0
-    volume, rays = 4 * math.prod(part.shape), 4 * math.prod(part.range_shape)
-    own = method.memory(part, settings) if known is None else known.method
-    return int(prepared + own + rays + (1 + WRITING) * volume)
+def _running(part: Geometry, one: Memory) -> int:
+    """Bytes of a slab's run: what the method takes, and writing besides."""
+    return one.memory + int(WRITING * 4 * math.prod(part.shape))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from tomoprior.slabs.finishing import begun, check_outputs, finish, into_place, 
 from tomoprior.slabs.job import Job
 from tomoprior.slabs.journal import Journal, digest
 from tomoprior.slabs.outputs import Outputs, check_format
-from tomoprior.slabs.plan import Slab
+from tomoprior.slabs.plan import Plan, Slab
 from tomoprior.whole import about
 
 #: Called with a line for the user.
@@ -84,12 +84,10 @@ def reconstruct_to(
         if not resume:
             journal.clear()
             before, finished = {}, False
-        if before and slab == "auto":
-            slab = int(before["plan"]["rows"])  # what is free now must not change what was begun
-        at_work = plan.make(
-            series.geometry, method, settings, slab=slab, workers=executor.workers,
-            budget=executor.memory(device) if memory is None else memory,
-            given=sum(_row(array) for array in (series.weights, initial, mask)), device=device, kind=kind, backend=backend,
+        at_work = planned(
+            series, method, settings, before=before, slab=slab, workers=executor.workers,
+            memory=executor.memory(device) if memory is None else memory, device=device, kind=kind, backend=backend,
+            initial=initial, mask=mask,
         )  # fmt: skip
         identity = {
             "tomoprior": __version__,
@@ -113,7 +111,7 @@ def reconstruct_to(
             slab=at_work.rows if len(at_work.slabs) > 1 else None,
         )  # fmt: skip
         arrays = {"projections": series.projections, "weights": series.weights, "initial": initial, "mask": mask}
-        if executor.remote:
+        if executor.weight is not None:
             for name, array in arrays.items():
                 if name != "weights" or np.ndim(array) == 3:  # those of tilts are few
                     arrays[name] = source.portable(array, journal.folder, name, executor.weight)
@@ -138,6 +136,44 @@ def reconstruct_to(
             )
         into_place(journal, overwrite=overwrite or finished)
     return opened(out, series)
+
+
+def planned(
+    series: TiltSeries,
+    method: Method,
+    settings: Any,
+    *,
+    before: Mapping[str, Any],
+    slab: int | Literal["auto"],
+    workers: int,
+    memory: int | None,
+    device: str,
+    kind: Kind,
+    backend: str,
+    initial: Any = None,
+    mask: Any = None,
+) -> Plan:
+    """The plan of a run.
+
+    Parameters
+    ----------
+    before
+        What was begun, if that is gone on with: ``auto`` is its number of rows then.
+    memory
+        Bytes for all workers together; by default what is free here.
+
+    Raises
+    ------
+    InputError
+        As ``plan.make``, and if ``initial`` or ``mask`` has another shape than the volume.
+    """
+    initial, mask = _fitting(initial, mask, series.geometry.shape)
+    if before and slab == "auto":
+        slab = int(before["plan"]["rows"])  # what is free now must not change what was begun
+    return plan.make(
+        series.geometry, method, settings, slab=slab, workers=workers, budget=memory,
+        given=sum(_row(array) for array in (series.weights, initial, mask)), device=device, kind=kind, backend=backend,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoprior.errors import FormatError, InputError
+from tomoprior.errors import InputError
 from tomoprior.formats import Header, open_stack, registry
-from tomoprior.lazy import computed, one_line
+from tomoprior.formats.files import told
+from tomoprior.lazy import computed
 
 #: An array up to this many bytes travels to a worker as it is; what is larger is put on the disk first.
 SMALL = 1 << 20
@@ -61,7 +62,7 @@ def spool(array: Any, path: Path) -> Any:
         shape, dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype)
         temporary = path.with_name(f"new-{path.name}")
         temporary.unlink(missing_ok=True)
-        try:
+        with told(path):
             sink = registry.for_writing(temporary).create(temporary, Header((shape[0], shape[1], shape[2]), dtype))
             try:
                 for i in range(shape[0]):
@@ -69,8 +70,6 @@ def spool(array: Any, path: Path) -> Any:
             finally:
                 sink.close()
             temporary.rename(path)
-        except OSError as error:
-            raise FormatError(f"{path}: cannot be written ({one_line(error)})") from error
     return open_stack(path).data
 
 

@@ -13,9 +13,10 @@ from tomoprior.methods.diffusion.method import Diffusion
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.projector import Projector
+from tomoprior.simulate.simulation import Simulation
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training.settings import TrainingSettings
-from tomoprior.training.trials import Trial
+from tomoprior.training.trials import Trial, trial_series
 
 #: Tilt range and step in degrees of the series that are simulated for it.
 SERIES = ((10, 1), (20, 2), (40, 2), (60, 2), (120, 2))
@@ -46,14 +47,16 @@ def calibrate(prior: Prior, tissue: Tissue, settings: TrainingSettings, progress
     settings = settings.model_copy(update={"flat": prior.denoiser.unet.shape.flat})
     tell("errors of the denoiser")
     errors, factors = np.zeros(len(LEVELS)), []
-    trials = [[Trial.of(tissue, prior.spectrum, settings, *tilts, SEED + len(SERIES) * n + i) for n in range(REPEATS)]
-              for i, tilts in enumerate(SERIES)]  # fmt: skip
-    for trial in (of[0] for of in trials):
+    series: list[list[Simulation]] = []
+    for i, tilts in enumerate(SERIES):
+        trial = Trial.of(tissue, prior.spectrum, settings, *tilts, SEED + i)
         errors += np.array(_errors(prior, trial)) / len(SERIES)
+        others = (trial_series(tissue, settings, *tilts, SEED + len(SERIES) * n + i) for n in range(1, REPEATS))
+        series.append([trial.made, *others])
     prior = replace(prior, errors=tuple(zip(LEVELS, errors.tolist(), strict=True)), calibration=())
-    for (span, _), of in zip(SERIES, trials, strict=True):
+    for (span, _), of in zip(SERIES, series, strict=True):
         tell(f"spread at {span} degrees")
-        factors.append((float(span), math.sqrt(float(np.mean([standardised(prior, trial, SAMPLES) for trial in of])))))
+        factors.append((float(span), math.sqrt(float(np.mean([standardised(prior, made, SAMPLES) for made in of])))))
     return replace(prior, calibration=tuple(factors))
 
 
@@ -65,10 +68,10 @@ def _errors(prior: Prior, trial: Trial) -> list[float]:
         return [float(trial.data.crop(run(trial.truth + s * noise, s) - trial.truth).square().mean()) for s in LEVELS]
 
 
-def standardised(prior: Prior, trial: Trial, samples: int) -> float:
+def standardised(prior: Prior, made: Simulation, samples: int) -> float:
     """Mean square of (mean - truth) / std over a series' voxels; 1 is calibrated."""
     method = _Fixed(prior)
-    series = trial.made.series
+    series = made.series
     with torch.random.fork_rng():
         torch.manual_seed(0)
         found = method.reconstruct(
@@ -76,7 +79,8 @@ def standardised(prior: Prior, trial: Trial, samples: int) -> float:
             Projector(series.geometry, "cpu"),
             method.Settings(samples=samples, check_prior=False),
         )
-    truth = trial.data.crop(torch.from_numpy(trial.made.truth.volume))
+    wide = made.truth.volume.shape[2] - series.geometry.shape[2]
+    truth = torch.from_numpy(made.truth.volume).narrow(2, wide // 2, series.geometry.shape[2])
     return float(((found.volume - truth) / found.std).square().mean())
 
 

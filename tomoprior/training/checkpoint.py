@@ -68,10 +68,10 @@ def save(state: State, path: Path, about: dict[str, Any]) -> None:
     }  # fmt: skip
     try:
         save_tensors(path, "state", facts, arrays, overwrite=True)
-    except OSError as error:
-        before = "; the state saved before is still there" if path.exists() else ""
-        reason = str(error) if isinstance(error, FormatError) else f"{path}: cannot be written ({one_line(error)})"
-        raise FormatError(reason + before) from error
+    except FormatError as error:
+        if not path.exists():
+            raise
+        raise FormatError(f"{error}; the state saved before is still there") from error
 
 
 def load(path: Path, about: dict[str, Any], fresh: State) -> State:

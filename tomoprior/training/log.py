@@ -5,21 +5,14 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tomoprior.errors import FormatError
-from tomoprior.formats.writing import replacing
-from tomoprior.lazy import one_line
+from tomoprior.formats.files import replacing, told
 
 COLUMNS = ("step", "minutes", "rate", "loss", "validation_psnr", "linear_psnr")
 
 
 def write_log(rows: list[dict[str, float]], path: Path) -> None:
     """The rows as CSV, whole or not at all; raises FormatError if there is no room, say."""
-    try:
-        with replacing(path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="ascii") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-    except FormatError:
-        raise
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be written ({one_line(error)})") from error
+    with told(path), replacing(path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="ascii") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)

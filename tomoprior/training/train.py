@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from tomoprior._version import __version__
-from tomoprior.errors import FormatError, InputError, Interrupted
-from tomoprior.lazy import one_line
+from tomoprior.errors import InputError, Interrupted
+from tomoprior.formats.files import told
 from tomoprior.methods.base import Progress
 from tomoprior.methods.diffusion.prior import Prior, network_dtype
 from tomoprior.methods.diffusion.scale import UNIT_STD
@@ -122,12 +122,8 @@ def train(
                         raise Interrupted(outputs.state)
             save()
             prior = _prior(run, tissues, spectrum, card or {})
-            try:
+            with told(outputs.prior):
                 prior.save(outputs.prior, overwrite=overwrite)
-            except OSError as error:
-                if isinstance(error, FormatError):
-                    raise
-                raise FormatError(f"{outputs.prior}: cannot be written ({one_line(error)})") from error
             outputs.state.unlink(missing_ok=True)
     return prior
 

@@ -28,13 +28,18 @@ class Trial:
 
     @classmethod
     def of(cls, tissue: Tissue, spectrum: Spectrum, settings: TrainingSettings, span: float, step: float, seed: int) -> Trial:
-        """``span`` degrees around zero in steps of ``step``, in voxels of the middle size, without spoilt tilts."""
-        tilts = np.asarray(np.deg2rad(np.arange(-span / 2, span / 2 + 1e-6, step)))
-        small = settings.model_copy(update={"field": (settings.tile, settings.tile * 2)})
-        made = simulated(tissue, small, tilts, settings.typical_voxel(tissue), seed, outliers=0.0)
+        """Of the ``trial_series`` with these parameters."""
+        made = trial_series(tissue, settings, span, step, seed)
         return cls(made, *observe(made, spectrum, flat=settings.flat))
 
     def psnr(self, u: torch.Tensor) -> float:
         """Of a volume in the prior's units, in dB, for densities that range over 1."""
         found, truth = (self.data.crop(v) * self.data.scale.gain for v in (u, self.truth))
         return metrics.psnr(found, truth, data_range=1.0)
+
+
+def trial_series(tissue: Tissue, settings: TrainingSettings, span: float, step: float, seed: int) -> Simulation:
+    """``span`` degrees around zero in steps of ``step``, in voxels of the middle size, without spoilt tilts."""
+    tilts = np.asarray(np.deg2rad(np.arange(-span / 2, span / 2 + 1e-6, step)))
+    small = settings.model_copy(update={"field": (settings.tile, settings.tile * 2)})
+    return simulated(tissue, small, tilts, settings.typical_voxel(tissue), seed, outliers=0.0)

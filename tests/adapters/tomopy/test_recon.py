@@ -78,6 +78,36 @@ def test_mistakes_get_a_clear_line(scan, change, error, message):
         tomoprior.recon(**{**right, **change})
 
 
+class Unread:
+    """An array of which nothing may be read."""
+
+    def __init__(self, shape, dtype):
+        self.shape, self.dtype = shape, np.dtype(dtype)
+
+    def __getitem__(self, key):
+        raise AssertionError("it was read")
+
+    def __array__(self, *_, **__):
+        raise AssertionError("it was read")
+
+
+@pytest.mark.parametrize(
+    ("tomo", "message"),
+    [
+        (np.zeros((3, 4)), "three axes"),
+        ([[1.0, 2.0], [3.0, 4.0]], "three axes"),
+        (Unread((6, 40), float), "three axes"),
+        (Unread((6, 40, 32), complex), "real"),
+        (np.full((6, 40, 32), "a"), "real"),
+        (Unread((40, 6, 32), float), "6 projections and 40 angles; is sinogram_order right"),
+    ],
+)
+def test_mistakes_are_told_from_file_to_file_before_anything_is_read(scan, tmp_path, tomo, message):
+    with pytest.raises(InputError, match=message):
+        tomoprior.recon(tomo, scan.theta, sinogram_order=True, algorithm="sirt", out=tmp_path / "v.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["numpy", "dask", "zarr"])
 def test_from_file_to_file_slab_by_slab(scan, tmp_path, kind):
     import dask.array

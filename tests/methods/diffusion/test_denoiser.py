@@ -67,13 +67,13 @@ def test_depths_run_from_face_to_face():
 
 @pytest.mark.parametrize(("nz", "height"), [(4, 8), (3, 8), (1, 4), (7, 8)])
 def test_outside_a_thin_grid_depth_goes_on_and_all_else_is_zero(nz, height):
-    depth, x = depths(nz, height), in_tile(torch.ones(2, nz, 3), height, 1)
-    assert x.shape == (2, height, 3)
+    depth, x = depths(nz, height), in_tile(torch.ones(nz, 2, 3), height)
+    assert x.shape == (height, 2, 3)
     inside = depth.abs() < 1
     assert int(inside.sum()) == nz
     torch.testing.assert_close(depth.diff(), torch.full((height - 1,), 2 / nz))
     torch.testing.assert_close(depth[inside], depths(nz, nz))
-    assert torch.equal(x, inside.float()[None, :, None].expand_as(x))
+    assert torch.equal(x, inside.float()[:, None, None].expand_as(x))
 
 
 @pytest.mark.parametrize("kind", [{}, {"flat": True}, {"separable": True}])

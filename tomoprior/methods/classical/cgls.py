@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 
+from tomoprior.methods.base import Tunable
 from tomoprior.methods.classical.iterative import IterativeMethod, IterativeSettings, Monitor
 from tomoprior.methods.classical.problem import TINY, Problem
 
@@ -27,6 +30,7 @@ class CGLS(IterativeMethod):
     summary = "CGLS: least squares by conjugate gradients; fast, stop early when there is noise"
     citation = "Hestenes and Stiefel, J. Res. NBS 49 (1952) 409; Björck (1996), Numerical Methods for Least Squares, alg. 7.4.1"
     Settings = CGLSSettings
+    tunable: ClassVar[Tunable] = {"num_iter": (3, 5, 8, 12, 20, 30, 50)}
     arrays = (4.6, 2.5)
 
     def solve(self, problem: Problem, settings: CGLSSettings, monitor: Monitor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from scipy import fft
 from tomoprior import rowshift
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
-from tomoprior.methods.base import OVERHEAD, Progress, Settings
+from tomoprior.methods.base import OVERHEAD, Progress, Settings, Tunable
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -46,6 +46,7 @@ class Fourier:
     summary = "Fourier: direct inversion on a Fourier grid, as EMAN2's; leaves unmeasured directions empty"
     citation = "Tang et al., J. Struct. Biol. 157 (2007) 38; Kak and Slaney (1988), ch. 3, eq. 26"
     Settings = FourierSettings
+    tunable: ClassVar[Tunable] = {"kernel_width": (0.35, 0.5, 0.7, 1.0)}
     couples_slices = False
     uses_projector = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tomoprior.geometry import Geometry
+from tomoprior.methods.base import Tunable
 from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
 from tomoprior.methods.classical.problem import Problem, alike, padding, reciprocal_, sums, views_of
 
@@ -33,6 +34,7 @@ class SART(IterativeMethod):
     summary = "SART: SIRT over single tilts or ordered subsets; fast at first"
     citation = "Andersen and Kak, Ultrason. Imaging 6 (1984) 81; Wang and Jiang, J. X-Ray Sci. Technol. 12 (2004) 169"
     Settings = SARTSettings
+    tunable: ClassVar[Tunable] = {"min_constraint": (None, 0.0), "num_iter": (1, 2, 5, 10, 20, 50)}
     arrays = (1.8, 2.5)
 
     def memory(self, geometry: Geometry, settings: Any) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 
+from tomoprior.methods.base import Tunable
 from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
 from tomoprior.methods.classical.problem import Problem, reciprocal_, sums
 
@@ -26,6 +29,7 @@ class SIRT(IterativeMethod):
     summary = "SIRT: least squares by simultaneous updates; robust, slow at high frequencies"
     citation = "Gilbert, J. Theor. Biol. 36 (1972) 105; Gregor and Benson, IEEE Trans. Med. Imaging 27 (2008) 918, eq. 4"
     Settings = SIRTSettings
+    tunable: ClassVar[Tunable] = {"min_constraint": (None, 0.0), "num_iter": (10, 20, 50, 100, 200, 500, 1000)}
     arrays = (2.0, 2.0)
     own_sums = (1.0, 1.0)
 

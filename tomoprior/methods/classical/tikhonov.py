@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from tomoprior.geometry import Geometry
+from tomoprior.methods.base import Tunable
 from tomoprior.methods.classical import gradient
 from tomoprior.methods.classical.iterative import IterativeMethod, IterativeSettings, Monitor
 from tomoprior.methods.classical.problem import TINY, Problem
@@ -37,6 +38,7 @@ class Tikhonov(IterativeMethod):
     summary = "Tikhonov: least squares with a quadratic penalty on values or differences; linear, smooth"
     citation = "Tikhonov, Soviet Math. Dokl. 4 (1963) 1035; Hansen, Discrete Inverse Problems (2010), eq. 4.8"
     Settings = TikhonovSettings
+    tunable: ClassVar[Tunable] = {"reg_par": (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), "order": (0, 1)}
     couples_slices = True
     arrays = (8.0, 3.0)
     pairs = 1.2

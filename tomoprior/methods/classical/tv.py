@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from tomoprior.geometry import Geometry
+from tomoprior.methods.base import Tunable
 from tomoprior.methods.classical import gradient, strength
 from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
 from tomoprior.methods.classical.problem import Problem, padding, reciprocal_, sums
@@ -53,6 +54,7 @@ class TV(IterativeMethod):
     summary = "TV: least squares with 3-D total variation and bounds; the classical opponent to beat"
     citation = "Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120, alg. 1; Pock and Chambolle, ICCV (2011), lemma 2"
     Settings = TVSettings
+    tunable: ClassVar[Tunable] = {"reg_par": ("auto", "held-out"), "min_constraint": (0.0, None)}
     couples_slices = True
     arrays = (7.0, 5.0)
     own_sums = (1.0, 1.0)

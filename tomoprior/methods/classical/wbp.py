@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
-from tomoprior.methods.base import OVERHEAD, Progress, Settings
+from tomoprior.methods.base import OVERHEAD, Progress, Settings, Tunable
 from tomoprior.methods.classical import angular, backprojection, filters
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -41,6 +41,7 @@ class WBP:
     summary = "WBP: filtered back-projection; instant, exact with all angles, streaks and smears without"
     citation = "Kak and Slaney, Principles of Computerized Tomographic Imaging (1988), ch. 3, eqs. 30-35 and 61"
     Settings = WBPSettings
+    tunable: ClassVar[Tunable] = {"filter_name": ("ramp", "shepp-logan", "hann", "sirt"), "cutoff": (1.0, 0.7, 0.5, 0.35)}
     couples_slices = False
     uses_projector = False
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from tomoprior.errors import Interrupted
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import OVERHEAD, Progress
+from tomoprior.methods.base import OVERHEAD, Progress, Tunable
 from tomoprior.methods.classical import strength
 from tomoprior.methods.classical.problem import Problem, padding, setup
 from tomoprior.methods.cn import cost, fitting, training
@@ -34,6 +34,7 @@ class CN:
     summary = "coordinate network: a continuous field fitted to the tilts alone (recipe=paper: Van Veen et al. 2024)"
     citation = "Van Veen et al., IJMS 25 (2024) 5473, eq. 1"
     Settings = CNSettings
+    tunable: ClassVar[Tunable] = {"background": (0.0, "held-out")}
     couples_slices = True
     uses_projector = True
     fits_field = True

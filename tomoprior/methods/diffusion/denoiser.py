@@ -113,13 +113,12 @@ def depths(nz: int, height: int, device: torch.device | str = "cpu") -> torch.Te
     return (torch.arange(height, device=device, dtype=torch.float32) - (height - nz) // 2 + 0.5) * (2 / nz) - 1
 
 
-def in_tile(x: torch.Tensor, height: int, axis: int = 0) -> torch.Tensor:
-    """A grid's values in the middle of a tile of ``height`` voxels along ``axis``, zeros outside: the voxels of ``depths``."""
-    nz = x.shape[axis]
+def in_tile(x: torch.Tensor, height: int) -> torch.Tensor:
+    """A grid's values in the middle of a tile of ``height`` voxels along z, zeros outside: the voxels of ``depths``."""
+    nz = x.shape[0]
     if nz == height:
         return x
-    shape = list(x.shape)
-    shape[axis] = height
-    out = x.new_zeros(shape)
-    out.narrow(axis, (height - nz) // 2, nz).copy_(x)
+    out = x.new_zeros((height, *x.shape[1:]))
+    first = (height - nz) // 2
+    out[first : first + nz] = x
     return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import torch
 from tomoprior.errors import InputError, Interrupted
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
-from tomoprior.methods.base import OVERHEAD, Progress
+from tomoprior.methods.base import OVERHEAD, Progress, Tunable
 from tomoprior.methods.diffusion import determined, fitness
 from tomoprior.methods.diffusion.measurement import padding
 from tomoprior.methods.diffusion.prior import Prior, load, shipped
@@ -40,6 +40,7 @@ class Diffusion:
     summary = "3-D diffusion prior held to the tilts: mean and standard deviation of posterior samples"
     citation = "Deng et al., arXiv:2510.06516 (2025); Karras et al., NeurIPS 2022 (EDM)"
     Settings = DiffusionSettings
+    tunable: ClassVar[Tunable] = {"data_weight": (None, 0.25, 0.5, 0.75, 1.0)}
     couples_slices = True
     uses_projector = True
     default_prior = "tissue"

@@ -1,0 +1,112 @@
+"""One process at a time, also while another gives the lock back, and where the file system has none."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from tomoprior.errors import FormatError, InputError
+from tomoprior.locking import exclusive
+
+
+def refused(owner: str) -> InputError:
+    return InputError(f"{owner} has it")
+
+
+@pytest.fixture
+def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", none)
+
+
+def test_the_owner_is_named_and_the_file_goes(tmp_path: Path) -> None:
+    lock = tmp_path / "new" / "lock"
+    me = f"process {os.getpid()} on {socket.gethostname()}"
+    with exclusive(lock, refused, host=True):
+        with pytest.raises(InputError, match=f"^{me} has it$"), exclusive(lock, refused, host=True):
+            pass
+        assert lock.read_text() == f"{os.getpid()} on {socket.gethostname()}\n"
+    assert list(lock.parent.iterdir()) == []
+
+
+def test_a_lock_that_names_no_one_is_held_all_the_same(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match=r"^another process has it$"), exclusive(lock, refused):
+            pass
+    with exclusive(lock, refused):
+        pass
+
+
+def test_a_lock_that_another_has_made_since_is_left(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with exclusive(lock, refused):
+        lock.unlink()
+        with exclusive(lock, refused):
+            here = lock.stat()
+    with exclusive(lock, refused):
+        lock.rename(tmp_path / "aside")  # so that the new file has another number
+        lock.write_text("another's")
+    assert lock.read_text() == "another's"
+    assert here.st_size > 0
+
+
+def test_the_folder_may_go_with_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that waits at the door of a folder that is being removed makes it anew."""
+    folder = tmp_path / "folder"
+    lock, flock = folder / "lock", fcntl.flock
+    removed = []
+
+    def leaving(file: object, how: int) -> None:
+        if not removed:  # whoever had it leaves between the opening and the locking
+            shutil.rmtree(folder)
+            removed.append(folder)
+        flock(file, how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("fcntl.flock", leaving)
+    with exclusive(lock, refused):
+        assert lock.read_text() == f"{os.getpid()}\n"
+    assert removed
+
+
+def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for lock in (tmp_path / "none" / "folder" / "lock", tmp_path / "file" / "lock"):
+        with pytest.raises(FormatError, match=r"lock: cannot be written \("), exclusive(lock, refused):
+            pass
+    lock = tmp_path / "lock"
+    lock.symlink_to(tmp_path / "none" / "lock")
+    with pytest.raises(FormatError, match="No such file"), exclusive(lock, refused):
+        pass
+
+
+@pytest.mark.usefixtures("without_locks")
+@pytest.mark.parametrize(
+    ("owner", "free"),
+    [
+        (f"{os.getppid()}", False),
+        (f"{os.getppid()} on {socket.gethostname()}", False),
+        ("999999999", True),
+        (f"999999999 on {socket.gethostname()}", True),
+        ("999999999 on another machine", False),
+        ("", True),
+    ],
+)
+def test_without_locks_the_named_process_has_it_as_long_as_it_runs(tmp_path: Path, owner: str, free: bool) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text(owner)
+    if free:
+        with exclusive(lock, refused, host=True):
+            assert lock.read_text().startswith(f"{os.getpid()} on ")
+        return
+    with pytest.raises(InputError, match=f"^process {owner} has it$"), exclusive(lock, refused, host=True):
+        pass
+    assert lock.read_text() == owner

@@ -1,0 +1,44 @@
+"""Prediction of tilts that a method did not see: evidence without a truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tomoprior.comparison.arena import Again, Arena, apart
+from tomoprior.comparison.evidence.calibration import calibrate, projected
+from tomoprior.projector import Projector
+
+
+def held_out(arena: Arena, again: Again) -> dict[str, Any]:
+    """Reconstruct without every fifth tilt and compare those with the projections of the volume.
+
+    The scale and offset are ``calibrate``'s from the tilts fitted. Errors are relative, ``||p_t - A_t x|| / ||p_t||``.
+
+    Raises
+    ------
+    InputError
+        With fewer than five tilts.
+    """
+    series = arena.series
+    keep, out = apart(series)
+    train, test = series.select(keep), series.select(out)
+    volume = again(train, "held_out").volume
+    forward, ones = projected(volume, Projector(train.geometry, arena.device, arena.kind, arena.backend))  # type: ignore[arg-type]
+    a, b = calibrate(forward, ones, train.projections, train.weights)
+    forward, ones = projected(volume, Projector(test.geometry, arena.device, arena.kind, arena.backend))  # type: ignore[arg-type]
+    difference = (test.projections - a * forward - b * ones).astype(np.float64)
+    given = test.projections.astype(np.float64)
+    if test.weights is not None:  # what has no weight is not predicted
+        w = test.weights[:, None, None] if test.weights.ndim == 1 else test.weights
+        difference, given = difference * np.sqrt(w), given * np.sqrt(w)
+    squares, norms = ((v * v).sum((1, 2)) for v in (difference, given))
+    return {
+        "views": out.tolist(),
+        "angles": np.rad2deg(test.geometry.angles).tolist(),
+        "errors": np.sqrt(squares / np.maximum(norms, 1e-300)).tolist(),
+        "squares": (squares / norms.sum()).tolist(),
+        "error": float(np.sqrt(squares.sum() / norms.sum())),
+        "calibration": [a, b],
+    }

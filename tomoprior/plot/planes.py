@@ -1,0 +1,146 @@
+"""Orthogonal slices of volumes beside each other, on one grey scale."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from tomoprior.errors import InputError
+from tomoprior.plot.figure import Figure
+from tomoprior.plot.layout import Block, Frame, Tile, draw
+from tomoprior.plot.volumes import Floats, Planes, Shown, check_shape, common_voxel, labelled, planes, point, shown
+
+#: Share of the values beyond either end of a scale that is chosen here: a few hot voxels shall not darken all others.
+CLIPPED = 0.5
+
+
+def slices(
+    volumes: Any,
+    *,
+    at: tuple[int, int, int] | None = None,
+    grey: tuple[float, float] | None = None,
+    reference: Any = None,
+    std: bool = False,
+    axes: Literal["voxel", "unit"] = "voxel",
+    title: str | None = None,
+) -> Figure:
+    """Slices x-y, x-z and z-y of one or several volumes, a column each, on one grey scale.
+
+    In x-y and x-z, x grows to the right and y or z downwards; in z-y, z grows to the right and y downwards. Index 0 is at the
+    left and at the top: ``volume[z]`` stands as it is printed. All planes have one scale, so lengths can be compared.
+
+    Parameters
+    ----------
+    volumes
+        An array ``(nz, ny, nx)`` (NumPy, torch, or in a file: only the planes are read), a ``Reconstruction``, or a mapping
+        from labels to these, all of one shape.
+    at
+        ``(z, y, x)``, the voxel that the planes run through; by default the middle, ``n // 2``.
+    grey
+        Values shown black and white. By default the range of the reference's planes, and without one that of all planes
+        without the lowest and highest 0.5 percent. A colour bar with a pointed end says that there are values beyond it; NaN
+        and infinite values are red.
+    reference
+        A volume, shown first, or the label of one in ``volumes``: differences to it are shown as well, blue where a volume is
+        lower and red where it is higher, all on one scale.
+    std
+        Show standard deviations too, of those that have one.
+    axes
+        Count voxels along the axes, or the unit of the voxel size from the middle of voxel 0. A scale bar stands wherever a
+        ``Reconstruction`` brings its voxel size.
+    title
+        Of the figure.
+
+    Returns
+    -------
+    Figure
+        A matplotlib figure, 120 dots per inch.
+
+    Raises
+    ------
+    InputError
+        One line, for volumes that do not fit together, hold no numbers, or a plane that does not exist.
+    """
+    found = labelled(volumes)
+    chosen = _reference(reference, found)
+    if chosen is not None:
+        found = [chosen, *(v for v in found if v is not chosen)]
+    shape = found[0].array.shape
+    voxel = common_voxel(found)
+    frame = Frame((int(shape[0]), int(shape[1]), int(shape[2])), point(at, shape), voxel, _in_unit(axes, voxel))
+    images = [planes(v.array, frame.at, v.label) for v in found]
+    low, high = _range(images[:1] if chosen is not None else images, chosen is None) if grey is None else _checked(grey)
+    tiles: list[Tile | None] = [Tile(v.label, p) for v, p in zip(found, images, strict=True)]
+    blocks = [Block("value per voxel", tiles, low, high, "gray")]
+    if chosen is not None:
+        blocks.append(_differences(found, images))
+    if std:
+        blocks.append(_deviations(found, frame.at))
+    return draw(blocks, frame, title)
+
+
+def _reference(reference: Any, found: list[Shown]) -> Shown | None:
+    if reference is None:
+        return None
+    if isinstance(reference, str):
+        for v in found:
+            if v.label == reference:
+                if len(found) == 1:
+                    raise InputError(f"there is nothing to compare the reference {reference} with")
+                return v
+        raise InputError(f"no volume is called {reference!r}; there are {', '.join(v.label for v in found)}")
+    other = shown(reference, "reference")
+    check_shape(other, found[0])
+    return other
+
+
+def _in_unit(axes: str, voxel: tuple[float, str] | None) -> bool:
+    if axes not in ("voxel", "unit"):
+        raise InputError(f"axes must be voxel or unit, got {axes!r}")
+    if axes == "unit" and voxel is None:
+        raise InputError("axes in a unit need a Reconstruction with a voxel size; arrays have none")
+    return axes == "unit"
+
+
+def _checked(grey: Any) -> tuple[float, float]:
+    try:
+        low, high = (float(v) for v in grey)
+    except (TypeError, ValueError):
+        raise InputError(f"grey must be two numbers, black and white, got {grey!r}") from None
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise InputError(f"grey must be a lower and a higher number, got {low:g} and {high:g}")
+    return low, high
+
+
+def _finite(images: list[Planes]) -> Floats:
+    values: Floats = np.concatenate([image.ravel() for p in images for image in p])
+    return values[np.isfinite(values)]
+
+
+def _range(images: list[Planes], clipped: bool) -> tuple[float, float]:
+    values = _finite(images)
+    low, high = np.percentile(values, (CLIPPED, 100 - CLIPPED)) if clipped else (values.min(), values.max())
+    return (float(low), float(high)) if low < high else (float(low) - 0.5, float(low) + 0.5)
+
+
+def _differences(found: list[Shown], images: list[Planes]) -> Block:
+    name = found[0].label
+    tiles: list[Tile | None] = [None]
+    for v, (xy, xz, zy) in zip(found[1:], images[1:], strict=True):
+        minus = (xy - images[0][0], xz - images[0][1], zy - images[0][2])
+        tiles.append(Tile(f"{v.label or 'volume'} − {name}", minus))
+    values = np.abs(_finite([t.planes for t in tiles if t is not None]))
+    limit = float(np.percentile(values, 100 - CLIPPED)) if values.size else 0.0
+    limit = limit or 0.5
+    return Block("difference", tiles, -limit, limit, "RdBu_r")
+
+
+def _deviations(found: list[Shown], at: tuple[int, int, int]) -> Block:
+    tiles = [
+        None if v.std is None else Tile(f"std of {v.label}".removesuffix(" of "), planes(v.std, at, v.label)) for v in found
+    ]
+    known = [t.planes for t in tiles if t is not None]
+    if not known:
+        raise InputError("no volume shown has a standard deviation; leave std out")
+    return Block("standard deviation", tiles, 0.0, _range(known, True)[1], "magma")

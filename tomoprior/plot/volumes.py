@@ -1,0 +1,124 @@
+"""From what a caller has (arrays, tensors, reconstructions, files) to the planes that are drawn."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomoprior.errors import InputError
+from tomoprior.lazy import computed
+from tomoprior.plot.units import check_size, symbol
+
+Floats = NDArray[np.float64]
+#: x-y as (y, x), x-z as (z, x), z-y as (y, z): rows grow downwards, columns to the right
+Planes = tuple[Floats, Floats, Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A volume to show.
+
+    Attributes
+    ----------
+    label
+        Its title.
+    array, std
+        ``(nz, ny, nx)``, indexed plane by plane: an array in a file is read only where it is shown.
+    voxel
+        Edge of a voxel and its unit, where they are known.
+    """
+
+    label: str
+    array: Any
+    std: Any = None
+    voxel: tuple[float, str] | None = None
+
+
+def shown(given: Any, label: str) -> Shown:
+    """An array, a tensor, or what has a ``volume``; raises InputError unless it has three axes."""
+    array, std, voxel = given, None, None
+    if hasattr(given, "volume") and not callable(given.volume):
+        array, std = given.volume, getattr(given, "std", None)
+        unit = getattr(given, "unit", "pixel")
+        voxel = None if unit == "pixel" else (check_size(given.voxel_size), symbol(unit))
+        label = label or str(getattr(given, "provenance", {}).get("method", ""))
+    if not hasattr(array, "shape"):
+        try:
+            array = np.asarray(array)
+        except ValueError:  # lists of different lengths
+            raise InputError(f"{_named(label)} must be an array, got {type(given).__name__}") from None
+    if len(array.shape) != 3 or 0 in array.shape:
+        raise InputError(f"{_named(label)} needs three axes (z, y, x) with a voxel or more, got shape {tuple(array.shape)}")
+    return Shown(label, array, std, voxel)
+
+
+def labelled(volumes: Any) -> list[Shown]:
+    """All volumes with their labels, of one shape; raises InputError."""
+    if not isinstance(volumes, Mapping):
+        return [shown(volumes, "")]
+    if not volumes:
+        raise InputError("there is no volume to show")
+    found = [shown(v, str(label)) for label, v in volumes.items()]
+    for other in found[1:]:
+        check_shape(other, found[0])
+    return found
+
+
+def check_shape(volume: Shown, first: Shown) -> None:
+    """Raise InputError unless both have one shape."""
+    if tuple(volume.array.shape) != tuple(first.array.shape):
+        raise InputError(
+            f"{_named(volume.label)} has shape {tuple(volume.array.shape)}, {_named(first.label)} {tuple(first.array.shape)}"
+        )
+
+
+def common_voxel(volumes: Iterable[Shown]) -> tuple[float, str] | None:
+    """The voxel of those that know it; raises InputError if they differ."""
+    known = [(v.label, *v.voxel) for v in volumes if v.voxel is not None]
+    for label, edge, unit in known[1:]:
+        first, other, name = known[0]
+        if unit != name or not np.isclose(edge, other, rtol=1e-3):
+            raise InputError(f"voxels of {edge:.6g} {unit} ({label}) and of {other:.6g} {name} ({first}) in one picture")
+    return known[0][1:] if known else None
+
+
+def point(at: Any, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """``(z, y, x)`` within the volume, by default its middle; raises InputError."""
+    if at is None:
+        return shape[0] // 2, shape[1] // 2, shape[2] // 2
+    try:
+        z, y, x = (operator.index(i) for i in at)
+    except (TypeError, ValueError):
+        raise InputError(f"at must be three whole numbers (z, y, x), got {at!r}") from None
+    for name, i, n in zip("zyx", (z, y, x), shape, strict=True):
+        if not 0 <= i < n:
+            raise InputError(f"{name} = {i} does not exist: there are {n} planes, counted from 0")
+    return z, y, x
+
+
+def planes(array: Any, at: tuple[int, int, int], label: str) -> Planes:
+    """The three planes through ``at``; raises InputError for values that are no real numbers, or none of them finite."""
+    z, y, x = at
+    found = tuple(_numbers(array[key], label) for key in ((z,), (slice(None), y), (slice(None), slice(None), x)))
+    if not any(np.isfinite(image).any() for image in found):
+        raise InputError(f"{_named(label)} has no finite value in the planes shown")
+    return found[0], found[1], found[2].T
+
+
+def _numbers(part: Any, label: str) -> Floats:
+    if hasattr(part, "detach"):
+        part = part.detach().cpu()
+        part = part.float() if part.is_floating_point() else part  # NumPy has no bfloat16
+    part = computed(part)
+    if part.dtype.kind not in "fiub":
+        raise InputError(f"{_named(label)} must hold real numbers, got dtype {part.dtype}")
+    return np.asarray(part, np.float64)
+
+
+def _named(label: str) -> str:
+    return label or "the volume"
