@@ -234,7 +234,14 @@ def test_the_standard_deviation_lies_over_the_values(viewer, full):
     std = full["cn"].std[NZ // 2]
     assert orange.max() > 100
     assert np.corrcoef(orange.ravel(), std.ravel())[0, 1] > 0.9
-    viewer.click("#std")
+    # that among the methods lies over all, instead
+    viewer.click("#among")
+    assert viewer.js("return document.getElementById('std').checked") is False
+    for card in (0, 3):
+        shown = viewer.pixels(card, "xy")
+        orange = shown[..., 0].astype(int) - shown[..., 2]
+        assert np.corrcoef(orange.ravel(), full.spread[NZ // 2].ravel())[0, 1] > 0.9
+    viewer.click("#among")
     np.testing.assert_array_equal(viewer.pixels(3, "xy"), before[1])
 
 

@@ -107,6 +107,8 @@ def test_the_table_shows_what_there_is_and_marks_the_best_beyond_ties(html, writ
     assert "<strong" in dict(zip(headings, rows["cn"], strict=True))["Time"]
     assert len(rows["tv"]) == 1
     assert "reg_par: must be positive" in rows["tv"][0]
+    assert "fitted to the truth before" in html.text
+    assert "10–14, 16–23" in html.text
     assert "cannot be told apart" in html.text
     assert "1–2" in html.text
 
@@ -148,7 +150,7 @@ def test_the_metrics_are_json_without_volumes(written, full):
 
 def test_bad_tilts_are_named_in_words(html):
     alts = " ".join(a["alt"] for a in html.all("img"))
-    assert "tilt 3 at −30°" in alts
+    assert "tilt 13, −30°" in alts  # number in the file
     # where a curve falls below, as a length: 4 nm / 0.35
     assert "cn at 11.4 nm" in alts
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import Picture, canvas, clean, having, legend, looks
+from tomoprior.comparison.report.figures import Picture, canvas, having, legend, looks
 from tomoprior.comparison.result import Comparison, Entry
+from tomoprior.comparison.summary import CONSENT
 
 
 def residuals(comparison: Comparison) -> Picture | None:
@@ -17,15 +21,14 @@ def residuals(comparison: Comparison) -> Picture | None:
         return None
     named = bad_tilts(comparison)
     lines = [(e, e.evidence["residual"]["angles"], e.evidence["residual"]["residuals"]) for e in shown]
-    words_of = ", ".join(f"tilt {i} at {words.short(a)}°" for i, a in named.items())
     return Picture(
         "residual_tilts",
         "How well each tilt is explained",
         "Relative residual of every tilt, for the volume made from all of them. "
-        + ("Bad tilts are marked with their index and angle." if named else "No tilt sticks out.")
+        + ("Tilts that do not fit with the others are marked." if named else "No tilt sticks out.")
         + " A smaller residual is not by itself better: noise can be fitted too.",
         f"Residual against tilt angle for {_labels(shown)}; "
-        + (f"these stick out: {words_of}." if named else "no tilt sticks out."),
+        + (f"these stick out: {'; '.join(named.values())}." if named else "no tilt sticks out."),
         _against_angle(comparison, lines, "relative residual", named),
     )
 
@@ -43,22 +46,25 @@ def predictions(comparison: Comparison) -> Picture | None:
         "held_out_tilts",
         "How well unseen tilts are predicted",
         "Relative error of the prediction of tilts that the method did not see. Noise, which nothing predicts, is part of it. "
-        + ("Bad tilts are marked." if named else ""),
+        + ("Tilts that do not fit with the others are marked." if named else ""),
         f"Prediction error against tilt angle of held-out tilts; all together: {totals}.",
         _against_angle(comparison, lines, "relative error", named),
     )
 
 
-def bad_tilts(comparison: Comparison) -> dict[int, float]:
-    """Index and angle in degrees of the tilts that stick out for any method."""
-    found = {}
-    for e in having(comparison, "residual"):
-        for i in e.evidence["residual"].get("outliers", ()):
-            found[int(i)] = float(e.evidence["residual"]["angles"][i])
-    return dict(sorted(found.items()))
+def bad_tilts(comparison: Comparison) -> dict[int, str]:
+    """Number in the user's file and angle of the tilts that stick out with at least ``CONSENT`` of the methods, by index."""
+    shown = having(comparison, "residual")
+    votes = Counter(int(i) for e in shown for i in e.evidence["residual"].get("outliers", ()))
+    degrees, views = np.rad2deg(comparison.geometry.angles), comparison.about.get("views")
+    return {
+        i: f"tilt {i if views is None else views[i]}, {words.short(float(degrees[i]))}°"
+        for i, n in sorted(votes.items())
+        if n >= CONSENT * len(shown)
+    }
 
 
-def _against_angle(comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[int, float]) -> Any:
+def _against_angle(comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[int, str]) -> Any:
     look = looks(comparison)
     figure = canvas(9.2, 3.5)
     axis = figure.subplots()
@@ -70,11 +76,11 @@ def _against_angle(comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any
         axis.plot([angles[i] for i in known], [values[i] for i in known], color=one.colour, ls=one.dash, lw=1.2,
                   marker=one.mark, ms=4 if len(known) < 90 else 2.5, label=e.label)  # fmt: skip
         top = max(top, *(values[i] for i in known), 0.0)
-    marked = list(named.items())[:12]
-    for n, (index, angle) in enumerate(marked):
+    for n, (index, name) in enumerate(list(named.items())[:12]):
+        angle = float(np.rad2deg(comparison.geometry.angles[index]))
         axis.axvline(angle, color="#B3261E", lw=5, alpha=0.14, zorder=0)
         axis.annotate(
-            clean(f"tilt {index}, {words.short(angle)}°"),
+            name,
             (angle, 1),
             (0, 3 + 11 * (n % 2)),
             xycoords=("data", "axes fraction"),

@@ -92,6 +92,8 @@ def _check(comparison: Comparison) -> None:
     shape = comparison.geometry.shape
     arrays = dict(volumes(comparison))
     arrays |= {f"standard deviation of {e.label}": e.std for e in comparison.done if e.std is not None}
+    if comparison.spread is not None:
+        arrays["spread among the methods"] = comparison.spread
     for name, array in arrays.items():
         if array.shape != shape:
             raise InputError(f"{name}: the comparison's grid is {shape}, this has shape {array.shape}")
