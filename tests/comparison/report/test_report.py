@@ -13,6 +13,7 @@ from matplotlib.image import imread
 from tomoprior import Geometry
 from tomoprior.comparison.report import write_report
 from tomoprior.comparison.report.page import LIMIT, page
+from tomoprior.comparison.report.tilts import bad_tilts, names
 from tomoprior.comparison.result import Comparison, Entry
 from tomoprior.errors import FormatError, InputError, OutputExistsError
 
@@ -153,6 +154,25 @@ def test_bad_tilts_are_named_in_words(html):
     assert "tilt 13, −30°" in alts  # number in the file
     # where a curve falls below, as a length: 4 nm / 0.35
     assert "cn at 11.4 nm" in alts
+
+
+def test_neighbouring_tilts_share_a_name(full):
+    assert names(full, [3, 4, 6]) == {"tilts 13–14, −30° to −20°": [3, 4], "tilt 17, 0°": [6]}
+    assert names(full, []) == {}
+    # half of the methods have to agree
+    entries = [dataclasses.replace(e, evidence={**e.evidence, "residual": dict(e.evidence["residual"])}) for e in full.done]
+    for entry, outliers in zip(entries, ([3, 5], [5], [8]), strict=True):
+        entry.evidence["residual"]["outliers"] = outliers
+    assert bad_tilts(dataclasses.replace(full, entries=tuple(entries))) == [5]
+
+
+def test_a_check_that_did_not_end_leaves_the_numbers_and_says_so(full):
+    cut = dataclasses.replace(full.entries[2], status="over budget", message="the check halves was cut off")
+    text = page(dataclasses.replace(full, entries=(*full.entries[:2], cut)), [])
+    body = text[text.index("<tbody>") : text.index("</tbody>")]
+    assert re.search(
+        r'rowspan="2".*?cn.*?over budget.*?26\.0.*?<td class="none" colspan="\d+">the check halves was cut off', body, re.S
+    )
 
 
 def test_little_evidence_makes_a_short_page(minimal, tmp_path):

@@ -19,7 +19,7 @@ def residuals(comparison: Comparison) -> Picture | None:
     shown = having(comparison, "residual")
     if not shown:
         return None
-    named = bad_tilts(comparison)
+    named = names(comparison, bad_tilts(comparison))
     lines = [(e, e.evidence["residual"]["angles"], e.evidence["residual"]["residuals"]) for e in shown]
     return Picture(
         "residual_tilts",
@@ -28,7 +28,7 @@ def residuals(comparison: Comparison) -> Picture | None:
         + ("Tilts that do not fit with the others are marked." if named else "No tilt sticks out.")
         + " A smaller residual is not by itself better: noise can be fitted too.",
         f"Residual against tilt angle for {_labels(shown)}; "
-        + (f"these stick out: {'; '.join(named.values())}." if named else "no tilt sticks out."),
+        + (f"these stick out: {'; '.join(named)}." if named else "no tilt sticks out."),
         _against_angle(comparison, lines, "relative residual", named),
     )
 
@@ -39,7 +39,7 @@ def predictions(comparison: Comparison) -> Picture | None:
     if not shown:
         return None
     views = {v for e in shown for v in e.evidence["held_out"]["views"]}
-    named = {i: a for i, a in bad_tilts(comparison).items() if i in views}
+    named = names(comparison, [i for i in bad_tilts(comparison) if i in views])
     lines = [(e, e.evidence["held_out"]["angles"], e.evidence["held_out"]["errors"]) for e in shown]
     totals = ", ".join(f"{e.label} {words.number(e.evidence['held_out'].get('error'))}" for e in shown)
     return Picture(
@@ -52,19 +52,35 @@ def predictions(comparison: Comparison) -> Picture | None:
     )
 
 
-def bad_tilts(comparison: Comparison) -> dict[int, str]:
-    """Number in the user's file and angle of the tilts that stick out with at least ``CONSENT`` of the methods, by index."""
+def bad_tilts(comparison: Comparison) -> list[int]:
+    """Tilts that stick out with at least ``CONSENT`` of the methods: indices in the order of their angles."""
     shown = having(comparison, "residual")
     votes = Counter(int(i) for e in shown for i in e.evidence["residual"].get("outliers", ()))
+    bad = [i for i, n in votes.items() if n >= CONSENT * len(shown)]
+    return sorted(bad, key=lambda i: float(comparison.geometry.angles[i]))
+
+
+def names(comparison: Comparison, tilts: Sequence[int]) -> dict[str, list[int]]:
+    """Names with the numbers that tilts have in the user's file and their angles; neighbours share one."""
+    order = [int(i) for i in np.argsort(comparison.geometry.angles)]
+    groups: list[list[int]] = []
+    for i in tilts:
+        if groups and order.index(i) == order.index(groups[-1][-1]) + 1:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
     degrees, views = np.rad2deg(comparison.geometry.angles), comparison.about.get("views")
-    return {
-        i: f"tilt {i if views is None else views[i]}, {words.short(float(degrees[i]))}°"
-        for i, n in sorted(votes.items())
-        if n >= CONSENT * len(shown)
-    }
+    out = {}
+    for group in groups:
+        numbers = words.runs(sorted(i if views is None else int(views[i]) for i in group))
+        ends = dict.fromkeys(words.short(float(degrees[i])) for i in (group[0], group[-1]))
+        out[f"tilt{'s' * (len(group) > 1)} {numbers}, {'° to '.join(ends)}°"] = group
+    return out
 
 
-def _against_angle(comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[int, str]) -> Any:
+def _against_angle(
+    comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[str, list[int]]
+) -> Any:
     look = looks(comparison)
     figure = canvas(9.2, 3.5)
     axis = figure.subplots()
@@ -76,12 +92,13 @@ def _against_angle(comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any
         axis.plot([angles[i] for i in known], [values[i] for i in known], color=one.colour, ls=one.dash, lw=1.2,
                   marker=one.mark, ms=4 if len(known) < 90 else 2.5, label=e.label)  # fmt: skip
         top = max(top, *(values[i] for i in known), 0.0)
-    for n, (index, name) in enumerate(list(named.items())[:12]):
-        angle = float(np.rad2deg(comparison.geometry.angles[index]))
-        axis.axvline(angle, color="#B3261E", lw=5, alpha=0.14, zorder=0)
+    for n, (name, tilts) in enumerate(named.items()):
+        marked = np.rad2deg(comparison.geometry.angles[tilts])
+        for angle in marked:
+            axis.axvline(angle, color="#B3261E", lw=5, alpha=0.14, zorder=0)
         axis.annotate(
             name,
-            (angle, 1),
+            (float(marked.mean()), 1),
             (0, 3 + 11 * (n % 2)),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
