@@ -72,6 +72,10 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel):
     assert {n for n in names if n.endswith(".py")} == expected
     assert "tomoprior/adapters/astra/matrix.py" in names
     assert "tomoprior/py.typed" in names
+    report = ROOT / "tomoprior" / "comparison" / "report"
+    parts = {str(p.relative_to(ROOT)) for folder in ("assets", "templates") for p in (report / folder).iterdir()}
+    assert len(parts) >= 6
+    assert parts <= names
     (info,) = {n.split("/")[0] for n in names} - {"tomoprior"}
     assert info.startswith("tomoprior-")
     assert info.endswith(".dist-info")

@@ -43,6 +43,7 @@ def evidence(error, labels, *, bad=True):
             "invented": error / 3,
             "contrast": 0.85 - error,
             "found": 2,
+            "of": 2,
         },
         "truth": {
             "rmse": error,
@@ -96,7 +97,15 @@ def full():
             Ranking("prediction of held-out tilts", (("cn", NASTY), ("wbp",)), "a test over 3 tilts.", "held_out.error"),
         ),
         summary=("Against the truth cn is best.", f"So is {NASTY}."),
-        about={"input": "a.mrc", "command": f"tomoprior compare '{NASTY}'", "versions": {"torch": "2"}, "seed": np.int64(3)},
+        spread=(0.1 * (1 - truth)).astype(np.float32),
+        about={
+            "views": [*range(10, 15), *range(16, 24)],
+            "match": "affine",
+            "input": "a.mrc",
+            "command": f"tomoprior compare '{NASTY}'",
+            "versions": {"torch": "2"},
+            "seed": np.int64(3),
+        },
     )
 
 

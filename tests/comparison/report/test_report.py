@@ -13,8 +13,9 @@ from matplotlib.image import imread
 from tomoprior import Geometry
 from tomoprior.comparison.report import write_report
 from tomoprior.comparison.report.page import LIMIT, page
+from tomoprior.comparison.report.tilts import bad_tilts, names
 from tomoprior.comparison.result import Comparison, Entry
-from tomoprior.errors import InputError, OutputExistsError
+from tomoprior.errors import FormatError, InputError, OutputExistsError
 
 from .conftest import NASTY, SHAPE
 
@@ -107,6 +108,8 @@ def test_the_table_shows_what_there_is_and_marks_the_best_beyond_ties(html, writ
     assert "<strong" in dict(zip(headings, rows["cn"], strict=True))["Time"]
     assert len(rows["tv"]) == 1
     assert "reg_par: must be positive" in rows["tv"][0]
+    assert "fitted to the truth before" in html.text
+    assert "10–14, 16–23" in html.text
     assert "cannot be told apart" in html.text
     assert "1–2" in html.text
 
@@ -148,9 +151,28 @@ def test_the_metrics_are_json_without_volumes(written, full):
 
 def test_bad_tilts_are_named_in_words(html):
     alts = " ".join(a["alt"] for a in html.all("img"))
-    assert "tilt 3 at −30°" in alts
+    assert "tilt 13, −30°" in alts  # number in the file
     # where a curve falls below, as a length: 4 nm / 0.35
     assert "cn at 11.4 nm" in alts
+
+
+def test_neighbouring_tilts_share_a_name(full):
+    assert names(full, [3, 4, 6]) == {"tilts 13–14, −30° to −20°": [3, 4], "tilt 17, 0°": [6]}
+    assert names(full, []) == {}
+    # half of the methods have to agree
+    entries = [dataclasses.replace(e, evidence={**e.evidence, "residual": dict(e.evidence["residual"])}) for e in full.done]
+    for entry, outliers in zip(entries, ([3, 5], [5], [8]), strict=True):
+        entry.evidence["residual"]["outliers"] = outliers
+    assert bad_tilts(dataclasses.replace(full, entries=tuple(entries))) == [5]
+
+
+def test_a_check_that_did_not_end_leaves_the_numbers_and_says_so(full):
+    cut = dataclasses.replace(full.entries[2], status="over budget", message="the check halves was cut off")
+    text = page(dataclasses.replace(full, entries=(*full.entries[:2], cut)), [])
+    body = text[text.index("<tbody>") : text.index("</tbody>")]
+    assert re.search(
+        r'rowspan="2".*?cn.*?over budget.*?26\.0.*?<td class="none" colspan="\d+">the check halves was cut off', body, re.S
+    )
 
 
 def test_little_evidence_makes_a_short_page(minimal, tmp_path):
@@ -170,6 +192,13 @@ def test_a_comparison_without_a_volume_is_a_page_of_messages(full, tmp_path):
     page = Page(paths[0].read_text("utf-8"))
     assert "reg_par: must be positive" in page.text
     assert not page.all("canvas")
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(minimal, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FormatError, match="cannot be made a folder"):
+        write_report(minimal, tmp_path / "file" / "out")
 
 
 def test_an_earlier_report_stays_unless_it_may_go(minimal, tmp_path):

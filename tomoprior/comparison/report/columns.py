@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tomoprior import memory
-from tomoprior.comparison.report.plain import figure, pick
+from tomoprior.comparison.report.plain import pick, scalar
 from tomoprior.comparison.report.words import NONE, duration, number
 from tomoprior.comparison.result import Entry
 
@@ -62,7 +62,7 @@ class Group:
 
 
 def _of(path: str, name: str, title: str, better: Better = "", measure: str = "") -> Column:
-    return Column(name, title, lambda e, _: figure(e, path), better=better, measure=measure or path)
+    return Column(name, title, lambda e, _: scalar(e, path), better=better, measure=measure or path)
 
 
 def _resolution(path: str, name: str, title: str, better: Better = "") -> Column:
@@ -73,12 +73,12 @@ def _resolution(path: str, name: str, title: str, better: Better = "") -> Column
         return bool(known) and known[0] < pick(entry.evidence, f"{path}.threshold")
 
     def value(entry: Entry, voxel: float) -> float | None:
-        crossing = figure(entry, f"{path}.crossing")
+        crossing = scalar(entry, f"{path}.crossing")
         return voxel / crossing if crossing and not apart(entry) else None
 
     def text(entry: Entry, voxel: float) -> str:
         # a curve that never falls below says that the resolution is two voxels or better
-        never = (figure(entry, f"{path}.crossing") or 0) >= 0.5
+        never = (scalar(entry, f"{path}.crossing") or 0) >= 0.5
         return ("≤ " if never else "") + number(value(entry, voxel))
 
     def detail(entry: Entry, voxel: float) -> str:
@@ -96,7 +96,7 @@ def _count(path: str, word: str) -> Text:
 
 
 def _found(entry: Entry, voxel: float) -> str:
-    found, all_of = figure(entry, "planted.found"), pick(entry.evidence, "planted.recovered")
+    found, all_of = scalar(entry, "planted.found"), pick(entry.evidence, "planted.recovered")
     return "" if found is None or all_of is None else f"{found:.0f} of {len(all_of)}"
 
 
@@ -132,7 +132,7 @@ GROUPS: tuple[Group, ...] = (
             Column(
                 "residual",
                 "Residual",
-                lambda e, _: figure(e, "residual.total"),
+                lambda e, _: scalar(e, "residual.total"),
                 detail=_count("residual.outliers", "bad"),
                 measure="residual.total",
             ),
@@ -161,13 +161,13 @@ GROUPS: tuple[Group, ...] = (
             Column(
                 "planted_contrast",
                 "Recovered",
-                lambda e, _: figure(e, "planted.contrast"),
+                lambda e, _: scalar(e, "planted.contrast"),
                 detail=_found,
                 better="one",
                 measure="planted.contrast",
             ),
             _of("planted.invented", "planted_invented", "Invented", "low"),
-            Column("planted_found", "", lambda e, _: figure(e, "planted.found")),
+            Column("planted_found", "", lambda e, _: scalar(e, "planted.found")),
         ),
         "Spheres of known contrast were added to the tilts: the share of it that comes back, how many of them can be told from "
         "places without one, and the largest response far from all of them.",

@@ -8,7 +8,6 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from tomoprior._version import __version__
 from tomoprior.comparison.report import words
@@ -45,7 +44,7 @@ def _render(context: dict[str, Any]) -> str:
     template = environment.from_string((here / "templates" / "report.html.j2").read_text("utf-8"))
     style = (here / "assets" / "report.css").read_text("utf-8")
     script = "\n".join((here / "assets" / name).read_text("utf-8") for name in SCRIPTS)
-    return template.render(**context, style=Markup(style), script=Markup(script))  # our own files
+    return template.render(**context, style=style, script=script)
 
 
 def _context(comparison: Comparison, pictures: Sequence[Picture]) -> dict[str, Any]:
@@ -56,14 +55,19 @@ def _context(comparison: Comparison, pictures: Sequence[Picture]) -> dict[str, A
         "summary": comparison.summary,
         "rankings": [(r, places(r)) for r in comparison.rankings],
         "table": table(comparison),
+        "matched": comparison.about.get("match") not in (None, "none") and comparison.truth is not None,
         "truth_share": next((s for e in comparison.entries if (s := pick(e.evidence, "inferred.truth_share"))), None),
         "colours": {label: one.colour for label, one in look.items()} | {"truth": TRUTH},
         "pictures": [(p, _embedded(p)) for p in pictures if p.name != "slices"],
         "slices": next(((p, _data("png", p.png(100))) for p in pictures if p.name == "slices"), None),
         "runs": [_run(e) for e in comparison.entries],
-        "about": [(k.replace("_", " "), v) for k, v in plain(comparison.about).items()],
+        "about": [(k.replace("_", " "), _told(k, v)) for k, v in plain(comparison.about).items() if v not in (None, {}, [])],
         "version": __version__,
     }
+
+
+def _told(name: str, value: Any) -> Any:
+    return words.runs(value) if name == "views" and isinstance(value, list) else value
 
 
 def _run(entry: Entry) -> dict[str, Any]:
@@ -92,6 +96,7 @@ def _viewer(comparison: Comparison, grey: Window, packed: Packed | None) -> dict
         "shift": packed.shift if packed else 1.0,
         "spread": packed.spread if packed else 1.0,
         "entries": entries,
+        "among": comparison.spread is not None,
         "planted": None if planted is None else plain(dict(vars(planted))),
     }
     return {
@@ -104,10 +109,11 @@ def _viewer(comparison: Comparison, grey: Window, packed: Packed | None) -> dict
         "cut": (words.number(grey.least), words.number(grey.most)),
         "binned": "" if not packed or max(packed.step) == 1 else " × ".join(str(s) for s in reversed(packed.step)),
         "parts": [
-            (f"data-{i}-{part}", name_of, Markup(text))  # base64
+            (f"data-{i}-{part}", name_of, text)
             for i, name in enumerate(names)
             for part, (name_of, text) in (packed.parts[name] if packed else {}).items()
-        ],
+        ]
+        + ([("data-among", *packed.among)] if packed and packed.among else []),
     }
 
 

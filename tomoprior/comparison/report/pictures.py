@@ -24,12 +24,15 @@ def agreement(comparison: Comparison) -> Picture | None:
         return None
     n = len(labels)
     values = np.array([[1.0 if a is b else a.evidence["agreement"].get(b.label) for b in shown] for a in shown], dtype=float)
+    pairs = [(values[i, j], labels[i], labels[j]) for i in range(n) for j in range(i) if np.isfinite(values[i, j])]
+    if not pairs:
+        return None
     size = 1.5 + 0.5 * max(4, n)
     figure = canvas(size + 0.9, size)
     axis = figure.subplots()
     axis.grid(False)
-    off = values[~np.eye(n, dtype=bool)]
-    low = min(0.0 if np.nanmin(off) < 0.5 else 0.5, np.nanmin(off))
+    least = min(pairs)[0]
+    low = min(0.0 if least < 0.5 else 0.5, least)
     drawn = axis.pcolormesh(values, cmap="cividis", vmin=low, vmax=1, edgecolor="white", linewidth=1.5)
     for i, j in np.ndindex(n, n):
         if i != j and np.isfinite(values[i, j]):
@@ -45,7 +48,6 @@ def agreement(comparison: Comparison) -> Picture | None:
     for side in axis.spines.values():
         side.set_visible(False)
     figure.colorbar(drawn, ax=axis, shrink=0.7, label="correlation")
-    pairs = [(values[i, j], labels[i], labels[j]) for i in range(n) for j in range(i)]
     (least, a, b), (most, c, d) = min(pairs), max(pairs)
     return Picture(
         "agreement",

@@ -35,7 +35,7 @@ def pick(values: Any, path: str) -> Any:
     return values
 
 
-def figure(entry: Entry, path: str) -> float | None:
+def scalar(entry: Entry, path: str) -> float | None:
     """The number under ``path`` in an entry's evidence; None where there is none or it is not finite."""
     value = pick(entry.evidence, path)
     if value is None or isinstance(value, (bool, str, Mapping)) or not np.isscalar(value):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import Picture, canvas, clean, having, legend, looks
+from tomoprior.comparison.report.figures import Picture, canvas, having, legend, looks
 from tomoprior.comparison.result import Comparison, Entry
+from tomoprior.comparison.summary import CONSENT
 
 
 def residuals(comparison: Comparison) -> Picture | None:
@@ -15,17 +19,16 @@ def residuals(comparison: Comparison) -> Picture | None:
     shown = having(comparison, "residual")
     if not shown:
         return None
-    named = bad_tilts(comparison)
+    named = names(comparison, bad_tilts(comparison))
     lines = [(e, e.evidence["residual"]["angles"], e.evidence["residual"]["residuals"]) for e in shown]
-    words_of = ", ".join(f"tilt {i} at {words.short(a)}°" for i, a in named.items())
     return Picture(
         "residual_tilts",
         "How well each tilt is explained",
         "Relative residual of every tilt, for the volume made from all of them. "
-        + ("Bad tilts are marked with their index and angle." if named else "No tilt sticks out.")
+        + ("Tilts that do not fit with the others are marked." if named else "No tilt sticks out.")
         + " A smaller residual is not by itself better: noise can be fitted too.",
         f"Residual against tilt angle for {_labels(shown)}; "
-        + (f"these stick out: {words_of}." if named else "no tilt sticks out."),
+        + (f"these stick out: {'; '.join(named)}." if named else "no tilt sticks out."),
         _against_angle(comparison, lines, "relative residual", named),
     )
 
@@ -36,29 +39,48 @@ def predictions(comparison: Comparison) -> Picture | None:
     if not shown:
         return None
     views = {v for e in shown for v in e.evidence["held_out"]["views"]}
-    named = {i: a for i, a in bad_tilts(comparison).items() if i in views}
+    named = names(comparison, [i for i in bad_tilts(comparison) if i in views])
     lines = [(e, e.evidence["held_out"]["angles"], e.evidence["held_out"]["errors"]) for e in shown]
     totals = ", ".join(f"{e.label} {words.number(e.evidence['held_out'].get('error'))}" for e in shown)
     return Picture(
         "held_out_tilts",
         "How well unseen tilts are predicted",
         "Relative error of the prediction of tilts that the method did not see. Noise, which nothing predicts, is part of it. "
-        + ("Bad tilts are marked." if named else ""),
+        + ("Tilts that do not fit with the others are marked." if named else ""),
         f"Prediction error against tilt angle of held-out tilts; all together: {totals}.",
         _against_angle(comparison, lines, "relative error", named),
     )
 
 
-def bad_tilts(comparison: Comparison) -> dict[int, float]:
-    """Index and angle in degrees of the tilts that stick out for any method."""
-    found = {}
-    for e in having(comparison, "residual"):
-        for i in e.evidence["residual"].get("outliers", ()):
-            found[int(i)] = float(e.evidence["residual"]["angles"][i])
-    return dict(sorted(found.items()))
+def bad_tilts(comparison: Comparison) -> list[int]:
+    """Tilts that stick out with at least ``CONSENT`` of the methods: indices in the order of their angles."""
+    shown = having(comparison, "residual")
+    votes = Counter(int(i) for e in shown for i in e.evidence["residual"].get("outliers", ()))
+    bad = [i for i, n in votes.items() if n >= CONSENT * len(shown)]
+    return sorted(bad, key=lambda i: float(comparison.geometry.angles[i]))
 
 
-def _against_angle(comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[int, float]) -> Any:
+def names(comparison: Comparison, tilts: Sequence[int]) -> dict[str, list[int]]:
+    """Names with the numbers that tilts have in the user's file and their angles; neighbours share one."""
+    order = [int(i) for i in np.argsort(comparison.geometry.angles)]
+    groups: list[list[int]] = []
+    for i in tilts:
+        if groups and order.index(i) == order.index(groups[-1][-1]) + 1:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    degrees, views = np.rad2deg(comparison.geometry.angles), comparison.about.get("views")
+    out = {}
+    for group in groups:
+        numbers = words.runs(sorted(i if views is None else int(views[i]) for i in group))
+        ends = dict.fromkeys(words.short(float(degrees[i])) for i in (group[0], group[-1]))
+        out[f"tilt{'s' * (len(group) > 1)} {numbers}, {'° to '.join(ends)}°"] = group
+    return out
+
+
+def _against_angle(
+    comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[str, list[int]]
+) -> Any:
     look = looks(comparison)
     figure = canvas(9.2, 3.5)
     axis = figure.subplots()
@@ -70,12 +92,13 @@ def _against_angle(comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any
         axis.plot([angles[i] for i in known], [values[i] for i in known], color=one.colour, ls=one.dash, lw=1.2,
                   marker=one.mark, ms=4 if len(known) < 90 else 2.5, label=e.label)  # fmt: skip
         top = max(top, *(values[i] for i in known), 0.0)
-    marked = list(named.items())[:12]
-    for n, (index, angle) in enumerate(marked):
-        axis.axvline(angle, color="#B3261E", lw=5, alpha=0.14, zorder=0)
+    for n, (name, tilts) in enumerate(named.items()):
+        marked = np.rad2deg(comparison.geometry.angles[tilts])
+        for angle in marked:
+            axis.axvline(angle, color="#B3261E", lw=5, alpha=0.14, zorder=0)
         axis.annotate(
-            clean(f"tilt {index}, {words.short(angle)}°"),
-            (angle, 1),
+            name,
+            (float(marked.mean()), 1),
             (0, 3 + 11 * (n % 2)),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",

@@ -39,9 +39,11 @@ class Packed:
     shift
         Signed values are ``(byte - 128) * shift``; those of the inferred part.
     spread
-        Standard deviations are ``byte * spread``.
+        Standard deviations, a method's and that among the methods, are ``byte * spread``.
     parts
         By name and part (``values``, ``inferred``, ``std``): ``(filter, base64)``.
+    among
+        The standard deviation among the methods likewise, where there is one.
     """
 
     step: tuple[int, int, int]
@@ -49,20 +51,22 @@ class Packed:
     shift: float
     spread: float
     parts: Mapping[str, Mapping[str, tuple[str, str]]]
+    among: tuple[str, str] | None = None
 
     @property
     def size(self) -> int:
         """Characters in the page."""
-        return sum(len(text) for parts in self.parts.values() for _, text in parts.values())
+        inner = sum(len(text) for parts in self.parts.values() for _, text in parts.values())
+        return inner + (len(self.among[1]) if self.among else 0)
 
 
 def pack(comparison: Comparison, grey: Window, budget: int) -> Packed:
     """Volumes, what was inferred of them and standard deviations, in at most ``budget`` characters.
 
-    Binned by the smallest whole number that brings them there, and to at most ``PACKING`` times as many voxels, all of which the
-    page has to hold unpacked.
+    Binned by the smallest whole number that brings them there, and to at most ``PACKING`` times as many voxels: the page has to
+    hold all of them unpacked.
     """
-    count = 2 * len(volumes(comparison)) + sum(e.std is not None for e in comparison.done)
+    count = 2 * len(volumes(comparison)) + sum(s is not None for s in (comparison.spread, *(e.std for e in comparison.done)))
     nz, ny, nx = comparison.geometry.shape
     factor = max(1, math.ceil((nz * ny * nx * count / (PACKING * max(1, budget))) ** (1 / 3)))
     while True:
@@ -91,7 +95,9 @@ def _pack(comparison: Comparison, grey: Window, factor: int) -> Packed:
     # what the tails reach beyond these is cut: they would take the levels of all others
     reach = max(float(np.percentile(np.abs(v), 99.95)) for v in inferred.values())
     shift = min(max(reach, grey.width / 100), 2 * grey.width) / 127
-    spread = max((float(np.percentile(v, 99.9)) for v in std.values()), default=0.0) / 255 or 1.0
+    among = None if comparison.spread is None else binned(comparison.spread, step)
+    tops = (float(np.percentile(v, 99.9)) for v in (*std.values(), *([] if among is None else [among])))
+    spread = max(tops, default=0.0) / 255 or 1.0
     parts: dict[str, dict[str, tuple[str, str]]] = {}
     for name, volume in small.items():
         values = (volume - grey.least) / (grey.most - grey.least) * 255
@@ -99,7 +105,8 @@ def _pack(comparison: Comparison, grey: Window, factor: int) -> Packed:
         if name in std and name != "truth":
             parts[name]["std"] = _encode(std[name] / spread)
     shape = next(iter(small.values())).shape
-    return Packed(step, (shape[0], shape[1], shape[2]), shift, spread, parts)
+    last = None if among is None else _encode(among / spread)
+    return Packed(step, (shape[0], shape[1], shape[2]), shift, spread, parts, last)
 
 
 def _encode(values: NDArray[Any], least: int = 0) -> tuple[str, str]:

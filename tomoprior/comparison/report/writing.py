@@ -49,20 +49,17 @@ def write_report(comparison: Comparison, folder: str | Path, *, overwrite: bool 
     """
     _check(comparison)
     folder = Path(folder)
-    try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FormatError(f"{folder}: cannot be made a folder ({one_line(error)})") from error
-    for name in ("report.html", "table.csv", "metrics.json", *(f"figures/{n}.png" for n in FIGURES)):
-        check_target(folder / name, overwrite=overwrite)
+    _made(folder)
+    pages = [folder / name for name in ("report.html", "table.csv", "metrics.json")]
+    for path in pages + [p for name in FIGURES if (p := _figure(folder, name)).exists()]:
+        check_target(path, overwrite=overwrite)
 
     drawn = pictures(comparison)
-    contents = {
-        folder / "report.html": page(comparison, drawn).encode(),
-        folder / "table.csv": as_csv(comparison).encode(),
-        folder / "metrics.json": (json.dumps(numbers(comparison), indent=1, allow_nan=False) + "\n").encode(),
-        **{folder / "figures" / f"{p.name}.png": p.png() for p in drawn},
-    }
+    texts = (page(comparison, drawn), as_csv(comparison), json.dumps(numbers(comparison), indent=1, allow_nan=False) + "\n")
+    contents = {path: text.encode() for path, text in zip(pages, texts, strict=True)}
+    contents |= {_figure(folder, p.name): p.png() for p in drawn}
+    if drawn:
+        _made(folder / "figures")
     with ExitStack() as outputs:
         for path, content in contents.items():
             temporary = outputs.enter_context(replacing(path, overwrite=overwrite))
@@ -71,9 +68,21 @@ def write_report(comparison: Comparison, folder: str | Path, *, overwrite: bool 
             except OSError as error:
                 raise FormatError(f"{path}: cannot be written ({one_line(error)})") from error
     for name in FIGURES:
-        if (path := folder / "figures" / f"{name}.png") not in contents:
+        if (path := _figure(folder, name)) not in contents:
             path.unlink(missing_ok=True)
     return list(contents)
+
+
+def _figure(folder: Path, name: str) -> Path:
+    return folder / "figures" / f"{name}.png"
+
+
+def _made(folder: Path) -> None:
+    """The folder, made where it is not there; raises FormatError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(f"{folder}: cannot be made a folder ({one_line(error)})") from error
 
 
 def _check(comparison: Comparison) -> None:
@@ -83,6 +92,8 @@ def _check(comparison: Comparison) -> None:
     shape = comparison.geometry.shape
     arrays = dict(volumes(comparison))
     arrays |= {f"standard deviation of {e.label}": e.std for e in comparison.done if e.std is not None}
+    if comparison.spread is not None:
+        arrays["spread among the methods"] = comparison.spread
     for name, array in arrays.items():
         if array.shape != shape:
             raise InputError(f"{name}: the comparison's grid is {shape}, this has shape {array.shape}")

@@ -33,5 +33,6 @@ async function unpackAll(known, progress) {
     entry[part] = await unpack(id, x, x * y * z);
     done += 1;
   }
+  if (known.among) known.among = await unpack("data-among", x, x * y * z);
   progress(done, wanted.length, "");
 }

@@ -12,6 +12,7 @@ const state = {
   mode: "values",
   reference: 0,
   std: false,
+  among: false,
   planted: true,
   calibrated: false,
   cross: true,
@@ -81,13 +82,13 @@ function drawAll() {
     const entry = known.entries[index];
     const read = reading(known, state, entry);
     const { std } = entry;
-    const spread = std && ((i) => std[i] / 255);
+    const over = state.among ? known.among : state.std && std;
     for (const view of card.querySelectorAll(".view")) {
       const { plane } = view.dataset;
       const canvas = view.querySelector(".pixels");
       canvas.width = known.shape[PLANES[plane].across];
       canvas.height = known.shape[PLANES[plane].down];
-      const cover = state.std && spread && state.mode === "values" ? slice(known.shape, plane, state.at, spread) : null;
+      const cover = over && state.mode === "values" ? slice(known.shape, plane, state.at, (i) => over[i] / 255) : null;
       paint(canvas, slice(known.shape, plane, state.at, read), scale(state), cover);
       mark(view.querySelector(".marks"), known, state, plane, zoom);
     }
@@ -119,7 +120,8 @@ function tell() {
   const ends = document.querySelectorAll(".legend span");
   [low, signed ? 0 : half(high, -low), high].forEach((v, i) => { ends[i].textContent = digits(v); });
   const words = EXPLAINED[state.mode];
-  const std = state.std && state.mode === "values" ? ` Orange: the standard deviation, where a method gives one; full at ${digits(255 * known.spread)}.` : "";
+  const whose = state.among ? "the standard deviation among the methods" : "the standard deviation, where a method gives one";
+  const std = (state.std || state.among) && state.mode === "values" ? ` Orange: ${whose}; full at ${digits(255 * known.spread)}.` : "";
   const where = known.planted && state.planted ? " Circles: planted objects, dashed where none was put to compare with." : "";
   get("explained").textContent = ((typeof words === "function" ? words() : words) + std + where).trim();
 }
@@ -157,8 +159,13 @@ function connect() {
     document.querySelector("input[name=mode][value=difference]").checked = true;
     change({ reference: Number(e.target.value), mode: "difference" });
   });
-  for (const name of ["std", "planted", "calibrated", "cross"]) {
-    get(name)?.addEventListener("change", (e) => change({ [name]: e.target.checked }));
+  for (const name of ["std", "among", "planted", "calibrated", "cross"]) {
+    get(name)?.addEventListener("change", (e) => {
+      // one of the two lies over the values at a time
+      const other = { std: "among", among: "std" }[name];
+      if (other && get(other)) get(other).checked = false;
+      change({ ...(other ? { [other]: false } : {}), [name]: e.target.checked });
+    });
   }
   for (const box of document.querySelectorAll("input[name=shown]")) {
     box.addEventListener("change", () => {
