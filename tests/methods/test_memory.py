@@ -60,6 +60,12 @@ DIFFUSION = [
     (name, {"samples": 2, "num_iter": 1, "check_prior": False, "rows": 48}) for name in ("diffusion", "diffusion.slice")
 ]
 
+#: A training whose peak is a step's, one whose peak is a volume's filling in, and a network that is applied after another start.
+WEDGE = [
+    ("wedge", {"num_iter": 1, "steps": 2, "cube_size": 64, "batch_size": 3}),
+    ("wedge", {"num_iter": 1, "steps": 2, "cube_size": 32, "batch_size": 1}),
+]
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is read from Linux's /proc")
@@ -70,8 +76,9 @@ DIFFUSION = [
         (CLASSICAL, [(64, 700, 256)]),
         (COORDINATES, [(128, 128, 192)]),
         (DIFFUSION, [(32, 48, 128), (32, 144, 128)]),
+        (WEDGE, [(128, 128, 192)]),
     ],
-    ids=["thick", "thin", "cn", "diffusion"],
+    ids=["thick", "thin", "cn", "diffusion", "wedge"],
 )
 def test_the_estimates_hold(methods, shapes):
     command = [sys.executable, "-c", SCRIPT, json.dumps(methods), json.dumps(shapes)]

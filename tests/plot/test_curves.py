@@ -105,6 +105,8 @@ def test_outliers_are_marked_with_their_numbers():
     assert [(float(r.get_xdata()[0]), r.get_ydata()[0]) for r in rings] == [(pytest.approx(-60), 0.6)]
     assert [t.get_text() for t in axes.texts] == ["1"]
     assert axes.get_legend() is None
+    # a tilt that was left out has no residual, and hides no other
+    assert plot.residuals([0.3, np.nan, 0.1, 0.5], ANGLES, outliers=[1]).axes[0].get_ylim()[1] > 0.5
     assert not plot.residuals([0.3, 0.6, 0.1, 0.5], ANGLES, outliers=[]).axes[0].texts
 
 
@@ -117,6 +119,7 @@ def test_outliers_are_marked_with_their_numbers():
         ([0.1, 0.2], [np.nan, 0], None, "finite radians"),
         ({}, [0.0], None, "no residuals to show"),
         ([0.1, -0.2], [0.0, 0.1], None, "not negative"),
+        ({"tv": [np.nan, np.nan]}, [0.0, 0.1], None, "tv: no value is finite"),
         ([[0.1], [0.2]], [0.0, 0.1], None, "need shape"),
         (["a"], [0.0], None, "must be numbers"),
         ([0.1, 0.2], [0.0, 0.1], [2], "tilt 2 does not exist: there are 2"),

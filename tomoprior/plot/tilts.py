@@ -55,6 +55,8 @@ def residuals(
     for label, values in curves.items():
         if values.shape != theta.shape:
             raise InputError(f"{label or 'residuals'}: {len(values)} values for {len(theta)} angles")
+        if not np.isfinite(values).any():
+            raise InputError(f"{label or 'residuals'}: no value is finite")
         if (values < 0).any():
             raise InputError(f"{label or 'residuals'}: a relative residual is not negative, got {np.nanmin(values):g}")
     marked = _marked(outliers, len(theta))
@@ -64,12 +66,11 @@ def residuals(
     for i, (label, values) in enumerate(curves.items()):
         axes.plot(degrees[order], values[order], "o-", ms=3, lw=1, color=f"C{i}", label=label or None)
         axes.plot(degrees[marked], values[marked], "o", ms=9, mfc="none", mec="crimson", mew=1.2)
-    top = np.max(np.stack(list(curves.values())), axis=0)
+    top = np.fmax.reduce(list(curves.values()))
     for view in marked:
         axes.annotate(str(view), (degrees[view], top[view]), (0, 7), textcoords="offset points", ha="center", fontsize=SMALL,
                       color="crimson")  # fmt: skip
-    axes.set_ylim(bottom=0)
-    axes.margins(y=0.15)
+    axes.set_ylim(0, 1.15 * float(np.nanmax(top)) or 1.0)
     axes.set_xlabel("tilt angle (degrees)", fontsize=NORMAL)
     axes.set_ylabel("relative residual", fontsize=NORMAL)
     plain(axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,11 @@ class Case:
         geometry = Geometry(angles, shape, center=np.array(center))
         phantom = Spheres.random(shape, radius=(2.5, 4.0), fill=0.2, seed=3)
         return cls(method, settings, phantom, Projector(geometry, device), data_of(phantom, geometry, device))
+
+    @cached_property
+    def plain(self) -> torch.Tensor:
+        """The volume from these data without any argument, made once: that a second one is the same is checked by itself."""
+        return self.volume()
 
     def run(
         self, projections: torch.Tensor | None = None, projector: Projector | None = None, **arguments: Any

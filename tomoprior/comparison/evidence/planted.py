@@ -25,7 +25,7 @@ RADIUS = 2.5
 #: Below this radius a sphere is no sphere on the grid.
 LEAST = 1.2
 #: Places are apart by this many radii, from one another and from the faces by one radius and this many voxels.
-APART, MARGIN = 5.0, 1.0
+APART, MARGIN = 4.0, 1.0
 #: Told from the controls: so many of their standard deviations above their mean, and at least so much of the contrast.
 SIGMAS, SHARE = 4.0, 0.1
 #: An answer is elsewhere if it is farther than so many radii from every object.

@@ -11,10 +11,12 @@ from tomoprior.comparison.evidence.calibration import calibrate, projected
 from tomoprior.projector import Projector
 from tomoprior.series import TiltSeries
 
-#: A tilt sticks out by this many robust standard deviations from its neighbours, and by this share of the typical residual.
-SIGMAS, SHARE = 6.0, 0.3
+#: A tilt sticks out by this many robust standard deviations from its neighbours, and by this share of their residual.
+SIGMAS, SHARE = 6.0, 0.4
 #: Tilts on either side, in the order of angle, that are its neighbours: steep tilts have larger residuals than flat ones.
 NEIGHBOURS = 3
+#: A bad tilt drags so many along on either side; they are as bad themselves from this share of its excess on.
+DRAGGED, ALIKE = 2, 0.6
 
 
 def residual(volume: NDArray[np.float32], series: TiltSeries, projector: Projector) -> dict[str, Any]:
@@ -36,13 +38,31 @@ def residual(volume: NDArray[np.float32], series: TiltSeries, projector: Project
 
 
 def sticking_out(values: NDArray[np.float64], angles: NDArray[np.float64]) -> list[int]:
-    """Indices of values far above those of the neighbouring angles; empty with fewer than eight."""
+    """Indices of values far above those of the neighbouring angles; empty with fewer than eight.
+
+    The neighbours of a bad tilt are dragged along: beside one that is named, only as bad ones are named too.
+    """
     if len(values) < 2 * NEIGHBOURS + 2:
         return []
     order = np.argsort(angles, kind="stable")
     v = values[order]
-    around = np.array([np.median(np.delete(v, i)[max(0, i - NEIGHBOURS) : i + NEIGHBOURS]) for i in range(len(v))])
+    around = np.array([_around(v, i) for i in range(len(v))])
     excess = v - around
     spread = 1.4826 * np.median(np.abs(excess - np.median(excess)))
-    out = (excess > SIGMAS * spread) & (excess > SHARE * np.median(v))
-    return sorted(int(i) for i in order[out])
+    high = (excess > SIGMAS * spread) & (excess > SHARE * around)
+    named: list[int] = []
+    for i in sorted(np.flatnonzero(high), key=lambda i: -excess[i]):
+        beside = [excess[j] for j in named if abs(j - i) <= DRAGGED]
+        if not beside or excess[i] > ALIKE * max(beside):
+            named.append(int(i))
+    return sorted(int(order[i]) for i in named)
+
+
+def _around(v: NDArray[np.float64], i: int) -> float:
+    """What the neighbours let expect: their median; at the ends, where residuals rise, at least what the next two lead to."""
+    near = [v[j] for j in range(max(0, i - NEIGHBOURS), min(len(v), i + NEIGHBOURS + 1)) if j != i]
+    expected = float(np.median(near))
+    if i in (0, len(v) - 1):
+        next_one, next_but_one = (v[1], v[2]) if i == 0 else (v[-2], v[-3])
+        expected = max(expected, float(2 * next_one - next_but_one))
+    return expected

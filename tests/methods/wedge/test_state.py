@@ -1,0 +1,106 @@
+"""Files of networks and trainings: what comes back is what was written, and others are refused in one line."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tomoprior.errors import FormatError, InputError, NoSuchFileError
+from tomoprior.formats.tensors import save_tensors
+from tomoprior.methods.wedge import training
+from tomoprior.methods.wedge.state import KEY, Trained, load_network, load_training, save_training
+
+CPU, SPAN = torch.device("cpu"), (-1.0, 1.0)
+ABOUT = {"width": 8, "seed": 3, "data": "abc"}
+
+
+@pytest.fixture
+def state():
+    begun = training.begin(training.fresh(8, 2, 0, CPU), torch.ones(4, 5, 6))
+    with torch.no_grad():
+        for part in (begun.weights, begun.average, begun.moments):
+            for i, value in enumerate(part.values()):
+                value += 0.1 * i
+    begun.step, begun.losses, begun.rounds = 7, [0.5, 0.25], [{"loss": 0.3}]
+    return begun
+
+
+@pytest.fixture
+def trained(state):
+    return Trained(state.average, 8, 2, 1.5, 0.25, SPAN)
+
+
+def begun():
+    return training.begin(training.fresh(8, 2, 1, CPU), torch.zeros(4, 5, 6))
+
+
+def test_a_training_comes_back(state, trained, tmp_path):
+    path = tmp_path / "training.safetensors"
+    save_training(path, state, trained, ABOUT)
+    found = load_training(path, ABOUT, begun())
+    for name in ("weights", "average", "moments"):
+        own, theirs = getattr(state, name), getattr(found, name)
+        assert own.keys() == theirs.keys()
+        assert all(torch.equal(own[k], theirs[k]) for k in own)
+        assert all(own[k].stride() == theirs[k].stride() for k in own)
+    assert torch.equal(found.filled, state.filled)
+    assert (found.step, found.losses, found.rounds) == (7, [0.5, 0.25], [{"loss": 0.3}])
+    assert [p.name for p in tmp_path.iterdir()] == ["training.safetensors"]
+
+
+def test_the_network_of_a_training_or_alone(state, trained, tmp_path):
+    save_training(tmp_path / "a.safetensors", state, trained, ABOUT)
+    trained.save(tmp_path / "b.safetensors")
+    x = torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    wanted = trained.network(CPU)(x)
+    for name in ("a", "b"):
+        found = load_network(tmp_path / f"{name}.safetensors", (-1.01, 1.02))
+        assert torch.equal(found.network(CPU)(x), wanted)
+        assert (found.offset, found.unit, found.span) == (1.5, 0.25, SPAN)
+    with pytest.raises(FormatError, match="without the state of its training"):
+        load_training(tmp_path / "b.safetensors", ABOUT, begun())
+
+
+def test_a_network_for_another_wedge_is_refused(trained, tmp_path):
+    trained.save(tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"trained on the wedge of tilts from -57.3 to 57.3 degrees, and these are from -40"):
+        load_network(tmp_path / "a.safetensors", (-0.7, 0.7))
+
+
+@pytest.mark.parametrize(("change", "named"), [({"seed": 4}, "seed"), ({"data": "x", "width": 9}, "data, width")])
+def test_a_training_with_other_settings_or_data_is_refused(state, trained, tmp_path, change, named):
+    path = tmp_path / "a.safetensors"
+    save_training(path, state, trained, ABOUT)
+    with pytest.raises(FormatError, match=f"begun with other {named};") as error:
+        load_training(path, {**ABOUT, **change}, begun())
+    assert "\n" not in str(error.value)
+
+
+def test_other_files_are_refused(state, trained, tmp_path):
+    with pytest.raises(NoSuchFileError, match="no such file"):
+        load_network(tmp_path / "none.safetensors", SPAN)
+    text, foreign, empty, cut = (tmp_path / name for name in ("text", "foreign", "empty", "cut"))
+    text.write_text("not a network")
+    save_tensors(foreign, "prior", {}, {"a": torch.zeros(1)}, overwrite=False)
+    save_tensors(empty, KEY, {}, {"a": torch.zeros(1)}, overwrite=False)
+    save_training(cut, state, trained, ABOUT)
+    cut.write_bytes(cut.read_bytes()[:-100])
+    for path in (text, foreign, empty, cut):
+        for load in (lambda p: load_network(p, SPAN), lambda p: load_training(p, ABOUT, begun())):
+            with pytest.raises(FormatError) as error:
+                load(path)
+            assert "\n" not in str(error.value)
+            assert str(path) in str(error.value)
+
+
+def test_a_training_on_another_grid_is_refused(state, trained, tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_training(path, replace(state, filled=torch.zeros(4, 5, 7)), trained, ABOUT)
+    with pytest.raises(FormatError, match="parts of it are missing"):
+        load_training(path, ABOUT, begun())
+
+
+def test_it_cannot_be_written(state, trained, tmp_path):
+    with pytest.raises(FormatError, match="no such folder"):
+        save_training(tmp_path / "none" / "a.safetensors", state, trained, json.loads(json.dumps(ABOUT)))

@@ -1,0 +1,96 @@
+"""Cubes to train on: cut from the volume, rotated, and given the wedge a second time; the same for a seed and a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tomoprior.methods.wedge.region import Region
+from tomoprior.methods.wedge.rotations import Rotation
+
+#: Voxels on every side beyond a cube that the wedge's filter sees, and the network does not: what it spreads comes from there.
+MARGIN = 8
+#: Places tried for a cube whose middle lies in the mask, within the box around it.
+TRIES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What the network is given and what it should make of it, both ``(batch, z, y, x)``; how each target was rotated."""
+
+    given: torch.Tensor
+    target: torch.Tensor
+    rotations: list[Rotation]
+
+
+class Cubes:
+    """Random cubes of a volume.
+
+    Parameters
+    ----------
+    region
+        What the tilts measured.
+    rotations
+        Those to choose from.
+    size
+        Voxels along a cube's edge.
+    noise
+        Standard deviation of the noise that is added to what the network is given, in the volume's unit. It has the spectrum
+        of filtered back-projections of white noise: its power rises with the distance from the tilt axis.
+    inside
+        Where the middle of a cube may lie: 0 or 1, broadcasts over the volume.
+    """
+
+    def __init__(self, region: Region, rotations: list[Rotation], size: int, inside: torch.Tensor) -> None:
+        self.region, self.rotations, self.size = region, rotations, size
+        self.edge = size + 2 * MARGIN
+        self.inside = inside.cpu().numpy() > 0
+        self.box = [_extent(self.inside, axis) for axis in range(3)]
+
+    def batch(self, volume: torch.Tensor, count: int, rng: np.random.Generator, noise: float) -> Batch:
+        """``count`` cubes of a volume ``(nz, ny, nx)``, no axis shorter than ``edge``."""
+        rotations = [self.rotations[int(rng.integers(len(self.rotations)))] for _ in range(count)]
+        whole = torch.stack([r(self._cut(volume, rng)) for r in rotations])
+        seed = int(rng.integers(2**62))
+        middle = (slice(None), *3 * (slice(MARGIN, MARGIN + self.size),))
+        spectrum = self.region.spectrum(whole)
+        if noise > 0:
+            spectrum += self._noise(whole, seed).mul_(noise)
+        spectrum *= self.region.mask(self.edge, self.edge)
+        given = self.region.back(spectrum, self.edge, self.edge)[middle]
+        return Batch(given.contiguous(), whole[middle].contiguous(), rotations)
+
+    def _cut(self, volume: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        half, last = self.edge // 2, [n - self.edge for n in volume.shape]
+        # where a cube may begin: its middle in the box, as far as the volume's ends allow
+        ranges = [
+            (0, m) if box is None else (min(max(box[0] - half, 0), m), min(max(box[1] - half, 0), m))
+            for box, m in zip(self.box, last, strict=True)
+        ]
+        for _ in range(TRIES):
+            at = [int(rng.integers(low, high + 1)) for low, high in ranges]
+            centre = tuple(min(a + half, m - 1) for a, m in zip(at, self.inside.shape, strict=True))
+            if self.inside[centre]:
+                break
+        z, y, x = at
+        return volume[z : z + self.edge, y : y + self.edge, x : x + self.edge]
+
+    def _noise(self, like: torch.Tensor, seed: int) -> torch.Tensor:
+        """Spectrum of noise of a standard deviation of 1, before the wedge."""
+        white = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed)).to(like)
+        k = torch.fft.fftfreq(self.edge, device=like.device)
+        radius = torch.sqrt(k[:, None, None] ** 2 + torch.fft.rfftfreq(self.edge, device=like.device) ** 2)
+        gain = radius.sqrt()
+        both = torch.sqrt(k[:, None, None] ** 2 + k**2)  # all of the plane: its mean is the power that is left
+        return self.region.spectrum(white) * (gain / both.mean().sqrt())
+
+
+def _extent(inside: NDArray[np.bool_], axis: int) -> tuple[int, int] | None:
+    """First and last place along an axis where the mask is not empty; None where it is the same all along."""
+    if inside.shape[axis] == 1:
+        return None
+    at = np.flatnonzero(inside.any(axis=tuple(i for i in range(3) if i != axis)))
+    return int(at[0]), int(at[-1])
