@@ -180,7 +180,7 @@ def test_little_evidence_makes_a_short_page(minimal, tmp_path):
     assert {p.name for p in paths} == {"report.html", "table.csv", "metrics.json", "slices.png"}
     page = Page(paths[0].read_text("utf-8"))
     assert "Share" in page.text
-    for absent in ("PSNR", "Against the truth", "Planted", "Held-out", "Plots", "standard deviation", "Time"):
+    for absent in ("PSNR", "Against the truth", "Planted", "Held-out", "Plots", "standard deviation", "Time", "Marked"):
         assert absent not in page.text, absent
     assert "voxel size unknown" in page.text
 

@@ -45,6 +45,11 @@ class Table:
     headings: tuple[Heading, ...]
     rows: tuple[Row, ...]
 
+    @property
+    def marked(self) -> bool:
+        """Whether a value is marked as the best."""
+        return any(cell.best for row in self.rows for cell in row.cells)
+
 
 def table(comparison: Comparison) -> Table:
     """The table as the page shows it."""

@@ -8,8 +8,7 @@ function round(length) {
 
 /** A number to so many digits. */
 function digits(value, count = 3) {
-  const text = Number(value).toPrecision(count);
-  return (text.includes("e") ? text : String(Number(text))).replace("-", "−");
+  return String(Number(Number(value).toPrecision(count))).replace("-", "−");
 }
 
 /** A canvas's context in which a unit is a CSS pixel, cleared, with two passes for lines seen on black and white. */

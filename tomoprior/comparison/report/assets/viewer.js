@@ -118,7 +118,7 @@ function tell() {
   document.querySelector(".scale .signed").hidden = !signed;
   paint(get("legend"), Float32Array.from({ length: 256 }, (_, i) => i), { colours, low: 0, high: 255 });
   const ends = document.querySelectorAll(".legend span");
-  [low, signed ? 0 : half(high, -low), high].forEach((v, i) => { ends[i].textContent = digits(v); });
+  [digits(low), signed ? "0" : "", digits(high)].forEach((text, i) => { ends[i].textContent = text; });
   const words = EXPLAINED[state.mode];
   const whose = state.among ? "the standard deviation among the methods" : "the standard deviation, where a method gives one";
   const std = (state.std || state.among) && state.mode === "values" ? ` Orange: ${whose}; full at ${digits(255 * known.spread)}.` : "";
