@@ -60,7 +60,7 @@ DIFFUSION = [
     (name, {"samples": 2, "num_iter": 1, "check_prior": False, "rows": 48}) for name in ("diffusion", "diffusion.slice")
 ]
 
-#: A training whose peak is a step's, one whose peak is a volume's filling in, and a network that is applied after another start.
+#: A training whose peak is a step's, and one of small cubes.
 WEDGE = [
     ("wedge", {"num_iter": 1, "steps": 2, "cube_size": 64, "batch_size": 3}),
     ("wedge", {"num_iter": 1, "steps": 2, "cube_size": 32, "batch_size": 1}),
@@ -76,7 +76,7 @@ WEDGE = [
         (CLASSICAL, [(64, 700, 256)]),
         (COORDINATES, [(128, 128, 192)]),
         (DIFFUSION, [(32, 48, 128), (32, 144, 128)]),
-        (WEDGE, [(128, 128, 192)]),
+        (WEDGE, [(96, 96, 128)]),
     ],
     ids=["thick", "thin", "cn", "diffusion", "wedge"],
 )

@@ -11,12 +11,14 @@ from tomoprior.methods.wedge.prediction import OVERLAP
 from tomoprior.methods.wedge.settings import WedgeSettings
 
 #: Bytes per voxel and channel of the finest level that a training step holds, and a prediction.
-TRAINED, PREDICTED = 12.0, 6.0
+TRAINED, PREDICTED = 10.0, 6.0
+#: What convolutions take besides at least, and the allocator keeps, of a step and of a prediction (measured).
+LEAST = 48 * 2**20
 #: Arrays of the working grid's size while a round ends.
 VOLUMES = 4.0
 #: Multiplications that a convolution does while a sparse product does one (measured), and non-zero entries of the system
 #: matrix per tilt and voxel.
-DENSE, ENTRIES = 15.0, 2.3
+DENSE, ENTRIES = 4.0, 2.3
 
 
 def _per_voxel(settings: WedgeSettings) -> float:
@@ -35,8 +37,11 @@ def memory(geometry: Geometry, settings: WedgeSettings) -> int:
     first = begin.memory(room.geometry, begin.Settings())
     volume = 4 * math.prod(room.shape)
     tile = math.prod(min(settings.tile_size, n) for n in room.shape)
-    step = TRAINED * settings.width * settings.batch_size * settings.cube_size**3 if settings.network is None else 0.0
-    return int(max(first, 2 * volume + step, VOLUMES * volume + PREDICTED * settings.width * tile))
+    layers = max(LEAST, PREDICTED * settings.width * tile)
+    if settings.network is None:
+        layers += max(LEAST, TRAINED * settings.width * settings.batch_size * settings.cube_size**3)
+    rays = 8 * math.prod(geometry.range_shape)
+    return int(layers + max(first, VOLUMES * volume + rays))
 
 
 def work(geometry: Geometry, settings: WedgeSettings) -> float:

@@ -26,7 +26,7 @@ from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
 #: Settings that do not change what a training learns.
-BESIDE = {"checkpoint", "network", "keep_measured", "tile_size"}
+BESIDE = {"checkpoint", "network", "keep_measured"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,5 +259,5 @@ def _digest(*arrays: torch.Tensor | None) -> str:
     """SHA-256 of what was given."""
     found = hashlib.sha256()
     for array in arrays:
-        found.update(b"none" if array is None else array.detach().cpu().contiguous().numpy())
+        found.update(b"none" if array is None else array.detach().cpu().contiguous().numpy().data)
     return found.hexdigest()

@@ -44,12 +44,14 @@ class Region:
     @staticmethod
     def spectrum(x: torch.Tensor, size: tuple[int, int] | None = None) -> torch.Tensor:
         """Transform along z and x; ``size`` is that of the grid with zeros behind the volume."""
-        return torch.fft.rfftn(x, s=size, dim=(-3, -1))
+        out: torch.Tensor = torch.fft.rfftn(x, s=size, dim=(-3, -1))
+        return out
 
     @staticmethod
     def back(spectrum: torch.Tensor, nz: int, nx: int) -> torch.Tensor:
         """Inverse of ``spectrum``."""
-        return torch.fft.irfftn(spectrum, s=(nz, nx), dim=(-3, -1))
+        out: torch.Tensor = torch.fft.irfftn(spectrum, s=(nz, nx), dim=(-3, -1))
+        return out
 
     def split_(self, x: torch.Tensor, *, keep: str) -> torch.Tensor:
         """Keep what was ``measured`` or what is ``missing`` of a volume ``(nz, ny, nx)``, in place, with little memory."""

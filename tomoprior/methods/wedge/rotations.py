@@ -36,7 +36,8 @@ class Rotation:
 def every() -> list[Rotation]:
     """All 24, the identity first."""
     found = []
-    for order in permutations(range(3)):
+    for a, b, c in permutations(range(3)):
+        order = (a, b, c)
         inversions = sum(order[i] > order[j] for i in range(3) for j in range(i + 1, 3))
         for flips in product((False, True), repeat=3):
             reverse = tuple(i for i, f in enumerate(flips) if f)

@@ -175,7 +175,8 @@ class Training:
         error = torch.stack([r.undo(e) for r, e in zip(batch.rotations, error, strict=True)])
         edge = self.cubes.edge
         spectrum = self.region.spectrum(error, (edge, edge)) * self.region.mask(edge, edge)
-        return self.region.back(spectrum, edge, edge).square().sum() / error.numel()
+        loss: torch.Tensor = self.region.back(spectrum, edge, edge).square().sum() / error.numel()
+        return loss
 
     def _descend(self, rate: float) -> None:
         step = self.state.step + 1
