@@ -24,6 +24,9 @@ from tomoprior.slabs.plan import Slab, available
 #: Deaths of workers that a slab survives: what kills them may be the scheduler of a cluster, and not the slab.
 RETRIES = 20
 
+#: Times that workers are asked for their memory, if all that were asked have died.
+ASKED = 3
+
 #: How long a scheduler may take to answer.
 PATIENCE = "20s"
 
@@ -91,7 +94,14 @@ class DaskExecutor:
         """As much for each worker as the poorest has, where those of a machine share it."""
         if self._scheduler is None:
             return available(device)
-        found = self._client.run(_room, device)
+        found: dict[str, tuple[str, int]] = {}
+        for _ in range(ASKED):
+            # a worker that dies while it is asked does not count: another takes its place
+            found = self._client.run(_room, device, on_error="ignore")
+            if found:
+                break
+        else:
+            raise BackendError("no worker of the Dask cluster answers")
         hosts = Counter(host for host, _ in found.values())
         least: int = min(room // hosts[host] for host, room in found.values())
         return self.workers * least

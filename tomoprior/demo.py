@@ -75,8 +75,8 @@ SCENES = (
         {
             "wbp": {"filter_name": "hann", "cutoff": 0.5},
             "sirt": {"num_iter": 20},
-            "tv": {"num_iter": 100, "reg_par": "held-out", "min_constraint": None},
-            "cn": {"degree": 3, "stop": "none", "num_iter": 100, "activation": "none"},
+            "tv": {"num_iter": 100, "reg_par": "held-out"},
+            "cn": {"degree": 3, "stop": "none", "num_iter": 100},
             "diffusion": {"samples": 2, "num_iter": 6},
         },
     ),

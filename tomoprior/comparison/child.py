@@ -54,7 +54,7 @@ def main(folder: Path) -> int:
 
     contest = Contest(
         Arena.load(folder), contestant, Store(Path(todo["store"]), todo["digest"]), tuple(todo["checks"]),
-        tune=todo["tune"], budget=todo["budget"], step=step,
+        tune=todo["tune"], budget=todo["budget"], step=step, alone=True,
     )  # fmt: skip
     try:
         contest.run()

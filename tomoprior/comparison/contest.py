@@ -44,6 +44,8 @@ class Contest:
         Seconds for everything, or None.
     step
         Called once an iteration.
+    alone
+        True where nothing else runs in this process, so that its peak is the method's.
     """
 
     def __init__(
@@ -56,9 +58,10 @@ class Contest:
         tune: bool = False,
         budget: float | None = None,
         step: Step | None = None,
+        alone: bool = False,
     ) -> None:
         self.arena, self.contestant, self.store = arena, contestant, store
-        self.checks, self.tune, self.step = checks, tune, step
+        self.checks, self.tune, self.step, self.alone = checks, tune, step, alone
         self.clock = Clock(budget)
         self.state: dict[str, Any] = {"status": "done", "message": "", "seconds": {}}
 
@@ -116,7 +119,8 @@ class Contest:
                 result, complete = self._again(self.arena.series, "reconstruction"), True
             except Interrupted as cut:
                 result, complete = cut.result, False
-            kept = {"seconds": time.monotonic() - began, "memory": peak() - before, "complete": complete, **self._keep(result)}
+            seconds, memory = time.monotonic() - began, peak() - before if self.alone else None
+            kept = {"seconds": seconds, "memory": memory, "complete": complete, **self._keep(result)}
             self.store.put("reconstruction", kept)
         else:
             self.clock.earlier(kept["seconds"])
