@@ -49,7 +49,7 @@ def cells(shape: tuple[int, int, int], voxel_size: float = 10.0, *, seed: int = 
         raise InputError(f"made-up tissue needs voxels of up to 20 nanometres, got {voxel_size!r}")
     rng = np.random.default_rng(seed)
     owner, border = _processes(shape, voxel_size, rng)
-    brightness = np.asarray(np.clip(BETWEEN * rng.standard_normal(int(owner.max()) + 1), -40, 25), np.float64)
+    brightness = np.clip(BETWEEN * rng.standard_normal((int(owner.max()) + 1,)), -40, 25)
     plain = CYTOPLASM + brightness[owner]
     plain += WITHIN * _texture(shape, 40 / voxel_size, rng) - GRAINS * np.abs(_texture(shape, 18 / voxel_size, rng))
     grey = np.where(border < THICKNESS / 2, MEMBRANE, plain)

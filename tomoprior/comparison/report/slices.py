@@ -21,7 +21,8 @@ def slices(comparison: Comparison) -> Picture | None:
     """Middle slices x-y (from above) and x-z (where the missing wedge smears) of truth and every method."""
     from matplotlib.patheffects import withStroke
 
-    shown, grey = volumes(comparison), window(comparison)
+    grey = window(comparison)
+    shown = {name: _as_the_tilts_ask(comparison, name, volume) for name, volume in volumes(comparison).items()}
     if grey is None:
         return None
     look = looks(comparison)
@@ -71,11 +72,20 @@ def slices(comparison: Comparison) -> Picture | None:
     return Picture(
         "slices",
         "Middle slices",
-        "Above x–y in the middle of z, below x–z in the middle of y, along which the missing wedge smears; one grey scale, "
-        f"{words.number(grey.low)} black to {words.number(grey.high)} white.",
+        "Above x–y in the middle of z, below x–z in the middle of y, along which the missing wedge smears; each with "
+        f"the scale and offset that tilts ask for; one grey scale, {words.number(grey.low)} black to {words.number(grey.high)} white.",
         f"Middle slices of {', '.join(shown)}, side by side on one grey scale.",
         figure,
     )
+
+
+def _as_the_tilts_ask(comparison: Comparison, name: str, volume: Any) -> Any:
+    """With the method's scale and offset from the tilts: a lost zero frequency would be all that one sees."""
+    found = [e.evidence.get("residual", {}).get("calibration") for e in comparison.entries if e.label == name]
+    if not found or found[0] is None:
+        return volume
+    scale, offset = found[0]
+    return scale * volume + offset
 
 
 def bar(width: float) -> float:
