@@ -32,7 +32,8 @@ class Wedge:
     """``x + missing(f(measured(x)) - x)``: x is a reconstruction, f learns from rotated pieces of x, given the wedge again.
 
     Liu et al., Nat. Commun. 13 (2022) 6482 (IsoNet). Two things differ by default: a rotated piece counts as target only where
-    a tilt measured it, and what tilts measured is kept in the result.
+    a tilt measured it, and what tilts measured is kept in the result. A start that noise drowns hides what there is to learn:
+    an initial volume from ``wbp`` with a smooth filter helps then.
     """
 
     name = "wedge"
