@@ -15,6 +15,7 @@ from tomoprior.methods.wedge import training
 from tomoprior.methods.wedge.method import Filled, Wedge
 from tomoprior.methods.wedge.region import Region
 from tomoprior.methods.wedge.settings import WedgeSettings
+from tomoprior.methods.wedge.statement import statement
 from tomoprior.metrics import evaluate
 from tomoprior.testing import check_method
 
@@ -33,7 +34,7 @@ def plain(spheres, small):
 
 
 def test_the_method_keeps_what_every_method_promises():
-    check_method("wedge", {"cube_size": 16, "width": 4, "levels": 2, "batch_size": 1, "num_iter": 2, "steps": 2})
+    check_method("wedge", {"cube_size": 16, "width": 4, "levels": 2, "batch_size": 1, "num_iter": 1, "steps": 2})
 
 
 @pytest.mark.slow
@@ -99,6 +100,12 @@ def test_the_record(plain, small, spheres):
 def test_the_seed_counts(run, plain):
     assert np.array_equal(run(seed=0).volume, plain.volume)
     assert not np.array_equal(run(seed=1).volume, plain.volume)
+
+
+@pytest.mark.parametrize(("power", "count"), [(0.3, 0), (0.001, 1)])
+def test_a_wedge_that_stays_empty_is_told(power, count):
+    lines = statement(np.deg2rad([-60, 60]), power, trained_here=True, keep_measured=True)
+    assert sum("next to nothing" in line for line in lines) == count
 
 
 class Killed(Exception):

@@ -37,9 +37,6 @@ class Cubes:
         Those to choose from.
     size
         Voxels along a cube's edge.
-    noise
-        Standard deviation of the noise that is added to what the network is given, in the volume's unit. It has the spectrum
-        of filtered back-projections of white noise: its power rises with the distance from the tilt axis.
     inside
         Where the middle of a cube may lie: 0 or 1, broadcasts over the volume.
     """
@@ -51,7 +48,11 @@ class Cubes:
         self.box = [_extent(self.inside, axis) for axis in range(3)]
 
     def batch(self, volume: torch.Tensor, count: int, rng: np.random.Generator, noise: float) -> Batch:
-        """``count`` cubes of a volume ``(nz, ny, nx)``, no axis shorter than ``edge``."""
+        """``count`` cubes of a volume ``(nz, ny, nx)``, no axis shorter than ``edge``.
+
+        ``noise`` is the standard deviation of what is added to what the network is given, in the volume's unit. It has the
+        spectrum of filtered back-projections of white noise: its power rises with the distance from the tilt axis.
+        """
         rotations = [self.rotations[int(rng.integers(len(self.rotations)))] for _ in range(count)]
         whole = torch.stack([r(self._cut(volume, rng)) for r in rotations])
         seed = int(rng.integers(2**62))

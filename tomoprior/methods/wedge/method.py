@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from tomoprior.methods.base import OVERHEAD, Progress
 from tomoprior.methods.wedge import cost, rotations, start, training
 from tomoprior.methods.wedge.cubes import MARGIN, Cubes
 from tomoprior.methods.wedge.region import Region
+from tomoprior.methods.wedge.result import Filled, Task, made
 from tomoprior.methods.wedge.settings import WedgeSettings
 from tomoprior.methods.wedge.state import Trained, load_network, load_training, save_training
-from tomoprior.methods.wedge.statement import INFERRED, statement
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -29,36 +28,12 @@ from tomoprior.reconstruction import Reconstruction
 BESIDE = {"checkpoint", "network", "keep_measured"}
 
 
-@dataclass(frozen=True, eq=False)
-class Filled(Reconstruction):
-    """A reconstruction with the network that filled it in.
-
-    Attributes
-    ----------
-    network
-        Ready for use, and to be saved.
-    """
-
-    network: Trained | None = None
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What a call works on: the volume with the wedge missing in the network's unit, and where it came from."""
-
-    room: start.Room
-    region: Region
-    volume: torch.Tensor
-    offset: float
-    unit: float
-    mask: torch.Tensor | None
-
-
 class Wedge:
     """``x + missing(f(measured(x)) - x)``: x is a reconstruction, f learns from rotated pieces of x, given the wedge again.
 
     Liu et al., Nat. Commun. 13 (2022) 6482 (IsoNet). Two things differ by default: a rotated piece counts as target only where
-    a tilt measured it, and what tilts measured is kept in the result.
+    a tilt measured it, and what tilts measured is kept in the result. A start that noise drowns hides what there is to learn:
+    an initial volume from ``wbp`` with a smooth filter helps then.
     """
 
     name = "wedge"
@@ -130,7 +105,7 @@ class Wedge:
                 volume = training.fill(network, task.volume, task.region, settings, keep_measured=settings.keep_measured)
                 if progress is not None:
                     progress(1, 1, {})
-                return _result(task, projections, projector, settings, volume, known, None)
+                return made(task, projections, projector, settings, volume, known, None)
             about = {
                 **settings.model_dump(exclude=BESIDE),
                 "geometry": projector.geometry.digest(),
@@ -156,18 +131,18 @@ def _task(
     weights: torch.Tensor | None,
     initial: torch.Tensor | None,
     mask: torch.Tensor | None,
-) -> _Task:
+) -> Task:
     room = start.Room.of(projector.geometry, settings.cube_size + 2 * MARGIN)
     if initial is not None:
         volume = room.around(initial if mask is None else initial * mask, None)
     else:
         volume = start.reconstruct(settings.start, projections, projector, room, weights, mask)
     offset, unit = start.scale(volume, settings.percentile) if known is None else (known.offset, known.unit)
-    return _Task(room, region, room.grown(volume).sub(offset).div_(unit), offset, unit, mask)
+    return Task(room, region, room.grown(volume).sub(offset).div_(unit), offset, unit, mask)
 
 
 def _train(
-    task: _Task,
+    task: Task,
     projections: torch.Tensor,
     projector: Projector,
     settings: WedgeSettings,
@@ -202,7 +177,7 @@ def _train(
         volume = run.state.filled
         if not settings.keep_measured:
             volume = training.fill(run.averaged(), task.volume, task.region, settings, keep_measured=False)
-        return _result(task, projections, projector, settings, volume, trained(), run.state)
+        return made(task, projections, projector, settings, volume, trained(), run.state)
 
     try:
         run.run()
@@ -211,48 +186,6 @@ def _train(
             raise
         raise Interrupted(result()) from None
     return result()
-
-
-def _result(
-    task: _Task,
-    projections: torch.Tensor,
-    projector: Projector,
-    settings: WedgeSettings,
-    filled: torch.Tensor,
-    network: Trained,
-    state: training.State | None,
-) -> Reconstruction:
-    power = task.region.missing_share(filled)
-
-    def asked_for(volume: torch.Tensor) -> torch.Tensor:
-        values = task.room.cropped(volume).mul_(task.unit).add_(task.offset)
-        return values if task.mask is None else values.mul_(task.mask)
-
-    def residual(volume: torch.Tensor) -> float:
-        return float((projector(volume) - projections).norm() / projections.norm().clamp(min=1e-30))
-
-    volume = asked_for(filled)
-    low, high = (float(v) for v in np.rad2deg([task.region.angles.min(), task.region.angles.max()]))
-    return Filled(
-        volume,
-        projector.geometry,
-        history={} if state is None else {"loss": list(state.losses)},
-        provenance={
-            "residual": residual(volume),
-            "residual_start": residual(asked_for(task.volume)),
-            "rounds": [] if state is None else [dict(r) for r in state.rounds],
-            "steps": 0 if state is None else state.step,
-            "measured_degrees": [low, high],
-            "inferred_power": power,
-            "scale": {"offset": task.offset, "unit": task.unit},
-            "statement": statement(
-                task.region.angles, power, trained_here=state is not None, keep_measured=settings.keep_measured
-            ),
-            "inferred": INFERRED,
-            "projector": projector.describe(),
-        },
-        network=network,
-    )
 
 
 def _digest(*arrays: torch.Tensor | None) -> str:

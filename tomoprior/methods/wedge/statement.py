@@ -10,6 +10,9 @@ INFERRED = (
     "on rotated pieces of the same volume: it is what the specimen looks like in the directions that were measured"
 )
 
+#: Share of the power below which a wedge counts as empty.
+LITTLE = 0.01
+
 
 def statement(angles: NDArray[np.float64], power: float, *, trained_here: bool, keep_measured: bool) -> list[str]:
     """Sentences on which part was measured; ``power`` is the share of the result's power in the missing wedge."""
@@ -26,5 +29,10 @@ def statement(angles: NDArray[np.float64], power: float, *, trained_here: bool, 
         if keep_measured
         else "what was measured was changed too (keep_measured=False): the whole result is the network's prediction"
     )
+    if power < LITTLE:
+        lines.append(
+            "that is next to nothing: noise hid what there was to learn (an initial volume from wbp with a smooth filter may "
+            "help), or the training was too short"
+        )
     lines.append("structure that appears nowhere in another orientation cannot be learned, and may be filled in wrongly")
     return lines

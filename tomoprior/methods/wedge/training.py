@@ -169,13 +169,15 @@ class Training:
     def _loss(self, batch: Batch) -> torch.Tensor:
         """Mean square of what the target is missed by, where it was measured."""
         error = self.network(batch.given) - batch.target
+        loss: torch.Tensor
         if self.settings.loss_region == "all":
-            return error.square().mean()
+            loss = error.square().mean()
+            return loss
         # turned back, the region is the volume's own; the zeros behind keep one face from the other
         error = torch.stack([r.undo(e) for r, e in zip(batch.rotations, error, strict=True)])
         edge = self.cubes.edge
         spectrum = self.region.spectrum(error, (edge, edge)) * self.region.mask(edge, edge)
-        loss: torch.Tensor = self.region.back(spectrum, edge, edge).square().sum() / error.numel()
+        loss = self.region.back(spectrum, edge, edge).square().sum() / error.numel()
         return loss
 
     def _descend(self, rate: float) -> None:
