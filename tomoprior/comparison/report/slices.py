@@ -72,8 +72,9 @@ def slices(comparison: Comparison) -> Picture | None:
     return Picture(
         "slices",
         "Middle slices",
-        "Above x–y in the middle of z, below x–z in the middle of y, along which the missing wedge smears; each with "
-        f"the scale and offset that tilts ask for; one grey scale, {words.number(grey.low)} black to {words.number(grey.high)} white.",
+        "Above x–y in the middle of z, below x–z in the middle of y, along which the missing wedge smears; each with the "
+        "scale and offset that the tilts ask for; one grey scale, "
+        f"{words.number(grey.low)} black to {words.number(grey.high)} white.",
         f"Middle slices of {', '.join(shown)}, side by side on one grey scale.",
         figure,
     )
