@@ -107,7 +107,7 @@ def _halves(done: Sequence[Entry], geometry: Geometry) -> str:
     if not known:
         return ""
     # a curve that never falls below the threshold agrees as far as there are frequencies
-    words = [f"{label} {'at least ' if f >= 0.5 else ''}{geometry.voxel_size / f:.3g}" for label, f in known.items()]
+    words = [f"{label} {geometry.voxel_size / f:.3g}{' or finer' if f >= 0.5 else ''}" for label, f in known.items()]
     return (
         f"Even and odd tilts agree (0.143, directions that were measured) down to, in {geometry.unit}s: {', '.join(words)}. "
         "A prior makes halves alike, so that this ranks no methods."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomoprior import memory
 from tomoprior.backends import Kind
 from tomoprior.formats.files import safe
 from tomoprior.geometry import Geometry
@@ -61,7 +61,7 @@ class Job:
         device
             Of this worker, where it differs from the run's.
         """
-        gc.collect()  # what a slab before left in cycles would stand beside this one
+        memory.give_back()  # what a slab before left would stand beside this one
         started = time.perf_counter()
         block = source.rows(self.projections, slab.first, slab.last)
         read = digest(block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from tomoprior.errors import InputError, Interrupted
 from tomoprior.formats.writing import check_target
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
-from tomoprior.methods.base import OVERHEAD, Progress
+from tomoprior.methods.base import OVERHEAD, Progress, Tunable
 from tomoprior.methods.wedge import cost, rotations, start, training
 from tomoprior.methods.wedge.cubes import MARGIN, Cubes
 from tomoprior.methods.wedge.region import Region
@@ -40,6 +40,7 @@ class Wedge:
     summary = "missing-wedge network: a 3-D U-Net trained on the volume itself fills in what no tilt measured"
     citation = "Liu et al., Nat. Commun. 13 (2022) 6482 (IsoNet)"
     Settings = WedgeSettings
+    tunable: ClassVar[Tunable] = {"start": ("wbp", "sirt")}
     couples_slices = True
     uses_projector = True
 
