@@ -76,8 +76,8 @@ def _processes(shape: tuple[int, int, int], size: float, rng: Generator) -> tupl
     at = np.stack(np.meshgrid(*((np.arange(n) + 0.5) * size for n in shape), indexing="ij"), -1).astype(np.float32)
     for axis in range(3):
         at[..., axis] += 70 * _texture(shape, 140 / size, rng)
-    distance, index = cKDTree(links).query(at.reshape(-1, 3), k=4, workers=-1)
-    owner = label[index]
+    found = cKDTree(links).query(at.reshape(-1, 3), k=4, workers=-1)
+    distance, owner = np.asarray(found[0]), label[np.asarray(found[1])]
     other = np.where(owner != owner[:, :1], distance, np.inf).min(1)
     # half of the difference of two distances is about how far their border is
     border = np.where(np.isfinite(other), (other - distance[:, 0]) / 2, distance[:, -1])

@@ -13,7 +13,7 @@ from tomoprior.comparison.result import Comparison
 Volume = NDArray[np.float32]
 
 #: Percentiles shown as black and white: of the truth, which is clean, and of reconstructions, which have outliers.
-CLEAN, NOISY = (0.1, 99.9), (0.5, 99.5)
+CLEAN, NOISY = (0.1, 99.9), (0.5, 99.9)
 
 
 @dataclass(frozen=True)
