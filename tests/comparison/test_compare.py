@@ -167,6 +167,8 @@ def few(series: TiltSeries, n: int) -> TiltSeries:
         (None, {"truth": np.ones((3, 3, 3))}, InputError, r"truth has shape \(3, 3, 3\)"),
         (None, {"truth": np.ones(SHAPE)}, InputError, "1 throughout"),
         (None, {"volumes": "mrc"}, SettingsError, "only with out"),
+        (None, {"mask": np.ones((3, 3))}, InputError, "a mask needs shape"),
+        (None, {"mask": np.full(SHAPE, 0.5)}, InputError, "0 and 1 only"),
         (lambda s: few(s, 1), {}, InputError, "one tilt"),
         (lambda s: replace(s, projections=np.ones_like(s.projections)), {}, InputError, "1 throughout"),
         (lambda s: replace(s, projections=np.full_like(s.projections, np.nan)), {}, InputError, "NaN"),

@@ -147,6 +147,8 @@ def say(result: Comparison) -> None:
     for entry in result.entries:
         if entry.status != "done" or entry.message:
             typer.echo(f"{entry.status:<12} {entry.label}: {entry.message}")
+    for name, reason in result.about["left_out"].items():
+        typer.echo(f"left out     {name.replace('_', '-')}: {reason}")
     typer.echo("")
     for sentence in result.summary:
         typer.echo(sentence)

@@ -51,6 +51,21 @@ def truth_to_compare(truth: ArrayLike | Reconstruction, geometry: Geometry) -> N
     return found
 
 
+def mask_to_compare(mask: ArrayLike | None, geometry: Geometry) -> NDArray[np.float32] | None:
+    """As an array; raises InputError for another shape, other values than 0 and 1, or a mask that leaves no voxel."""
+    if mask is None:
+        return None
+    found = np.ascontiguousarray(mask, dtype=np.float32)
+    nz, ny, nx = geometry.shape
+    if found.shape not in ((nz, ny, nx), (nz, nx)):
+        raise InputError(f"a mask needs shape ({nz}, {nx}) or {(nz, ny, nx)}, got {found.shape}")
+    if not np.isin(found, (0, 1)).all():
+        raise InputError("a mask holds 0 and 1 only")
+    if not found.any():
+        raise InputError("the mask is empty: no voxel is left to reconstruct")
+    return found
+
+
 def check_voxel_size(size: float, unit: str, geometry: Geometry) -> None:
     """Raise InputError if a truth's voxels are not those of the grid; files that do not say (pixel) are taken as they are."""
     if "pixel" in (unit, geometry.unit):

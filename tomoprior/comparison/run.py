@@ -17,16 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 from tomoprior.backends import Kind
 from tomoprior.comparison import contest, isolation
 from tomoprior.comparison.arena import CHECKS, FEWEST, Arena, ordered
-from tomoprior.comparison.checks import checks_to_make, series_to_compare, truth_to_compare
+from tomoprior.comparison.checks import checks_to_make, mask_to_compare, series_to_compare, truth_to_compare
 from tomoprior.comparison.contest import Contest
 from tomoprior.comparison.contestants import Contestant, contestants
-from tomoprior.comparison.evidence.agreement import agreement, spread
-from tomoprior.comparison.evidence.inferred import inferred
+from tomoprior.comparison.entries import entries, rankings
+from tomoprior.comparison.evidence.agreement import spread
 from tomoprior.comparison.evidence.planted import place
-from tomoprior.comparison.evidence.truth import against_truth
 from tomoprior.comparison.outputs import at_work, written
-from tomoprior.comparison.ranking import ranking
-from tomoprior.comparison.result import Comparison, Entry, Ranking
+from tomoprior.comparison.result import Comparison
 from tomoprior.comparison.store import Store
 from tomoprior.comparison.summary import summary
 from tomoprior.errors import InputError, SettingsError
@@ -123,27 +121,28 @@ def compare(
     wanted = checks_to_make(checks)
     series = series_to_compare(series)
     known = None if truth is None else truth_to_compare(truth, series.geometry)
+    inside = mask_to_compare(mask, series.geometry)
     name = title or Path(str(series.metadata.get("source", "tilt series"))).name
     with _folder(out, volumes) as folder:
-        arena, made, left_out = _arena(series, wanted, mask, device, kind, backend, seed)
+        arena, made, left_out = _arena(series, wanted, inside, device, kind, backend, seed)
         outcomes = _contests(arena, chosen, made, folder, tune=tune, budget=budget, isolate=isolate, progress=progress)
-        entries = _entries(arena, outcomes, known, match)
-        done = {e.label: e for e in entries if e.volume is not None}
+        found = entries(arena, outcomes, known, match)
+        done = {e.label: e for e in found if e.volume is not None}
         shared = None
         if len(done) > 1:
             fits = {k: tuple(e.evidence["residual"]["calibration"]) for k, e in done.items()}
             shared = spread({k: e.volume for k, e in done.items() if e.volume is not None}, fits)
-        rankings = _rankings(entries)
+        ranked = rankings(found)
         views = [int(v) for v in series.views] if series.views is not None else list(range(series.geometry.n_angles))
         result = Comparison(
             title=name,
             geometry=series.geometry,
-            entries=tuple(entries),
+            entries=tuple(found),
             truth=known,
             planted=arena.planted if "planted" in made else None,
             spread=shared,
-            rankings=tuple(rankings),
-            summary=tuple(summary(entries, rankings, series.geometry, views)),
+            rankings=tuple(ranked),
+            summary=tuple(summary(found, ranked, series.geometry, views)),
             about={
                 "input": {k: v for k, v in series.metadata.items() if isinstance(v, str | int | float | bool)},
                 "versions": versions(),
@@ -166,14 +165,13 @@ def compare(
 def _arena(
     series: TiltSeries,
     wanted: tuple[str, ...],
-    mask: ArrayLike | None,
+    inside: NDArray[np.float32] | None,
     device: str,
     kind: Kind,
     backend: str,
     seed: int,
 ) -> tuple[Arena, tuple[str, ...], dict[str, str]]:
     """The arena, the checks that can be made in it, and why others cannot."""
-    inside = None if mask is None else np.ascontiguousarray(mask, dtype=np.float32)
     arena = Arena(series, inside, None, str(device), kind, backend, seed)
     tilts, left_out = len(ordered(series)), {}
     for name in wanted:
@@ -236,56 +234,6 @@ def _contests(
 
 def _labelled(progress: CompareProgress, label: str) -> contest.Step:
     return lambda stage, iteration, num_iter: progress(label, stage, iteration, num_iter)
-
-
-def _entries(
-    arena: Arena,
-    outcomes: list[tuple[Contestant, Store, dict[str, Any]]],
-    truth: NDArray[np.float32] | None,
-    match: Match,
-) -> list[Entry]:
-    entries = []
-    for one, store, outcome in outcomes:
-        entry = Entry(
-            one.label, one.method.name, outcome.get("settings", one.settings.model_dump(mode="json")),
-            status=outcome["status"], message=outcome["message"], seconds=outcome["seconds"],
-        )  # fmt: skip
-        kept = store.get("reconstruction")
-        evidence: dict[str, Any] = {}
-        tuned = store.get("tuned")
-        if tuned is not None:
-            evidence["tuned"] = tuned
-        if kept is not None:
-            volume = store.array("volume")
-            evidence["residual"] = kept["residual"]
-            evidence["inferred"] = inferred(volume, arena.series.geometry, truth)
-            for name in CHECKS:
-                check = store.get(name)
-                if check is not None:
-                    evidence[name] = check["value"]
-            if truth is not None:
-                evidence["truth"] = against_truth(volume, truth, arena.series.geometry, match)
-            provenance = kept["provenance"]
-            entry = replace(
-                entry,
-                volume=volume,
-                std=store.array("std") if kept["std"] else None,
-                memory=kept["memory"],
-                notes=tuple(map(str, provenance.get("statement", ()))),
-            )
-        entries.append(replace(entry, evidence=evidence))
-    pairs = agreement({e.label: e.volume for e in entries if e.volume is not None})
-    return [replace(e, evidence={**e.evidence, "agreement": pairs[e.label]}) if pairs.get(e.label) else e for e in entries]
-
-
-def _rankings(entries: list[Entry]) -> list[Ranking]:
-    truth = {e.label: e.evidence["truth"]["blocks"] for e in entries if "truth" in e.evidence}
-    tilts = {e.label: e.evidence["held_out"]["squares"] for e in entries if "held_out" in e.evidence}
-    found = [
-        ranking("the truth (RMSE)", "truth.rmse", "blocks of slices", truth),
-        ranking("prediction of held-out tilts", "held_out.error", "tilts", tilts),
-    ]
-    return [r for r in found if r is not None]
 
 
 @contextmanager
