@@ -198,7 +198,10 @@ def test_values_that_cannot_be_tried_are_noted(series):
 
 def test_the_folder(series, truth, tmp_path):
     out = tmp_path / "out"
+    compare(series, ["wbp"], out=out, isolate=False, checks=[])
+    (out / "runs" / ".data-of-a-run-that-was-killed").mkdir()
     compare(series, ["wbp", "cgls"], truth=truth, out=out, volumes="mrc", isolate=False)
+    assert {p.name for p in (out / "runs").iterdir()} == {"wbp", "cgls"}
     names = {p.name for p in out.iterdir()}
     assert {"report.html", "table.csv", "metrics.json", "figures", "runs", "volumes"} <= names
     assert {p.name for p in (out / "volumes").iterdir()} >= {"wbp.mrc", "cgls.mrc"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,11 +9,14 @@ from pathlib import Path
 from tomoprior.comparison.result import Comparison
 from tomoprior.errors import FormatError, OutputExistsError
 from tomoprior.formats import write
-from tomoprior.lazy import one_line
+from tomoprior.formats.files import remove, told
+from tomoprior.locking import exclusive
 from tomoprior.reconstruction import Reconstruction
 
-#: Lies in every folder of a comparison, and tells that it is one; locked by the process that works there.
+#: Lies in every folder of a comparison, and tells that it is one.
 MARK = ".tomoprior-compare"
+#: How the folders begin in which the data of a run lie for its processes, while it lasts.
+DATA = ".data-"
 
 
 @contextmanager
@@ -28,23 +30,18 @@ def at_work(out: Path) -> Iterator[Path]:
     FormatError
         If it cannot be made or written, or another process is at work there.
     """
-    try:
+    runs = out / "runs"
+    with told(out):
         if out.exists() and not out.is_dir():
             raise OutputExistsError(f"{out} is a file; a comparison goes into a folder")
         if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
             raise OutputExistsError(f"{out} holds something else than a comparison; give another folder")
-        runs = out / "runs"
-        runs.mkdir(parents=True, exist_ok=True)
-        mark = (out / MARK).open("a")
-    except OSError as error:
-        if isinstance(error, FormatError | OutputExistsError):
-            raise
-        raise FormatError(f"{out}: cannot be written ({one_line(error)})") from error
-    with mark:
-        try:
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FormatError(f"{out}: another process compares there; let it end, or give another folder") from None
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MARK).touch()
+        runs.mkdir(exist_ok=True)
+    with exclusive(runs / "lock", lambda owner: FormatError(f"{out}: {owner} compares there; let it end first"), host=True):
+        for left in runs.glob(f"{DATA}*"):  # by a run that was killed
+            remove(left)
         yield runs
 
 

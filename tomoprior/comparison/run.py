@@ -23,7 +23,7 @@ from tomoprior.comparison.contestants import Contestant, contestants
 from tomoprior.comparison.entries import entries, rankings
 from tomoprior.comparison.evidence.agreement import spread
 from tomoprior.comparison.evidence.planted import place
-from tomoprior.comparison.outputs import at_work, written
+from tomoprior.comparison.outputs import DATA, at_work, written
 from tomoprior.comparison.result import Comparison
 from tomoprior.comparison.store import Store
 from tomoprior.comparison.summary import summary
@@ -215,7 +215,7 @@ def _contests(
     """One after the other: each has the machine to itself."""
     own = arena.digest()
     found = []
-    with tempfile.TemporaryDirectory(prefix=".data-", dir=folder) as shared:
+    with tempfile.TemporaryDirectory(prefix=DATA, dir=folder) as shared:
         data = Path(shared)
         if isolate and any(c.registered for c in chosen):
             arena.save(data)
