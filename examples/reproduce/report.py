@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from numpy.typing import NDArray
 
-from tomoprior.demo import picture
+from tomoprior import plot
 from tomoprior.formats import replacing
 from tomoprior.metrics import directional_fsc
 
@@ -49,7 +49,9 @@ class Table:
 
 def show(folder: Path, name: str, truth: NDArray[Any], volumes: Volumes, angles: NDArray[Any]) -> None:
     """Slices of all methods beside the truth, and Fourier shell correlations of what was not measured."""
-    picture({"truth": truth, **volumes}, folder / f"slices-{name}.png")
+    grey = (float(truth.min()), float(truth.max()))
+    with replacing(folder / f"slices-{name}.png", overwrite=True) as temporary:
+        plot.slices({"truth": truth, **volumes}, grey=grey).savefig(temporary, dpi=110)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for method, volume in volumes.items():
         curve = directional_fsc(volume, truth, angles)["missing"]
