@@ -7,7 +7,7 @@ import types
 import pytest
 
 import tomoprior
-from tomoprior.progress import in_notebook
+from tomoprior.progress import in_notebook, stages_bar
 
 
 class Screen(io.StringIO):
@@ -127,3 +127,24 @@ def test_it_is_closed_when_what_it_shows_fails(screen):
     progress(1, 2, {})
     assert not bar.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
     assert shown.getvalue().endswith("\n")
+
+
+def test_stages_are_lines_where_nothing_can_be_drawn(capsys):
+    with stages_bar() as step:
+        for stage in ("reconstruction", "held_out"):
+            for i in range(3):
+                step("tv", stage, i, 2)
+        step("cn", "reconstruction", 0, 1)
+    assert capsys.readouterr().err == "tv: reconstruction\ntv: held_out\ncn: reconstruction\n"
+
+
+def test_stages_are_one_bar_for_each_job_in_a_terminal(screen):
+    drawn = screen(True)
+    with stages_bar() as step:
+        for stage in ("reconstruction", "held_out"):
+            for i in range(4):
+                step("tv", stage, i, 3)
+    text = drawn.getvalue()
+    assert "tv: held_out: 100%" in text
+    assert "3/3" in text
+    assert text.count("\n") == 1
