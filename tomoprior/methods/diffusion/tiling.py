@@ -7,6 +7,7 @@ import torch
 from tomoprior.methods.diffusion.denoiser import Condition, Denoiser, depths, in_tile
 from tomoprior.methods.diffusion.prior import network_dtype
 from tomoprior.methods.diffusion.tiles import Box, blend
+from tomoprior.methods.mirrored import mirrored
 
 #: Voxels that neighbouring tiles share.
 OVERLAP = 8
@@ -25,7 +26,7 @@ class TiledDenoiser:
         device = condition.linear.device
         if nz > tile[0]:
             raise ValueError(f"{nz} voxels are more than the tile's {tile[0]}")
-        self._y, self._x = (_mirrored(n, max(n, t), device) for n, t in ((ny, tile[1]), (nx, tile[2])))
+        self._y, self._x = (mirrored(n, max(n, t), device) for n, t in ((ny, tile[1]), (nx, tile[2])))
         coverage = in_tile(condition.coverage[:, self._x], tile[0])
         self.condition = Condition(self._grown(condition.linear), coverage, condition.numbers)
         self._first = (tile[0] - nz) // 2
@@ -59,8 +60,3 @@ class TiledDenoiser:
         if len(self._x) > x.shape[2]:
             x = x[:, :, self._x]
         return in_tile(x, self.tile[0])
-
-
-def _mirrored(n: int, length: int, device: torch.device) -> torch.Tensor:
-    at = torch.arange(length, device=device) % (2 * n)
-    return torch.where(at < n, at, 2 * n - 1 - at)

@@ -11,6 +11,7 @@ from tomoprior import methods
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
+from tomoprior.methods.mirrored import mirrored
 from tomoprior.projector import Projector
 
 #: Voxels reconstructed above and below the grid that was asked for: the wedge smears along z, and there it goes on.
@@ -46,8 +47,7 @@ class Room:
         if not self.y:
             return volume
         ny = volume.shape[1]
-        at = torch.arange(ny + self.y, device=volume.device) % (2 * ny)
-        return volume[:, torch.where(at < ny, at, 2 * ny - 1 - at)]
+        return volume[:, mirrored(ny, ny + self.y, volume.device)]
 
     def cropped(self, volume: torch.Tensor) -> torch.Tensor:
         """Back to the grid that was asked for."""

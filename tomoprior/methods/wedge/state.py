@@ -59,7 +59,7 @@ class Trained:
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all; what is there is replaced."""
-        _save(path, self.facts(), {f"average/{k}": v for k, v in self.weights.items()})
+        save_tensors(path, KEY, self.facts(), {f"average/{k}": v for k, v in self.weights.items()}, overwrite=True)
 
 
 def load_network(path: str | Path, span: tuple[float, float]) -> Trained:
@@ -97,7 +97,8 @@ def save_training(path: Path, state: State, trained: Trained, about: dict[str, A
     """
     arrays = {f"{part}/{k}": v for part in ("weights", "moments", "average") for k, v in getattr(state, part).items()}
     arrays |= {"filled": state.filled, "losses": torch.tensor(state.losses, dtype=torch.float64)}
-    _save(path, {**trained.facts(), "about": about, "step": state.step, "rounds": state.rounds}, arrays)
+    facts = {**trained.facts(), "about": about, "step": state.step, "rounds": state.rounds}
+    save_tensors(path, KEY, facts, arrays, overwrite=True)
 
 
 def load_training(path: Path, about: dict[str, Any], begun: State) -> State:
@@ -125,15 +126,6 @@ def load_training(path: Path, about: dict[str, Any], begun: State) -> State:
         return State(parts[0], parts[1], parts[2], filled, int(facts["step"]), losses, list(facts["rounds"]))
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: not the state of a training (parts of it are missing); remove it to begin anew") from error
-
-
-def _save(path: Path, facts: dict[str, Any], arrays: dict[str, torch.Tensor]) -> None:
-    try:
-        save_tensors(path, KEY, facts, arrays, overwrite=True)
-    except FormatError:
-        raise
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be written ({one_line(error)})") from error
 
 
 def _load(path: Path, what: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
