@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tomoprior.comparison.arena import CHECKS, Arena
 from tomoprior.comparison.contestants import Contestant
 from tomoprior.comparison.evidence.agreement import agreement
-from tomoprior.comparison.evidence.inferred import inferred
+from tomoprior.comparison.evidence.inferred import inferred_share
 from tomoprior.comparison.evidence.truth import against_truth
 from tomoprior.comparison.ranking import ranking
 from tomoprior.comparison.result import Entry, Ranking
@@ -27,6 +27,7 @@ def entries(
 ) -> list[Entry]:
     """Of each contestant what it has kept in its store, held against the truth and against the others."""
     made = []
+    truth_share = None if truth is None else inferred_share(truth, arena.series.geometry)
     for one, store, outcome in outcomes:
         entry = Entry(
             one.label, one.method.name, outcome.get("settings", one.settings.model_dump(mode="json")),
@@ -40,7 +41,7 @@ def entries(
         if kept is not None:
             volume = store.array("volume")
             evidence["residual"] = kept["residual"]
-            evidence["inferred"] = inferred(volume, arena.series.geometry, truth)
+            evidence["inferred"] = {"share": inferred_share(volume, arena.series.geometry), "truth_share": truth_share}
             for name in CHECKS:
                 check = store.get(name)
                 if check is not None:

@@ -88,12 +88,7 @@ def fsc(volume: ArrayLike, reference: ArrayLike, *, region: NDArray[np.bool_] | 
     if region is not None and region.shape != f1.shape:
         raise InputError(f"the region needs shape {f1.shape}, got {region.shape}")
     shell = np.rint(np.sqrt(sum(k**2 for k in _frequencies(a.shape))) * size).astype(np.intp)
-    # half of the transform stands for all of it: but for kx = 0 (and Nyquist), every value stands for its conjugate too
-    twice = np.full(f1.shape[-1], 2.0)
-    twice[0] = 1.0
-    if a.shape[-1] % 2 == 0:
-        twice[-1] = 1.0
-    weight = np.broadcast_to(twice, f1.shape)
+    weight = np.broadcast_to(pairs(a.shape[-1]), f1.shape)
     if region is not None:
         weight = weight * region
     shells = size // 2
@@ -172,6 +167,15 @@ def split(volume: ArrayLike, angles: ArrayLike, *, mode: Literal["planes", "wedg
     spectrum[~measured(a.shape, angles, mode=mode)] = 0
     present: Floats = fft.irfftn(spectrum, a.shape)
     return present, a - present
+
+
+def pairs(nx: int) -> Floats:
+    """What each value of ``rfft`` of ``nx`` counts for: twice, with its conjugate, but once for kx = 0 and Nyquist."""
+    twice = np.full(nx // 2 + 1, 2.0)
+    twice[0] = 1.0
+    if nx % 2 == 0:
+        twice[-1] = 1.0
+    return twice
 
 
 def _frequencies(shape: tuple[int, ...]) -> tuple[Floats, Floats, Floats]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
@@ -11,6 +9,7 @@ from scipy.signal.windows import tukey
 
 from tomoprior.geometry import Geometry
 from tomoprior.metrics import measured
+from tomoprior.metrics.fourier import pairs
 
 #: Part of each axis over which a volume fades out before its transform: its faces would put power into all directions.
 TAPER = 0.2
@@ -24,20 +23,7 @@ def inferred_share(volume: NDArray[np.float32], geometry: Geometry) -> float:
         if n > 4:
             window = tukey(n + 2, TAPER)[1:-1]
             v = v * window.reshape([-1 if i == axis else 1 for i in range(3)])
-    power = np.abs(fft.rfftn(v)) ** 2
-    twice = np.full(power.shape[-1], 2.0)
-    twice[0] = 1.0
-    if volume.shape[-1] % 2 == 0:
-        twice[-1] = 1.0
-    power *= twice
+    power = np.abs(fft.rfftn(v)) ** 2 * pairs(volume.shape[-1])
     power[0, 0, 0] = 0.0
     total = float(power.sum())
     return float(power[~present].sum() / total) if total > 0 else 0.0
-
-
-def inferred(volume: NDArray[np.float32], geometry: Geometry, truth: NDArray[np.float32] | None) -> dict[str, Any]:
-    """The share, and the truth's own."""
-    return {
-        "share": inferred_share(volume, geometry),
-        "truth_share": None if truth is None else inferred_share(truth, geometry),
-    }
