@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,11 @@ from tomoprior.comparison.result import Planted
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method, Progress
+from tomoprior.methods.classical.strength import HELD_OUT, parted
+from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.whole import in_memory
-
-#: One tilt in this many is held out, never the first or the last in the order of angle: beyond them would be extrapolation.
-HELD_OUT = 5
 
 #: Checks that take reconstructions of their own, in the order in which they are made.
 CHECKS = ("held_out", "planted", "halves")
@@ -63,6 +62,10 @@ class Arena:
             series, method, settings, device=self.device, kind=self.kind, backend=self.backend,  # type: ignore[arg-type]
             mask=self.mask, seed=self.seed, progress=progress,
         )  # fmt: skip
+
+    def projector(self, geometry: Geometry) -> Projector:
+        """A projector to some of the tilts, or to all."""
+        return Projector(geometry, self.device, self.kind, self.backend)  # type: ignore[arg-type]
 
     def digest(self) -> str:
         """Of everything here and of the version, in hexadecimal: what was found for one digest holds for no other."""
@@ -130,8 +133,8 @@ def apart(series: TiltSeries) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     order = ordered(series)
     if len(order) < HELD_OUT:
         raise InputError(f"{len(order)} tilts are too few to hold some out: it takes {HELD_OUT}")
-    out = np.sort(order[HELD_OUT // 2 : -1 : HELD_OUT])
-    return np.setdiff1d(order, out), out
+    keep, out = parted(order)
+    return keep, np.sort(out)
 
 
 def halves(series: TiltSeries) -> tuple[TiltSeries, TiltSeries]:
@@ -140,8 +143,3 @@ def halves(series: TiltSeries) -> tuple[TiltSeries, TiltSeries]:
     if len(order) < FEWEST["halves"]:
         raise InputError(f"{len(order)} tilts are too few for two halves: it takes {FEWEST['halves']}")
     return series.select(np.sort(order[0::2])), series.select(np.sort(order[1::2]))
-
-
-def with_projections(series: TiltSeries, projections: NDArray[np.float32]) -> TiltSeries:
-    """Other projections in the same geometry."""
-    return replace(series, projections=projections)

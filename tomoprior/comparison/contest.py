@@ -22,7 +22,6 @@ from tomoprior.comparison.evidence.residual import residual
 from tomoprior.comparison.store import Store
 from tomoprior.errors import Interrupted, TomopriorError
 from tomoprior.lazy import one_line
-from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 
@@ -131,16 +130,15 @@ class Contest:
         return bool(kept["complete"])
 
     def _keep(self, result: Reconstruction) -> dict[str, Any]:
-        volume, series, arena = result.volume, self.arena.series, self.arena
+        volume, series = result.volume, self.arena.series
         if not np.all(np.isfinite(volume)):
             raise ArithmeticError("the volume has values that are not finite")
         self.store.put_array("volume", volume)
         if result.std is not None:
             self.store.put_array("std", result.std)
-        projector = Projector(series.geometry, arena.device, arena.kind, arena.backend)  # type: ignore[arg-type]
         return {
             "std": result.std is not None,
-            "residual": residual(volume, series, projector),
+            "residual": residual(volume, series, self.arena.projector(series.geometry)),
             "provenance": json.loads(json.dumps(dict(result.provenance), default=str)),
         }
 

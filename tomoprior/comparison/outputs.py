@@ -49,10 +49,7 @@ def written(result: Comparison, out: Path, volumes: str | None) -> None:
     """The report with what lies beside it, and the volumes if they are asked for; raises FormatError."""
     from tomoprior.comparison.report import write_report
 
-    made = {path.resolve() for path in write_report(result, out, overwrite=True)}
-    for old in (out / "figures").glob("*.png"):  # of what is no longer compared
-        if old.resolve() not in made:
-            old.unlink()
+    write_report(result, out, overwrite=True)
     if volumes is None:
         return
     folder = out / "volumes"

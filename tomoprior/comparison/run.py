@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -220,20 +220,14 @@ def _contests(
         if isolate and any(c.registered for c in chosen):
             arena.save(data)
         for one in chosen:
-            store = Store(folder / re.sub(r"[^\w.-]", "_", one.label), contest.digest(own, one, tune=tune))
-            step = None
-            if progress is not None:
-                step = _labelled(progress, one.label)
+            store = Store(folder / one.label, contest.digest(own, one, tune=tune))
+            step = None if progress is None else partial(progress, one.label)
             if isolate and one.registered:
                 outcome = isolation.run(data, one, store, checks, tune=tune, budget=budget, step=step)
             else:
                 outcome = Contest(arena, one, store, checks, tune=tune, budget=budget, step=step).run()
             found.append((one, store, outcome))
     return found
-
-
-def _labelled(progress: CompareProgress, label: str) -> contest.Step:
-    return lambda stage, iteration, num_iter: progress(label, stage, iteration, num_iter)
 
 
 @contextmanager

@@ -123,8 +123,7 @@ def _agreement(done: Sequence[Entry]) -> str:
 
 
 def _bad_tilts(done: Sequence[Entry], geometry: Geometry, views: Sequence[int]) -> str:
-    votes = Counter(i for e in done for i in e.evidence.get("residual", {}).get("outliers", ()))
-    bad = sorted(i for i, n in votes.items() if n >= CONSENT * len(done))
+    bad = sorted(bad_tilts(done))
     if not bad:
         return ""
     degrees = np.rad2deg(geometry.angles)
@@ -135,6 +134,13 @@ def _bad_tilts(done: Sequence[Entry], geometry: Geometry, views: Sequence[int]) 
     return (
         f"{plural} {listed(named)} {verb} with the others: look at {'them' if len(bad) > 1 else 'it'}, or --exclude {numbers}."
     )
+
+
+def bad_tilts(entries: Sequence[Entry]) -> list[int]:
+    """Indices of tilts that stick out with at least ``CONSENT`` of those entries whose residuals are known, in no order."""
+    known = [e.evidence["residual"] for e in entries if e.evidence.get("residual")]
+    votes = Counter(int(i) for residual in known for i in residual.get("outliers", ()))
+    return [i for i, n in votes.items() if n >= CONSENT * len(known)]
 
 
 def listed(words: Sequence[str]) -> str:

@@ -27,12 +27,17 @@ def calibrate(
     weights
         Of the squares: ``(n_angles,)``, the full shape, or None.
     """
-    w = 1.0 if weights is None else weights[:, None, None] if weights.ndim == 1 else weights
+    w = 1.0 if weights is None else broadcast(weights)
     columns = [forward, ones]
     normal = np.array([[np.sum(w * a * b, dtype=np.float64) for b in columns] for a in columns])
     right = np.array([np.sum(w * a * projections, dtype=np.float64) for a in columns])
     (a, b), *_ = np.linalg.lstsq(normal, right, rcond=1e-10)
     return float(a), float(b)
+
+
+def broadcast(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights of tilts or of pixels as they multiply projections."""
+    return weights[:, None, None] if weights.ndim == 1 else weights
 
 
 def projected(volume: NDArray[np.float32], projector: Projector) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

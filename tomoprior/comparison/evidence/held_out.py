@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from tomoprior.comparison.arena import Again, Arena, apart
-from tomoprior.comparison.evidence.calibration import calibrate, projected
-from tomoprior.projector import Projector
+from tomoprior.comparison.evidence.calibration import broadcast, calibrate, projected
 
 
 def held_out(arena: Arena, again: Again) -> dict[str, Any]:
@@ -25,14 +24,14 @@ def held_out(arena: Arena, again: Again) -> dict[str, Any]:
     keep, out = apart(series)
     train, test = series.select(keep), series.select(out)
     volume = again(train, "held_out").volume
-    forward, ones = projected(volume, Projector(train.geometry, arena.device, arena.kind, arena.backend))  # type: ignore[arg-type]
+    forward, ones = projected(volume, arena.projector(train.geometry))
     a, b = calibrate(forward, ones, train.projections, train.weights)
-    forward, ones = projected(volume, Projector(test.geometry, arena.device, arena.kind, arena.backend))  # type: ignore[arg-type]
+    forward, ones = projected(volume, arena.projector(test.geometry))
     difference = (test.projections - a * forward - b * ones).astype(np.float64)
     given = test.projections.astype(np.float64)
     if test.weights is not None:  # what has no weight is not predicted
-        w = test.weights[:, None, None] if test.weights.ndim == 1 else test.weights
-        difference, given = difference * np.sqrt(w), given * np.sqrt(w)
+        root = np.sqrt(broadcast(test.weights))
+        difference, given = difference * root, given * root
     squares, norms = ((v * v).sum((1, 2)) for v in (difference, given))
     return {
         "views": out.tolist(),

@@ -7,13 +7,14 @@ in from what it has learned may pass such an object on, weaken it, move it, or a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from tomoprior.comparison.arena import Again, Arena, with_projections
+from tomoprior.comparison.arena import Again, Arena
 from tomoprior.comparison.result import Planted
 from tomoprior.geometry import Geometry
 from tomoprior.simulate import Spheres
@@ -69,7 +70,8 @@ def planted(arena: Arena, again: Again, volume: NDArray[np.float32]) -> dict[str
     assert objects is not None
     geometry = arena.series.geometry
     added = spheres(objects, geometry.shape).project(geometry)
-    response = again(with_projections(arena.series, arena.series.projections + added), "planted").volume - volume
+    with_objects = replace(arena.series, projections=arena.series.projections + added)
+    response = again(with_objects, "planted").volume - volume
     one = spheres(objects, geometry.shape, single=True).volume(geometry.shape)
     heights = _heights(response, one) / objects.density
     recovered, displaced = zip(*(_found(heights, at, objects.radius) for at in objects.centers), strict=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tomoprior.comparison import summary
 from tomoprior.comparison.report import words
 from tomoprior.comparison.report.figures import Picture, canvas, having, legend, looks
 from tomoprior.comparison.result import Comparison, Entry
-from tomoprior.comparison.summary import CONSENT
 
 
 def residuals(comparison: Comparison) -> Picture | None:
@@ -53,11 +52,8 @@ def predictions(comparison: Comparison) -> Picture | None:
 
 
 def bad_tilts(comparison: Comparison) -> list[int]:
-    """Tilts that stick out with at least ``CONSENT`` of the methods: indices in the order of their angles."""
-    shown = having(comparison, "residual")
-    votes = Counter(int(i) for e in shown for i in e.evidence["residual"].get("outliers", ()))
-    bad = [i for i, n in votes.items() if n >= CONSENT * len(shown)]
-    return sorted(bad, key=lambda i: float(comparison.geometry.angles[i]))
+    """Tilts that stick out with at least ``summary.CONSENT`` of the methods: indices in the order of their angles."""
+    return sorted(summary.bad_tilts(comparison.entries), key=lambda i: float(comparison.geometry.angles[i]))
 
 
 def names(comparison: Comparison, tilts: Sequence[int]) -> dict[str, list[int]]:

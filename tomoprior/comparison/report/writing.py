@@ -15,7 +15,7 @@ from tomoprior.comparison.report.table import as_csv
 from tomoprior.comparison.report.window import volumes
 from tomoprior.comparison.result import Comparison
 from tomoprior.errors import FormatError, InputError
-from tomoprior.formats.writing import check_target, replacing
+from tomoprior.formats.files import check_target, replacing, told
 from tomoprior.lazy import one_line
 
 #: Figures that a report may have; those of an earlier report that this one lacks are taken away.
@@ -63,10 +63,8 @@ def write_report(comparison: Comparison, folder: str | Path, *, overwrite: bool 
     with ExitStack() as outputs:
         for path, content in contents.items():
             temporary = outputs.enter_context(replacing(path, overwrite=overwrite))
-            try:
+            with told(path):
                 temporary.write_bytes(content)
-            except OSError as error:
-                raise FormatError(f"{path}: cannot be written ({one_line(error)})") from error
     for name in FIGURES:
         if (path := _figure(folder, name)) not in contents:
             path.unlink(missing_ok=True)

@@ -121,8 +121,13 @@ def every_fifth(problem: Problem, advice: str) -> Tilts:
     order = order[trust[order] > 0]  # a tilt without weight predicts nothing and is predicted by anything
     if len(order) < HELD_OUT:
         raise InputError(f"{len(order)} tilts are too few to hold some out; {advice}")
+    return Tilts(*parted(order), trust)
+
+
+def parted(order: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Tilts in the order of angle in two: those to keep, and every fifth apart."""
     out = order[HELD_OUT // 2 : -1 : HELD_OUT]
-    return Tilts(np.setdiff1d(order, out), out, trust)
+    return np.setdiff1d(order, out), out
 
 
 def held_out(problem: Problem, settings: Any, solver: Solver, rule: float) -> float:
