@@ -12,6 +12,7 @@ def csr(start: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape:
     with warnings.catch_warnings():
         # torch says once in a process that the format is young; what is used of it here is tested
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
         return torch.sparse_csr_tensor(start, columns, values, shape, check_invariants=False)
 
 

@@ -106,8 +106,8 @@ def tilt_series(
     rotation = math.radians(drawn["axis_error"])
     true = nominal.angles + off["angle"]
     # by what may be drawn, not by what was: the same seed is the same specimen, whatever its tilts are off by
-    margin = _margin(settings)
-    beside = max(_beside(nominal.shape, nominal.angles, margin, settings), truth_pad)
+    margin = margin_of(settings)
+    beside = max(width_beside(nominal.shape, nominal.angles, margin, settings), truth_pad)
     fine = tissue.block(
         (nz * s, (ny + 2 * margin) * s, (nx + 2 * beside) * s), size / s / tissue.voxel_size, places if random_place else None
     )
@@ -176,8 +176,8 @@ def memory(
     """Bytes that ``tilt_series`` takes at its peak, about; arguments and the refusal of voxel sizes as there."""
     nz, ny, nx = shape
     settings = settings or Microscope()
-    margin = _margin(settings)
-    beside = _beside(shape, angles, margin, settings)
+    margin = margin_of(settings)
+    beside = width_beside(shape, angles, margin, settings)
     rows, columns = ny + 2 * margin, nx + 2 * margin
     fine = nz * rows * (nx + 2 * beside) * SUPERSAMPLE**3
     spacing = _size(tissue, voxel_size) / SUPERSAMPLE / tissue.voxel_size
@@ -196,12 +196,12 @@ def _size(tissue: Tissue, voxel_size: float | None) -> float:
     return size
 
 
-def _margin(settings: Microscope) -> int:
+def margin_of(settings: Microscope) -> int:
     """Pixels around the detector that nearly all its pictures stay within; the few that jump further end in a mirror image."""
     return max(MARGIN, math.ceil(3 * settings.shift_error[1] + settings.drift[1]))
 
 
-def _beside(shape: tuple[int, int, int], angles: NDArray[np.float64], margin: int, settings: Microscope) -> int:
+def width_beside(shape: tuple[int, int, int], angles: NDArray[np.float64], margin: int, settings: Microscope) -> int:
     """Voxels beside the grid along x that its rays cross: a tilted detector sees more of the section."""
     nz, _, nx = shape
     steepest = float(np.abs(angles).max())

@@ -94,6 +94,34 @@ class Tissue:
             Draws the place and one of the 48 orientations (axes in any order, any flipped); without it the block is the middle,
             as it stands. A block larger than the volume goes on as its mirror image.
         """
+        order, flips, factor, pieces = self.place(shape, spacing, rng)
+        rest = spacing / factor
+        box = self._means(pieces, order, factor)
+        box = box[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+        if abs(rest - 1) > 1e-6:
+            for axis, n in enumerate(shape):
+                box = _resampled(box, axis, n, rest)
+        return np.ascontiguousarray(box[: shape[0], : shape[1], : shape[2]], dtype=np.float32)
+
+    def place(
+        self, shape: tuple[int, int, int], spacing: float, rng: Generator | None = None
+    ) -> tuple[tuple[int, ...], tuple[bool, ...], int, list[NDArray[np.intp]]]:
+        """Where ``block`` cuts.
+
+        Returns
+        -------
+        order, flips
+            The volume's axis behind each of the block's, and which of these run backwards.
+        factor
+            Voxels along each axis whose mean is taken before interpolation.
+        pieces
+            The volume's positions along each axis of the block.
+
+        Raises
+        ------
+        InputError
+            If the block is more than the volume can fill by mirroring.
+        """
         if not spacing > 0:
             raise InputError(f"spacing must be positive, got {spacing}")
         order = (0, 1, 2) if rng is None else tuple(int(i) for i in rng.permutation(3))
@@ -112,12 +140,7 @@ class Tissue:
             room = length - size
             start = (room // 2 if rng is None else int(rng.integers(0, room + 1))) if room >= 0 else room // 2
             pieces.append(_mirrored(np.arange(start, start + size), length))
-        box = self._means(pieces, order, factor)
-        box = box[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-        if abs(rest - 1) > 1e-6:
-            for axis, n in enumerate(shape):
-                box = _resampled(box, axis, n, rest)
-        return np.ascontiguousarray(box[: shape[0], : shape[1], : shape[2]], dtype=np.float32)
+        return order, flips, factor, pieces
 
     def _means(self, pieces: list[NDArray[np.intp]], order: tuple[int, ...], factor: int) -> NDArray[np.float32]:
         """Density at the product of ``pieces``, as means over ``factor``^3 voxels; axis i is the volume's ``order[i]``."""

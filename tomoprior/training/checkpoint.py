@@ -17,6 +17,9 @@ from tomoprior.training.draws import Draw
 #: Dictionaries of arrays in a state.
 PARTS = ("weights", "average", "moments")
 
+#: Draws, and blocks, that a state holds at most.
+SAVED = 64
+
 
 @dataclass
 class State:
@@ -28,12 +31,13 @@ class State:
         Of the network, and their running average.
     moments
         Adam's two, by the weights' names with ``.m`` and ``.v``.
-    draws
-        Those that tiles are cut from, oldest first.
+    draws, blocks
+        Those that tiles are cut from, with a series and without, oldest first. Of more than ``SAVED`` the newest are saved: a training
+        with more goes on with these and makes new ones.
     step, seconds
         Steps done and time taken by them.
     drawn
-        Draws made since the beginning.
+        Groups of draws made since the beginning.
     rows
         The log.
     losses
@@ -44,6 +48,7 @@ class State:
     average: dict[str, torch.Tensor]
     moments: dict[str, torch.Tensor]
     draws: list[Draw] = field(default_factory=list)
+    blocks: list[Draw] = field(default_factory=list)
     step: int = 0
     seconds: float = 0.0
     drawn: int = 0
@@ -60,11 +65,13 @@ def save(state: State, path: Path, about: dict[str, Any]) -> None:
         If it cannot be written; one that was saved before is still there.
     """
     arrays = {f"{part}/{k}": v for part in PARTS for k, v in getattr(state, part).items()}
-    for i, draw in enumerate(state.draws):
-        arrays.update({f"draws/{i}/{k}": v for k, v in draw.to_dict().items()})
+    kinds = {"draws": state.draws[-SAVED:], "blocks": state.blocks[-SAVED:]}
+    for kind, draws in kinds.items():
+        for i, draw in enumerate(draws):
+            arrays.update({f"{kind}/{i}/{k}": v.clone(memory_format=torch.contiguous_format) for k, v in draw.to_dict().items()})
     facts = {
         "about": about, "step": state.step, "seconds": state.seconds, "drawn": state.drawn, "rows": state.rows,
-        "losses": state.losses, "draws": len(state.draws),
+        "losses": state.losses, **{kind: len(draws) for kind, draws in kinds.items()},
     }  # fmt: skip
     try:
         save_tensors(path, "state", facts, arrays, overwrite=True)
@@ -86,11 +93,14 @@ def load(path: Path, about: dict[str, Any], fresh: State) -> State:
         facts, arrays = load_tensors(path, "state")
         different = _different(facts["about"], json.loads(json.dumps(about)))
         parts = [{} if different else _like(getattr(fresh, part), _part(arrays, f"{part}/")) for part in PARTS]
-        draws = [Draw.from_dict(_part(arrays, f"draws/{i}/")) for i in range(facts["draws"])]
+        device = next(iter(fresh.weights.values())).device
+        draws, blocks = (
+            [Draw.from_dict(_part(arrays, f"{kind}/{i}/"), device) for i in range(facts[kind])] for kind in ("draws", "blocks")
+        )
         state = State(
-            parts[0], parts[1], parts[2], draws,
+            parts[0], parts[1], parts[2], draws, blocks,
             int(facts["step"]), float(facts["seconds"]), int(facts["drawn"]), list(facts["rows"]),
-            list(facts.get("losses", [])),
+            list(facts["losses"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:
         reason = one_line(error) if isinstance(error, (ValueError, OSError)) and str(error) else "parts of it are missing"

@@ -1,53 +1,50 @@
-"""Draws to train on: a simulated series each, its condition and the truth in the prior's units."""
+"""Examples to train on: simulated series with their conditions and truths, and blocks of tissue without a series."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tomoprior.errors import InputError, TomopriorError
+from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.lazy import one_line
-from tomoprior.methods.diffusion.conditions import condition
-from tomoprior.methods.diffusion.denoiser import Condition
-from tomoprior.methods.diffusion.measurement import Measurement, padding, prepare
+from tomoprior.methods.diffusion.conditions import SHARPEST, condition, weigh_tilts
+from tomoprior.methods.diffusion.denoiser import SERIES, Condition
+from tomoprior.methods.diffusion.measurement import lay_out, noise_variance, padding, used_rays
+from tomoprior.methods.diffusion.scale import UNIT_STD, Scale, measure_batch
 from tomoprior.methods.diffusion.spectrum import Spectrum
-from tomoprior.projector import Projector
-from tomoprior.simulate.microscope import Microscope
-from tomoprior.simulate.recording import tilt_series
-from tomoprior.simulate.simulation import Simulation
+from tomoprior.simulate.microscope import Microscope, tilt_errors
+from tomoprior.simulate.recording import SUPERSAMPLE, margin_of, width_beside
 from tomoprior.simulate.tissue import Tissue
+from tomoprior.training.cutting import TissueBlocks
+from tomoprior.training.faces import Faces, draw_faces
+from tomoprior.training.rays import MatrixProjector
+from tomoprior.training.recording import Section, bin_voxels, cut_section, project_lines, record_tilts, screen
 from tomoprior.training.settings import TrainingSettings
-from tomoprior.training.stopping import sheltered
 
-#: Places that are tried before a draw is given up.
+#: Places that are tried before a group of draws is given up.
 ATTEMPTS = 20
 
 #: Share of the draws on a grid that is thinner than the tile.
 THINNER = 0.25
 
+#: Shares of the sections that fill their grid, and of those that take less than 0.7 of it.
+FILLED, THIN = 0.2, 0.15
+
+#: Share of the draws in the middle of the voxel sizes, where a tissue of half that size needs no interpolation.
+TYPICAL = 0.4
+
+#: Share of the tilts that a column must be seen by to be learned from.
+SEEN = 0.3
+
 #: Values of a truth beyond this, in the prior's units, say that its contrast was measured wrongly.
 LARGEST = 20.0
-
-#: Draws made ahead of the one that is waited for.
-AHEAD = 3
-
-#: MiB of system matrices kept by the process that simulates; every draw has its own, a tenth of this.
-BUDGET = 1024
-
-#: Seconds between two looks at whether the training is to stop, while it waits for a draw.
-POLL = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,24 +56,73 @@ class Draw:
     truth
         ``u`` on the padded grid, float16; at most as high as a tile.
     condition
-        What the denoiser is told; its volume is float16.
+        What the denoiser is told; its volumes are float16.
+    told
+        Whether there is a series; without one ``linear`` and ``coverage`` are zero.
     """
 
     truth: torch.Tensor
     condition: Condition
+    told: bool = True
+
+    @cached_property
+    def seen(self) -> tuple[int, int]:
+        """First column and one past the last that a third of the tilts see; all of them without a series."""
+        nx = self.truth.shape[2]
+        columns = np.flatnonzero((self.condition.coverage.float().mean(0) > SEEN).cpu().numpy()) if self.told else []
+        return (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (0, nx)
 
     def to_dict(self) -> dict[str, torch.Tensor]:
         """Its arrays, for a checkpoint."""
         c = self.condition
-        return {"truth": self.truth, "linear": c.linear, "coverage": c.coverage, "numbers": c.numbers}
+        values = {"truth": self.truth, "linear": c.linear, "inside": c.inside, "coverage": c.coverage, "numbers": c.numbers}
+        return {**values, "told": torch.tensor(self.told)}
 
     @classmethod
-    def from_dict(cls, arrays: dict[str, torch.Tensor]) -> Draw:
+    def from_dict(cls, arrays: dict[str, torch.Tensor], device: torch.device) -> Draw:
         """Inverse of ``to_dict``."""
-        return cls(arrays["truth"], Condition(arrays["linear"], arrays["coverage"], arrays["numbers"]))
+        told = bool(arrays["told"])
+        a = {k: v.to(device) for k, v in arrays.items()}
+        return cls(a["truth"], Condition(a["linear"], a["inside"], a["coverage"], a["numbers"]), told)
 
 
-def angles(settings: TrainingSettings, rng: np.random.Generator) -> NDArray[np.float64]:
+@dataclass(frozen=True, eq=False)
+class Specimen:
+    """A section before it is recorded: on fine voxels, and on the grid's, which is wider by ``pad`` at either end of x.
+
+    Attributes
+    ----------
+    fine
+        Density on voxels ``SUPERSAMPLE`` times finer, with a margin on every side.
+    truth, inside
+        Density and share inside on the padded grid.
+    """
+
+    fine: torch.Tensor
+    truth: torch.Tensor
+    inside: torch.Tensor
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Series that share angles, grid and voxel size, so that their estimates are made at once.
+
+    Attributes
+    ----------
+    projections
+        ``(batch, n_angles, ny, nu)``.
+    specimens
+        One a series.
+    """
+
+    geometry: Geometry
+    projections: torch.Tensor
+    specimens: list[Specimen]
+
+
+def draw_angles(settings: TrainingSettings, rng: Generator) -> NDArray[np.float64]:
     """Tilt angles of a draw, radians."""
     low, high = settings.ranges
     span = low * (high / low) ** rng.random()
@@ -87,70 +133,225 @@ def angles(settings: TrainingSettings, rng: np.random.Generator) -> NDArray[np.f
     return np.asarray(np.deg2rad(middle + np.linspace(-span / 2, span / 2, n)))
 
 
-def observe(made: Simulation, spectrum: Spectrum, *, flat: bool = False) -> tuple[Measurement, torch.Tensor, Condition]:
-    """The series as the method sees it, the truth in the prior's units on the padded grid, and the condition."""
-    with torch.no_grad():
-        data = prepare(torch.from_numpy(made.series.projections), Projector(made.series.geometry, "cpu"), spectrum)
-        truth = (torch.from_numpy(made.truth.volume) - data.scale.mean) / data.scale.gain
-        return data, truth, condition(data, spectrum, flat=flat)
+class Simulator:
+    """Makes draws of tissues on a device: the same ones for the same seed and number.
 
+    Parameters
+    ----------
+    tissues
+        What is drawn from, the more often the larger it is.
+    spectrum
+        Of the tissue, in the prior's units.
+    device
+        Where all is made and stays.
+    """
 
-def simulated(
-    tissue: Tissue,
-    settings: TrainingSettings,
-    tilts: NDArray[np.float64],
-    voxel_size: float,
-    seed: int,
-    height: int | None = None,
-    **values: Any,
-) -> Simulation:
-    """A series on a grid of ``height`` voxels (the tile's by default) whose truth is as wide as the padded grid."""
-    shape = (settings.height if height is None else height, *settings.field)
-    pad = padding(Geometry(tilts, shape))
-    return tilt_series(tissue, shape, tilts, seed=seed, voxel_size=voxel_size, truth_pad=pad, settings=Microscope.parse(values))
+    def __init__(
+        self, tissues: Sequence[Tissue], spectrum: Spectrum, settings: TrainingSettings, device: torch.device | str = "cpu"
+    ) -> None:
+        self.tissues, self.spectrum, self.settings = list(tissues), spectrum, settings
+        self.device = torch.device(device)
+        self._blocks = [TissueBlocks(t, self.device) for t in tissues]
+        sizes = np.array([float(np.prod(t.grey.shape, dtype=float)) * t.voxel_size**3 for t in tissues])
+        self._shares = sizes / sizes.sum()
 
+    def draws(self, number: int) -> list[Draw]:
+        """Group ``number`` of draws: at most ``settings.group``, fewer where some show no contrast.
 
-def pick(tissues: Sequence[Tissue], rng: np.random.Generator) -> Tissue:
-    """One of them, the more often the larger it is; with one there is nothing to draw a number for."""
-    if len(tissues) == 1:
-        return tissues[0]
-    sizes = np.array([float(np.prod(t.grey.shape, dtype=float)) * t.voxel_size**3 for t in tissues])
-    return tissues[int(rng.choice(len(tissues), p=sizes / sizes.sum()))]
+        Raises
+        ------
+        InputError
+            If place after place shows no tissue.
+        """
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            rng = np.random.default_rng([self.settings.seed, number, attempt])
+            try:
+                group = self.record(
+                    draw_angles(self.settings, rng), self._voxel(rng), self._height(rng), self.settings.group, rng,
+                    Microscope.parse({"dose": (200.0, 10000.0)}),
+                )  # fmt: skip
+            except ValueError as error:  # nothing to see at this place: an empty block
+                reason = str(error)
+                continue
+            faces = [self.faces(group, s, rng) for s in group.specimens]
+            if found := self.observe(group, faces):
+                return found
+            reason = "its tilts show hardly any contrast"
+        raise InputError(
+            f"{ATTEMPTS} places in a row show no tissue: is this volume of the kind, and its polarity right? The last: {reason}"
+        )
 
+    def blocks(self, number: int) -> list[Draw]:
+        """Group ``number`` of blocks without a series, cut to a section or not: ``settings.group``, as wide as two tiles."""
+        rng = np.random.default_rng([self.settings.seed, 2**31, number])
+        wide = 3 * self.settings.tile // 2
+        made = [self._block((self._height(rng), wide, wide), self._voxel(rng), rng) for _ in range(self.settings.group)]
+        return [d for d in made if float(d.truth.abs().max()) < LARGEST]
 
-def draw(tissues: Sequence[Tissue], spectrum: Spectrum, settings: TrainingSettings, index: int) -> Draw:
-    """The draw number ``index`` of this seed: always the same."""
-    reason = ""
-    for attempt in range(ATTEMPTS):
-        rng = np.random.default_rng([settings.seed, index, attempt])
-        tissue = pick(tissues, rng)
-        tilts = angles(settings, rng)
-        low, high = settings.voxel_size
-        size = max(low + rng.random() * (high - low), tissue.voxel_size)
-        height = settings.height if rng.random() >= THINNER else int(rng.integers(settings.height // 4, settings.height))
-        try:
-            made = simulated(
-                tissue, settings, tilts, size, int(rng.integers(2**31)), height, thickness=(0.7, 1.0), dose=(200.0, 10000.0)
-            )
-            _, truth, told = observe(made, spectrum, flat=settings.flat)
-        except InputError as error:  # nothing to see at this place: an empty block, or noise above all contrast
-            reason = str(error)
-            continue
-        if float(truth.abs().max()) < LARGEST:
-            half = Condition(told.linear.half(), told.coverage, told.numbers)
-            return Draw(truth.half(), half)
-        reason = "its tilts show hardly any contrast"
-    raise InputError(
-        f"{ATTEMPTS} places in a row show no tissue: is this volume of the kind, and its polarity right? The last: {reason}"
-    )
+    def filled_block(self, seed: int) -> Draw:
+        """A block of tissue that fills a grid of the typical voxel, without faces, gamma or gradient."""
+        rng = np.random.default_rng(seed)
+        wide = 2 * self.settings.tile
+        drawn = Microscope.parse({"gamma": 1.0, "stain_gradient": 0.0, "roughness": 0.0}).draw(rng)
+        size = self.settings.typical_voxel(*self.tissues)
+        return self._describe(self._section((self.settings.height, wide, wide), size, 1.0, drawn, rng), size, rng, given=True)
+
+    def record(
+        self, angles: NDArray[np.float64], voxel_size: float, height: int, count: int, rng: Generator, microscope: Microscope,
+        thickness: tuple[float, float] | None = None, field: tuple[int, int] | None = None,
+    ) -> Group:  # fmt: skip
+        """``count`` series of sections on grids of ``height`` voxels; ``thickness`` is a range of shares of the height.
+
+        Raises
+        ------
+        ValueError
+            If a section is empty. InputError is one: where the tissue is too small.
+        """
+        nominal = Geometry(angles, (height, *(field or self.settings.field)), voxel_size=voxel_size)
+        made, specimens = [], []
+        margin = margin_of(microscope)
+        for _ in range(count):
+            drawn = microscope.draw(rng)
+            off = tilt_errors(nominal.n_angles, drawn, rng)
+            share = self._thickness(rng) if thickness is None else rng.uniform(*thickness)
+            specimen = self._specimen(nominal, share, drawn, microscope, rng)
+            true = nominal.angles + off["angle"]
+            lines = project_lines(specimen.fine, true, screen(nominal, margin)) / SUPERSAMPLE
+            made.append(record_tilts(lines, off, drawn, margin, int(np.argmin(np.abs(true))), rng))
+            specimens.append(specimen)
+        return Group(nominal, torch.stack(made), specimens)
+
+    def faces(self, group: Group, specimen: Specimen, rng: Generator) -> Faces:
+        """What is known of a specimen's faces, drawn."""
+        return draw_faces(specimen.inside, specimen.low, specimen.high, padding(group.geometry), rng)
+
+    def observe(self, group: Group, faces: Sequence[Faces]) -> list[Draw]:
+        """The group's series as the method sees them, and their truths; those without contrast are left out."""
+        g, p = group.geometry, group.projections
+        pad = padding(g)
+        A = MatrixProjector(g.padded(pad), self.device)
+        valid = used_rays(g, pad).to(self.device)
+        floor = 1e-6 * p.flatten(1).var(1).clamp_min(1e-20)[:, None]
+        noise = noise_variance(p).maximum(floor)
+        thickness = torch.tensor([f.thickness for f in faces], device=self.device)
+        measured = measure_batch(p, valid, noise, g, self.spectrum, thickness)
+        if measured is None:
+            return []
+        good = torch.isfinite(measured[1])
+        mean, gain = (v.where(good, 1.0)[:, None, None, None] for v in measured)
+        variance = noise[..., None, None].expand(p.shape).clone()
+        mass = mean * thickness[:, None, None, None]
+        data = lay_out(p, g, A, valid, variance, Scale(mean, gain), mass)  # type: ignore[arg-type]
+        shape = (len(p), *A.domain_shape)
+        inside = torch.stack([f.inside.expand(shape[1:]) for f in faces])
+        flat = self.settings.flat
+        data = weigh_tilts(data, self.spectrum, inside, flat=flat)
+        stds = torch.tensor([f.face_std for f in faces], device=self.device)
+        told = condition(data, self.spectrum, inside, stds, flat=flat, num_iter=self.settings.num_cg)
+        truth = (torch.stack([s.truth for s in group.specimens]) - mean) / gain
+        usable = (good & (truth.abs().amax((1, 2, 3)) < LARGEST) & torch.isfinite(told.linear).all(-1).all(-1).all(-1)).tolist()
+        return [
+            Draw(truth[i].half(), Condition(told.linear[i].half(), inside[i].half(), told.coverage, told.numbers[i]))
+            for i in range(len(p))
+            if usable[i]
+        ]
+
+    def _specimen(
+        self, g: Geometry, thickness: float, drawn: dict[str, float], microscope: Microscope, rng: Generator
+    ) -> Specimen:
+        """A section whose fine voxels hold every ray, and the grid with its padding."""
+        nz, ny, nx = g.shape
+        margin, pad, s = margin_of(microscope), padding(g), SUPERSAMPLE
+        beside = max(width_beside(g.shape, g.angles, margin, microscope), pad)
+        cut = self._section((nz, ny + 2 * margin, nx + 2 * beside), g.voxel_size, thickness, drawn, rng)
+        edge = beside - pad
+        rows, columns = slice(margin * s, (margin + ny) * s), slice(edge * s, cut.density.shape[2] - edge * s)
+        truth, inside = (bin_voxels(v[:, rows, columns]) for v in (cut.density, cut.inside))
+        return Specimen(cut.density, truth, inside, cut.low / s, cut.high / s)
+
+    def _section(
+        self, shape: tuple[int, int, int], voxel_size: float, thickness: float, drawn: dict[str, float], rng: Generator
+    ) -> Section:
+        """A block of ``shape`` voxels on finer ones, cut to a section."""
+        s = SUPERSAMPLE
+        which = int(rng.choice(len(self.tissues), p=self._shares)) if len(self.tissues) > 1 else 0
+        spacing = max(voxel_size, self.tissues[which].voxel_size) / s / self.tissues[which].voxel_size
+        blocks = self._blocks[which]
+        turned = blocks.can_turn and rng.random() < self.settings.turned
+        fine = blocks.cut(tuple(n * s for n in shape), spacing, rng, turned=turned)  # type: ignore[arg-type]
+        fine = fine ** drawn["gamma"]
+        return cut_section(
+            fine, thickness, drawn["roughness"] * s, drawn["roughness_length"] * s, drawn["stain_gradient"], rng
+        )
+
+    def _block(self, shape: tuple[int, int, int], voxel_size: float, rng: Generator) -> Draw:
+        share = 1.0 if rng.random() < 0.5 else self._thickness(rng)
+        return self._describe(self._section(shape, voxel_size, share, Microscope().draw(rng), rng), voxel_size, rng)
+
+    def _describe(self, cut: Section, voxel_size: float, rng: Generator, *, given: bool = False) -> Draw:
+        """A section without a series: mean and contrast as tilts would tell them, within their errors unless ``given``."""
+        density, inside = bin_voxels(cut.density), bin_voxels(cut.inside)
+        faces = Faces(inside, 0.0, 0.0) if given else draw_faces(
+            inside, cut.low / SUPERSAMPLE, cut.high / SUPERSAMPLE, 0, rng
+        )  # fmt: skip
+        weight = inside.sum().clamp_min(1)
+        mean = (density * inside).sum() / weight
+        spread = ((density - mean).square() * inside).sum().div(weight).sqrt()
+        gain = (spread / self._expected_std(voxel_size)).clamp_min(1e-6)
+        if not given:
+            gain = gain * math.exp(0.08 * rng.standard_normal())
+            mean = mean + 0.1 * gain * rng.standard_normal()
+        truth = (density - mean) / gain
+        size = math.log(voxel_size / self.spectrum.voxel_size)
+        specimen = [float(-mean / gain), size, math.log(SHARPEST + faces.face_std) / 2]
+        numbers = torch.tensor([0.0] * SERIES + specimen, device=self.device)
+        empty = torch.zeros((), device=self.device, dtype=torch.float16).expand(density.shape)
+        known = Condition(empty, faces.inside.expand(density.shape).half(), empty[:, 0], numbers)
+        return Draw(truth.half(), known, told=False)
+
+    def _expected_std(self, voxel_size: float) -> float:
+        """Standard deviation of tissue in the prior's units in voxels of this size, of what varies within 64 voxels."""
+        k = torch.fft.fftfreq(64)
+        k2 = k[:, None, None] ** 2 + k[:, None] ** 2 + k**2
+        power = self.spectrum(k2, voxel_size)
+        power[0, 0, 0] = 0
+        return math.sqrt(float(power.mean()))
+
+    def _voxel(self, rng: Generator) -> float:
+        low, high = self.settings.voxel_size
+        if rng.random() < TYPICAL:
+            return self.settings.typical_voxel(*self.tissues)
+        return max(low * (high / low) ** rng.random(), min(t.voxel_size for t in self.tissues))
+
+    def _height(self, rng: Generator) -> int:
+        height = self.settings.height
+        return height if rng.random() >= THINNER else int(rng.integers(height // 4, height))
+
+    def _thickness(self, rng: Generator) -> float:
+        """Of a section, as a share of the grid's height."""
+        kind = rng.random()
+        if kind < FILLED:
+            return 1.0
+        return float(rng.uniform(0.35, 0.7) if kind < FILLED + THIN else rng.uniform(0.7, 0.999))
 
 
 def check_room(tissues: Sequence[Tissue], settings: TrainingSettings) -> None:
     """Raise InputError if no volume is large enough for the widest series in the largest voxels."""
     widest = np.deg2rad(settings.ranges[1] / 2)
+    reason = "there is none"
     for tissue in tissues:
+        microscope = Microscope()
+        shape = (settings.height, *settings.field)
+        margin = margin_of(microscope)
+        beside = width_beside(shape, np.array([widest]), margin, microscope)
+        size = max(settings.voxel_size[1], tissue.voxel_size) / SUPERSAMPLE / tissue.voxel_size
+        s = SUPERSAMPLE
         try:
-            simulated(tissue, settings, np.array([widest]), max(settings.voxel_size[1], tissue.voxel_size), 0)
+            for seed in range(6):  # any axis may lie along any other
+                tissue.place(
+                    (shape[0] * s, (shape[1] + 2 * margin) * s, (shape[2] + 2 * beside) * s), size, np.random.default_rng(seed)
+                )
             return
         except InputError as error:
             reason = str(error)
@@ -159,113 +360,15 @@ def check_room(tissues: Sequence[Tissue], settings: TrainingSettings) -> None:
     )
 
 
-def tissue_spectrum(tissues: Sequence[Tissue], voxel_size: float, unit_std: float, seed: int) -> Spectrum:
+def tissue_spectrum(tissues: Sequence[Tissue], voxel_size: float, unit_std: float = UNIT_STD, seed: int = 0) -> Spectrum:
     """Spectrum of the tissue scaled to a standard deviation of ``unit_std``, from twelve blocks."""
     rng = np.random.default_rng([seed, 2**31])
     edge = int(min(96, *(min(t.grey.shape) * t.voxel_size // voxel_size for t in tissues)))
+    sizes = np.array([float(np.prod(t.grey.shape, dtype=float)) * t.voxel_size**3 for t in tissues])
     blocks = []
     for _ in range(12):
-        tissue = pick(tissues, rng)
+        tissue = tissues[int(rng.choice(len(tissues), p=sizes / sizes.sum())) if len(tissues) > 1 else 0]
         blocks.append(tissue.block((edge, edge, edge), voxel_size / tissue.voxel_size, rng))
     spread = float(np.sqrt(np.mean([b.var() for b in blocks])))
     return Spectrum.fit([(b - b.mean()) * np.float32(unit_std / spread) for b in blocks], voxel_size)
 
-
-class Source:
-    """Draws in order from ``start`` on, made in a process of their own so that the training does not wait.
-
-    It ends where ``stopped`` is set while a draw is waited for.
-
-    Raises
-    ------
-    TomopriorError
-        What the process stopped at, in one line.
-    """
-
-    def __init__(
-        self,
-        tissues: Sequence[Tissue],
-        spectrum: Spectrum,
-        settings: TrainingSettings,
-        start: int,
-        stopped: threading.Event | None = None,
-    ) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._stopped = stopped or threading.Event()
-        self._link, there = context.Pipe()
-        self._process = context.Process(target=_produce, args=(there,), daemon=True, name="draws")
-        with sheltered():
-            self._process.start()
-        there.close()  # only the process holds it now, so that the link ends when the process does
-        try:
-            # not as arguments: multiprocessing waits for ever for a process that dies before it has read them
-            self._link.send((tissues, spectrum, settings, start))
-        except OSError:
-            raise self._died() from None
-        except Exception as error:  # whatever pickling raises
-            self.close()
-            raise InputError(
-                f"a volume cannot be handed to another process ({one_line(error)}); read it into memory first"
-            ) from error
-
-    def __iter__(self) -> Iterator[Draw]:
-        return self
-
-    def __next__(self) -> Draw:
-        while not self._link.poll(POLL):
-            if self._stopped.is_set():
-                raise StopIteration
-        try:
-            found = self._link.recv()
-        except (EOFError, OSError):
-            raise self._died() from None
-        if isinstance(found, BaseException):
-            raise found
-        return Draw.from_dict({k: torch.from_numpy(v) for k, v in found.items()})
-
-    def _died(self) -> TomopriorError:
-        self._process.join(5)
-        code = self._process.exitcode
-        if code == -signal.SIGKILL:
-            return TomopriorError("the process that simulates series was killed; is there memory enough?")
-        return TomopriorError(
-            f"the process that simulates series has died (exit code {code}); a script that trains must do so under "
-            "if __name__ == '__main__'"
-        )
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.terminate()
-        self._process.join()
-        self._process.close()
-        self._link.close()
-
-
-def _produce(link: Connection) -> None:
-    torch.set_num_threads(1)
-    # of the free memory's share that projectors may keep otherwise, numbers would depend: the backend is chosen by it
-    os.environ.setdefault("TOMOPRIOR_MATRIX_BUDGET", str(BUDGET))
-    made: queue.Queue[Any] = queue.Queue(AHEAD - 1)
-    sender = threading.Thread(target=_send, args=(link, made), daemon=True)
-    sender.start()
-    try:
-        tissues, spectrum, settings, index = link.recv()
-        while True:
-            made.put({k: v.numpy() for k, v in draw(tissues, spectrum, settings, index).to_dict().items()})
-            index += 1
-    except EOFError:  # whoever wanted the draws is gone
-        return
-    except (TomopriorError, MemoryError) as error:
-        made.put(error)
-    except Exception as error:
-        made.put(TomopriorError(f"simulating a series failed with {type(error).__name__}: {one_line(error)}"))
-    made.put(None)
-    sender.join()
-
-
-def _send(link: Connection, made: queue.Queue[Any]) -> None:
-    try:
-        while (found := made.get()) is not None:
-            link.send(found)
-    except OSError:  # whoever wanted the draws is gone
-        os._exit(0)

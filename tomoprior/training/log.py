@@ -7,7 +7,10 @@ from pathlib import Path
 
 from tomoprior.formats.files import replacing, told
 
-COLUMNS = ("step", "minutes", "rate", "loss", "validation_psnr", "linear_psnr")
+COLUMNS = (
+    "step", "minutes", "rate", "loss", "validation_psnr", "linear_psnr", "inner", "linear_inner",
+    "gain_0.2", "gain_0.4", "gain_0.8", "gain_1.6",
+)  # fmt: skip
 
 
 def write_log(rows: list[dict[str, float]], path: Path) -> None:

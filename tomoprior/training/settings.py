@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from tomoprior.methods.base import Settings
 from tomoprior.methods.diffusion.network import Shape
+from tomoprior.methods.diffusion.wiener import NUM_ITER
 from tomoprior.simulate.microscope import Range
 from tomoprior.simulate.tissue import Tissue
 
@@ -36,17 +37,27 @@ class TrainingSettings(Settings):
     rate: float = Field(1e-3, gt=0, description="Highest learning rate (Adam).")
     rate_end: float = Field(1e-5, gt=0, description="Lowest; the way there is a half cosine.")
     warm_up: int = Field(200, ge=0, description="Steps in which the rate rises to its highest.")
+    weight_decay: float = Field(0.01, ge=0, description="Of the weights, each step, times the rate (AdamW).")
     log_sigma: Pair = Field(
-        (1.5, 1.8),
-        description="Mean and standard deviation of log(noise level); a third is above 10, where the mean is taken.",
+        (-0.6, 1.2),
+        description="Mean and standard deviation of log(noise level): membranes are decided from 0.1 to 3.",
     )
-    drop: float = Field(0.1, ge=0, lt=1, description="Share of tiles without conditions: they train the unconditional prior.")
+    blind: float = Field(
+        0.15, ge=0, lt=1, description="Share of the tiles with conditions that show no noisy volume: they train the mean."
+    )
+    drop: float = Field(0.1, ge=0, lt=1, description="Share of series' tiles without conditions, for the unconditional prior.")
+    free: float = Field(0.25, ge=0, lt=1, description="Share of tiles from tissue without a series, for the unconditional prior.")
+    turned: float = Field(
+        0.3, ge=0, le=1, description="Share of the sections turned freely; others keep the volume's axes, in any of 48 ways."
+    )
     ranges: Range = Field((6.0, 140.0), description="Tilt range, degrees; logarithmic between the two.")
     tilts: Range = Field((5, 71), description="Number of tilts.")
     tilt_step: Range = Field((0.5, 5.0), description="Between tilts, degrees; logarithmic between the two.")
     centre: float = Field(10.0, ge=0, description="Middle of the tilt range, at most so many degrees from zero.")
     field: Sizes = Field((64, 64), description="Field of view of a draw along y and x, voxels.")
     keep: int = Field(48, ge=1, description="Draws kept at a time.")
+    group: int = Field(2, ge=1, description="Series simulated at a time; they share angles and voxel size.")
+    num_cg: int = Field(NUM_ITER, ge=1, description="Conjugate gradients of the linear estimate: as many as in use.")
     reuse: float = Field(4.0, gt=0, description="How often a voxel of a draw is seen, on average, before the next comes in.")
     widths: Levels = Field((32, 96, 128), description="Channels of the network, per level.")
     blocks: Levels = Field((1, 2, 1), description="Residual blocks, per level and way.")

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 
 import numpy as np
 import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
 
-from tomoprior.methods.diffusion.denoiser import depths, in_tile
+from tomoprior.methods.diffusion.denoiser import BLIND, depths, in_tile
 from tomoprior.training.draws import Draw
 from tomoprior.training.settings import TrainingSettings
 
 #: Standard deviation of what is added to a draw's numbers: as they are, they name it, and the network would learn its section
 #: by heart instead of looking.
 JITTER = 0.05
+
+#: Lowest and highest noise level.
+LEVELS = (0.01, 100.0)
+
+#: Ways to mirror a tile along z, y and x.
+MIRRORS = tuple(product((False, True), repeat=3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,48 +35,71 @@ class Batch:
     noisy: torch.Tensor
     sigma: torch.Tensor
     linear: torch.Tensor
+    inside: torch.Tensor
     depth: torch.Tensor
     coverage: torch.Tensor
     numbers: torch.Tensor
     told: torch.Tensor
 
 
-def batch(draws: list[Draw], settings: TrainingSettings, step: int) -> Batch:
-    """The tiles of a step."""
+def cut_batch(draws: Sequence[Draw], blocks: Sequence[Draw], settings: TrainingSettings, step: int) -> Batch:
+    """The tiles of a step, from draws with a series and from blocks without one, on the device where these are."""
     rng = np.random.default_rng([settings.seed, 2**32 - 1, step])
-    tiles = [_tile(draws[int(rng.integers(len(draws)))], settings.tile_shape, rng) for _ in range(settings.batch)]
-    truth, linear, coverage, numbers, depth = (torch.stack([tile[i] for tile in tiles]) for i in range(5))
+    device = (draws or blocks)[0].truth.device
+    tiles = []
+    for number in range(settings.batch):
+        free = bool(blocks) and (not draws or rng.random() < settings.free)
+        some = blocks if free else draws
+        # neighbouring tiles of a batch are mirrored in turn, so that all ways occur
+        tiles.append(cut_tile(some[int(rng.integers(len(some)))], settings.tile_shape, rng, MIRRORS[(step + number) % 8]))
+    truth, linear, inside, coverage, numbers, depth = (torch.stack([tile[i] for tile in tiles]) for i in range(6))
     mean, spread = settings.log_sigma
-    sigma = torch.from_numpy(np.exp(mean + spread * rng.standard_normal(settings.batch)).astype(np.float32)).clamp(0.005, 100)
-    told = torch.from_numpy((rng.random(settings.batch) >= settings.drop).astype(np.float32))
-    numbers = numbers + JITTER * torch.from_numpy(rng.standard_normal(numbers.shape, dtype=np.float32))
-    noise = torch.from_numpy(rng.standard_normal(truth.shape, dtype=np.float32))
+    n = settings.batch
+    told = np.array([tile[6] for tile in tiles]) & (rng.random(n) >= settings.drop)
+    level = np.exp(mean + spread * rng.standard_normal(n)).clip(*LEVELS)
+    level = np.where(told & (rng.random(n) < settings.blind), BLIND, level)
+    sigma, spoken = (_moved(v.astype(np.float32), device) for v in (level, told))
+    generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+    numbers = numbers + JITTER * torch.randn(numbers.shape, generator=generator, device=device)
+    noise = torch.randn(truth.shape, generator=generator, device=device)
     noisy = truth + sigma[:, None, None, None] * noise * (depth.abs() < 1)[:, :, None, None]
-    return Batch(truth, noisy, sigma, linear, depth, coverage, numbers, told)
+    return Batch(truth, noisy, sigma, linear, inside, depth, coverage, numbers, spoken)
 
 
-def _tile(draw: Draw, size: tuple[int, int, int], rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
-    """Truth, linear estimate, coverage, numbers and depth of a random tile, mirrored at random.
+def cut_tile(
+    draw: Draw, size: tuple[int, int, int], rng: Generator, mirror: tuple[bool, bool, bool]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, bool]:
+    """Truth, linear estimate, section, coverage, numbers and depth of a random tile, and whether it has a series.
 
     Tissue has no handedness here, and mirrored along x or z a series is one with its angles negated.
     """
     nz, ny, nx = draw.truth.shape
     height, rows, columns = size
-    # where hardly a tilt looks there is little to learn: tiles lie within the voxels that half of the tilts see, or nearly
-    seen = (draw.condition.coverage.mean(0) > 0.3).nonzero()[:, 0]
-    low = max(0, int(seen.min()) - columns // 3) if len(seen) else 0
-    high = min(nx, int(seen.max()) + 1 + columns // 3) if len(seen) else nx
-    x = int(rng.integers(low, max(low, high - columns) + 1))
-    x = min(x, nx - columns)
+    low, high = draw.seen
+    # tiles lie within the voxels that a third of the tilts see, or nearly: where hardly a tilt looks there is little to learn
+    low, high = max(0, low - columns // 3), min(nx, high + columns // 3)
+    x = min(int(rng.integers(low, max(low, high - columns) + 1)), nx - columns)
     y = int(rng.integers(0, ny - rows + 1))
     box = (slice(None), slice(y, y + rows), slice(x, x + columns))
-    truth, part = draw.truth[box].float(), draw.condition.tile(box)
-    linear, coverage, numbers = part.linear.float(), part.coverage.float(), part.numbers.clone()
-    flips = [bool(b) for b in rng.integers(0, 2, 3)]
-    axes = [axis for axis, flip in enumerate(flips) if flip]
+    part = draw.condition.tile(box)
+    volumes = torch.stack([draw.truth[box], part.linear, part.inside]).float()
+    coverage, numbers = part.coverage.float(), part.numbers
+    axes = [axis for axis, flip in enumerate(mirror) if flip]
     if axes:
-        truth, linear = truth.flip(axes), linear.flip(axes)
+        volumes = volumes.flip([axis + 1 for axis in axes])
         coverage = coverage.flip([{0: 0, 2: 1}[a] for a in axes if a != 1])
-    if flips[0] != flips[2]:
-        numbers[0], numbers[1] = -numbers[1].clone(), -numbers[0].clone()
-    return in_tile(truth, height), in_tile(linear, height), in_tile(coverage, height), numbers, depths(nz, height)
+    if mirror[0] != mirror[2]:
+        numbers = torch.cat([-numbers[1:2], -numbers[:1], numbers[2:]])
+    truth, linear, inside = (in_tile(v, height) for v in volumes)
+    return truth, linear, inside, in_tile(coverage, height), numbers, _depths(nz, height, str(truth.device)), draw.told
+
+
+@lru_cache(maxsize=256)
+def _depths(nz: int, height: int, device: str) -> torch.Tensor:
+    return depths(nz, height, device)
+
+
+def _moved(values: NDArray[np.float32], device: torch.device) -> torch.Tensor:
+    """On the device, without waiting for what it is at."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -1,4 +1,4 @@
-"""The training: draws come in, tiles are denoised, the clock turns the learning rate down."""
+"""The training: series are simulated, tiles of them denoised, and the clock turns the learning rate down."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from tomoprior._version import __version__
+from tomoprior.backends import choose_device
 from tomoprior.errors import InputError, Interrupted
 from tomoprior.formats.files import told
 from tomoprior.methods.base import Progress
@@ -23,7 +23,7 @@ from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import checkpoint
-from tomoprior.training.draws import Draw, Source, check_room, tissue_spectrum
+from tomoprior.training.draws import Simulator, check_room, tissue_spectrum
 from tomoprior.training.log import write_log
 from tomoprior.training.optimiser import Training, begin, fresh
 from tomoprior.training.outputs import Outputs
@@ -32,7 +32,7 @@ from tomoprior.training.stopping import stoppable
 from tomoprior.training.validation import Validation
 
 #: Seconds between two saved states.
-SAVE_EVERY = 120.0
+SAVE_EVERY = 60.0
 
 
 def train(
@@ -44,6 +44,8 @@ def train(
     start: Prior | None = None,
     card: dict[str, Any] | None = None,
     overwrite: bool = False,
+    device: str | torch.device = "auto",
+    snapshot: str | Path | None = None,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
     **values: Any,
@@ -51,8 +53,8 @@ def train(
     """Train a denoiser on simulated tilt series of a tissue, and write it.
 
     Beside ``out`` lie, while it runs and until it is done, the state (``.state.safetensors``) from which the same call goes on,
-    bit for bit on the CPU with as many threads, and the log (``.csv``), which stays. Series are simulated in a process of its
-    own: a script must call this under ``if __name__ == "__main__"``.
+    bit for bit on the CPU with as many threads, and the log (``.csv``), which stays. Everything runs on ``device``: the tissue, the
+    simulated series, their estimates and the network.
 
     Parameters
     ----------
@@ -69,6 +71,10 @@ def train(
         A prior whose weights are gone on from, of the same network; by default they are random.
     card
         Facts for the model card: data, licence, attribution.
+    device
+        ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
+    snapshot
+        Where the prior as it stands is written, every time that the state is saved.
     progress
         Called once a step with ``loss`` and ``validation_psnr``; the count is in percent of the time.
     clock
@@ -87,7 +93,7 @@ def train(
     tissues = (tissue,) if isinstance(tissue, Tissue) else tuple(tissue)
     outputs = Outputs(Path(out))
     outputs.check(overwrite=overwrite)
-    about = {"settings": chosen.model_dump(mode="json"), "tissue": _known(tissues, validation, chosen), "version": 2}
+    about = {"settings": chosen.model_dump(mode="json"), "tissue": _known(tissues, validation, chosen), "version": 3}
     if start is not None:
         if start.denoiser.unet.shape != chosen.shape:
             raise InputError(f"the prior to start from has another network ({start.denoiser.unet.shape}, not {chosen.shape})")
@@ -96,30 +102,34 @@ def train(
         json.dumps(card)
     except (TypeError, ValueError) as error:
         raise InputError(f"the card takes text, numbers, lists and dictionaries ({error})") from None
+    place = choose_device(device)
     with outputs.locked():
         check_room(tissues, chosen)
         spectrum = tissue_spectrum(tissues, chosen.typical_voxel(*tissues), UNIT_STD, chosen.seed)
-        denoiser = fresh(chosen)
+        denoiser = fresh(chosen, spectrum, place)
         if start is not None:
             denoiser.load_state_dict(start.denoiser.state_dict())
         state = begin(denoiser)
         if outputs.state.exists():
             state = checkpoint.load(outputs.state, about, state)
         try:
-            check = None if validation is None else Validation(validation, spectrum, chosen)
+            check = None if validation is None else Validation(validation, spectrum, chosen, place)
         except InputError as error:
             raise InputError(f"the volume for validation: {error}") from error
-        run = Training(denoiser, state, chosen, check)
+        run = Training(denoiser, state, chosen, spectrum, check)
 
         def save() -> None:
+            run.settle()
             checkpoint.save(state, outputs.state, about)
             write_log(state.rows, outputs.log)
+            if snapshot is not None:
+                _prior(run, tissues, spectrum, card or {}, table=False).save(snapshot, overwrite=True)
 
         with stoppable() as stopped:
             if run.share < 1:
-                with closing(Source(tissues, spectrum, chosen, state.drawn, stopped)) as source:
-                    if not _loop(run, source, stopped, save, progress, clock):
-                        raise Interrupted(outputs.state)
+                simulator = Simulator(tissues, spectrum, chosen, place)
+                if not _loop(run, simulator, stopped, save, progress, clock):
+                    raise Interrupted(outputs.state)
             save()
             prior = _prior(run, tissues, spectrum, card or {})
             with told(outputs.prior):
@@ -168,7 +178,7 @@ def _known(tissues: tuple[Tissue, ...], validation: Tissue | None, settings: Tra
 
 def _loop(
     run: Training,
-    source: Iterator[Draw],
+    simulator: Simulator,
     stopped: threading.Event,
     save: Callable[[], None],
     progress: Progress | None,
@@ -179,15 +189,15 @@ def _loop(
     started, before = clock(), state.seconds
     saved = clock()
     while (share := run.share) < 1:
-        if run.refill(source):
-            run.step(share)
-            state.seconds = before + clock() - started
-            run.validate(run.share)
-            if progress is not None:
-                try:
-                    progress(min(100, int(100 * run.share)), 100, run.shown())
-                except KeyboardInterrupt:
-                    stopped.set()
+        run.refill(simulator)
+        run.step(share)
+        state.seconds = before + clock() - started
+        run.validate(run.share)
+        if progress is not None:
+            try:
+                progress(min(100, int(100 * run.share)), 100, run.shown())
+            except KeyboardInterrupt:
+                stopped.set()
         ending = stopped.is_set() and run.share < 1
         if ending or clock() - saved > SAVE_EVERY:
             save()
@@ -197,17 +207,25 @@ def _loop(
     return True
 
 
-def _prior(run: Training, tissues: tuple[Tissue, ...], spectrum: Spectrum, card: dict[str, Any]) -> Prior:
+def _prior(
+    run: Training, tissues: tuple[Tissue, ...], spectrum: Spectrum, card: dict[str, Any], *, table: bool = True
+) -> Prior:
     settings, state = run.settings, run.state
     denoiser = run.averaged()
+    rows = run.check.table(denoiser) if run.check and table else []
+    gains = run.check.gains(denoiser) if run.check and table else {}
     facts = {
         "trained": time.strftime("%Y-%m-%d"), "tomoprior": __version__, "torch": torch.__version__,
         "settings": settings.model_dump(mode="json"), "steps": state.step, "minutes": round(state.seconds / 60, 1),
-        "tiles": state.step * settings.batch, "draws": state.drawn, "dtype":
-        str(network_dtype(torch.device("cpu"))).split(".")[1], "threads": torch.get_num_threads(), "validation":
-        run.check.table(denoiser) if run.check else [], **card,
+        "tiles": state.step * settings.batch, "draws": state.drawn * settings.group, "dtype": str(run.dtype).split(".")[1],
+        "device": _device_name(run.device), "threads": torch.get_num_threads(), "validation": rows,
+        "gain_over_linear": {f"{level:g}": gain for level, gain in gains.items()}, **card,
     }  # fmt: skip
     low, high = settings.voxel_size
     sizes = (max(low, min(t.voxel_size for t in tissues)), high)
     unit, ranges = tissues[0].unit, settings.ranges
-    return Prior(denoiser, settings.tile_shape, spectrum, sizes, unit, ranges, card=facts)
+    return Prior(denoiser.cpu(), settings.tile_shape, spectrum, sizes, unit, ranges, card=facts)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,46 +1,88 @@
-"""How well a denoiser does on tissue that it was not trained on: one step from pure noise, which is a regression."""
+"""How good a denoiser is on tissue set aside: PSNR of its mean over the tilt ranges, and its gain as a denoiser over a linear one."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from tomoprior.methods.diffusion.denoiser import Denoiser
+from tomoprior.errors import InputError
+from tomoprior.methods.diffusion.denoiser import SERIES as SERIES_NUMBERS
+from tomoprior.methods.diffusion.denoiser import Condition, Denoiser
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.simulate.tissue import Tissue
+from tomoprior.training.draws import Simulator
 from tomoprior.training.settings import TrainingSettings
 from tomoprior.training.trials import Trial
 
 #: Tilt range and step in degrees of the series that a score is taken over.
-SERIES = ((10, 1), (40, 2), (60, 2), (120, 2))
+SERIES = ((10, 1), (20, 2), (60, 2), (120, 2))
+
+#: Noise levels, in the prior's units, at which the unconditional denoiser is compared with a linear one.
+LEVELS = (0.2, 0.4, 0.8, 1.6)
 
 #: First seed of these series.
 SEED = 1000
 
-#: Noise level of the one step: next to nothing of the volume is left.
-SIGMA = 80.0
-
 
 class Validation:
-    """Series of tissue set aside; the same for every training."""
+    """Series and blocks of tissue set aside; the same for every training."""
 
-    def __init__(self, tissue: Tissue, spectrum: Spectrum, settings: TrainingSettings) -> None:
-        self.settings = settings
-        self.trials = [Trial.of(tissue, spectrum, settings, *tilts, SEED + i) for i, tilts in enumerate(SERIES)]
+    def __init__(
+        self, tissue: Tissue, spectrum: Spectrum, settings: TrainingSettings, device: torch.device | str = "cpu"
+    ) -> None:
+        self.settings, self.spectrum = settings, spectrum
+        simulator = Simulator([tissue], spectrum, settings.model_copy(update={"turned": 0.0}), device)
+        try:
+            self.trials = [Trial.simulate(simulator, *tilts, SEED + i) for i, tilts in enumerate(SERIES)]
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        self.block = simulator.filled_block(SEED)
 
-    def score(self, denoiser: Denoiser) -> tuple[float, float]:
-        """Mean PSNR in dB (densities, range 1) of the denoiser and of the linear estimate that it is given."""
+    def score(self, denoiser: Denoiser) -> dict[str, float]:
+        """Means over the series: PSNR in dB (densities, range 1) of the denoiser and of the linear estimate that it is given."""
         rows = self.table(denoiser)
-        return float(np.mean([r["psnr"] for r in rows])), float(np.mean([r["linear_psnr"] for r in rows]))
+        names = {"validation_psnr": "psnr", "linear_psnr": "linear_psnr", "inner": "inner", "linear_inner": "linear_inner"}
+        means = {name: float(np.mean([r[key] for r in rows])) for name, key in names.items()}
+        return means | {f"gain_{level:g}": gain for level, gain in self.gains(denoiser).items()}
 
     def table(self, denoiser: Denoiser) -> list[dict[str, float]]:
-        """A row for each series."""
+        """A row for each series: PSNR of the whole, and of the inside of the section without the planes' means."""
         rows = []
         for (span, step), trial in zip(SERIES, self.trials, strict=True):
-            linear = trial.told.linear
-            noise = torch.randn(linear.shape, generator=torch.Generator().manual_seed(0))
             with torch.no_grad():
-                found = TiledDenoiser(denoiser, self.settings.tile_shape, trial.told)(linear + SIGMA * noise, SIGMA)
-            rows.append({"range": span, "step": step, "psnr": trial.psnr(found), "linear_psnr": trial.psnr(linear)})
+                found = TiledDenoiser(denoiser, self.settings.tile_shape, trial.told).mean()
+            linear = trial.told.linear
+            rows.append({
+                "range": span, "step": step, "psnr": trial.psnr(found), "linear_psnr": trial.psnr(linear),
+                "inner": trial.inner_psnr(found), "linear_inner": trial.inner_psnr(linear),
+            })  # fmt: skip
         return rows
+
+    def gains(self, denoiser: Denoiser) -> dict[float, float]:
+        """By how many dB the unconditional denoiser is better than a linear one, at every noise level of ``LEVELS``."""
+        truth, told = self.block.truth.float(), self.block.condition
+        told = Condition(torch.zeros_like(truth), torch.ones_like(truth), told.coverage.float(), told.numbers)
+        run = TiledDenoiser(denoiser, self.settings.tile_shape, told, told=False)
+        found = {}
+        for level in LEVELS:
+            noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)).to(truth.device)
+            noisy = truth + level * noise
+            with torch.no_grad():
+                errors = [float((v - truth).square().mean()) for v in (run(noisy, level), self._linear(noisy, level))]
+            found[level] = 10 * float(np.log10(errors[1] / errors[0]))
+        return found
+
+    def _linear(self, noisy: torch.Tensor, level: float) -> torch.Tensor:
+        """The best linear denoiser for tissue of this spectrum: ``S / (S + level^2)`` of the volume and its mirror images."""
+        axes = (0, 1, 2)
+        wide = noisy
+        for axis in axes:
+            wide = torch.cat([wide, wide.flip(axis)], axis)
+        k = [torch.fft.fftfreq(n, device=noisy.device) for n in wide.shape]
+        k2 = k[0][:, None, None] ** 2 + k[1][:, None] ** 2 + k[2] ** 2
+        size = float(self.block.condition.numbers[SERIES_NUMBERS + 1].exp()) * self.spectrum.voxel_size
+        power = self.spectrum(k2, size)
+        found = torch.fft.ifftn(torch.fft.fftn(wide) * (power / (power + level**2))).real
+        nz, ny, nx = noisy.shape
+        return found[:nz, :ny, :nx]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,21 +28,35 @@ FLOOR = 0.01
 WIDEST = 1.5
 
 
+class LinearProjector(Protocol):
+    """What is used of a projector here; ``tomoprior.Projector`` is one."""
+
+    geometry: Geometry
+
+    @property
+    def domain_shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def T(self) -> Callable[[torch.Tensor], torch.Tensor]: ...
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
+
+
 @dataclass
 class Measurement:
-    """``y = A u + offset per tilt + noise`` in the prior's units.
+    """``y = A u + offset per tilt + noise`` in the prior's units: of one series, or of a batch that shares its geometry.
 
     Attributes
     ----------
     A
         The projector on the padded grid.
     y
-        Line integrals of ``u``, ``A.range_shape``; zero where no used ray is.
+        Line integrals of ``u``, ``(..., n_angles, ny, nu)``; zero where no used ray is.
     w
         Inverse variances of ``y``, the same shape: noise, misalignment and the model's own error; 0 for rays that leave the
         grid.
     offset
-        Variance of each tilt's own brightness, which the data cannot tell from density.
+        Variance of each tilt's own brightness, which the data cannot tell from density; of a batch ``(batch, 1, 1, 1)``.
     scale
         What takes ``u`` to densities.
     pad
@@ -48,13 +64,13 @@ class Measurement:
     coverage
         Share of the tilts that see a voxel, ``(nz, nx)`` of the padded grid.
     trust
-        What each tilt's weights are multiplied by, ``(n_angles,)``: 1, or less where it does not fit with the others.
+        What each tilt's weights are multiplied by, ``(..., n_angles)``: 1, or less where it does not fit with the others.
     """
 
-    A: Projector
+    A: LinearProjector
     y: torch.Tensor
     w: torch.Tensor
-    offset: float
+    offset: float | torch.Tensor
     scale: Scale
     pad: int
     coverage: torch.Tensor
@@ -63,20 +79,20 @@ class Measurement:
     def weighted(self, r: torch.Tensor) -> torch.Tensor:
         """``W r``, with each tilt's brightness marginalised: the inverse of ``diag(1 / w) + offset 1 1^T`` (Woodbury)."""
         weight, total = self._weights
-        wr = (self.w * r).mul_(self.trust[:, None, None])
-        return wr.sub_(weight * (wr.sum((1, 2), keepdim=True) / total))
+        wr = weight * r
+        return wr.sub_(weight * (wr.sum((-2, -1), keepdim=True) / total))
 
     @cached_property
     def _weights(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights with the tilts' trust, and what a tilt's weighted sum is divided by."""
-        trust = self.trust[:, None, None]
-        return self.w * trust, 1 / self.offset + self.w.sum((1, 2), keepdim=True) * trust
+        weight = self.w * self.trust[..., None, None]
+        return weight, 1 / self.offset + weight.sum((-2, -1), keepdim=True)
 
     @cached_property
     def deviation(self) -> torch.Tensor:
         """Standard deviation of ``y``, brightness aside, as far as the tilts are trusted; 0 for rays that are not used."""
         deviation = torch.where(self.w > 0, self.w.clamp_min(1e-20).rsqrt(), torch.zeros_like(self.w))
-        return deviation * self.trust.clamp_min(1e-3).rsqrt()[:, None, None]
+        return deviation * self.trust.clamp_min(1e-3).rsqrt()[..., None, None]
 
     def crop(self, x: torch.Tensor) -> torch.Tensor:
         """Back to the grid that was asked for."""
@@ -104,15 +120,15 @@ def used_rays(geometry: Geometry, pad: int) -> torch.Tensor:
 
 
 def noise_variance(projections: torch.Tensor) -> torch.Tensor:
-    """Variance of each tilt's white noise, shape ``(n_angles,)``.
+    """Variance of each tilt's white noise, ``(..., n_angles)``.
 
     From the mean absolute response to a difference of Laplacians, which smooth pictures hardly have (Immerkaer, CVIU 64 (1996)
     300, eq. 4); fine structure adds to it, so it is an upper bound.
     """
     p = projections.double()
-    d = p[:, 2:] - 2 * p[:, 1:-1] + p[:, :-2]
+    d = p[..., 2:, :] - 2 * p[..., 1:-1, :] + p[..., :-2, :]
     d = d[..., 2:] - 2 * d[..., 1:-1] + d[..., :-2]
-    sigma = math.sqrt(math.pi / 2) / 6 * d.abs().mean((1, 2))
+    sigma = math.sqrt(math.pi / 2) / 6 * d.abs().mean((-2, -1))
     return sigma.square().float()
 
 
@@ -125,6 +141,7 @@ def prepare(
     shift_std: float = 0.5,
     offset_std: float = 0.05,
     scale: Scale | None = None,
+    thickness: float | None = None,
 ) -> Measurement:
     """Lay out a series for the prior.
 
@@ -140,6 +157,8 @@ def prepare(
         Standard deviation of each tilt's brightness, as a share of the mean line integral.
     scale
         By default measured here; slabs of one volume share one.
+    thickness
+        Of the section in voxels, as far as it is known; by default it fills the grid.
 
     Raises
     ------
@@ -157,26 +176,61 @@ def prepare(
         projections, valid = _without(projections, counted), valid * counted
     noise = noise_variance(projections).clamp_min(1e-6 * float(projections.var().clamp_min(1e-20)))
     if scale is None:
-        scale = scales.measure(projections, valid, noise, geometry, spectrum)
+        scale = scales.measure(projections, valid, noise, geometry, spectrum, thickness)
     variance = noise[:, None, None].expand(projections.shape).clone()
     if given is not None:
         known = given.expand(projections.shape)
         level = torch.median(noise[:, None, None].expand_as(known)[counted] * known[counted])
         variance = torch.where(counted, level / known.clamp_min(1e-30), variance)
+    mass = scale.mean * (geometry.shape[0] if thickness is None else thickness)
+    return lay_out(projections, geometry, A, valid, variance, scale, mass, shift_std=shift_std, offset_std=offset_std)
+
+
+def lay_out(
+    projections: torch.Tensor,
+    geometry: Geometry,
+    A: LinearProjector,
+    valid: torch.Tensor,
+    variance: torch.Tensor,
+    scale: Scale,
+    mass: float | torch.Tensor,
+    *,
+    shift_std: float = 0.5,
+    offset_std: float = 0.05,
+) -> Measurement:
+    """A series, or a batch of series that share ``geometry``, in the prior's units.
+
+    Parameters
+    ----------
+    projections, variance
+        Line integrals and the variance of their noise, ``(..., n_angles, ny, nu)``; ``variance`` is changed.
+    A
+        The projector on the grid padded by ``padding(geometry)``.
+    valid
+        1 where a ray is used, ``(n_angles, ny, nu)``.
+    mass
+        Mean line integral along z.
+    """
+    device = projections.device
+    nz = geometry.shape[0]
     variance += shift_std**2 * gradient_power(projections)
-    spread = torch.quantile(
-        projections.flatten(1)[:, :: max(1, projections[0].numel() // 4096)], torch.tensor([0.02, 0.98], device=device), dim=1
-    )
-    variance += (FLOOR * (spread[1] - spread[0]))[:, None, None] ** 2
+    sample = projections.flatten(-2)[..., :: max(1, math.prod(projections.shape[-2:]) // 4096)]
+    low, high = torch.quantile(sample, torch.tensor([0.02, 0.98], device=device), dim=-1)
+    variance += (FLOOR * (high - low))[..., None, None] ** 2
     cos = torch.from_numpy(np.cos(geometry.angles).astype(np.float32)).abs().to(device)[:, None, None]
-    background = scale.mean * geometry.shape[0] / cos.clamp_min(1e-3)
+    background = scale.mean * nz / cos.clamp_min(1e-3)
     layout = A(A.T(torch.zeros_like(projections)))
     y = like(layout, (projections - background) / scale.gain * valid)
     w = like(layout, valid * scale.gain**2 / variance)
-    offset = (offset_std * scale.mean * geometry.shape[0] / scale.gain) ** 2 + 1e-6
-    thin = A.with_geometry(A.geometry.rows(0, 1))
-    seen = thin.T((valid[:, :1] > 0).float()).clamp(min=0)[:, 0] / len(valid)
-    return Measurement(A, y, w, float(offset), scale, pad, seen.clamp(max=1.0), torch.ones(len(valid), device=device))
+    offset = (offset_std * mass / scale.gain) ** 2 + 1e-6
+    trust = torch.ones(projections.shape[:-2], device=device)
+    return Measurement(A, y, w, offset, scale, (A.domain_shape[2] - geometry.shape[2]) // 2, coverage(A, valid), trust)
+
+
+def coverage(A: LinearProjector, valid: torch.Tensor) -> torch.Tensor:
+    """Share of the tilts that see a voxel, ``(nz, nx)`` of the projector's grid: the middle row's stands for all."""
+    seen = A.T((valid > 0).float()).clamp(min=0)
+    return (seen[:, seen.shape[1] // 2] / len(valid)).clamp(max=1.0)
 
 
 def _without(projections: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
@@ -188,10 +242,10 @@ def _without(projections: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
 
 
 def gradient_power(projections: torch.Tensor) -> torch.Tensor:
-    """``|grad p|^2 / 2`` of the smoothed tilts: variance per squared pixel of a random shift along either axis."""
+    """``|grad p|^2`` of the smoothed tilts: variance per squared pixel of a random shift along both axes."""
     kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=projections.device) / 16
-    p = pad_edges(projections[:, None], (2, 2, 2, 2), mode="replicate")
+    p = pad_edges(projections.reshape(-1, 1, *projections.shape[-2:]), (2, 2, 2, 2), mode="replicate")
     p = torch.nn.functional.conv2d(p, kernel.view(1, 1, 5, 1))
     p = torch.nn.functional.conv2d(p, kernel.view(1, 1, 1, 5))[:, 0]
     dy, dx = torch.gradient(p, dim=(1, 2))
-    return dy.square_().add_(dx.square_())
+    return dy.square_().add_(dx.square_()).view(projections.shape)

@@ -43,12 +43,12 @@ class Spectrum:
         """S at squared frequencies ``k2``, in cycles squared per voxel of ``voxel_size`` (by default the table's)."""
         ratio = 1.0 if voxel_size is None else self.voxel_size / voxel_size
         # the same density in smaller voxels: frequencies are lower, and more voxels share the same power
-        x = (0.5 * torch.log(k2.double().clamp_min(1e-12)) + math.log(ratio)).cpu().numpy()
-        at, values = np.log(self.k), np.log(self.power)
-        found = np.interp(x, at, values)
-        slope = (values[-1] - values[-2]) / (at[-1] - at[-2])
-        found += np.where(x > at[-1], slope * (x - at[-1]), 0.0)
-        return torch.from_numpy(np.exp(found) * ratio**3).to(k2)
+        x = 0.5 * torch.log(k2.double().clamp_min(1e-12)) + math.log(ratio)
+        at, values = (torch.tensor(v, dtype=torch.float64, device=k2.device).log() for v in (self.k, self.power))
+        above = torch.searchsorted(at, x.contiguous()).clamp(1, len(at) - 1)
+        share = ((x - at[above - 1]) / (at[above] - at[above - 1])).clamp_min(0.0)  # beyond the table the last slope goes on
+        found = values[above - 1] + share * (values[above] - values[above - 1])
+        return (found.exp() * ratio**3).to(k2)
 
     @classmethod
     def fit(cls, blocks: Sequence[NDArray[np.float32]], voxel_size: float, bins: int = 20) -> Spectrum:
@@ -89,8 +89,8 @@ class GaussianPrior:
     def __init__(
         self, shape: tuple[int, int, int], spectrum: Spectrum, voxel_size: float, device: torch.device, *, flat: bool = False
     ) -> None:
-        self.shape, self._axes = shape, (0, 2) if flat else (0, 1, 2)
-        self.inner = tuple(n if axis not in self._axes else next_fast_len(n + GAP, real=True) for axis, n in enumerate(shape))
+        self.shape, self._axes = shape, (-3, -1) if flat else (-3, -2, -1)
+        self.inner = tuple(n if axis - 3 not in self._axes else next_fast_len(n + GAP, real=True) for axis, n in enumerate(shape))
         z = torch.fft.fftfreq(self.inner[0], device=device)[:, None, None]
         y = torch.fft.fftfreq(ACROSS if flat else self.inner[1], device=device)[None, :, None]
         x = torch.fft.rfftfreq(self.inner[2], device=device)[None, None, :]
@@ -99,13 +99,13 @@ class GaussianPrior:
         self._sizes = [self.inner[axis] for axis in self._axes]
 
     def root(self, z: torch.Tensor) -> torch.Tensor:
-        """From ``inner`` to ``shape``."""
+        """From ``(..., *inner)`` to ``(..., *shape)``."""
         nz, ny, nx = self.shape
         out: torch.Tensor = torch.fft.irfftn(torch.fft.rfftn(z, dim=self._axes) * self._half, self._sizes, self._axes)
-        return out[:nz, :ny, :nx]
+        return out[..., :nz, :ny, :nx]
 
     def root_T(self, x: torch.Tensor) -> torch.Tensor:
-        """The adjoint, from ``shape`` to ``inner``."""
+        """The adjoint, from ``(..., *shape)`` to ``(..., *inner)``."""
         spread = torch.fft.rfftn(x, self._sizes, self._axes) * self._half
         out: torch.Tensor = torch.fft.irfftn(spread, self._sizes, self._axes)
         return out

@@ -4,34 +4,56 @@ from __future__ import annotations
 
 import torch
 
-from tomoprior.methods.diffusion.denoiser import Condition, Denoiser, depths, in_tile
+from tomoprior.methods.diffusion.denoiser import BLIND, Condition, Denoiser, depths, in_tile
 from tomoprior.methods.diffusion.prior import network_dtype
 from tomoprior.methods.diffusion.tiles import Box, blend
 from tomoprior.methods.mirrored import mirrored
 
 #: Voxels that neighbouring tiles share.
-OVERLAP = 8
+OVERLAP = 16
+
+#: Edge of a tile along y and x: the network has no place but along z, so that it may see more at once than it was trained on.
+EDGE = 128
+
+#: A volume of up to this edge is one tile.
+WHOLE = 176
 
 #: Tiles at once.
-BATCH = 2
+BATCH = 1
+
+
+def tile_edges(shape: tuple[int, int, int], tile: tuple[int, int, int], multiple: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Size of the tiles for a volume of ``shape``, for a network trained on ``tile`` whose edges are multiples of ``multiple``."""
+    sizes = []
+    for n, trained, step in zip(shape[1:], tile[1:], multiple[1:], strict=True):
+        edge = n if n <= WHOLE else EDGE
+        sizes.append(max(trained, -(-edge // step) * step))
+    return (tile[0], sizes[0], sizes[1])
 
 
 class TiledDenoiser:
     """``D(x, sigma)`` for volumes of any width, at most as thick as the tile: outside the grid the network sees zeros."""
 
     def __init__(self, denoiser: Denoiser, tile: tuple[int, int, int], condition: Condition, *, told: bool = True) -> None:
-        self.denoiser, self.tile, self.told = denoiser, tile, told
+        self.denoiser, self.told = denoiser, told
         self.shape = condition.linear.shape
         nz, ny, nx = self.shape
         device = condition.linear.device
         if nz > tile[0]:
             raise ValueError(f"{nz} voxels are more than the tile's {tile[0]}")
-        self._y, self._x = (mirrored(n, max(n, t), device) for n, t in ((ny, tile[1]), (nx, tile[2])))
+        self.tile = tile_edges((nz, ny, nx), tile, denoiser.unet.multiple)
+        self._y, self._x = (mirrored(n, max(n, t), device) for n, t in ((ny, self.tile[1]), (nx, self.tile[2])))
         coverage = in_tile(condition.coverage[:, self._x], tile[0])
-        self.condition = Condition(self._grown(condition.linear), coverage, condition.numbers)
+        self.condition = Condition(
+            self._grown(condition.linear), self._grown(condition.inside), coverage, condition.numbers
+        )
         self._first = (tile[0] - nz) // 2
         self._depth = depths(nz, tile[0], device)
         self._dtype = network_dtype(condition.linear.device)
+
+    def mean(self, phase: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
+        """The mean of the clean volume given the conditions alone, ``(nz, ny, nx)``."""
+        return self(self.condition.linear.new_zeros(self.shape), BLIND, phase)
 
     def __call__(self, x: torch.Tensor, sigma: float, phase: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
         """Denoise ``(nz, ny, nx)``; ``phase`` says where the tiles' borders lie, from 0 to 1 along y and x."""
@@ -42,12 +64,12 @@ class TiledDenoiser:
             n = len(boxes)
             told = wide.new_full((n,), float(self.told))
             with torch.autocast(wide.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
-                found: torch.Tensor = self.denoiser(
+                found, _ = self.denoiser(
                     torch.stack([wide[box] for box in boxes]), wide.new_full((n,), sigma),
-                    torch.stack([p.linear for p in parts]), self._depth.expand(n, -1), torch.stack([p.coverage for p in parts]),
-                    self.condition.numbers.expand(n, -1), told,
+                    torch.stack([p.linear for p in parts]), torch.stack([p.inside for p in parts]), self._depth.expand(n, -1),
+                    torch.stack([p.coverage for p in parts]), self.condition.numbers.expand(n, -1), told,
                 )  # fmt: skip
-            return found
+            return found  # type: ignore[no-any-return]
 
         out = blend(predict, wide.shape, self.tile, OVERLAP, phase, BATCH, wide.device)  # type: ignore[arg-type]
         nz, ny, nx = self.shape

@@ -1,4 +1,4 @@
-"""The linear estimate of least error for tissue of a known spectrum, by conjugate gradients."""
+"""The linear estimate of least error for a section of tissue of a known spectrum, by conjugate gradients."""
 
 from __future__ import annotations
 
@@ -8,25 +8,64 @@ from tomoprior.methods.diffusion import conjugate
 from tomoprior.methods.diffusion.measurement import Measurement
 from tomoprior.methods.diffusion.spectrum import GaussianPrior, Spectrum
 
+#: Conjugate gradients after which hardly anything is missing on tissue: after 50, the inside of a section is 0.7 dB short of its
+#: best at 60 degrees and 1.5 dB at 120.
+NUM_ITER = 200
 
-def wiener(data: Measurement, spectrum: Spectrum, num_iter: int = 15, tol: float = 1e-3, *, flat: bool = False) -> torch.Tensor:
-    """Mean of the posterior for a stationary Gaussian prior: ``u = C A^T (A C A^T + W^-1)^-1 y``, on the padded grid.
 
-    Solved for white variables, ``(1 + L^T A^T W A L) z = L^T A^T W y``, ``u = L z``, ``C = L L^T``: the prior is its own
-    preconditioner. Wiener (1949); for the form see Tarantola, Inverse Problem Theory (2005), eq. 3.37.
+def prior_mean(data: Measurement, inside: torch.Tensor) -> torch.Tensor:
+    """What is expected of a volume before any tilt is seen: zero inside the section, vacuum outside; shaped as ``inside``."""
+    return data.scale.vacuum * (1 - inside)
+
+
+def wiener(
+    data: Measurement,
+    spectrum: Spectrum,
+    num_iter: int = 15,
+    tol: float = 1e-3,
+    *,
+    inside: torch.Tensor | None = None,
+    flat: bool = False,
+) -> torch.Tensor:
+    """Mean of the posterior for a Gaussian prior of mean m and covariance C: ``u = m + C A^T (A C A^T + W^-1)^-1 (y - A m)``.
+
+    Inside the section the prior is stationary with the tissue's spectrum, ``C = M S M``, ``M^2`` being the probability that a voxel lies
+    inside: the variance of a field that a binary mask of this mean cuts. Solved for white variables, ``(1 + L^T A^T W A L) z = L^T
+    A^T W (y - A m)``, ``u = m + L z``, ``C = L L^T``: the prior is its own preconditioner. Wiener (1949); for the form see
+    Tarantola, Inverse Problem Theory (2005), eq. 3.37.
 
     Parameters
     ----------
+    data
+        Of one series, or of a batch.
     num_iter
         At most; fewer once the gradient is below ``tol`` of the first.
+    inside
+        Probability that a voxel lies inside the section; broadcasts over ``(..., nz, ny, nx)`` of the padded grid. By default the
+        section fills the grid.
     flat
         Each slice for itself.
+
+    Returns
+    -------
+    ``(..., nz, ny, nx)`` on the padded grid.
     """
-    prior = GaussianPrior(data.A.domain_shape, spectrum, data.A.geometry.voxel_size, data.y.device, flat=flat)
     A = data.A
+    prior = GaussianPrior(A.domain_shape, spectrum, A.geometry.voxel_size, data.y.device, flat=flat)
+    y = data.y
+    if inside is not None:
+        mean, amplitude = prior_mean(data, inside), inside.sqrt()
+        y = y - A(mean.expand(*y.shape[:-3], *A.domain_shape).contiguous())
+
+    def root(z: torch.Tensor) -> torch.Tensor:
+        return prior.root(z) if inside is None else prior.root(z).mul_(amplitude)
+
+    def root_T(x: torch.Tensor) -> torch.Tensor:
+        return prior.root_T(x if inside is None else x * amplitude)
 
     def normal(v: torch.Tensor) -> torch.Tensor:
-        return prior.root_T(A.T(data.weighted(A(prior.root(v))))).add_(v)
+        return root_T(A.T(data.weighted(A(root(v))))).add_(v)
 
-    r = prior.root_T(A.T(data.weighted(data.y)))
-    return prior.root(conjugate.solve(normal, torch.zeros_like(r), r, num_iter, tol))
+    r = root_T(A.T(data.weighted(y)))
+    found = root(conjugate.solve(normal, torch.zeros_like(r), r, num_iter, tol))
+    return found if inside is None else found.add_(mean)

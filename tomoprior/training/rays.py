@@ -1,0 +1,101 @@
+"""The projector that training estimates with: Joseph's matrix of a slice, built on the device, for any number of volumes at once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+
+from tomoprior.geometry import Geometry
+from tomoprior.projector import LinearOperator
+from tomoprior.sparse import csr, product
+
+
+class MatrixProjector(LinearOperator):
+    """The same map as ``Projector(geometry, kind="linear")`` up to rounding, for geometries whose slices share their rays.
+
+    A training needs a new geometry every few seconds, for a batch of volumes, on a machine that need not have ASTRA: the matrix is
+    built where it is used. Joseph, IEEE Trans. Med. Imaging 1 (1982) 192: a ray is followed along the axis that it is closer to; in
+    every row (or column) of voxels it takes the linear interpolation of the two that it passes between.
+    """
+
+    def __init__(self, geometry: Geometry, device: torch.device | str) -> None:
+        if len(geometry.slice_groups()) != 1 or geometry.couples_slices:
+            raise ValueError("all slices must have the same rays")
+        self.geometry, self.device = geometry, torch.device(device)
+        self.domain_shape, self.range_shape = geometry.domain_shape, geometry.range_shape
+
+    @property
+    def T(self) -> LinearOperator:
+        """The exact adjoint."""
+        return _Adjoint(self)
+
+    @cached_property
+    def _pair(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The matrix and its transpose as CSR."""
+        nz, _, nx = self.geometry.shape
+        rows, columns, values = self._entries()
+        shape = (self.geometry.n_angles * self.geometry.detector[1], nz * nx)
+        return _compressed(rows, columns, values, shape), _compressed(columns, rows, values, shape[::-1])
+
+    def _entries(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Ray, voxel and weight of every entry."""
+        g, device = self.geometry, self.device
+        nz, _, nx = g.shape
+        nu = g.detector[1]
+        pixel = torch.arange(nu, device=device, dtype=torch.float64) + 0.5 - nu / 2
+        X = torch.arange(nx, device=device, dtype=torch.float64) - (nx - 1) / 2
+        Z = torch.arange(nz, device=device, dtype=torch.float64) - (nz - 1) / 2
+        offsets = g.offsets(0)
+        parts = []
+        for i, theta in enumerate(torch.from_numpy(g.angles.copy())):
+            cos, sin = float(theta.cos()), float(theta.sin())
+            u = pixel + float(offsets[i])
+            if abs(cos) >= abs(sin):  # X from u = X cos - Z sin, in every row
+                crossing = (u[:, None] + Z * sin) / cos + (nx - 1) / 2
+                base, stride, limit, length = torch.arange(nz, device=device) * nx, 1, nx, 1 / abs(cos)
+            else:
+                crossing = (X * cos - u[:, None]) / sin + (nz - 1) / 2
+                base, stride, limit, length = torch.arange(nx, device=device), nx, nz, 1 / abs(sin)
+            low = crossing.floor()
+            share = crossing - low
+            ray = (torch.arange(nu, device=device) + i * nu)[:, None].expand(low.shape)
+            for step, weight in ((0, 1 - share), (1, share)):
+                index = low.long() + step
+                inside = (index >= 0) & (index < limit)
+                parts.append((ray[inside], (base + index * stride)[inside], (weight * length).float()[inside]))
+        rows, columns, values = (torch.cat(v) for v in zip(*parts, strict=True))
+        return rows, columns, values
+
+    def _apply(self, batch: torch.Tensor) -> torch.Tensor:
+        return _times(self._pair[0], batch, (self.range_shape[0], self.range_shape[2]))
+
+    def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
+        return _times(self._pair[1], batch, (self.domain_shape[0], self.domain_shape[2]))
+
+
+class _Adjoint(LinearOperator):
+    def __init__(self, projector: MatrixProjector) -> None:
+        self._projector, self.device = projector, projector.device
+        self.domain_shape, self.range_shape = projector.range_shape, projector.domain_shape
+
+    @property
+    def T(self) -> LinearOperator:
+        return self._projector
+
+    def _apply(self, batch: torch.Tensor) -> torch.Tensor:
+        return self._projector._apply_adjoint(batch)
+
+
+def _times(matrix: torch.Tensor, x: torch.Tensor, out: tuple[int, int]) -> torch.Tensor:
+    """``(batch, row, y, column)`` to ``(batch, *out[0], y, *out[1])``, a view in the layout of the product."""
+    batch, rows, ny, columns = x.shape
+    flat = x.permute(1, 3, 0, 2).reshape(rows * columns, batch * ny)
+    return product(matrix, flat).view(*out, batch, ny).permute(2, 0, 3, 1)
+
+
+def _compressed(rows: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    order = torch.argsort(rows * shape[1] + columns)
+    start = torch.zeros(shape[0] + 1, dtype=torch.int32, device=rows.device)
+    start[1:] = torch.bincount(rows, minlength=shape[0]).cumsum(0)
+    return csr(start, columns[order].int(), values[order], shape)
