@@ -1,0 +1,370 @@
+"""Where a section begins and ends along the beam, from its tilts alone: tilts of a thick section are less alike.
+
+The model: a stationary Gaussian field f with the tissue's spectrum S, cut to a slab of thickness T about the height ``zc``. At
+x' = u / cos(theta) a tilt shows the integral of f(x' + z tan(theta), z) over z, so two tilts i and j at the frequency (kx, ky)
+have the covariance
+
+    C_ij = exp(2 pi i kx zc (tan_i - tan_j)) int S(kx, ky, kz) a(kz + kx tan_i) a(kz + kx tan_j) dkz,  a(q) = T sinc(T q),
+
+and the noise of pixels and shifts on its diagonal. The likelihood of T and zc follows from the tilts' windowed Fourier
+coefficients, and a posterior from it: at a small range the tilts hardly tell, and the posterior is the prior.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.special import ndtr
+
+from tomoprior.geometry import Geometry
+from tomoprior.methods.diffusion.spectrum import Spectrum
+
+#: Frequencies in cycles per pixel that are compared: below, thickness and illumination vary; above, there is blur and noise.
+BAND = (0.02, 0.18)
+
+#: Borders between bands, each of which has a contrast of its own: spectrum and blur of a series are not quite the prior's.
+BORDERS = (0.06, 0.10, 0.14)
+
+#: Steeper tilts are left out, degrees: what a window sees of them lies more and more beside it.
+STEEPEST = 40.0
+
+#: Fewer tilts, or fewer frequencies, tell nothing; more tilts are thinned out, to save time.
+FEWEST_TILTS, MOST_TILTS, FEWEST_FREQUENCIES = 3, 41, 40
+
+#: Frequencies along x, and along y on either side, at most.
+MOST_ALONG = 20
+
+#: Standard deviation of the faces about their mean heights, voxels: roughness and a voxel's width.
+ROUGHNESS = 1.0
+
+#: Of the point spread, pixels.
+BLUR = 0.6
+
+#: Contrast squared in a band over what the tilts' power says, and standard deviations of shifts in pixels.
+CONTRASTS = np.exp(np.linspace(-0.8, 0.8, 17))
+JITTERS = (0.0, 0.1, 0.2, 0.3, 0.45, 0.65)
+
+#: Exponent of the likelihood. A Hann window correlates neighbouring frequencies, so that 3.8 count as one, and tissue is not
+#: Gaussian; calibrated on simulated sections.
+TEMPER = 0.25
+
+#: Least share of the grid's height that a section takes.
+THINNEST = 0.25
+
+#: Thicknesses whose likelihood is computed; between them it is interpolated.
+N_THICKNESSES = 25
+
+#: Standard deviation of the stain's centre about the section's, as a share of the thickness: stain comes from the faces.
+STAIN = 0.03
+
+
+@dataclass(frozen=True)
+class Section:
+    """Posterior of a section's faces. Positions are voxels along z from the grid's lower edge, 0 to nz.
+
+    Attributes
+    ----------
+    low, high
+        Posterior means of the faces' mean heights.
+    low_std, high_std
+        Their standard deviations.
+    thickness, thickness_std, centre, centre_std
+        Of the distance between the faces, and of the middle.
+    profile
+        Expected share of each plane that lies inside, ``(nz,)``, the faces' roughness included.
+    measured
+        False where the tilts were too few to tell anything, and this is the prior.
+    """
+
+    low: float
+    high: float
+    low_std: float
+    high_std: float
+    thickness: float
+    thickness_std: float
+    centre: float
+    centre_std: float
+    profile: torch.Tensor
+    measured: bool
+
+
+@dataclass(frozen=True)
+class _Coefficients:
+    """Windowed Fourier coefficients of the tilts at one ``kx``; rows of equal ``|ky|`` stand together.
+
+    ``values`` is ``(n_ky, n_angles, 2)`` for both signs of ky, over the root of the window's power; ``ky`` is ``(n_ky,)``.
+    """
+
+    kx: float
+    ky: torch.Tensor
+    values: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Tilts:
+    """What is compared: tangents and cosines ``(n_angles,)``, coefficients, variance of their noise, spread of the window."""
+
+    tan: torch.Tensor
+    cos: torch.Tensor
+    noise: torch.Tensor
+    spread: float
+    rows: list[_Coefficients]
+
+
+def find_section(
+    projections: torch.Tensor,
+    geometry: Geometry,
+    spectrum: Spectrum,
+    *,
+    noise: torch.Tensor,
+    valid: torch.Tensor,
+    trust: torch.Tensor | None = None,
+    thickness: float | None = None,
+    thickness_std: float | None = None,
+    thinnest: float = THINNEST,
+) -> Section:
+    """Posterior of the faces of a section that lies within the grid.
+
+    Parameters
+    ----------
+    projections
+        Line integrals, ``(n_angles, ny, nu)``.
+    spectrum
+        Of the tissue, in any unit: contrast is found.
+    noise
+        Variance of each tilt's white noise, ``(n_angles,)``.
+    valid
+        1 where a ray may be used, ``(n_angles, ny, nu)``.
+    trust
+        0 to 1 for each tilt; those below one half are left out.
+    thickness, thickness_std
+        What is known of the thickness beforehand, voxels. A thickness without a deviation is taken for known within a tenth.
+    thinnest
+        Least share of the grid's height that a section takes. Thicknesses from there to the grid's height are equally likely
+        beforehand, and so are all places within the grid.
+    """
+    nz = geometry.shape[0]
+    grid = np.linspace(min(thinnest, 1.0) * nz, nz, N_THICKNESSES)
+    places = np.arange(-math.floor(nz - grid[0]), math.floor(nz - grid[0]) + 1) / 2
+    tilts = _compare(projections, geometry, noise, valid, trust)
+    fine = np.linspace(grid[0], nz, 4 * N_THICKNESSES - 3)
+    if tilts is None:
+        log = np.zeros((len(fine), len(places)))
+    else:
+        coarse, jitter = _likelihood(tilts, spectrum, geometry.voxel_size, grid, places)
+        log = TEMPER * CubicSpline(grid, coarse, axis=0)(fine)
+        log = _widen(log, fine, places[1] - places[0] if len(places) > 1 else 1.0, _tilting(tilts, jitter))
+    room = (nz - fine)[:, None] / 2
+    inside = np.abs(places) <= room + 1e-6
+    prior = np.where(inside, 1 / inside.sum(1, keepdims=True), 0.0)
+    if thickness is not None:
+        deviation = max(0.1 * thickness if thickness_std is None else thickness_std, 0.25 * (fine[1] - fine[0]))
+        prior *= np.exp(-0.5 * ((fine - np.clip(thickness, fine[0], nz)) / deviation) ** 2)[:, None]
+    weight = prior * np.exp(log - log[inside].max())
+    return _summarise(weight / weight.sum(), fine, places, nz, tilts is not None)
+
+
+def _compare(
+    projections: torch.Tensor, geometry: Geometry, noise: torch.Tensor, valid: torch.Tensor, trust: torch.Tensor | None
+) -> _Tilts | None:
+    """Windowed coefficients of the tilts that can be compared, on one device in double precision; None if too few."""
+    ny, nu = geometry.detector
+    used = np.abs(geometry.angles) <= math.radians(STEEPEST)
+    counts = valid > 0
+    used &= (counts.float().mean((1, 2)) > 0.5).cpu().numpy()
+    if trust is not None:
+        used &= (trust >= 0.5).cpu().numpy()
+    index = np.flatnonzero(used)
+    if len(index) < FEWEST_TILTS:
+        return None
+    if len(index) > MOST_TILTS:
+        index = index[np.round(np.linspace(0, len(index) - 1, MOST_TILTS)).astype(int)]
+    theta = geometry.angles[index]
+    cos = np.cos(theta)
+    at = np.arange(nu) + 0.5 - nu / 2
+    offsets = np.stack([geometry.offsets(y)[index] for y in range(ny)], 1)  # (tilt, y)
+    columns = (counts[index].float().mean(1) > 0.5).cpu().numpy()
+    left, right = -math.inf, math.inf
+    for i in range(len(index)):
+        seen = np.flatnonzero(columns[i])
+        left = max(left, (at[seen[0]] - 0.5 + offsets[i].max()) / cos[i])
+        right = min(right, (at[seen[-1]] + 0.5 + offsets[i].min()) / cos[i])
+    dy = np.zeros(len(index)) if geometry.shifts is None else geometry.shifts[index, 0]
+    top, bottom = -float(min(dy.min(), 0)), ny - float(max(dy.max(), 0))
+    width, height = right - left, bottom - top
+    kxs, kys = _frequencies(width), _frequencies(height)
+    if kxs.size == 0 or kys.size == 0:
+        return None
+    lowest = max(BAND[0], 1.9 / min(width, height))
+    device = projections.device
+    double = {"dtype": torch.float64, "device": device}
+    p = torch.where(counts[index], projections[index], 0.0).double()
+    share = counts[index].double()
+    x = torch.from_numpy((at + offsets[:, :, None]) / cos[:, None, None]).to(device)  # (tilt, y, u)
+    y = torch.from_numpy(np.arange(ny) + 0.5 - dy[:, None]).to(device)  # (tilt, y)
+    window = (_hann(x, left, right) * _hann(y, top, bottom)[:, :, None]) * share
+    p = (p - (p * window).sum((1, 2), keepdim=True) / window.sum((1, 2), keepdim=True)) * window
+    power = width * height * (3 / 8) ** 2
+    along_y = torch.polar(torch.ones(1, **double), -2 * math.pi * torch.from_numpy(kys).to(device)[:, None, None] * y)
+    rows, total = [], 0
+    for kx in kxs[kxs > 0]:
+        keep = (kys**2 + kx**2 >= lowest**2) & (kys**2 + kx**2 <= BAND[1] ** 2) & (kys >= 0)
+        if not keep.any():
+            continue
+        lines = (p * torch.polar(torch.ones(1, **double), -2 * math.pi * float(kx) * x)).sum(2)  # (tilt, y)
+        both = [torch.from_numpy(np.flatnonzero(keep)).to(device)]
+        both.append(len(kys) - 1 - both[0])
+        values = torch.stack([(along_y[k] * lines).sum(2) for k in both], 2) / math.sqrt(power)
+        ky = torch.from_numpy(kys[keep]).to(device)
+        values[ky == 0, :, 1] = 0  # its mirror image is itself: counted once, by the zero
+        rows.append(_Coefficients(float(kx), ky, values))
+        total += 2 * len(ky) - int((ky == 0).sum())
+    if total < FEWEST_FREQUENCIES:
+        return None
+    tan = torch.from_numpy(np.tan(theta)).to(device)
+    c = torch.from_numpy(cos).to(device)
+    return _Tilts(tan, c, noise[index].double().to(device) * c, 0.577 / width, rows)
+
+
+def _frequencies(length: float) -> NDArray[np.float64]:
+    """Whole numbers of waves over a window, both signs, within the band, in cycles per pixel; thinned out if too many."""
+    most = math.floor(BAND[1] * length)
+    step = math.ceil(most / MOST_ALONG) if most > 0 else 1
+    half = np.arange(0, most + 1, step) / length
+    return np.concatenate([-half[:0:-1], half]) if most > 0 else np.empty(0)
+
+
+def _hann(x: torch.Tensor, left: float, right: float) -> torch.Tensor:
+    phase = ((x - left) / (right - left)).clamp(0, 1)
+    return (math.pi * phase).sin() ** 2
+
+
+def _likelihood(
+    tilts: _Tilts, spectrum: Spectrum, voxel_size: float, grid: NDArray[np.float64], places: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """Log likelihood ``(n_thicknesses, n_places)``, and the shifts' root mean square there, pixels.
+
+    For every thickness and frequency the covariance is ``g K + n``, where K is real for a slab about height 0; its
+    eigenvectors serve all contrasts, shifts and heights. Contrast is integrated out in every band, the shifts over all.
+    """
+    device = tilts.tan.device
+    level = _contrast(tilts, spectrum, voxel_size, float(grid.mean()))
+    thick = torch.from_numpy(grid).to(device)
+    z = torch.from_numpy(places).to(device)
+    # g T is what the tilts' power tells: a thinner section has more contrast
+    g = level * float(grid.mean()) / thick[:, None] * torch.from_numpy(CONTRASTS).to(device)  # (T, g)
+    jitter = torch.tensor(JITTERS, dtype=torch.float64, device=device)
+    shape = (len(BORDERS) + 1, len(grid), len(CONTRASTS), len(JITTERS), len(places))
+    log = torch.zeros(shape, dtype=torch.float64, device=device)
+    for row in tilts.rows:
+        K = _covariance(tilts, row, spectrum, voxel_size, thick)  # (T, ky, i, j)
+        own = torch.diagonal(K, dim1=2, dim2=3)
+        moved = (2 * math.pi) ** 2 * ((row.kx / tilts.cos) ** 2 + row.ky[:, None] ** 2)  # (ky, i)
+        typical = level * own[len(grid) // 2] * moved
+        # noise and shifts differ little in how they depend on the tilt, so one diagonal serves for all mixtures of them
+        D = tilts.noise + 0.2**2 * typical
+        root = D.sqrt()
+        values, vectors = torch.linalg.eigh(K / (root[:, :, None] * root[:, None, :]))
+        values = values.clamp_min(0)
+        turned = torch.polar(torch.ones_like(z)[:, None], -2 * math.pi * row.kx * z[:, None] * tilts.tan)  # (z, i)
+        y = (row.values / root[..., None])[:, :, None] * turned.T[:, :, None]  # (ky, i, z, 2)
+        flat = torch.view_as_real(y).flatten(2)
+        seen = (vectors.transpose(2, 3) @ flat).unflatten(3, (len(z), 4)).square().sum(4)  # (T, ky, i, z)
+        number = 2.0 - (row.ky == 0).double()
+        extra = (g[:, :, None, None] * (own * moved).div(D).mean(2)[:, None, None, :]) * jitter[:, None] ** 2
+        n = (tilts.noise / D).mean(1) + extra  # (T, g, jitter, ky)
+        total = g[:, :, None, None, None] * values[:, None, None] + n[..., None]  # (T, g, jitter, ky, i)
+        logs = total.log().sum(4) * number
+        band = torch.bucketize((row.kx**2 + row.ky**2).sqrt(), torch.tensor(BORDERS, dtype=torch.float64, device=device))
+        inverse = (1 / total).permute(0, 3, 1, 2, 4).flatten(2, 3)  # (T, ky, g jitter, i)
+        fit = (inverse @ seen).unflatten(2, (len(CONTRASTS), len(JITTERS)))  # (T, ky, g, jitter, z)
+        one = -fit.transpose(0, 1) - logs.permute(3, 0, 1, 2)[..., None]
+        log.index_add_(0, band, one)
+    # integrals need the tempered likelihood, as the posterior does
+    marginal = torch.logsumexp(TEMPER * log, 2).sum(0)  # (T, jitter, z)
+    found = torch.logsumexp(marginal, 1) / TEMPER
+    weight = torch.softmax(torch.logsumexp(marginal, (0, 2)), 0)
+    return found.cpu().numpy(), math.sqrt(float((weight * jitter**2).sum()))
+
+
+def _covariance(
+    tilts: _Tilts, row: _Coefficients, spectrum: Spectrum, voxel_size: float, thick: torch.Tensor
+) -> torch.Tensor:
+    """``K``, ``(n_thicknesses, n_ky, n_angles, n_angles)``, of slabs about height 0 and contrast 1."""
+    device = thick.device
+    count = 2 * math.ceil(float(thick.max()) + 6 * ROUGHNESS)  # kz so dense that the slab's period is longer than twice itself
+    kz = torch.arange(count, dtype=torch.float64, device=device) / count - 0.5
+    parts = []
+    # the window mixes frequencies: Gauss and Hermite's three points of its spread about kx
+    for step, weight in ((-math.sqrt(3), 1 / 6), (0.0, 2 / 3), (math.sqrt(3), 1 / 6)):
+        kx = row.kx + step * tilts.spread
+        q = kz + kx * tilts.tan[:, None]  # (i, kz)
+        a = thick[:, None, None] * torch.sinc(thick[:, None, None] * q) * (-2 * (math.pi * ROUGHNESS * q) ** 2).exp()
+        # of the blur only what differs between tilts: the rest is contrast
+        a = a * (-2 * (math.pi * BLUR * kx) ** 2 * (1 / tilts.cos**2 - 1)).exp()[:, None]
+        S = spectrum(kz**2 + kx**2 + row.ky[:, None] ** 2, voxel_size) * (weight / count)  # (ky, kz)
+        parts.append(a[:, None] * S.sqrt()[:, None, :])
+    spread = torch.cat(parts, 3)
+    return spread @ spread.transpose(2, 3)
+
+
+def _contrast(tilts: _Tilts, spectrum: Spectrum, voxel_size: float, thickness: float) -> float:
+    """Contrast squared of a section of this thickness that has the tilts' power less their noise's."""
+    ratios = []
+    for row in tilts.rows:
+        expected = spectrum(row.kx**2 + row.ky**2, voxel_size) * thickness
+        found = row.values.abs().square().sum(2).mean(1) / (2.0 - (row.ky == 0).double()) - tilts.noise.mean()
+        ratios.append(found / expected)
+    ratio = float(torch.cat(ratios).mean())
+    return max(ratio, 1e-3 * float(torch.cat(ratios).abs().mean()), 1e-30)
+
+
+def _tilting(tilts: _Tilts, jitter: float) -> float:
+    """Standard deviation of the height that shifts in step with the tangents feign, voxels.
+
+    Such shifts move the section along z. Each tilt's own shift has a part in it, and as much again may have drifted from the
+    first tilt to the last (a random walk's slope is 1.1 times its end to end deviation).
+    """
+    tan = tilts.tan
+    jitter = max(jitter, 0.1)
+    reach = float(tan.max() - tan.min())
+    own = float((tan - tan.mean()).square().sum())
+    return jitter * math.sqrt(1 / max(own, 1e-12) + (1.1 / max(reach, 1e-6)) ** 2)
+
+
+def _widen(log: NDArray[np.float64], fine: NDArray[np.float64], step: float, height: float) -> NDArray[np.float64]:
+    """The likelihood with the height less well known, by shifts and by stain that differs between the faces."""
+    count = log.shape[1]
+    distance = step * (np.arange(count)[:, None] - np.arange(count))
+    out = np.empty_like(log)
+    for i, T in enumerate(fine):
+        kernel = np.exp(-0.5 * distance**2 / (height**2 + (STAIN * T) ** 2))
+        kernel /= kernel.sum(1, keepdims=True)
+        best = log[i].max()
+        out[i] = best + np.log(kernel @ np.exp(log[i] - best) + 1e-300)
+    return out
+
+
+def _summarise(
+    weight: NDArray[np.float64], thick: NDArray[np.float64], places: NDArray[np.float64], nz: int, measured: bool
+) -> Section:
+    T, c = np.meshgrid(thick, places + nz / 2, indexing="ij")
+
+    def moments(values: NDArray[np.float64]) -> tuple[float, float]:
+        mean = float((weight * values).sum())
+        return mean, math.sqrt(max(float((weight * (values - mean) ** 2).sum()), 0.0))
+
+    low, high = c - T / 2, c + T / 2
+    z = np.arange(nz) + 0.5
+    profile = np.zeros(nz)
+    for k in range(nz):
+        share = ndtr((z[k] - low) / ROUGHNESS) * ndtr((high - z[k]) / ROUGHNESS)
+        profile[k] = (weight * share).sum()
+    (a, a_std), (b, b_std) = moments(low), moments(high)
+    (t, t_std), (m, m_std) = moments(T), moments(c)
+    return Section(a, b, a_std, b_std, t, t_std, m, m_std, torch.from_numpy(profile).float(), measured)
