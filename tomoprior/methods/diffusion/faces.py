@@ -13,7 +13,7 @@ coefficients, and a posterior from it: at a small range the tilts hardly tell, a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,6 +52,9 @@ JITTERS = (0.0, 0.1, 0.2, 0.3, 0.45, 0.65)
 #: Exponent of the likelihood. A Hann window correlates neighbouring frequencies, so that 3.8 count as one, and tissue is not
 #: Gaussian; calibrated on simulated sections.
 TEMPER = 0.25
+
+#: Shifts that every round of alignment leaves to the next, and shifts expected, standard deviations in pixels.
+LEFT, SHIFT = (0.4, 0.2, 0.1, 0.05, 0.05), 0.5
 
 #: Least share of the grid's height that a section takes.
 THINNEST = 0.25
@@ -156,7 +159,11 @@ def find_section(
     if tilts is None:
         log = np.zeros((len(fine), len(places)))
     else:
+        rough, _ = _likelihood(tilts, spectrum, geometry.voxel_size, grid[::4], places)
+        best = np.unravel_index(np.argmax(np.where(np.abs(places) <= (nz - grid[::4])[:, None] / 2 + 1e-6, rough, -np.inf)), rough.shape)
+        tilts, moved = _align(tilts, spectrum, geometry.voxel_size, float(grid[::4][best[0]]), float(places[best[1]]))
         coarse, jitter = _likelihood(tilts, spectrum, geometry.voxel_size, grid, places)
+        jitter = math.hypot(jitter, moved)
         log = TEMPER * CubicSpline(grid, coarse, axis=0)(fine)
         log = _widen(log, fine, places[1] - places[0] if len(places) > 1 else 1.0, _tilting(tilts, jitter))
     room = (nz - fine)[:, None] / 2
@@ -290,6 +297,78 @@ def _likelihood(
     found = torch.logsumexp(marginal, 1) / TEMPER
     weight = torch.softmax(torch.logsumexp(marginal, (0, 2)), 0)
     return found.cpu().numpy(), math.sqrt(float((weight * jitter**2).sum()))
+
+
+def _align(tilts: _Tilts, spectrum: Spectrum, voxel_size: float, thickness: float, height: float) -> tuple[_Tilts, float]:
+    """The tilts with their most likely shifts undone, and the root mean square of these along x, pixels.
+
+    All frequencies of a tilt share its shift, so they tell it far better than each alone. Fisher scoring of the likelihood of a
+    slab of this thickness. A shift common to all, or in step with the tangents, moves the specimen and is left.
+    """
+    tan, count = tilts.tan, len(tilts.tan)
+    level = _contrast(tilts, spectrum, voxel_size, thickness)
+    device = tan.device
+    thick = torch.tensor([thickness], dtype=torch.float64, device=device)
+    models = []
+    for row in tilts.rows:
+        phase = 2 * math.pi * torch.stack([(row.kx / tilts.cos).expand(len(row.ky), count), row.ky[:, None].expand(-1, count)])
+        models.append((level * _covariance(tilts, row, spectrum, voxel_size, thick)[0], phase))
+    sin = tan * tilts.cos
+    identity = torch.eye(count, dtype=torch.float64, device=device)
+    common = [torch.linalg.qr(columns)[0] for columns in (torch.stack([tilts.cos, sin], 1), torch.ones_like(tan)[:, None])]
+    common = [q @ q.T for q in common]
+    total = torch.zeros(2, count, dtype=torch.float64, device=device)
+    total[0] = -height * sin  # the slab of the model lies about height 0
+    expected = [(identity - q + 1e-4 * q) / SHIFT**2 for q in common]
+    for left in LEFT:
+        # what is still to be found acts as noise, or the model would be surer of its slope than it can be
+        covariances = [
+            K + torch.diag_embed(tilts.noise + left**2 * torch.diagonal(K, dim1=1, dim2=2) * phase.square().sum(0))
+            for K, phase in models
+        ]
+        inverses = [torch.linalg.inv(C) for C in covariances]
+        hessian = torch.zeros(2, count, count, dtype=torch.float64, device=device)
+        slope = torch.zeros(2, count, dtype=torch.float64, device=device)
+        for row, (_, phase), C, inverse in zip(_moved(tilts, total).rows, models, covariances, inverses, strict=True):
+            number = (2.0 - (row.ky == 0).double())[:, None, None]
+            fisher = number * (inverse * C - identity)
+            v = row.values
+            cross = (v.conj() * (inverse.to(v.dtype) @ v)).imag  # d/ds of v^H P v, s undone, is 2 phase times this
+            for a, sign in ((0, 1.0), (1, -1.0)):
+                hessian[a] += 2 * (fisher * phase[a][:, :, None] * phase[a][:, None, :]).sum(0)
+                slope[a] += 2 * (phase[a] * (cross[..., 0] + sign * cross[..., 1])).sum(0)
+        step = torch.stack(
+            [
+                torch.linalg.solve(TEMPER * hessian[a] + expected[a], TEMPER * slope[a] + expected[a] @ total[a])
+                for a in range(2)
+            ]
+        )
+
+        def misfit(shifts: torch.Tensor, inverses: list[torch.Tensor] = inverses) -> float:
+            moved = _moved(tilts, shifts).rows
+            found = sum(
+                float((row.values.conj() * (P.to(row.values.dtype) @ row.values)).real.sum())
+                for row, P in zip(moved, inverses, strict=True)
+            )
+            return TEMPER * found + 0.5 * sum(float(shifts[a] @ expected[a] @ shifts[a]) for a in range(2))
+
+        before = misfit(total)
+        for share in (1.0, 0.5, 0.25, 0.1):
+            if misfit(total - share * step) < before:
+                total = total - share * step
+                break
+    total = torch.stack([total[a] - common[a] @ total[a] for a in range(2)])
+    return _moved(tilts, total), float(total[0].square().mean().sqrt())
+
+
+def _moved(tilts: _Tilts, shifts: torch.Tensor) -> _Tilts:
+    """The tilts with these shifts undone, ``(2, n_angles)`` along x and y in pixels."""
+    rows = []
+    for row in tilts.rows:
+        x, y = row.kx / tilts.cos * shifts[0], row.ky[:, None] * shifts[1]
+        phase = 2 * math.pi * torch.stack([x + y, x - y], 2)
+        rows.append(replace(row, values=row.values * torch.polar(torch.ones_like(phase), phase)))
+    return replace(tilts, rows=rows)
 
 
 def _covariance(
