@@ -51,7 +51,7 @@ JITTERS = (0.0, 0.1, 0.2, 0.3, 0.45, 0.65)
 
 #: Exponent of the likelihood. A Hann window correlates neighbouring frequencies, so that 3.8 count as one, and tissue is not
 #: Gaussian; calibrated on simulated sections.
-TEMPER = 0.25
+TEMPER = 0.1
 
 #: Shifts that every round of alignment leaves to the next, and shifts expected, standard deviations in pixels.
 LEFT, SHIFT = (0.4, 0.2, 0.1, 0.05, 0.05), 0.5
@@ -64,6 +64,9 @@ N_THICKNESSES = 25
 
 #: Standard deviation of the stain's centre about the section's, as a share of the thickness: stain comes from the faces.
 STAIN = 0.03
+
+#: The same of the thickness that the stain seems to have.
+UNEVEN = 0.03
 
 
 @dataclass(frozen=True)
@@ -152,28 +155,32 @@ def find_section(
         beforehand, and so are all places within the grid.
     """
     nz = geometry.shape[0]
-    grid = np.linspace(min(thinnest, 1.0) * nz, nz, N_THICKNESSES)
-    places = np.arange(-math.floor(nz - grid[0]), math.floor(nz - grid[0]) + 1) / 2
-    tilts = _compare(projections, geometry, noise, valid, trust)
-    fine = np.linspace(grid[0], nz, 4 * N_THICKNESSES - 3)
-    if tilts is None:
-        log = np.zeros((len(fine), len(places)))
-    else:
-        rough, _ = _likelihood(tilts, spectrum, geometry.voxel_size, grid[::4], places)
-        best = np.unravel_index(np.argmax(np.where(np.abs(places) <= (nz - grid[::4])[:, None] / 2 + 1e-6, rough, -np.inf)), rough.shape)
-        tilts, moved = _align(tilts, spectrum, geometry.voxel_size, float(grid[::4][best[0]]), float(places[best[1]]))
-        coarse, jitter = _likelihood(tilts, spectrum, geometry.voxel_size, grid, places)
-        jitter = math.hypot(jitter, moved)
-        log = TEMPER * CubicSpline(grid, coarse, axis=0)(fine)
-        log = _widen(log, fine, places[1] - places[0] if len(places) > 1 else 1.0, _tilting(tilts, jitter))
-    room = (nz - fine)[:, None] / 2
+    step = max(1 - thinnest, 0.05) * nz / (N_THICKNESSES - 1)
+    # a little beyond the grid: dense faces make a section look thicker than it is
+    apparent = nz + step * np.arange(1 - N_THICKNESSES, 3)
+    half = math.floor(nz - apparent[0])
+    places = np.arange(-half, half + 1) / 2
+    possible = apparent[0] + step / 4 * np.arange(4 * N_THICKNESSES - 3)
+    room = (nz - possible)[:, None] / 2
     inside = np.abs(places) <= room + 1e-6
-    prior = np.where(inside, 1 / inside.sum(1, keepdims=True), 0.0)
+    prior = inside / inside.sum(1, keepdims=True)
     if thickness is not None:
-        deviation = max(0.1 * thickness if thickness_std is None else thickness_std, 0.25 * (fine[1] - fine[0]))
-        prior *= np.exp(-0.5 * ((fine - np.clip(thickness, fine[0], nz)) / deviation) ** 2)[:, None]
-    weight = prior * np.exp(log - log[inside].max())
-    return _summarise(weight / weight.sum(), fine, places, nz, tilts is not None)
+        deviation = max(0.1 * thickness if thickness_std is None else thickness_std, step / 4)
+        prior *= np.exp(-0.5 * ((possible - np.clip(thickness, possible[0], nz)) / deviation) ** 2)[:, None]
+    tilts = _compare(projections, geometry, noise, valid, trust)
+    if tilts is None:
+        return _summarise(prior / prior.sum(), possible, places, nz, False)
+    size = geometry.voxel_size
+    rough, _ = _likelihood(tilts, spectrum, size, apparent[:N_THICKNESSES:4], places)
+    rough[~inside[::16]] = -np.inf
+    thick, place = np.unravel_index(np.argmax(rough), rough.shape)
+    tilts, moved = _align(tilts, spectrum, size, float(apparent[4 * thick]), float(places[place]))
+    log, jitter = _likelihood(tilts, spectrum, size, apparent, places)
+    between = apparent[0] + step / 4 * np.arange(4 * len(apparent) - 3)
+    log = TEMPER * CubicSpline(apparent, log, axis=0)(between)
+    likelihood = _blurred(log, between, possible, places, _feigned(tilts, math.hypot(jitter, moved)))
+    weight = prior * likelihood
+    return _summarise(weight / weight.sum(), possible, places, nz, True)
 
 
 def _compare(
@@ -403,7 +410,7 @@ def _contrast(tilts: _Tilts, spectrum: Spectrum, voxel_size: float, thickness: f
     return max(ratio, 1e-3 * float(torch.cat(ratios).abs().mean()), 1e-30)
 
 
-def _tilting(tilts: _Tilts, jitter: float) -> float:
+def _feigned(tilts: _Tilts, jitter: float) -> float:
     """Standard deviation of the height that shifts in step with the tangents feign, voxels.
 
     Such shifts move the section along z. Each tilt's own shift has a part in it, and as much again may have drifted from the
@@ -416,17 +423,23 @@ def _tilting(tilts: _Tilts, jitter: float) -> float:
     return jitter * math.sqrt(1 / max(own, 1e-12) + (1.1 / max(reach, 1e-6)) ** 2)
 
 
-def _widen(log: NDArray[np.float64], fine: NDArray[np.float64], step: float, height: float) -> NDArray[np.float64]:
-    """The likelihood with the height less well known, by shifts and by stain that differs between the faces."""
-    count = log.shape[1]
-    distance = step * (np.arange(count)[:, None] - np.arange(count))
-    out = np.empty_like(log)
-    for i, T in enumerate(fine):
+def _blurred(
+    log: NDArray[np.float64], apparent: NDArray[np.float64], possible: NDArray[np.float64], places: NDArray[np.float64],
+    height: float,
+) -> NDArray[np.float64]:  # fmt: skip
+    """The likelihood ``(n_possible, n_places)`` of true thickness and height, from that of those of the stain, up to a factor.
+
+    Tissue is not the same from face to face, so its stain seems thinner or thicker than the section, and lies off its middle;
+    shifts add to that.
+    """
+    share = np.exp(log - log.max())
+    distance = places[:, None] - places
+    wide = np.empty_like(share)
+    for i, T in enumerate(apparent):
         kernel = np.exp(-0.5 * distance**2 / (height**2 + (STAIN * T) ** 2))
-        kernel /= kernel.sum(1, keepdims=True)
-        best = log[i].max()
-        out[i] = best + np.log(kernel @ np.exp(log[i] - best) + 1e-300)
-    return out
+        wide[i] = (kernel / kernel.sum(1, keepdims=True)) @ share[i]
+    kernel = np.exp(-0.5 * ((apparent - possible[:, None]) / (UNEVEN * possible[:, None])) ** 2)
+    return np.asarray((kernel / kernel.sum(1, keepdims=True)) @ wide) + 1e-300
 
 
 def _summarise(
