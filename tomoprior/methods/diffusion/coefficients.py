@@ -113,7 +113,7 @@ def _comparable(geometry: Geometry, valid: torch.Tensor, trust: torch.Tensor | N
 
 
 def _positions(geometry: Geometry, index: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of every pixel its x' from the axis ``(n_angles, ny, nu)``, and of every row its place ``(n_angles, ny)`` where it belongs."""
+    """Of every pixel its x' from the axis, ``(n_angles, ny, nu)``, and the rows' places, ``(n_angles, ny)``."""
     ny, nu = geometry.detector
     offsets = np.stack([geometry.offsets(row)[index] for row in range(ny)], 1)
     u = np.arange(nu) + 0.5 - nu / 2 + offsets[:, :, None]

@@ -30,6 +30,9 @@ N_THICKNESSES = 25
 #: Steps of that interpolation, and of the thicknesses that the tilts are first aligned with.
 FINER, COARSER = 4, 4
 
+#: Likelihood of all else over that of the best: no slab may fit, and then what is known beforehand counts.
+DOUBT = 1e-6
+
 #: Heights of the section's middle that the grid is divided into.
 N_PLACES = 64
 
@@ -116,13 +119,14 @@ def find_section(
     places = spacing * np.arange(-half, half + 1)
     possible = apparent[0] + step / FINER * np.arange(FINER * (N_THICKNESSES - 1) + 1)
     inside = np.abs(places) <= (nz - possible)[:, None] / 2 + 1e-6
-    prior = inside / inside.sum(1, keepdims=True)
+    prior = np.log(inside / inside.sum(1, keepdims=True) + 1e-300)
+    prior[~inside] = -np.inf
     if thickness is not None:
         off = (possible - np.clip(thickness, possible[0], nz)) / max(deviation, step / FINER)
-        prior *= np.exp(-0.5 * off**2)[:, None]
+        prior -= 0.5 * off[:, None] ** 2
     tilts = compare_tilts(projections, geometry, noise, valid, trust)
     if tilts is None:
-        return _summarise(prior / prior.sum(), possible, places, nz, False)
+        return _summarise(prior, possible, places, nz, False)
     size = geometry.voxel_size
     rough, _ = log_likelihood(tilts, spectrum, size, apparent[:N_THICKNESSES:COARSER], places)
     rough[~inside[:: COARSER * FINER]] = -np.inf
@@ -132,8 +136,7 @@ def find_section(
     between = apparent[0] + step / FINER * np.arange(FINER * (len(apparent) - 1) + 1)
     log = TEMPER * CubicSpline(apparent, log, axis=0)(between)
     likelihood = _blurred(log, between, possible, places, _feigned(tilts, math.hypot(jitter, moved)))
-    weight = prior * likelihood
-    return _summarise(weight / weight.sum(), possible, places, nz, True)
+    return _summarise(prior + np.log(likelihood), possible, places, nz, True)
 
 
 def _feigned(tilts: Tilts, jitter: float) -> float:
@@ -165,12 +168,16 @@ def _blurred(
         kernel = np.exp(-0.5 * distance**2 / (height**2 + (STAIN * T) ** 2))
         wide[i] = (kernel / kernel.sum(1, keepdims=True)) @ share[i]
     kernel = np.exp(-0.5 * ((apparent - possible[:, None]) / (UNEVEN * possible[:, None])) ** 2)
-    return np.asarray((kernel / kernel.sum(1, keepdims=True)) @ wide) + 1e-300
+    blurred = np.asarray((kernel / kernel.sum(1, keepdims=True)) @ wide)
+    return blurred / blurred.max() + DOUBT
 
 
 def _summarise(
-    weight: NDArray[np.float64], thick: NDArray[np.float64], places: NDArray[np.float64], nz: int, measured: bool
+    log: NDArray[np.float64], thick: NDArray[np.float64], places: NDArray[np.float64], nz: int, measured: bool
 ) -> Section:
+    """Moments of a posterior whose logarithm is known up to a constant, ``(n_thicknesses, n_places)``."""
+    weight = np.exp(log - log.max())
+    weight /= weight.sum()
     T, c = np.meshgrid(thick, places + nz / 2, indexing="ij")
 
     def moments(values: NDArray[np.float64]) -> tuple[float, float]:
