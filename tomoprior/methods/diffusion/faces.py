@@ -168,8 +168,8 @@ def _blurred(
         kernel = np.exp(-0.5 * distance**2 / (height**2 + (STAIN * T) ** 2))
         wide[i] = (kernel / kernel.sum(1, keepdims=True)) @ share[i]
     kernel = np.exp(-0.5 * ((apparent - possible[:, None]) / (UNEVEN * possible[:, None])) ** 2)
-    blurred = np.asarray((kernel / kernel.sum(1, keepdims=True)) @ wide)
-    return blurred / blurred.max() + DOUBT
+    blurred = (kernel / kernel.sum(1, keepdims=True)) @ wide
+    return np.asarray(blurred / blurred.max() + DOUBT)
 
 
 def _summarise(
