@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from numpy.random import Generator
 
+from tomoprior.methods.diffusion.section import expected_profile
+
 #: Shares of the series of which the faces are given, and of which nothing is known; of the others they are found.
 GIVEN, UNKNOWN = 0.2, 0.15
 
@@ -40,17 +42,6 @@ class Faces:
     face_std: float
 
 
-def expected_profile(nz: int, low: float, high: float, low_std: float, high_std: float) -> torch.Tensor:
-    """Probability that a voxel lies between two faces whose heights are normally distributed, ``(nz, 1, 1)``."""
-    z = torch.arange(nz, dtype=torch.float64) + 0.5
-
-    def above(face: float, std: float) -> torch.Tensor:
-        # a voxel is cut over its own height: the standard deviation of a uniform number
-        return torch.special.ndtr((z - face) / math.hypot(std, math.sqrt(1 / 12)))
-
-    return (above(low, low_std) * (1 - above(high, high_std))).float()[:, None, None]
-
-
 def draw_faces(inside: torch.Tensor, low: float, high: float, pad: int, rng: Generator) -> Faces:
     """What someone may know of a section.
 
@@ -80,7 +71,7 @@ def draw_faces(inside: torch.Tensor, low: float, high: float, pad: int, rng: Gen
     face_std = math.hypot(centre_std, thickness_std / 2)
     std = math.hypot(face_std, ROUGHNESS)
     profile = expected_profile(nz, centre - thickness / 2, centre + thickness / 2, std, std)
-    return Faces(profile.to(inside.device), thickness, face_std)
+    return Faces(profile[:, None, None].to(inside.device), thickness, face_std)
 
 
 def _found(value: float, stds: tuple[float, float], expected: float, spread: float, rng: Generator) -> tuple[float, float]:

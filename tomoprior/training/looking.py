@@ -4,48 +4,40 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tomoprior.backends import choose_device
 from tomoprior.methods.diffusion.conditions import SHARPEST
 from tomoprior.methods.diffusion.denoiser import CHANNELS, FEATURES, SERIES, Condition
+from tomoprior.methods.diffusion.flow import follow_flow
 from tomoprior.methods.diffusion.network import UNet
+from tomoprior.methods.diffusion.noise import RowNoise
 from tomoprior.methods.diffusion.prior import Prior
+from tomoprior.methods.diffusion.sampler import Schedule
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.training.settings import TrainingSettings
 
 #: Highest and lowest noise level of a sample, and the value of vacuum that it is told, which a volume that fills the grid does not show.
-HIGHEST, LOWEST, VACUUM = 20.0, 0.02, -1.2
+HIGHEST, LOWEST, VACUUM = 10.0, 0.02, -1.2
 
 
 def sample_tissue(
     prior: Prior, count: int, shape: tuple[int, int, int], *, levels: int = 32, seed: int = 0, device: str = "auto"
 ) -> list[torch.Tensor]:
-    """``count`` samples of tissue that fills a grid, ``(nz, ny, nx)`` in the prior's units, on the CPU.
-
-    Heun's steps of the probability flow, Karras et al. 2022 (EDM), algorithm 1 with rho = 7.
-    """
+    """``count`` samples of tissue that fills a grid, ``(nz, ny, nx)`` in the prior's units, on the CPU."""
     place = choose_device(device)
     numbers = torch.zeros(FEATURES - 2)
     numbers[SERIES], numbers[-1] = VACUUM, math.log(SHARPEST) / 2
     empty = torch.zeros(shape)
     told = Condition(*(v.to(place) for v in (empty, torch.ones(shape), empty[:, 0], numbers)))
     run = TiledDenoiser(prior.denoiser.to(place), prior.tile, told, told=False)
-    at = np.linspace(HIGHEST ** (1 / 7), LOWEST ** (1 / 7), levels) ** 7
+    schedule = Schedule(levels, HIGHEST, LOWEST).levels().tolist()
     found = []
     with torch.no_grad():
-        for i in range(count):
-            generator = torch.Generator().manual_seed(seed + i)
-            x = at[0] * torch.randn(shape, generator=generator).to(place)
-            for s, after in zip(at, [*at[1:], 0.0], strict=True):
-                slope = (x - run(x, s)) / s
-                stepped = x + (after - s) * slope
-                if after > 0:
-                    slope = (slope + (stepped - run(stepped, after)) / after) / 2
-                x = x + (after - s) * slope
-            found.append(x.cpu())
+        for number in range(count):
+            noise = RowNoise(seed, number, range(shape[1]), place)
+            found.append(follow_flow(run, empty.to(place), schedule, noise).cpu())
     prior.denoiser.cpu()
     return found
 

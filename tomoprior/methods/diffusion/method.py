@@ -29,6 +29,9 @@ ROWS = 128
 #: Arrays of a slab's and of its projections' size at the peak, and bytes of the network's layers per voxel of a batch of tiles.
 SLAB_ARRAYS, RAY_ARRAYS, LAYERS = 17.0, 10.0, 150.0
 
+#: Standard deviation that no voxel is below, in the prior's units: of samples that all agree, in vacuum say.
+LEAST_STD = 0.01
+
 #: One pass of the network over a voxel costs about as much as this many rays through it, forward and back.
 NETWORK_COST = 3000.0
 
@@ -69,9 +72,12 @@ class Diffusion:
         return HALO
 
     def carried(self, result: Reconstruction, settings: DiffusionSettings, folder: Path) -> dict[str, Any]:
-        """The specimen's scale."""
-        found = result.provenance["scale"]
-        return {"scale": (found["mean"], found["gain"])} if settings.scale is None else {}
+        """The specimen's scale and its section."""
+        found, section = result.provenance["scale"], result.provenance["section"]
+        carried: dict[str, Any] = {"scale": (found["mean"], found["gain"])} if settings.scale is None else {}
+        if settings.faces is None and section["source"] != "given":
+            carried |= {"faces": tuple(section["faces"]), "face_std": section["face_std"], "thickness": None, "thickness_std": None}
+        return carried
 
     def within(self, settings: DiffusionSettings, rows: range) -> DiffusionSettings:
         """All rows of a slab at once, with the random numbers that the whole volume has there."""
@@ -124,7 +130,7 @@ class Diffusion:
         prior = replace(prior, denoiser=prior.denoiser.to(device))
         geometry = replace(projector.geometry, voxel_size=size, unit=prior.unit)
         with torch.no_grad():
-            run = Run(projections, projector.with_geometry(geometry), weights, prior, settings, progress)
+            run = Run(projections, projector.with_geometry(geometry), weights, prior, settings, progress, inside)
             try:
                 run.all_slabs(self._rows(settings, projector.geometry.shape[1]))
             except KeyboardInterrupt:
@@ -143,8 +149,11 @@ class Diffusion:
         mean, variance, count = run.gathered()
         span = float(np.rad2deg(np.ptp(projector.geometry.angles)))
         volume = mean.mul_(scale.gain).add_(scale.mean)
-        spread, trust = prior.spread(span), run.trust()
-        std = None if variance is None else _around(variance).clamp_min(0).sqrt_().mul_(scale.gain * spread)
+        trust, section = run.trust(), run.section
+        std = None
+        if variance is not None:
+            std = _around(variance).clamp_min(0).add_(LEAST_STD**2).sqrt_().mul_(scale.gain)
+            std *= prior.spread(span, section.inside.to(std))
         if inside is not None:
             volume = volume * inside
             std = None if std is None else std * inside
@@ -161,10 +170,10 @@ class Diffusion:
                 "samples": count,
                 "prior": {"name": settings.prior or self.default_prior, **prior.card},
                 "scale": {"mean": scale.mean, "gain": scale.gain},
+                "section": section.to_dict(),
                 "trust": trust,
-                "calibration": spread,
                 "determined": known,
-                "statement": statement(projector.geometry, known, trust, count),
+                "statement": statement(projector.geometry, known, trust, count, section),
                 "inferred": INFERRED,
                 "projector": projector.describe(),
             },

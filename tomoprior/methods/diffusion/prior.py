@@ -48,7 +48,8 @@ class Prior:
     errors
         Mean squared error of the denoiser against the noise level: ``((sigma, error), ...)``, rising.
     calibration
-        What the samples' standard deviation is multiplied by, against the tilt range in degrees: ``((range, factor), ...)``.
+        What the samples' standard deviation is multiplied by, against the tilt range in degrees, inside the section, about its faces
+        and in vacuum: ``((range, inside, faces, vacuum), ...)``.
     data_weight
         Say of the data at each level of the sampler, beside what the denoiser knows of them.
     card
@@ -62,8 +63,8 @@ class Prior:
     unit: str
     ranges: tuple[float, float]
     errors: tuple[tuple[float, float], ...] = ()
-    calibration: tuple[tuple[float, float], ...] = ()
-    data_weight: float = 0.3
+    calibration: tuple[tuple[float, float, float, float], ...] = ()
+    data_weight: float = 0.0
     card: dict[str, Any] = field(default_factory=dict)
 
     def error(self, sigma: float) -> float:
@@ -76,12 +77,17 @@ class Prior:
         at, value = np.log(np.array(self.errors)).T
         return float(np.exp(np.interp(math.log(sigma), at, value)))
 
-    def spread(self, span: float) -> float:
-        """What the samples' standard deviation is multiplied by for a tilt range of ``span`` degrees."""
+    def spread(self, span: float, inside: torch.Tensor) -> torch.Tensor:
+        """What the samples' standard deviation is multiplied by for a tilt range of ``span`` degrees; shaped as ``inside``.
+
+        ``inside`` is the probability that a voxel lies inside the section: between 0 and 1 it is one about the faces.
+        """
         if not self.calibration:
-            return 1.0
-        at, value = np.array(self.calibration).T
-        return float(np.interp(math.log(span), np.log(at), value))
+            return torch.ones_like(inside)
+        at, *factors = np.array(self.calibration).T
+        within, faces, vacuum = (float(np.interp(math.log(span), np.log(at), f)) for f in factors)
+        share = 4 * inside * (1 - inside)
+        return share * faces + (1 - share) * torch.where(inside > 0.5, within, vacuum)
 
     def header(self) -> dict[str, Any]:
         """Everything but the weights, as plain values."""

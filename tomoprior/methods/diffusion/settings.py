@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tomoprior.methods.base import Settings
 
@@ -14,24 +14,34 @@ class DiffusionSettings(Settings):
 
     prior: str | None = Field(None, description="A prior's file (.safetensors) or name; default: the one that comes along.")
     samples: int = Field(8, ge=1, description="Posterior samples; their mean is the volume. 1 gives no standard deviation.")
-    num_iter: int = Field(20, ge=1, description="Noise levels of each sample.")
+    num_iter: int = Field(16, ge=1, description="Noise levels of each sample.")
     sigma_max: float = Field(
-        80.0, gt=0, description="First noise level, where the tissue's standard deviation is 0.5: nothing of it is left to see."
+        20.0, gt=0, description="First noise level, where the tissue's standard deviation is 0.5: what is coarser comes from the mean."
     )
-    sigma_min: float = Field(0.02, gt=0, description="Last noise level.")
-    mean_sigma: float = Field(
-        10.0, gt=0, description="The mean is taken over the denoiser's estimates at noise levels from here up, of all samples."
+    sigma_min: float = Field(0.03, gt=0, description="Last noise level.")
+    mean: Literal["network", "samples"] = Field(
+        "network", description="The volume: the network's own posterior mean, or the mean of the samples."
     )
     data_weight: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Say of the data at each level beside what the network knows of them; default: the prior's.",
+        description="Say of the data at each level beside what the network knows of them; default: the prior's, and 1 if conditional=false.",
     )
     num_cg: int = Field(5, ge=1, description="Conjugate gradients of the data step at each level.")
     conditional: bool = Field(
         True, description="False: the network is not told of the data, which only the data step brings in."
     )
+    thickness: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Thickness of the section in voxels, as far as it is known; by default it is found from the tilts."
+    )
+    thickness_std: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Standard deviation of that thickness, voxels; default: a tenth of it."
+    )
+    faces: tuple[float, float] | None = Field(
+        None, description="Heights of the section's faces in voxels from the grid's lower edge, if they are known."
+    )
+    face_std: float = Field(0.0, ge=0, description="Standard deviation of these heights, voxels.")
     robust: bool = Field(True, description="Tilts that do not fit with the others lose their vote.")
     shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that alignment left, pixels.")
     offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, share of the mean.")
@@ -39,7 +49,7 @@ class DiffusionSettings(Settings):
         "auto", description="Slices worked on at a time: bounds the memory. auto: 128."
     )
     scale: tuple[float, Annotated[float, Field(gt=0)]] | None = Field(
-        None, description="Mean density per voxel and contrast of the specimen; by default from the tilts."
+        None, description="Mean density inside the section and contrast of the specimen; by default from the tilts."
     )
     first_row: int = Field(
         0, ge=0, description="Place of the first slice in a larger volume: slabs of it draw the same random numbers for a row."
@@ -47,3 +57,15 @@ class DiffusionSettings(Settings):
     check_prior: bool = Field(
         True, description="False: use the prior even where voxel size or tilt range are beyond its training."
     )
+
+    @model_validator(mode="after")
+    def _fits(self) -> DiffusionSettings:
+        if self.faces is not None and not self.faces[0] < self.faces[1]:
+            raise ValueError("faces must run from a lower to a higher height")
+        if self.faces is not None and self.thickness is not None:
+            raise ValueError("give the faces or the thickness, not both")
+        if self.thickness_std is not None and self.thickness is None:
+            raise ValueError("thickness_std goes with a thickness")
+        if self.sigma_min > self.sigma_max:
+            raise ValueError("sigma_min must not exceed sigma_max")
+        return self

@@ -1,29 +1,24 @@
-"""Rows of a series that are sampled together: measurement, conditions and the samples' mean and variance."""
+"""Rows of a series that are sampled together: measurement, conditions, and samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from tomoprior.methods.diffusion import trust
-from tomoprior.methods.diffusion.conditions import condition
+from tomoprior.methods.diffusion.conditions import condition, weigh_tilts
+from tomoprior.methods.diffusion.flow import follow_flow
 from tomoprior.methods.diffusion.measurement import Measurement, prepare
 from tomoprior.methods.diffusion.noise import RowNoise
 from tomoprior.methods.diffusion.prior import Prior
-from tomoprior.methods.diffusion.sampler import Schedule, Step, data_step, sample
+from tomoprior.methods.diffusion.sampler import Schedule, Step, sample
 from tomoprior.methods.diffusion.scale import Scale
+from tomoprior.methods.diffusion.section import KnownSection
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
-from tomoprior.methods.diffusion.wiener import wiener
+from tomoprior.methods.diffusion.wiener import prior_mean
 from tomoprior.projector import Projector
-
-#: Rounds of estimate and trust before the samples are drawn, and conjugate gradients of these estimates.
-ROUNDS, ROUGH = 2, 12
-
-#: Conjugate gradients that hold the mean to the data.
-MEAN_CG = 8
 
 
 @dataclass
@@ -56,6 +51,8 @@ class Slab:
     ----------
     projections, projector, weights
         Of these rows, with the voxel size in the prior's unit.
+    section
+        Where the section lies, as far as that is known.
     rows
         Where they lie in the whole series.
     scale
@@ -68,59 +65,48 @@ class Slab:
         projector: Projector,
         prior: Prior,
         settings: DiffusionSettings,
+        section: KnownSection,
         *,
         rows: range,
         weights: torch.Tensor | None = None,
         scale: Scale | None = None,
     ) -> None:
         self.prior, self.settings, self.rows = prior, settings, rows
-        self.data: Measurement = prepare(
-            projections, projector, prior.spectrum,
-            weights=weights, shift_std=settings.shift_std, offset_std=settings.offset_std, scale=scale,
-        )  # fmt: skip
         flat = prior.denoiser.unet.shape.flat
-        for _ in range(ROUNDS if settings.robust and len(self.data.y) > 3 else 0):
-            found = trust.learned(self.data, wiener(self.data, prior.spectrum, ROUGH, tol=0.0, flat=flat))
-            if bool((found >= self.data.trust - 1e-6).all()) and bool((found > 0.99).all()):
-                break
-            self.data = replace(self.data, trust=found)
-        self.told = condition(self.data, prior.spectrum, flat=flat)
+        data: Measurement = prepare(
+            projections, projector, prior.spectrum, weights=weights, shift_std=settings.shift_std,
+            offset_std=settings.offset_std, scale=scale, thickness=section.thickness,
+        )  # fmt: skip
+        self.inside = section.padded(data.pad)
+        self.data = weigh_tilts(data, prior.spectrum, self.inside, flat=flat) if settings.robust else data
+        self.told = condition(self.data, prior.spectrum, self.inside, section.face_std, flat=flat)
         self._denoise = TiledDenoiser(prior.denoiser, prior.tile, self.told, told=settings.conditional)
 
-    def draw(self, seed: int, number: int, each: Callable[[Step], None] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sample ``number``, and the mean of the clean volume as its chain saw it, on the padded grid in the prior's units.
+    def mean(self) -> torch.Tensor:
+        """The network's posterior mean, on the padded grid in the prior's units."""
+        return self._denoise.mirrored_mean()
 
-        At every noise level the denoiser's estimate has the posterior's mean as its own mean over chains, and varies the less
-        the higher the level is: the mean is taken at levels from ``mean_sigma`` up, where few samples settle it
-        (Rao-Blackwell), and the spread at the end of the chain.
+    def draw(self, seed: int, number: int, start: torch.Tensor, each: Callable[[Step], None] | None = None) -> torch.Tensor:
+        """Sample ``number``, on the padded grid in the prior's units.
+
+        A network that is told of the series leads the samples itself, from noise around ``start``. One that is not only knows
+        tissue, and the data come in at every level.
         """
-        s, told = self.settings, self.told
-        estimates = Moments()
+        s = self.settings
+        noise = RowNoise(seed, number, self.rows, self.data.y.device)
+        schedule = Schedule(s.num_iter, s.sigma_max, s.sigma_min)
+        if self._data_weight == 0:
+            return follow_flow(self._denoise, start, schedule.levels().tolist(), noise, each)
+        return sample(
+            self._denoise, self.data, start, schedule, noise,
+            unknown=self.prior.error, data_weight=self._data_weight, num_cg=s.num_cg, each=each,
+        )  # fmt: skip
 
-        def watch(step: Step) -> None:
-            if step.sigma >= s.mean_sigma or step.level == 0:
-                estimates.add(step.denoised)
-            if each is not None:
-                each(step)
-
-        found = sample(
-            self._denoise,
-            self.data,
-            told.linear if s.conditional else torch.zeros_like(told.linear),
-            Schedule(s.num_iter, s.sigma_max, s.sigma_min),
-            RowNoise(seed, number, self.rows, self.data.y.device),
-            unknown=self.prior.error,
-            data_weight=self._data_weight,
-            num_cg=s.num_cg,
-            each=watch,
-        )
-        assert estimates.mean is not None
-        return found, estimates.mean
-
-    def settled(self, mean: torch.Tensor) -> torch.Tensor:
-        """The mean held to the data once more, on the padded grid: the network alone follows them only so far."""
-        r2 = self.prior.error(self.settings.sigma_max)
-        return data_step(self.data, mean, r2, self._data_weight, MEAN_CG) if self._data_weight > 0 else mean
+    def start(self) -> torch.Tensor:
+        """What is expected before the network has said anything: the linear estimate, or without conditions an even section."""
+        if self.settings.conditional:
+            return self.told.linear
+        return prior_mean(self.data, self.inside).expand_as(self.told.linear)
 
     @property
     def _data_weight(self) -> float:

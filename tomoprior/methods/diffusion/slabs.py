@@ -12,6 +12,7 @@ from tomoprior.methods.base import Progress
 from tomoprior.methods.diffusion import determined
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.scale import Scale
+from tomoprior.methods.diffusion.section import KnownSection, from_faces, from_mask, locate_section
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.slab import Moments, Slab
 from tomoprior.projector import Projector
@@ -38,10 +39,11 @@ class Run:
 
     def __init__(
         self, projections: torch.Tensor, projector: Projector, weights: torch.Tensor | None, prior: Prior,
-        settings: DiffusionSettings, progress: Progress | None,
+        settings: DiffusionSettings, progress: Progress | None, mask: torch.Tensor | None = None,
     ) -> None:  # fmt: skip
         self.projections, self.projector, self.weights = projections, projector, weights
         self.prior, self.settings, self.progress = prior, settings, progress
+        self.section = self._locate(mask)
         self.parts: list[Part] = []
         self.scale = None if settings.scale is None else Scale(*settings.scale)
         self.shares: torch.Tensor | None = None
@@ -65,7 +67,8 @@ class Run:
         part.trust = slab.data.trust
         if self.shares is None:
             self.shares = determined.share(slab.data, self.prior.spectrum, min(self.projector.geometry.shape[1], 64))
-        samples, estimates = Moments(), Moments()
+        samples = Moments()
+        mean = slab.mean() if self.settings.conditional else None
         try:
             for number in range(self.settings.samples):
 
@@ -73,14 +76,25 @@ class Run:
                     if self.progress is not None:
                         self.progress(done + step.level + 1, len(self.parts) * levels, {"sigma": step.sigma})
 
-                drawn, mean = slab.draw(self.seed, number, each)
-                samples.add(slab.data.crop(drawn))
-                estimates.add(mean)
-        finally:  # an interrupted slab has the mean of the samples that it got
-            if estimates.mean is not None:
-                part.count, part.variance = samples.count, samples.variance()
-                settled = slab.settled(estimates.mean)
-                part.mean, part.misfit = slab.data.crop(settled).clone(), self._misfit(slab, settled, part)
+                samples.add(slab.draw(self.seed, number, slab.start() if mean is None else mean, each))
+        finally:  # an interrupted slab has the network's mean, or that of the samples that it got
+            whole = samples.mean if mean is None or self.settings.mean == "samples" else mean
+            if whole is not None and samples.count:
+                variance = samples.variance()
+                part.count, part.variance = samples.count, None if variance is None else slab.data.crop(variance).clone()
+                part.mean, part.misfit = slab.data.crop(whole).clone(), self._misfit(slab, whole, part)
+
+    def _locate(self, mask: torch.Tensor | None) -> KnownSection:
+        """The section that the mask or the settings give, or that the tilts show."""
+        s, geometry = self.settings, self.projector.geometry
+        if mask is not None:
+            return from_mask(mask.expand(geometry.shape))
+        if s.faces is not None:
+            return from_faces(geometry.shape[0], s.faces, s.face_std, self.projections.device)
+        return locate_section(
+            self.projections, self.projector, self.prior.spectrum, weights=self.weights, thickness=s.thickness,
+            thickness_std=s.thickness_std, robust=s.robust, flat=self.prior.denoiser.unet.shape.flat,
+        )  # fmt: skip
 
     def _slab(self, seen: range) -> Slab:
         geometry = self.projector.geometry
@@ -89,16 +103,16 @@ class Run:
             weights = weights[:, seen.start : seen.stop]
         return Slab(
             self.projections[:, seen.start : seen.stop], self.projector.with_geometry(geometry.rows(seen.start, seen.stop)),
-            self.prior, self.settings, rows=range(seen.start + self.settings.first_row, seen.stop + self.settings.first_row),
+            self.prior, self.settings, self.section.rows(seen), rows=range(seen.start + self.settings.first_row, seen.stop + self.settings.first_row),
             weights=weights, scale=self.scale,
         )  # fmt: skip
 
-    def _misfit(self, slab: Slab, settled: torch.Tensor, part: Part) -> tuple[float, float]:
+    def _misfit(self, slab: Slab, mean: torch.Tensor, part: Part) -> tuple[float, float]:
         """``||W^(1/2) (p - A x)||^2`` and ``||W^(1/2) p||^2`` over the part's own rows, of rays that stay in the grid."""
         data = slab.data
         own = slice(part.rows.start - part.seen.start, part.rows.stop - part.seen.start)
         w = (data.w * data.trust[:, None, None])[:, own]
-        r = (data.y - data.A(settled))[:, own]
+        r = (data.y - data.A(mean.contiguous()))[:, own]
         p = self.projections[:, part.rows.start : part.rows.stop] / data.scale.gain
         return float((r * r * w).sum()), float((p * p * w).sum())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tomoprior.geometry import Geometry
+from tomoprior.methods.diffusion.section import KnownSection
 
 INFERRED = (
     "what no tilt measured - the missing wedge, the gaps between tilts, detail below their noise - is inferred from the tissue "
@@ -12,7 +13,9 @@ INFERRED = (
 )
 
 
-def statement(geometry: Geometry, known: dict[str, float], trust: list[float], samples: int) -> list[str]:
+def statement(
+    geometry: Geometry, known: dict[str, float], trust: list[float], samples: int, section: KnownSection
+) -> list[str]:
     """What the tilts can and cannot know, in sentences for the user."""
     degrees = np.rad2deg(geometry.angles)
     size, unit = geometry.voxel_size, geometry.unit
@@ -26,6 +29,17 @@ def statement(geometry: Geometry, known: dict[str, float], trust: list[float], s
         f"{geometry.n_angles} tilts over {np.ptp(degrees):.4g} degrees determine {power}: along x {finest('x')}, along z (the "
         f"beam) {finest('z')}; the rest is inferred from the prior's tissue, not measured"
     ]
+    low, high = (face * size for face in section.faces)
+    std = section.face_std * size
+    lines.append(
+        {
+            "given": f"the section's faces are taken as given, at {low:.3g} and {high:.3g} {unit} along z",
+            "found": f"the tilts place the section's faces at {low:.3g} and {high:.3g} {unit} along z, +-{std:.2g} {unit}; where they do "
+            "not tell, the section lies in the middle of the grid by convention",
+            "assumed": f"the tilts are too few to tell where the section ends: its faces are assumed at {low:.3g} and {high:.3g} {unit} "
+            f"along z, +-{std:.2g} {unit}",
+        }[section.source]
+    )
     if voteless := [i for i, v in enumerate(trust) if v < 0.2]:
         named = ", ".join(f"{i} ({degrees[i]:.1f} deg)" for i in voteless)
         lines.append(f"tilt(s) {named} do not fit with the others and have hardly a vote")

@@ -15,6 +15,9 @@ OVERLAP = 16
 #: Edge of a tile along y and x: the network has no place but along z, so that it may see more at once than it was trained on.
 EDGE = 128
 
+#: Voxels on either side along y and x that the network sees beyond a volume, as its mirror image: it knows little at a tile's border.
+MARGIN = 8
+
 #: A volume of up to this edge is one tile.
 WHOLE = 176
 
@@ -41,23 +44,54 @@ class TiledDenoiser:
         device = condition.linear.device
         if nz > tile[0]:
             raise ValueError(f"{nz} voxels are more than the tile's {tile[0]}")
-        self.tile = tile_edges((nz, ny, nx), tile, denoiser.unet.multiple)
-        self._y, self._x = (mirrored(n, max(n, t), device) for n, t in ((ny, self.tile[1]), (nx, self.tile[2])))
+        wide = (nz, ny + 2 * MARGIN, nx + 2 * MARGIN)
+        self.tile = tile_edges(wide, tile, denoiser.unet.multiple)
+        self._y, self._x = (
+            mirrored(n, max(w, t), device, MARGIN) for n, w, t in zip((ny, nx), wide[1:], self.tile[1:], strict=True)
+        )
         coverage = in_tile(condition.coverage[:, self._x], tile[0])
         self.condition = Condition(
             self._grown(condition.linear), self._grown(condition.inside), coverage, condition.numbers
         )
-        self._first = (tile[0] - nz) // 2
         self._depth = depths(nz, tile[0], device)
         self._dtype = network_dtype(condition.linear.device)
 
     def mean(self, phase: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
         """The mean of the clean volume given the conditions alone, ``(nz, ny, nx)``."""
-        return self(self.condition.linear.new_zeros(self.shape), BLIND, phase)
+        return self._cropped(self._denoised(torch.zeros_like(self.condition.linear), BLIND, phase))
+
+    def mirrored_mean(self) -> torch.Tensor:
+        """``mean`` of the volume as it is and mirrored along y, and along x and z: averaged, for the same tilts show all of these."""
+        total = self.condition.linear.new_zeros(self.shape)
+        ways = ((), (1,), (0, 2), (0, 1, 2))
+        before = self.condition, self._depth
+        try:
+            for axes in ways:
+                self.condition, self._depth = before
+                if axes:
+                    c = self.condition
+                    coverage = c.coverage.flip([0, 1]) if 0 in axes else c.coverage
+                    self.condition = Condition(c.linear.flip(axes), c.inside.flip(axes), coverage, c.numbers)
+                if 0 in axes:  # the grid's middle may lie half a voxel off the tile's
+                    self._depth = -self._depth.flip(0)
+                total += self._cropped(self._denoised(torch.zeros_like(self.condition.linear), BLIND), axes)
+        finally:
+            self.condition, self._depth = before
+        return total / len(ways)
 
     def __call__(self, x: torch.Tensor, sigma: float, phase: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
         """Denoise ``(nz, ny, nx)``; ``phase`` says where the tiles' borders lie, from 0 to 1 along y and x."""
-        wide = self._grown(x)
+        return self._cropped(self._denoised(self._grown(x), sigma, phase))
+
+    def _cropped(self, x: torch.Tensor, mirrored_axes: tuple[int, ...] = ()) -> torch.Tensor:
+        """Of the grown volume, mirrored along some axes, what the grid holds."""
+        x = x.flip(mirrored_axes) if mirrored_axes else x
+        nz, ny, nx = self.shape
+        first = (self.tile[0] - nz) // 2
+        return x[first : first + nz, MARGIN : MARGIN + ny, MARGIN : MARGIN + nx]
+
+    def _denoised(self, wide: torch.Tensor, sigma: float, phase: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
+        """Of the grown volume."""
 
         def predict(boxes: list[Box]) -> torch.Tensor:
             parts = [self.condition.tile(box) for box in boxes]
@@ -71,14 +105,8 @@ class TiledDenoiser:
                 )  # fmt: skip
             return found  # type: ignore[no-any-return]
 
-        out = blend(predict, wide.shape, self.tile, OVERLAP, phase, BATCH, wide.device)  # type: ignore[arg-type]
-        nz, ny, nx = self.shape
-        return out[self._first : self._first + nz, :ny, :nx]
+        return blend(predict, wide.shape, self.tile, OVERLAP, phase, BATCH, wide.device)  # type: ignore[arg-type]
 
     def _grown(self, x: torch.Tensor) -> torch.Tensor:
-        """As high as a tile, and at least as wide along y and x, where it goes on as its mirror image."""
-        if len(self._y) > x.shape[1]:
-            x = x[:, self._y]
-        if len(self._x) > x.shape[2]:
-            x = x[:, :, self._x]
-        return in_tile(x, self.tile[0])
+        """As high as a tile, and wider along y and x by a margin and by what a tile needs, where it goes on as its mirror image."""
+        return in_tile(x[:, self._y][:, :, self._x], self.tile[0])
