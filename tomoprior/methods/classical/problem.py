@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
+from tomoprior.methods.classical.slice_sums import inner_products
 from tomoprior.projector import Projector
 
 #: At most this share of the width is added on either side. Rays at high tilt leave any grid sooner or later; the
@@ -69,8 +70,8 @@ class Problem:
 
     def dot(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Inner products of volumes or projections: one per slice, ``(1, ny, 1)``, or one in all if slices couple."""
-        axes = (0, 1, 2) if self.A.geometry.couples_slices else (0, 2)
-        return (a * b).sum(axes, keepdim=True)
+        products = inner_products(a, b)
+        return products.sum(1, keepdim=True) if self.A.geometry.couples_slices else products
 
     def masked(self, x: torch.Tensor) -> torch.Tensor:
         """``x`` with zeros outside the mask, in place."""
