@@ -108,7 +108,10 @@ class IterativeMethod(ABC):
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``."""
         with torch.no_grad():
-            problem = setup(projections, projector, settings.pad, weights=weights, initial=initial, mask=mask)
+            problem = setup(
+                projections, projector, settings.pad, weights=weights, initial=initial, mask=mask,
+                slices_apart=not self.couples_slices,
+            )  # fmt: skip
             monitor = Monitor(problem, settings, progress)
             x = self.solve(problem, settings, monitor)
             residual = problem.norm(problem.A(x).sub_(problem.p)) / monitor.scale
