@@ -47,8 +47,9 @@ class CGLS(IterativeMethod):
                 break
             q = A(d)
             alpha = torch.where(alive, gamma / problem.dot(q, problem.weighted(q)).clamp_min(TINY), 0.0)
-            x.addcmul_(d, alpha)
-            r.addcmul_(q, -alpha)
+            # not addcmul_, which may round once or twice, by where in a vector a value stands; s is free until it is made anew
+            x.add_(torch.mul(d, alpha, out=s))
+            r.sub_(q.mul_(alpha))
             s = problem.masked(A.T(problem.weighted(r)))
             gamma, previous = problem.dot(s, s), gamma
             d.mul_(gamma / previous.clamp_min(TINY)).add_(s)

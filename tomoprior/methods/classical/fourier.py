@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from pydantic import Field
 from scipy import fft
@@ -56,7 +55,7 @@ class Fourier:
         n, _, nu = geometry.range_shape
         size = _size(geometry, settings.oversampling)
         block = max(1, min(ny, BLOCK // size**2))
-        return OVERHEAD + 4 * ny * (nz * nx + n * nu) + block * (26 * size * size + 24 * n * size) + 96 * n * size
+        return OVERHEAD + 4 * ny * (nz * nx + n * nu) + block * (18 * size * size + 24 * n * size) + 96 * n * size
 
     def work(self, geometry: Geometry, settings: Any) -> float:
         """About four pairs."""
@@ -103,6 +102,7 @@ def _invert(data: torch.Tensor, geometry: Geometry, settings: FourierSettings, t
     device = data.device
     k = torch.fft.fftfreq(size, device=device, dtype=torch.float64)  # cycles per voxel
     theta = torch.from_numpy(geometry.angles.copy()).to(device)
+    groups = geometry.slice_groups()
     cells, spread = _gridding(k, theta, size, settings.kernel_width)
     # a cell that only the Gaussian's far tail reaches says more about its neighbours than about itself
     reached = spread if trust is None else spread * (trust > 0).reshape(-1, 1, 1)
@@ -115,24 +115,42 @@ def _invert(data: torch.Tensor, geometry: Geometry, settings: FourierSettings, t
     out = torch.empty(nz, ny, nx, device=device)
     # the middle of slice and grid goes to sample 0 of the transforms by a phase
     kz, kx = k[:, None], k[None, :]
-    centre = torch.exp(-2j * math.pi * (kx * (nx - 1) / 2 + kz * (nz - 1) / 2)).to(torch.complex64)
-    offsets = np.stack([geometry.offsets(y) for y in range(ny)])
+    centre = -2 * math.pi * (kx * (nx - 1) / 2 + kz * (nz - 1) / 2)
     block = max(1, BLOCK // size**2)
     for first in range(0, ny, block):
         rows = slice(first, min(ny, first + block))
         transform = torch.fft.fft(data[:, rows], n=size)  # (n, rows, size)
-        offset = torch.from_numpy(offsets[rows].T.copy()).to(device)  # (n, rows)
-        transform *= torch.exp(2j * math.pi * k * ((nu - 1) / 2 - offset)[..., None]).to(torch.complex64)
         count = rows.stop - rows.start
+        for group in groups:
+            chosen = group[(group >= rows.start) & (group < rows.stop)] - rows.start
+            if len(chosen):
+                offset = torch.from_numpy(geometry.offsets(int(group[0]))).to(device)  # (n,)
+                phase = 2 * math.pi * k * ((nu - 1) / 2 - offset)[:, None]  # (n, size)
+                if len(chosen) == count:
+                    _turn_(transform, phase[:, None])
+                else:
+                    index = torch.from_numpy(chosen).to(device)
+                    transform[:, index] = _turn_(transform[:, index], phase[:, None])
         plane = torch.zeros(size * size, count, dtype=torch.complex64, device=device)
         samples = transform.permute(0, 2, 1)
         for corner in range(cells.shape[-1]):
             part = samples * spread[..., corner, None]
             plane.index_add_(0, cells[..., corner].reshape(-1), part.reshape(-1, count))
-        plane *= scale[:, None]
-        grid = plane.view(size, size, count) * centre[..., None]
+        grid = _turn_(plane.view(size, size, count), centre[..., None], scale.view(size, size, 1))
         out[:, rows] = torch.fft.ifft2(grid, dim=(0, 1)).real[:nz, :nx].permute(0, 2, 1)
+        del transform, samples, part, plane, grid  # before the next block makes its own
     return out
+
+
+def _turn_(values: torch.Tensor, phase: torch.Tensor, scale: torch.Tensor | float = 1.0) -> torch.Tensor:
+    """``values * scale * exp(i phase)`` in place, the same bits wherever in a vector a value stands.
+
+    Each part of a product of complex numbers is two products and a sum, which a processor may fuse in its vectors and not
+    beside them. A product with a number that is real, or imaginary, leaves nothing to fuse.
+    """
+    real, imaginary = ((scale * part(phase)).to(values.real.dtype) for part in (torch.cos, torch.sin))
+    crosswise = values * torch.complex(torch.zeros_like(imaginary), imaginary)
+    return values.mul_(real).add_(crosswise)
 
 
 def _gridding(k: torch.Tensor, theta: torch.Tensor, size: int, width: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -20,8 +20,9 @@ class IterativeSettings(Settings):
 
     num_iter: int = Field(100, ge=1, description="Iterations.")
     residual_tolerance: float | None = Field(
-        None, ge=0, description="Stop when ||p - A x|| / ||p|| falls to this (the noise level of the data, if known)."
-    )
+        None, ge=0, description="Stop when ||p - A x|| / ||p|| falls to this (the noise level of the data, if known). It is "
+        "taken over all slices at hand: a volume made in slabs stops slab by slab, and depends on where they were cut.",
+    )  # fmt: skip
     pad: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Voxels added at either end of x while solving, then cropped, for material beyond the field of view. "
@@ -108,7 +109,10 @@ class IterativeMethod(ABC):
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``."""
         with torch.no_grad():
-            problem = setup(projections, projector, settings.pad, weights=weights, initial=initial, mask=mask)
+            problem = setup(
+                projections, projector, settings.pad, weights=weights, initial=initial, mask=mask,
+                slices_apart=not self.couples_slices,
+            )  # fmt: skip
             monitor = Monitor(problem, settings, progress)
             x = self.solve(problem, settings, monitor)
             residual = problem.norm(problem.A(x).sub_(problem.p)) / monitor.scale

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
+from tomoprior.methods.classical.slice_sums import inner_products
 from tomoprior.projector import Projector
 
 #: At most this share of the width is added on either side. Rays at high tilt leave any grid sooner or later; the
@@ -40,8 +41,8 @@ class Problem:
     pad
         Voxels added on either side of x.
     w_scale
-        What the weights were divided by to have a mean of 1, for which the steps of ``tv`` are balanced. A strength given
-        against the original weights has to be divided by it too.
+        What the weights were divided by to have a mean of 1, for which the steps of ``tv`` are balanced, or near 1 where slices
+        are apart. A strength given against the original weights has to be divided by it too.
     """
 
     A: Projector
@@ -69,8 +70,8 @@ class Problem:
 
     def dot(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Inner products of volumes or projections: one per slice, ``(1, ny, 1)``, or one in all if slices couple."""
-        axes = (0, 1, 2) if self.A.geometry.couples_slices else (0, 2)
-        return (a * b).sum(axes, keepdim=True)
+        products = inner_products(a, b)
+        return products.sum(1, keepdim=True) if self.A.geometry.couples_slices else products
 
     def masked(self, x: torch.Tensor) -> torch.Tensor:
         """``x`` with zeros outside the mask, in place."""
@@ -108,8 +109,12 @@ def setup(
     weights: torch.Tensor | None,
     initial: torch.Tensor | None,
     mask: torch.Tensor | None,
+    slices_apart: bool = False,
 ) -> Problem:
-    """Check the arguments of an iterative method and lay them out; raises InputError."""
+    """Check the arguments of an iterative method and lay them out; raises InputError.
+
+    With ``slices_apart`` a slice of the problem has the same bits whatever slices stand beside it.
+    """
     checks.check_projections(projections, projector)
     w = checks.expand_weights(weights, projector)
     m = checks.expand_mask(mask, projector)
@@ -127,6 +132,9 @@ def setup(
     scale = 1.0
     if w is not None:
         scale = float(w[w > 0].double().mean())
+        if slices_apart:
+            # the mean is one of all slices at hand; a power of two leaves no trace in the rounding of any of them
+            scale = 2.0 ** round(math.log2(scale))
         w = like(p, w).div_(scale) if w.shape == p.shape else w / scale
     if m is not None and m.shape == x.shape:
         m = like(x, m)
