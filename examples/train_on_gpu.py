@@ -1,12 +1,13 @@
 """Train a prior of the diffusion method on a GPU within minutes, on a machine that has neither ASTRA nor the volume's file.
 
-    python examples/train_on_gpu.py pack fibsem.tif --voxel-size 10 -o tissue.zip       # where the volume is: 520^3 voxels take 33 MiB
-    python examples/train_on_gpu.py train tissue.zip --validation other.zip --minutes 9 -o result    # where the GPU is
+    python examples/train_on_gpu.py pack fibsem.tif --voxel-size 10 -o tissue.zip       # where the volume is: 520^3 voxels
+    take 33 MiB python examples/train_on_gpu.py train tissue.zip --validation other.zip --minutes 9 -o result    # where the
+    GPU is
 
-``pack`` keeps the slices as JPEG, whose error is a fortieth of the tissue's standard deviation once voxels are binned. ``train`` says once in
-a while how far it is, and leaves in ``result`` the prior as it stands, its log and its card; a run that is cut off goes on with
-the same command where ``--work`` still holds its state. At the end four samples of the prior are drawn beside tissue. What it learns
-with is in ``SETTINGS``: about 0.18 TFLOP a tile, on one H100 some hundred PFLOP in 9 minutes.
+``pack`` keeps the slices as JPEG, whose error is a fortieth of the tissue's standard deviation once voxels are binned.
+``train`` says once in a while how far it is, and leaves in ``result`` the prior as it stands, its log and its card; a run that
+is cut off goes on with the same command where ``--work`` still holds its state. At the end four samples of the prior are drawn
+beside tissue. What it learns with is in ``SETTINGS``: about 0.18 TFLOP a tile, on one H100 some hundred PFLOP in 9 minutes.
 """
 
 from __future__ import annotations
@@ -85,7 +86,10 @@ def learn(args: argparse.Namespace) -> None:
             tiles, last = steps * settings.batch, now
             shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
             rate = tiles / (now - began)
-            print(f"{now - began:6.0f} s  {steps} steps  {rate:.0f} tiles/s  {tiles * flops / 1e15:.2f} PFLOP  {shown}", flush=True)
+            print(
+                f"{now - began:6.0f} s  {steps} steps  {rate:.0f} tiles/s  {tiles * flops / 1e15:.2f} PFLOP  {shown}",
+                flush=True,
+            )
             if log.exists():
                 shutil.copy(log, args.out / "prior.csv")
 

@@ -32,8 +32,8 @@ class State:
     moments
         Adam's two, by the weights' names with ``.m`` and ``.v``.
     draws, blocks
-        Those that tiles are cut from, with a series and without, oldest first. Of more than ``SAVED`` the newest are saved: a training
-        with more goes on with these and makes new ones.
+        Those that tiles are cut from, with a series and without, oldest first. Of more than ``SAVED`` the newest are saved: a
+        training with more goes on with these and makes new ones.
     step, seconds
         Steps done and time taken by them.
     drawn
@@ -68,7 +68,9 @@ def save(state: State, path: Path, about: dict[str, Any]) -> None:
     kinds = {"draws": state.draws[-SAVED:], "blocks": state.blocks[-SAVED:]}
     for kind, draws in kinds.items():
         for i, draw in enumerate(draws):
-            arrays.update({f"{kind}/{i}/{k}": v.clone(memory_format=torch.contiguous_format) for k, v in draw.to_dict().items()})
+            arrays.update(
+                {f"{kind}/{i}/{k}": v.clone(memory_format=torch.contiguous_format) for k, v in draw.to_dict().items()}
+            )
     facts = {
         "about": about, "step": state.step, "seconds": state.seconds, "drawn": state.drawn, "rows": state.rows,
         "losses": state.losses, **{kind: len(draws) for kind, draws in kinds.items()},

@@ -49,8 +49,8 @@ class TissueBlocks:
         Parameters
         ----------
         rng
-            Draws the place and one of the 48 orientations, or with ``turned`` any rotation, a mirror image and a slight stretch.
-            Beyond the volume its mirror image goes on.
+            Draws the place and one of the 48 orientations, or with ``turned`` any rotation, a mirror image and a slight
+            stretch. Beyond the volume its mirror image goes on.
 
         Raises
         ------
@@ -93,7 +93,10 @@ class TissueBlocks:
         scaled = torch.from_numpy((matrix * 2 / sizes[:, None])[::-1].copy()).float().to(self.device)
         shift = torch.from_numpy((2 * middle / sizes - 1)[::-1].copy()).float().to(self.device)
         z, y, x = (torch.arange(n, device=self.device) - (n - 1) / 2 for n in shape)
-        grid = z[:, None, None, None] * scaled[:, 0] + y[None, :, None, None] * scaled[:, 1] + x[None, None, :, None] * scaled[:, 2]
+        grid = (
+            z[:, None, None, None] * scaled[:, 0]
+            + y[None, :, None, None] * scaled[:, 1]
+            + x[None, None, :, None] * scaled[:, 2]
+        )
         out = F.grid_sample(self._whole[None, None], (grid + shift)[None], padding_mode="reflection", align_corners=False)
         return out[0, 0]
-

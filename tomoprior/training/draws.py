@@ -69,7 +69,8 @@ class Draw:
     def seen(self) -> tuple[int, int]:
         """First column and one past the last that a third of the tilts see; all of them without a series."""
         nx = self.truth.shape[2]
-        columns = np.flatnonzero((self.condition.coverage.float().mean(0) > SEEN).cpu().numpy()) if self.told else []
+        seen = (self.condition.coverage.float().mean(0) > SEEN).cpu().numpy()
+        columns = np.flatnonzero(seen if self.told else np.ones(nx, bool))
         return (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (0, nx)
 
     def to_dict(self) -> dict[str, torch.Tensor]:
@@ -242,7 +243,7 @@ class Simulator:
         mean, gain = (v.where(good, 1.0)[:, None, None, None] for v in measured)
         variance = noise[..., None, None].expand(p.shape).clone()
         mass = mean * thickness[:, None, None, None]
-        data = lay_out(p, g, A, valid, variance, Scale(mean, gain), mass)  # type: ignore[arg-type]
+        data = lay_out(p, g, A, valid, variance, Scale(mean, gain), mass)
         shape = (len(p), *A.domain_shape)
         inside = torch.stack([f.inside.expand(shape[1:]) for f in faces])
         flat = self.settings.flat
@@ -281,9 +282,7 @@ class Simulator:
         turned = blocks.can_turn and rng.random() < self.settings.turned
         fine = blocks.cut(tuple(n * s for n in shape), spacing, rng, turned=turned)  # type: ignore[arg-type]
         fine = fine ** drawn["gamma"]
-        return cut_section(
-            fine, thickness, drawn["roughness"] * s, drawn["roughness_length"] * s, drawn["stain_gradient"], rng
-        )
+        return cut_section(fine, thickness, drawn["roughness"] * s, drawn["roughness_length"] * s, drawn["stain_gradient"], rng)
 
     def _block(self, shape: tuple[int, int, int], voxel_size: float, rng: Generator) -> Draw:
         share = 1.0 if rng.random() < 0.5 else self._thickness(rng)
@@ -322,7 +321,7 @@ class Simulator:
         low, high = self.settings.voxel_size
         if rng.random() < TYPICAL:
             return self.settings.typical_voxel(*self.tissues)
-        return max(low * (high / low) ** rng.random(), min(t.voxel_size for t in self.tissues))
+        return max(float(low * (high / low) ** rng.random()), min(t.voxel_size for t in self.tissues))
 
     def _height(self, rng: Generator) -> int:
         height = self.settings.height
@@ -371,4 +370,3 @@ def tissue_spectrum(tissues: Sequence[Tissue], voxel_size: float, unit_std: floa
         blocks.append(tissue.block((edge, edge, edge), voxel_size / tissue.voxel_size, rng))
     spread = float(np.sqrt(np.mean([b.var() for b in blocks])))
     return Spectrum.fit([(b - b.mean()) * np.float32(unit_std / spread) for b in blocks], voxel_size)
-

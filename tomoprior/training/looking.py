@@ -18,7 +18,8 @@ from tomoprior.methods.diffusion.sampler import Schedule
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.training.settings import TrainingSettings
 
-#: Highest and lowest noise level of a sample, and the value of vacuum that it is told, which a volume that fills the grid does not show.
+#: Highest and lowest noise level of a sample, and the value of vacuum that it is told, which a volume that fills the grid does
+#: not show.
 HIGHEST, LOWEST, VACUUM = 10.0, 0.02, -1.2
 
 

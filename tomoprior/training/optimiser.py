@@ -22,7 +22,8 @@ BETAS, EPSILON = (0.9, 0.99), 1e-8
 #: Gradients are cut to this norm.
 CLIP = 1.0
 
-#: Steps in a row without a finite gradient after which a training is given up; a single one, which half precision may give, is left out.
+#: Steps in a row without a finite gradient after which a training is given up; a single one, which half precision may give, is
+#: left out.
 MOST_SKIPPED = 10
 
 #: Steps on a GPU between two looks at their losses.
@@ -98,7 +99,10 @@ class Training:
         due = 1 + state.step // self.every
         while state.drawn < due:
             # sizes differ from group to group: trying which convolution is fastest for each would take longer than all of them
-            with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=True):
+            with (
+                torch.no_grad(),
+                torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=True),
+            ):
                 state.draws = [*state.draws, *simulator.draws(state.drawn)][-keep:]
                 if self.settings.free > 0:
                     state.blocks = [*state.blocks, *simulator.blocks(state.drawn)][-keep:]

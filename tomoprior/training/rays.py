@@ -1,4 +1,4 @@
-"""The projector that training estimates with: Joseph's matrix of a slice, built on the device, for any number of volumes at once."""
+"""The projector of a training's estimates: Joseph's matrix of a slice, built on the device."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tomoprior.sparse import csr, product
 class MatrixProjector(LinearOperator):
     """The same map as ``Projector(geometry, kind="linear")`` up to rounding, for geometries whose slices share their rays.
 
-    A training needs a new geometry every few seconds, for a batch of volumes, on a machine that need not have ASTRA: the matrix is
-    built where it is used. Joseph, IEEE Trans. Med. Imaging 1 (1982) 192: a ray is followed along the axis that it is closer to; in
-    every row (or column) of voxels it takes the linear interpolation of the two that it passes between.
+    A training needs a new geometry every few seconds, for a batch of volumes, on a machine that need not have ASTRA: the
+    matrix is built where it is used. Joseph, IEEE Trans. Med. Imaging 1 (1982) 192: a ray is followed along the axis that it
+    is closer to; in every row (or column) of voxels it takes the linear interpolation of the two that it passes between.
     """
 
     def __init__(self, geometry: Geometry, device: torch.device | str) -> None:

@@ -1,7 +1,8 @@
 """A section and its tilt series as ``tomoprior.simulate`` makes them, in torch: on a GPU a hundred times faster.
 
-The model is that of ``tomoprior.simulate.recording`` and ``microscope``, step by step and with the same ranges, but for the rays:
-they follow Joseph's interpolation on voxels half as large as the grid's, where that module weighs them by area. A test compares both.
+The model is that of ``tomoprior.simulate.recording`` and ``microscope``, step by step and with the same ranges, but for the
+rays: they follow Joseph's interpolation on voxels half as large as the grid's, where that module weighs them by area. A test
+compares both.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def _face(shape: tuple[int, int], roughness: float, length: float, device: torch
     spectrum = torch.fft.rfft2(noise) * torch.exp(-2 * (math.pi * sigma) ** 2 * k2)
     spectrum[0, 0] = 0  # it would move the face by many times its roughness where few waves fit the block
     smooth = torch.fft.irfft2(spectrum, shape)
-    return smooth * (roughness / smooth.std().clamp_min(1e-12))
+    face: torch.Tensor = smooth * (roughness / smooth.std().clamp_min(1e-12))
+    return face
 
 
 def project_lines(density: torch.Tensor, angles: NDArray[np.float64], nu: int) -> torch.Tensor:
@@ -95,7 +97,7 @@ def project_lines(density: torch.Tensor, angles: NDArray[np.float64], nu: int) -
 def record_tilts(
     lines: torch.Tensor, off: dict[str, NDArray[np.float64]], drawn: dict[str, float], margin: int, least: int, rng: Generator
 ) -> torch.Tensor:
-    """Measured line integrals ``(n_angles, ny, nu)`` of what ``project_lines`` gave on a screen of ``SUPERSAMPLE`` times finer pixels.
+    """Measured line integrals ``(n_angles, ny, nu)``, from those of ``project_lines`` on ``SUPERSAMPLE`` times finer pixels.
 
     Parameters
     ----------
@@ -138,7 +140,9 @@ def record_tilts(
     return -(counted.clamp_min(0.5) / dose).log() / per_line  # no logarithm of nothing
 
 
-def _warped(images: torch.Tensor, shift: NDArray[np.float64], rotation: float, magnification: NDArray[np.float64]) -> torch.Tensor:
+def _warped(
+    images: torch.Tensor, shift: NDArray[np.float64], rotation: float, magnification: NDArray[np.float64]
+) -> torch.Tensor:
     """``tomoprior.simulate.microscope.warp`` of every image."""
     n, ny, nx = images.shape
     c, s = math.cos(rotation), math.sin(rotation)

@@ -46,7 +46,9 @@ class TrainingSettings(Settings):
         0.15, ge=0, lt=1, description="Share of the tiles with conditions that show no noisy volume: they train the mean."
     )
     drop: float = Field(0.1, ge=0, lt=1, description="Share of series' tiles without conditions, for the unconditional prior.")
-    free: float = Field(0.25, ge=0, lt=1, description="Share of tiles from tissue without a series, for the unconditional prior.")
+    free: float = Field(
+        0.25, ge=0, lt=1, description="Share of tiles from tissue without a series, for the unconditional prior."
+    )
     turned: float = Field(
         0.3, ge=0, le=1, description="Share of the sections turned freely; others keep the volume's axes, in any of 48 ways."
     )

@@ -46,16 +46,17 @@ def cut_batch(draws: Sequence[Draw], blocks: Sequence[Draw], settings: TrainingS
     """The tiles of a step, from draws with a series and from blocks without one, on the device where these are."""
     rng = np.random.default_rng([settings.seed, 2**32 - 1, step])
     device = (draws or blocks)[0].truth.device
-    tiles = []
+    tiles, series = [], []
     for number in range(settings.batch):
         free = bool(blocks) and (not draws or rng.random() < settings.free)
         some = blocks if free else draws
         # neighbouring tiles of a batch are mirrored in turn, so that all ways occur
+        series.append(not free)
         tiles.append(cut_tile(some[int(rng.integers(len(some)))], settings.tile_shape, rng, MIRRORS[(step + number) % 8]))
     truth, linear, inside, coverage, numbers, depth = (torch.stack([tile[i] for tile in tiles]) for i in range(6))
     mean, spread = settings.log_sigma
     n = settings.batch
-    told = np.array([tile[6] for tile in tiles]) & (rng.random(n) >= settings.drop)
+    told = np.array(series) & (rng.random(n) >= settings.drop)
     level = np.exp(mean + spread * rng.standard_normal(n)).clip(*LEVELS)
     level = np.where(told & (rng.random(n) < settings.blind), BLIND, level)
     sigma, spoken = (_moved(v.astype(np.float32), device) for v in (level, told))
@@ -66,10 +67,8 @@ def cut_batch(draws: Sequence[Draw], blocks: Sequence[Draw], settings: TrainingS
     return Batch(truth, noisy, sigma, linear, inside, depth, coverage, numbers, spoken)
 
 
-def cut_tile(
-    draw: Draw, size: tuple[int, int, int], rng: Generator, mirror: tuple[bool, bool, bool]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, bool]:
-    """Truth, linear estimate, section, coverage, numbers and depth of a random tile, and whether it has a series.
+def cut_tile(draw: Draw, size: tuple[int, int, int], rng: Generator, mirror: tuple[bool, ...]) -> tuple[torch.Tensor, ...]:
+    """Truth, linear estimate, section, coverage, numbers and depth of a random tile.
 
     Tissue has no handedness here, and mirrored along x or z a series is one with its angles negated.
     """
@@ -91,7 +90,7 @@ def cut_tile(
     if mirror[0] != mirror[2]:
         numbers = torch.cat([-numbers[1:2], -numbers[:1], numbers[2:]])
     truth, linear, inside = (in_tile(v, height) for v in volumes)
-    return truth, linear, inside, in_tile(coverage, height), numbers, _depths(nz, height, str(truth.device)), draw.told
+    return truth, linear, inside, in_tile(coverage, height), numbers, _depths(nz, height, str(truth.device))
 
 
 @lru_cache(maxsize=256)

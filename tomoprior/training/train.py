@@ -18,7 +18,7 @@ from tomoprior.backends import choose_device
 from tomoprior.errors import InputError, Interrupted
 from tomoprior.formats.files import told
 from tomoprior.methods.base import Progress
-from tomoprior.methods.diffusion.prior import Prior, network_dtype
+from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.simulate.tissue import Tissue
@@ -53,8 +53,8 @@ def train(
     """Train a denoiser on simulated tilt series of a tissue, and write it.
 
     Beside ``out`` lie, while it runs and until it is done, the state (``.state.safetensors``) from which the same call goes on,
-    bit for bit on the CPU with as many threads, and the log (``.csv``), which stays. Everything runs on ``device``: the tissue, the
-    simulated series, their estimates and the network.
+    bit for bit on the CPU with as many threads, and the log (``.csv``), which stays. Everything runs on ``device``: the
+    tissue, the simulated series, their estimates and the network.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How good a denoiser is on tissue set aside: PSNR of its mean over the tilt ranges, and its gain as a denoiser over a linear one."""
+"""How good a denoiser is on tissue set aside: PSNR of its mean, and its gain as a denoiser over a linear one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Validation:
         self.block = simulator.filled_block(SEED)
 
     def score(self, denoiser: Denoiser) -> dict[str, float]:
-        """Means over the series: PSNR in dB (densities, range 1) of the denoiser and of the linear estimate that it is given."""
+        """Means over the series: PSNR in dB (densities, range 1) of the denoiser and of its linear estimate."""
         rows = self.table(denoiser)
         names = {"validation_psnr": "psnr", "linear_psnr": "linear_psnr", "inner": "inner", "linear_inner": "linear_inner"}
         means = {name: float(np.mean([r[key] for r in rows])) for name, key in names.items()}
@@ -83,6 +83,6 @@ class Validation:
         k2 = k[0][:, None, None] ** 2 + k[1][:, None] ** 2 + k[2] ** 2
         size = float(self.block.condition.numbers[SERIES_NUMBERS + 1].exp()) * self.spectrum.voxel_size
         power = self.spectrum(k2, size)
-        found = torch.fft.ifftn(torch.fft.fftn(wide) * (power / (power + level**2))).real
+        found: torch.Tensor = torch.fft.ifftn(torch.fft.fftn(wide) * (power / (power + level**2))).real
         nz, ny, nx = noisy.shape
         return found[:nz, :ny, :nx]

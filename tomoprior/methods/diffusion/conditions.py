@@ -20,7 +20,9 @@ ROUNDS, ROUGH = 2, 12
 SHARPEST = 0.25
 
 
-def weigh_tilts(data: Measurement, spectrum: Spectrum, inside: torch.Tensor | None = None, *, flat: bool = False) -> Measurement:
+def weigh_tilts(
+    data: Measurement, spectrum: Spectrum, inside: torch.Tensor | None = None, *, flat: bool = False
+) -> Measurement:
     """The measurement with its tilts trusted as far as they fit with the others: two rounds of estimate and trust."""
     for _ in range(ROUNDS if data.y.shape[-3] > 3 else 0):
         estimate = wiener(data, spectrum, ROUGH, tol=0.0, inside=inside, flat=flat)

@@ -16,8 +16,8 @@ def solve(
     """Solve ``normal(x) = b`` from ``x`` with residual ``r = b - normal(x)``; both are changed in place, and x is returned.
 
     The last three axes are one system; those before them are a batch of systems, each with steps of its own. It ends after
-    ``num_iter`` iterations, or once the squared residual of every system is at most ``tol^2`` of its first; ``tol = 0`` never looks, which
-    spares a GPU the wait. Hestenes and Stiefel, J. Res. NBS 49 (1952) 409.
+    ``num_iter`` iterations, or once the squared residual of every system is at most ``tol^2`` of its first; ``tol = 0`` never
+    looks, which spares a GPU the wait. Hestenes and Stiefel, J. Res. NBS 49 (1952) 409.
     """
     d = r.clone()
     gamma = first = _dot(r, r)

@@ -20,7 +20,8 @@ SERIES, SPECIMEN = 4, 3
 #: Numbers that the U-Net sees: noise level, whether there are conditions, and a condition's numbers.
 FEATURES = 2 + SERIES + SPECIMEN
 
-#: Noise level that stands for endless noise: the network is shown no noisy volume, and gives the mean given the conditions alone.
+#: Noise level that stands for endless noise: the network is shown no noisy volume, and gives the mean given the conditions
+#: alone.
 BLIND = 1000.0
 
 
@@ -38,8 +39,8 @@ class Condition:
         Share of the tilts that see a voxel, ``(nz, nx)``.
     numbers
         Of the series: sines of the lowest and the highest tilt, log of the number of tilts / 4, log of the noise's standard
-        deviation / 4. Of the specimen: the value of vacuum, log of the voxel size over the spectrum's, log of the faces' standard
-        deviation in voxels / 2. Shape ``(7,)``.
+        deviation / 4. Of the specimen: the value of vacuum, log of the voxel size over the spectrum's, log of the faces'
+        standard deviation in voxels / 2. Shape ``(7,)``.
     """
 
     linear: torch.Tensor
@@ -56,9 +57,9 @@ class Denoiser(nn.Module):
     """``D(x; sigma, condition)``: the mean of the clean volume given a noisy one.
 
     With m the linear estimate, or without conditions what is expected before any tilt is seen (zero inside the section, vacuum
-    outside), and ``r = x - m``, ``D = m + K r + c_out F(c_in r, ...)``: the preconditioning of Karras et al. 2022 (EDM) for r in place of
-    the image, with a filter K by the tissue's spectrum in place of ``c_skip`` (``Preconditioner``). From a noise level of ``BLIND`` on the
-    noisy volume is not looked at.
+    outside), and ``r = x - m``, ``D = m + K r + c_out F(c_in r, ...)``: the preconditioning of Karras et al. 2022 (EDM) for r
+    in place of the image, with a filter K by the tissue's spectrum in place of ``c_skip`` (``Preconditioner``). From a noise
+    level of ``BLIND`` on the noisy volume is not looked at.
     """
 
     def __init__(self, shape: Shape, spectrum: Spectrum) -> None:
@@ -116,8 +117,10 @@ class Denoiser(nn.Module):
             ],
             dim=1,
         )
-        series, specimen = numbers.split([SERIES, SPECIMEN], dim=1)
-        features = torch.cat([sigma.clamp(max=BLIND).log()[:, None] / 4, told[:, None], series * told[:, None], specimen], dim=1)
+        series, specimen = numbers[:, :SERIES], numbers[:, SERIES:]
+        features = torch.cat(
+            [sigma.clamp(max=BLIND).log()[:, None] / 4, told[:, None], series * told[:, None], specimen], dim=1
+        )
         out = self.unet(inputs, features)[:, 0].float()
         clean = base + filtered + size[:, None, None, None] * out
         return clean, size

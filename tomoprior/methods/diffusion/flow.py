@@ -19,8 +19,8 @@ def follow_flow(
 ) -> torch.Tensor:
     """One sample: from ``start`` with noise of the first level down to none, as the denoiser's estimates lead.
 
-    The second-order multistep solver DPM-Solver++(2M) of Lu et al., arXiv:2211.01095, algorithm 2, in EDM's variables: one pass of
-    the network a level.
+    The second-order multistep solver DPM-Solver++(2M) of Lu et al., arXiv:2211.01095, algorithm 2, in EDM's variables: one
+    pass of the network a level.
 
     Parameters
     ----------

@@ -34,12 +34,16 @@ class LinearProjector(Protocol):
     geometry: Geometry
 
     @property
-    def domain_shape(self) -> tuple[int, int, int]: ...
+    def domain_shape(self) -> tuple[int, int, int]:
+        """``(nz, ny, nx)``."""
 
     @property
-    def T(self) -> Callable[[torch.Tensor], torch.Tensor]: ...
+    def T(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The adjoint."""
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Line integrals."""
+        ...
 
 
 @dataclass

@@ -76,7 +76,12 @@ class Diffusion:
         found, section = result.provenance["scale"], result.provenance["section"]
         carried: dict[str, Any] = {"scale": (found["mean"], found["gain"])} if settings.scale is None else {}
         if settings.faces is None and section["source"] != "given":
-            carried |= {"faces": tuple(section["faces"]), "face_std": section["face_std"], "thickness": None, "thickness_std": None}
+            carried |= {
+                "faces": tuple(section["faces"]),
+                "face_std": section["face_std"],
+                "thickness": None,
+                "thickness_std": None,
+            }
         return carried
 
     def within(self, settings: DiffusionSettings, rows: range) -> DiffusionSettings:

@@ -1,4 +1,4 @@
-"""The linear part of the denoiser, which the network need not learn: a filter by the tissue's spectrum, and the size of what it leaves."""
+"""The linear part of the denoiser: a filter by the tissue's spectrum, and the size of the error that it leaves."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ GRID = 48
 class Preconditioner(nn.Module):
     """``c_skip`` and ``c_out`` of Karras et al. 2022 (EDM), table 1, for tissue of a known spectrum S instead of white.
 
-    Without conditions the best linear denoiser is the filter ``K = S / (S + sigma^2)``, and its mean squared error ``sigma^2 mean(K)``:
-    they stand for ``c_skip`` and ``c_out^2``. Of the residual from a linear estimate the coarse part is known already: S is capped there, at
-    a power that leaves a variance of ``SIGMA_DATA``^2. A network that has learned nothing thus is the linear denoiser.
+    Without conditions the best linear denoiser is the filter ``K = S / (S + sigma^2)``, and its mean squared error ``sigma^2
+    mean(K)``: they stand for ``c_skip`` and ``c_out^2``. Of the residual from a linear estimate the coarse part is known
+    already: S is capped there, at a power that leaves a variance of ``SIGMA_DATA``^2. A network that has learned nothing thus
+    is the linear denoiser.
 
     Parameters
     ----------
@@ -86,5 +87,5 @@ class Preconditioner(nn.Module):
         low, high = self.log_k[above - 1], self.log_k[above]
         share = ((k - low) / (high - low)).clamp_min(0)
         start = self.log_power[above - 1]
-        power = (start + share * (self.log_power[above] - start) - 3 * log_voxel[:, None, None, None]).exp()
+        power: torch.Tensor = (start + share * (self.log_power[above] - start) - 3 * log_voxel[:, None, None, None]).exp()
         return power.mean(2, keepdim=True) if self.flat else power

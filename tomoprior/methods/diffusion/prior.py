@@ -48,8 +48,8 @@ class Prior:
     errors
         Mean squared error of the denoiser against the noise level: ``((sigma, error), ...)``, rising.
     calibration
-        What the samples' standard deviation is multiplied by, against the tilt range in degrees, inside the section, about its faces
-        and in vacuum: ``((range, inside, faces, vacuum), ...)``.
+        What the samples' standard deviation is multiplied by, against the tilt range in degrees, inside the section, about its
+        faces and in vacuum: ``((range, inside, faces, vacuum), ...)``.
     data_weight
         Say of the data at each level of the sampler, beside what the denoiser knows of them.
     card
@@ -172,8 +172,8 @@ def shipped() -> list[str]:
 def network_dtype(device: torch.device) -> torch.dtype:
     """What the U-Net computes in: bfloat16 where there is hardware for it (CUDA, AMX, AVX-512 with bf16), else float32.
 
-    Measured on a CPU with ``avx512_bf16``: 1.8 times faster than float32. Without such hardware bfloat16 convolutions run too, and are
-    several times slower.
+    Measured on a CPU with ``avx512_bf16``: 1.8 times faster than float32. Without such hardware bfloat16 convolutions run too,
+    and are several times slower.
     """
     if device.type == "cuda":
         return torch.bfloat16

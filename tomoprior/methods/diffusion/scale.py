@@ -65,9 +65,10 @@ def measure_batch(
 ) -> tuple[torch.Tensor, torch.Tensor] | None:  # fmt: skip
     """Mean density and contrast from the tilts.
 
-    ``mean`` is the median over tilts of the mean line integral, times cos(theta), over the section's thickness. ``gain`` compares
-    the power that the tilts have in ``BAND``, less that of white noise, with what tissue of the prior's spectrum would have: a
-    tilt of a slab of thickness T shows ``S(k) T / cos(theta)`` at frequency k across the beam (Fourier slice theorem).
+    ``mean`` is the median over tilts of the mean line integral, times cos(theta), over the section's thickness. ``gain``
+    compares the power that the tilts have in ``BAND``, less that of white noise, with what tissue of the prior's spectrum
+    would have: a tilt of a slab of thickness T shows ``S(k) T / cos(theta)`` at frequency k across the beam (Fourier slice
+    theorem).
 
     Parameters
     ----------

@@ -60,7 +60,9 @@ class KnownSection:
 
     def to_dict(self) -> dict[str, Any]:
         """For a record."""
-        return {"source": self.source, "thickness": self.thickness, "face_std": self.face_std, "faces": list(self.faces)}
+        profile = [float(v) for v in self.inside.mean((1, 2))]
+        values = {"source": self.source, "thickness": self.thickness, "face_std": self.face_std, "faces": list(self.faces)}
+        return {**values, "profile": profile}
 
 
 def expected_profile(nz: int, low: float, high: float, low_std: float, high_std: float) -> torch.Tensor:
@@ -69,7 +71,8 @@ def expected_profile(nz: int, low: float, high: float, low_std: float, high_std:
 
     def above(face: float, std: float) -> torch.Tensor:
         # a voxel is cut over its own height: the standard deviation of a uniform number
-        return torch.special.ndtr((z - face) / math.hypot(std, math.sqrt(1 / 12)))
+        share: torch.Tensor = torch.special.ndtr((z - face) / math.hypot(std, math.sqrt(1 / 12)))
+        return share
 
     return (above(low, low_std) * (1 - above(high, high_std))).float()
 
@@ -148,6 +151,29 @@ def locate_section(
     )  # fmt: skip
     face_std = math.sqrt((found.low_std**2 + found.high_std**2) / 2)
     inside = found.profile.float().to(projections.device)[:, None, None]
-    return KnownSection(
-        inside, found.thickness, face_std, "found" if found.measured else "assumed", (found.low, found.high)
-    )
+    return KnownSection(inside, found.thickness, face_std, "found" if found.measured else "assumed", (found.low, found.high))
+
+
+def section_of(
+    projections: torch.Tensor,
+    projector: Projector,
+    spectrum: Spectrum,
+    settings: Any,
+    *,
+    weights: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+    flat: bool = False,
+) -> KnownSection:
+    """The section that a mask or the settings (``faces``, ``thickness``, ``filled``) give, or that the tilts show."""
+    geometry = projector.geometry
+    nz = geometry.shape[0]
+    if mask is not None:
+        return from_mask(mask.expand(geometry.shape))
+    if getattr(settings, "filled", False):
+        return from_faces(nz, (0.0, float(nz)), 0.0, projections.device)
+    if settings.faces is not None:
+        return from_faces(nz, settings.faces, settings.face_std, projections.device)
+    return locate_section(
+        projections, projector, spectrum, weights=weights, thickness=settings.thickness,
+        thickness_std=settings.thickness_std, robust=settings.robust, flat=flat,
+    )  # fmt: skip

@@ -16,7 +16,9 @@ class DiffusionSettings(Settings):
     samples: int = Field(8, ge=1, description="Posterior samples; their mean is the volume. 1 gives no standard deviation.")
     num_iter: int = Field(16, ge=1, description="Noise levels of each sample.")
     sigma_max: float = Field(
-        20.0, gt=0, description="First noise level, where the tissue's standard deviation is 0.5: what is coarser comes from the mean."
+        20.0,
+        gt=0,
+        description="First noise level, where the tissue's standard deviation is 0.5: what is coarser comes from the mean.",
     )
     sigma_min: float = Field(0.03, gt=0, description="Last noise level.")
     mean: Literal["network", "samples"] = Field(
@@ -26,7 +28,7 @@ class DiffusionSettings(Settings):
         None,
         ge=0,
         le=1,
-        description="Say of the data at each level beside what the network knows of them; default: the prior's, and 1 if conditional=false.",
+        description="Weight of the data beside the network's conditions; default: the prior's, or 1 if conditional=false.",
     )
     num_cg: int = Field(5, ge=1, description="Conjugate gradients of the data step at each level.")
     conditional: bool = Field(
@@ -42,6 +44,7 @@ class DiffusionSettings(Settings):
         None, description="Heights of the section's faces in voxels from the grid's lower edge, if they are known."
     )
     face_std: float = Field(0.0, ge=0, description="Standard deviation of these heights, voxels.")
+    filled: bool = Field(False, description="True: the section fills the grid; nothing is asked of the tilts.")
     robust: bool = Field(True, description="Tilts that do not fit with the others lose their vote.")
     shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that alignment left, pixels.")
     offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, share of the mean.")
@@ -62,8 +65,8 @@ class DiffusionSettings(Settings):
     def _fits(self) -> DiffusionSettings:
         if self.faces is not None and not self.faces[0] < self.faces[1]:
             raise ValueError("faces must run from a lower to a higher height")
-        if self.faces is not None and self.thickness is not None:
-            raise ValueError("give the faces or the thickness, not both")
+        if sum((self.faces is not None, self.thickness is not None, self.filled)) > 1:
+            raise ValueError("give the faces, the thickness or filled=true, not several")
         if self.thickness_std is not None and self.thickness is None:
             raise ValueError("thickness_std goes with a thickness")
         if self.sigma_min > self.sigma_max:

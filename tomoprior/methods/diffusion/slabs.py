@@ -12,7 +12,7 @@ from tomoprior.methods.base import Progress
 from tomoprior.methods.diffusion import determined
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.scale import Scale
-from tomoprior.methods.diffusion.section import KnownSection, from_faces, from_mask, locate_section
+from tomoprior.methods.diffusion.section import section_of
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.slab import Moments, Slab
 from tomoprior.projector import Projector
@@ -43,7 +43,9 @@ class Run:
     ) -> None:  # fmt: skip
         self.projections, self.projector, self.weights = projections, projector, weights
         self.prior, self.settings, self.progress = prior, settings, progress
-        self.section = self._locate(mask)
+        self.section = section_of(
+            projections, projector, prior.spectrum, settings, weights=weights, mask=mask, flat=prior.denoiser.unet.shape.flat
+        )
         self.parts: list[Part] = []
         self.scale = None if settings.scale is None else Scale(*settings.scale)
         self.shares: torch.Tensor | None = None
@@ -84,18 +86,6 @@ class Run:
                 part.count, part.variance = samples.count, None if variance is None else slab.data.crop(variance).clone()
                 part.mean, part.misfit = slab.data.crop(whole).clone(), self._misfit(slab, whole, part)
 
-    def _locate(self, mask: torch.Tensor | None) -> KnownSection:
-        """The section that the mask or the settings give, or that the tilts show."""
-        s, geometry = self.settings, self.projector.geometry
-        if mask is not None:
-            return from_mask(mask.expand(geometry.shape))
-        if s.faces is not None:
-            return from_faces(geometry.shape[0], s.faces, s.face_std, self.projections.device)
-        return locate_section(
-            self.projections, self.projector, self.prior.spectrum, weights=self.weights, thickness=s.thickness,
-            thickness_std=s.thickness_std, robust=s.robust, flat=self.prior.denoiser.unet.shape.flat,
-        )  # fmt: skip
-
     def _slab(self, seen: range) -> Slab:
         geometry = self.projector.geometry
         weights = self.weights
@@ -103,8 +93,8 @@ class Run:
             weights = weights[:, seen.start : seen.stop]
         return Slab(
             self.projections[:, seen.start : seen.stop], self.projector.with_geometry(geometry.rows(seen.start, seen.stop)),
-            self.prior, self.settings, self.section.rows(seen), rows=range(seen.start + self.settings.first_row, seen.stop + self.settings.first_row),
-            weights=weights, scale=self.scale,
+            self.prior, self.settings, self.section.rows(seen), rows=range(seen.start + self.settings.first_row, seen.stop +
+            self.settings.first_row), weights=weights, scale=self.scale,
         )  # fmt: skip
 
     def _misfit(self, slab: Slab, mean: torch.Tensor, part: Part) -> tuple[float, float]:

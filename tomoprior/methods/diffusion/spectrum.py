@@ -90,7 +90,9 @@ class GaussianPrior:
         self, shape: tuple[int, int, int], spectrum: Spectrum, voxel_size: float, device: torch.device, *, flat: bool = False
     ) -> None:
         self.shape, self._axes = shape, (-3, -1) if flat else (-3, -2, -1)
-        self.inner = tuple(n if axis - 3 not in self._axes else next_fast_len(n + GAP, real=True) for axis, n in enumerate(shape))
+        self.inner = tuple(
+            n if axis - 3 not in self._axes else next_fast_len(n + GAP, real=True) for axis, n in enumerate(shape)
+        )
         z = torch.fft.fftfreq(self.inner[0], device=device)[:, None, None]
         y = torch.fft.fftfreq(ACROSS if flat else self.inner[1], device=device)[None, :, None]
         x = torch.fft.rfftfreq(self.inner[2], device=device)[None, None, :]

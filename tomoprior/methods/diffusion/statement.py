@@ -29,20 +29,23 @@ def statement(
         f"{geometry.n_angles} tilts over {np.ptp(degrees):.4g} degrees determine {power}: along x {finest('x')}, along z (the "
         f"beam) {finest('z')}; the rest is inferred from the prior's tissue, not measured"
     ]
-    low, high = (face * size for face in section.faces)
-    std = section.face_std * size
-    lines.append(
-        {
-            "given": f"the section's faces are taken as given, at {low:.3g} and {high:.3g} {unit} along z",
-            "found": f"the tilts place the section's faces at {low:.3g} and {high:.3g} {unit} along z, +-{std:.2g} {unit}; where they do "
-            "not tell, the section lies in the middle of the grid by convention",
-            "assumed": f"the tilts are too few to tell where the section ends: its faces are assumed at {low:.3g} and {high:.3g} {unit} "
-            f"along z, +-{std:.2g} {unit}",
-        }[section.source]
-    )
+    lines.append(_place(section, size, unit))
     if voteless := [i for i, v in enumerate(trust) if v < 0.2]:
         named = ", ".join(f"{i} ({degrees[i]:.1f} deg)" for i in voteless)
         lines.append(f"tilt(s) {named} do not fit with the others and have hardly a vote")
     if samples < 2:
         lines.append("one sample gives no standard deviation; take samples=8 to see what is uncertain")
     return lines
+
+
+def _place(section: KnownSection, size: float, unit: str) -> str:
+    """Where the section lies, and who says so."""
+    low, high = (face * size for face in section.faces)
+    where = f"at {low:.3g} and {high:.3g} {unit} along z"
+    within = f"+-{section.face_std * size:.2g} {unit}"
+    if section.source == "given":
+        return f"the section's faces are taken as given, {where}"
+    if section.source == "found":
+        convention = "what they do not tell of its height is set by convention to the middle of the grid"
+        return f"the tilts place the section's faces {where}, {within}; {convention}"
+    return f"the tilts are too few to tell where the section ends: its faces are assumed {where}, {within}"

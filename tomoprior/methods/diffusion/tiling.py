@@ -15,7 +15,8 @@ OVERLAP = 16
 #: Edge of a tile along y and x: the network has no place but along z, so that it may see more at once than it was trained on.
 EDGE = 128
 
-#: Voxels on either side along y and x that the network sees beyond a volume, as its mirror image: it knows little at a tile's border.
+#: Voxels on either side along y and x that the network sees beyond a volume, as its mirror image: it knows little at a tile's
+#: border.
 MARGIN = 8
 
 #: A volume of up to this edge is one tile.
@@ -26,7 +27,7 @@ BATCH = 1
 
 
 def tile_edges(shape: tuple[int, int, int], tile: tuple[int, int, int], multiple: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Size of the tiles for a volume of ``shape``, for a network trained on ``tile`` whose edges are multiples of ``multiple``."""
+    """Size of a volume's tiles, for a network trained on ``tile`` whose edges are multiples of ``multiple``."""
     sizes = []
     for n, trained, step in zip(shape[1:], tile[1:], multiple[1:], strict=True):
         edge = n if n <= WHOLE else EDGE
@@ -50,9 +51,7 @@ class TiledDenoiser:
             mirrored(n, max(w, t), device, MARGIN) for n, w, t in zip((ny, nx), wide[1:], self.tile[1:], strict=True)
         )
         coverage = in_tile(condition.coverage[:, self._x], tile[0])
-        self.condition = Condition(
-            self._grown(condition.linear), self._grown(condition.inside), coverage, condition.numbers
-        )
+        self.condition = Condition(self._grown(condition.linear), self._grown(condition.inside), coverage, condition.numbers)
         self._depth = depths(nz, tile[0], device)
         self._dtype = network_dtype(condition.linear.device)
 
@@ -61,7 +60,7 @@ class TiledDenoiser:
         return self._cropped(self._denoised(torch.zeros_like(self.condition.linear), BLIND, phase))
 
     def mirrored_mean(self) -> torch.Tensor:
-        """``mean`` of the volume as it is and mirrored along y, and along x and z: averaged, for the same tilts show all of these."""
+        """``mean``, averaged over the volume as it is and mirrored along y, and along x and z: all have the same tilts."""
         total = self.condition.linear.new_zeros(self.shape)
         ways = ((), (1,), (0, 2), (0, 1, 2))
         before = self.condition, self._depth
@@ -108,5 +107,5 @@ class TiledDenoiser:
         return blend(predict, wide.shape, self.tile, OVERLAP, phase, BATCH, wide.device)  # type: ignore[arg-type]
 
     def _grown(self, x: torch.Tensor) -> torch.Tensor:
-        """As high as a tile, and wider along y and x by a margin and by what a tile needs, where it goes on as its mirror image."""
+        """As high as a tile, and wider by a margin and by what a tile needs, where it is its mirror image."""
         return in_tile(x[:, self._y][:, :, self._x], self.tile[0])

@@ -8,8 +8,8 @@ from tomoprior.methods.diffusion import conjugate
 from tomoprior.methods.diffusion.measurement import Measurement
 from tomoprior.methods.diffusion.spectrum import GaussianPrior, Spectrum
 
-#: Conjugate gradients after which hardly anything is missing on tissue: after 50, the inside of a section is 0.7 dB short of its
-#: best at 60 degrees and 1.5 dB at 120.
+#: Conjugate gradients after which hardly anything is missing on tissue: after 50, the inside of a section is 0.7 dB short of
+#: its best at 60 degrees and 1.5 dB at 120.
 NUM_ITER = 200
 
 
@@ -29,10 +29,10 @@ def wiener(
 ) -> torch.Tensor:
     """Mean of the posterior for a Gaussian prior of mean m and covariance C: ``u = m + C A^T (A C A^T + W^-1)^-1 (y - A m)``.
 
-    Inside the section the prior is stationary with the tissue's spectrum, ``C = M S M``, ``M^2`` being the probability that a voxel lies
-    inside: the variance of a field that a binary mask of this mean cuts. Solved for white variables, ``(1 + L^T A^T W A L) z = L^T
-    A^T W (y - A m)``, ``u = m + L z``, ``C = L L^T``: the prior is its own preconditioner. Wiener (1949); for the form see
-    Tarantola, Inverse Problem Theory (2005), eq. 3.37.
+    Inside the section the prior is stationary with the tissue's spectrum, ``C = M S M``, ``M^2`` being the probability that a
+    voxel lies inside: the variance of a field that a binary mask of this mean cuts. Solved for white variables, ``(1 + L^T A^T
+    W A L) z = L^T A^T W (y - A m)``, ``u = m + L z``, ``C = L L^T``: the prior is its own preconditioner. Wiener (1949); for
+    the form see Tarantola, Inverse Problem Theory (2005), eq. 3.37.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def wiener(
     num_iter
         At most; fewer once the gradient is below ``tol`` of the first.
     inside
-        Probability that a voxel lies inside the section; broadcasts over ``(..., nz, ny, nx)`` of the padded grid. By default the
-        section fills the grid.
+        Probability that a voxel lies inside the section; broadcasts over ``(..., nz, ny, nx)`` of the padded grid. By default
+        the section fills the grid.
     flat
         Each slice for itself.
 

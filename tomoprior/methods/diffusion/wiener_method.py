@@ -1,0 +1,138 @@
+"""The method ``wiener``: the best linear estimate for a section of tissue, as a baseline for the learned prior."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, model_validator
+
+from tomoprior.errors import InputError
+from tomoprior.geometry import Geometry
+from tomoprior.methods import checks
+from tomoprior.methods.base import OVERHEAD, Progress, Settings
+from tomoprior.methods.diffusion import fitness
+from tomoprior.methods.diffusion.conditions import weigh_tilts
+from tomoprior.methods.diffusion.measurement import padding, prepare
+from tomoprior.methods.diffusion.prior import Prior, load
+from tomoprior.methods.diffusion.section import section_of
+from tomoprior.methods.diffusion.wiener import NUM_ITER, wiener
+from tomoprior.projector import Projector
+from tomoprior.reconstruction import Reconstruction
+
+#: Arrays of the padded volume's and of the projections' size at the peak.
+SLAB_ARRAYS, RAY_ARRAYS = 16.0, 12.0
+
+#: Rows on either side that tell a slab something of its own.
+HALO = 16
+
+
+class WienerSettings(Settings):
+    """Settings of ``wiener``."""
+
+    num_iter: int = Field(NUM_ITER, ge=1, description="Conjugate gradients.")
+    prior: str | None = Field(
+        None, description="Whose spectrum of tissue to use, file or name; default: the one that comes along."
+    )
+    thickness: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Thickness of the section in voxels, as far as it is known; by default it is found from the tilts."
+    )
+    thickness_std: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Standard deviation of that thickness, voxels; default: a tenth of it."
+    )
+    faces: tuple[float, float] | None = Field(
+        None, description="Heights of the section's faces in voxels from the grid's lower edge, if they are known."
+    )
+    face_std: float = Field(0.0, ge=0, description="Standard deviation of these heights, voxels.")
+    filled: bool = Field(False, description="True: the section fills the grid; nothing is asked of the tilts.")
+    robust: bool = Field(True, description="Tilts that do not fit with the others lose their vote.")
+    shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that alignment left, pixels.")
+    offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, share of the mean.")
+    check_prior: bool = Field(True, description="False: use the spectrum even for voxels that it was not measured for.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> WienerSettings:
+        if sum((self.faces is not None, self.thickness is not None, self.filled)) > 1:
+            raise ValueError("give the faces, the thickness or filled=true, not several")
+        return self
+
+
+class WienerMethod:
+    """Mean of the posterior for a Gaussian prior with the tissue's spectrum inside a section, and vacuum outside."""
+
+    name = "wiener"
+    summary = "best linear estimate for a section of tissue of known spectrum"
+    citation = "Wiener (1949); Tarantola, Inverse Problem Theory (2005), eq. 3.37"
+    Settings = WienerSettings
+    couples_slices = True
+    uses_projector = True
+
+    def _prior(self, settings: Any) -> Prior:
+        return load(settings.prior or "tissue")
+
+    def halo(self, geometry: Geometry, settings: Any) -> int:
+        """Rows that a slab of a larger volume sees beyond its own."""
+        return HALO
+
+    def memory(self, geometry: Geometry, settings: Any) -> int:
+        """Bytes at the peak beside the projections given and the prepared projector."""
+        nz, ny, nx = geometry.shape
+        slab = (nz + 12) * (ny + 12) * (nx + 2 * padding(geometry) + 12)
+        rays = geometry.n_angles * ny * geometry.detector[1]
+        return OVERHEAD + int(4 * (SLAB_ARRAYS * slab + RAY_ARRAYS * rays))
+
+    def work(self, geometry: Geometry, settings: Any) -> float:
+        """Cost in pairs of a forward projection and an adjoint."""
+        return float((1 + 2 * padding(geometry) / geometry.shape[2]) * settings.num_iter * 1.5)
+
+    def reconstruct(
+        self,
+        projections: torch.Tensor,
+        projector: Projector,
+        settings: Any,
+        *,
+        weights: torch.Tensor | None = None,
+        initial: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        progress: Progress | None = None,
+    ) -> Reconstruction:
+        """See ``tomoprior.methods.Method.reconstruct``; a mask says where the section lies."""
+        if initial is not None:
+            raise InputError("wiener solves a linear equation; leave the initial volume out")
+        checks.check_projections(projections, projector)
+        checks.expand_weights(weights, projector)
+        inside = checks.expand_mask(mask, projector)
+        prior = self._prior(settings)
+        size = fitness.voxel_size(projector.geometry, prior, check=settings.check_prior)
+        own = projector.with_geometry(replace(projector.geometry, voxel_size=size, unit=prior.unit))
+        with torch.no_grad():
+            section = section_of(projections, own, prior.spectrum, settings, weights=weights, mask=inside)
+            data = prepare(
+                projections, own, prior.spectrum, weights=weights, shift_std=settings.shift_std,
+                offset_std=settings.offset_std, thickness=section.thickness,
+            )  # fmt: skip
+            known = section.padded(data.pad)
+            if settings.robust:
+                data = weigh_tilts(data, prior.spectrum, known)
+            u = wiener(data, prior.spectrum, settings.num_iter, tol=0.0, inside=known)
+            r = data.y - data.A(u)
+            weighed = data.w * data.trust[:, None, None]
+            p = projections / data.scale.gain
+            residual = float(((r * r * weighed).sum() / (p * p * weighed).sum().clamp_min(1e-30)).sqrt())
+            volume = data.crop(u) * data.scale.gain + data.scale.mean
+            volume = volume if inside is None else volume * inside
+        if progress is not None:
+            progress(1, 1, {"residual": residual})
+        return Reconstruction(
+            volume.contiguous(),
+            projector.geometry,
+            provenance={
+                "residual": residual,
+                "prior": {"name": settings.prior or "tissue", "spectrum_only": True},
+                "scale": {"mean": data.scale.mean, "gain": data.scale.gain},
+                "section": section.to_dict(),
+                "trust": [float(v) for v in data.trust],
+                "projector": projector.describe(),
+            },
+        )
