@@ -45,6 +45,9 @@ class DiffusionSettings(Settings):
     )
     face_std: float = Field(0.0, ge=0, description="Standard deviation of these heights, voxels.")
     filled: bool = Field(False, description="True: the section fills the grid; nothing is asked of the tilts.")
+    adapt: int = Field(
+        0, ge=0, description="Low-rank steps that fit the network to the series, by tilts held out in turn; 20 take a minute."
+    )
     robust: bool = Field(True, description="Tilts that do not fit with the others lose their vote.")
     shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that alignment left, pixels.")
     offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, share of the mean.")

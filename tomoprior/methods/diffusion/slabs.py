@@ -49,6 +49,7 @@ class Run:
         self.parts: list[Part] = []
         self.scale = None if settings.scale is None else Scale(*settings.scale)
         self.shares: torch.Tensor | None = None
+        self._adapted = False
         self.seed = int(torch.randint(2**31, (1,)))  # of the caller's generator, which the run's seed has set
 
     def all_slabs(self, rows: int) -> None:
@@ -69,6 +70,8 @@ class Run:
         part.trust = slab.data.trust
         if self.shares is None:
             self.shares = determined.share(slab.data, self.prior.spectrum, min(self.projector.geometry.shape[1], 64))
+        if self.settings.adapt and not self._adapted:  # the middle slab's tilts speak for all
+            self.prior, self._adapted = slab.adapted(self.settings.adapt, self.seed), True
         samples = Moments()
         mean = slab.mean() if self.settings.conditional else None
         try:
