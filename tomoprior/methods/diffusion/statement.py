@@ -48,8 +48,9 @@ def statement(
     if misfit_per_ray > LARGEST_MISFIT:
         factor = math.sqrt(misfit_per_ray)
         lines.append(
-            f"the result misses the tilts by {misfit_per_ray:.1f} times the noise's variance: the specimen is not of the prior's "
-            f"kind, or the tilts are not aligned; the standard deviation was multiplied by {factor:.1f} (adapt=20 may help)"
+            f"the result misses the tilts by {misfit_per_ray:.1f} times the noise's variance: the specimen is not of the "
+            "prior's kind, or the tilts are not aligned; the standard deviation was multiplied by "
+            f"{factor:.1f} (adapt=20 may help)"
         )
     if samples < 2:
         lines.append("one sample gives no standard deviation; take samples=8 to see what is uncertain")
