@@ -74,5 +74,5 @@ def vesicles(edge: int, seed: int) -> Tissue:
     return Tissue.of(-Spheres.random((edge,) * 3, radius=(4, 10), fill=0.15, seed=seed).volume((edge,) * 3, 2), 10.0)
 
 
-if __name__ == "__main__":  # the training simulates its series in a process of its own, which imports this file
+if __name__ == "__main__":
     main()

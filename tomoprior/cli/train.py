@@ -55,7 +55,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="For the prior's card: what it is called.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: the licence of the volumes, and so of the prior.")] = None,
     attribution: Annotated[str | None, typer.Option(help="For the card: whose volumes these are.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of the network; one more process simulates series.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads on the CPU.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prior that OUT holds.")] = False,
 ) -> None:
     """Train a prior of the diffusion method. Ctrl-C: the state is saved, and the same command goes on from it."""
@@ -128,7 +128,7 @@ def _say(volumes: list[Path], tissues: list[Tissue], validation: Path | None, se
     typer.echo(f"grid         {height} x {rows} x {columns} (z, y, x) voxels of {low:.6g} to {high:.6g} {tissues[0].unit}")
     typer.echo(f"tilts        over {settings.ranges[0]:g} to {settings.ranges[1]:g} degrees")
     length = f"{settings.minutes:g} minutes" if settings.steps is None else f"{settings.steps} steps"
-    typer.echo(f"training     {length}, {torch.get_num_threads()} thread(s) and a process that simulates")
+    typer.echo(f"training     {length}, {torch.get_num_threads()} thread(s)")
     if state.exists():
         typer.echo(f"state        goes on from {state}")
 
