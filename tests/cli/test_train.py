@@ -75,6 +75,20 @@ def test_a_prior_is_trained_and_told_about(run, volumes, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"0.npy", "1.npy", "2.npy", "p.safetensors", "p.csv"}
 
 
+def test_a_prior_is_gone_on_from_and_not_calibrated_unless_wanted(run, volumes, tmp_path):
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    assert run("train", volumes[0], "-o", first, *TINY, *SIZE, "--steps", 2).code == 0
+    options = ("--start", first, "--validation", volumes[1], "--no-calibration")
+    ran = run(
+        "train", volumes[0], "-o", second, *TINY, *SIZE, "--steps", 1, *options, "--set", "rate=1e-7", "--set", "rate_end=1e-7"
+    )
+    assert ran.code == 0, ran.err
+    assert "calibrating" not in ran.out
+    assert Prior.load(second).calibration == ()
+    one, two = (load_file(path) for path in (first, second))
+    assert all(torch.allclose(one[k], two[k], atol=1e-3) for k in one)
+
+
 def test_voxels_are_by_default_somewhat_coarser_than_the_volumes(run, tmp_path, volumes):
     with mrcfile.new(tmp_path / "a.mrc") as file:
         file.set_data(np.load(volumes[0]).view(np.int8) ^ np.int8(-128))
