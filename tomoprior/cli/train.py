@@ -56,7 +56,7 @@ def train(
     licence: Annotated[str | None, typer.Option(help="For the card: the licence of the volumes, and so of the prior.")] = None,
     attribution: Annotated[str | None, typer.Option(help="For the card: whose volumes these are.")] = None,
     device: Annotated[str, typer.Option(help="Where all of it runs: auto (a GPU if there is one), cpu or cuda.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="On the CPU.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads on the CPU.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prior that OUT holds.")] = False,
 ) -> None:
     """Train a prior of the diffusion method. Ctrl-C: the state is saved, and the same command goes on from it."""
