@@ -86,9 +86,13 @@ def simulate(
     noise: float = 0.5,
     brightness: float = 0.0,
     seed: int = 0,
+    faces: tuple[float, float] | None = None,
     **geometry: Any,
 ) -> Simulated:
-    """Project ``mean + gain u``, ``u`` a Gaussian field of the spectrum on a grid that holds every ray."""
+    """Project ``mean + gain u``, ``u`` a Gaussian field of the spectrum on a grid that holds every ray.
+
+    Between two faces alone, if they are given: outside there is vacuum, where ``u`` is ``-mean / gain``.
+    """
     angles = np.deg2rad(np.linspace(-span / 2, span / 2, tilts) + 0.5)
     g = Geometry(angles, shape, **{"voxel_size": VOXEL, "unit": "nanometer", **geometry})
     steepest = float(np.abs(angles).max())
@@ -97,6 +101,10 @@ def simulate(
     rng = torch.Generator().manual_seed(seed)
     field = GaussianPrior(wide.shape, spectrum, VOXEL, torch.device("cpu"))
     u = field.root(torch.randn(field.inner, generator=rng)).contiguous()
+    if faces is not None:
+        z = torch.arange(shape[0]) + 0.5
+        inside = ((z - faces[0] + 0.5).clamp(0, 1) * (faces[1] - z + 0.5).clamp(0, 1))[:, None, None]
+        u = inside * u - (1 - inside) * mean / gain
     p = Projector(wide, "cpu")(mean + gain * u)
     p = p + noise * torch.randn(p.shape, generator=rng) + brightness * torch.randn((tilts, 1, 1), generator=rng)
     return Simulated(g, p.contiguous(), u[..., pad : pad + shape[2]].contiguous())

@@ -33,7 +33,8 @@ class Batch:
 
 @pytest.fixture(scope="module")
 def batch(simulated):
-    cases = [simulated((12, 10, 40), tilts=9, mean=m, gain=g, seed=i) for i, (m, g) in enumerate([(1.5, 0.4), (2, 1), (-1, 0.3)])]
+    values = [(1.5, 0.4), (2.0, 1.0), (-1.0, 0.3)]
+    cases = [simulated((12, 10, 40), tilts=9, mean=m, gain=g, seed=i) for i, (m, g) in enumerate(values)]
     projections = torch.stack([case.projections for case in cases])
     projections[1, 4] = projections[1, 4].roll(7, 1)
     g = cases[0].geometry
@@ -97,12 +98,13 @@ def test_the_layout(batch):
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_the_linear_estimate(batch, spectrum, flat):
-    inside = batch.inside
-    found = wiener(batch.together, spectrum, 20, tol=0.0, inside=inside, flat=flat)
-    same(found, [wiener(d, spectrum, 20, tol=0.0, inside=i, flat=flat) for d, i in zip(batch.alone, inside, strict=True)], 1e-3)
-    found = wiener(batch.together, spectrum, 20, tol=0.0, flat=flat)
-    same(found, [wiener(d, spectrum, 20, tol=0.0, flat=flat) for d in batch.alone], 1e-3)
+@pytest.mark.parametrize("num_iter", [6, 200])  # between, conjugate gradients of single precision enlarge what is rounded
+def test_the_linear_estimate(batch, spectrum, flat, num_iter):
+    def one(data, inside):
+        return wiener(data, spectrum, num_iter, tol=0.0, inside=inside, flat=flat)
+
+    same(one(batch.together, batch.inside), [one(d, i) for d, i in zip(batch.alone, batch.inside, strict=True)], 1e-3)
+    same(one(batch.together, None), [one(d, None) for d in batch.alone], 1e-3)
 
 
 def test_trust(batch, spectrum):
@@ -115,9 +117,9 @@ def test_trust(batch, spectrum):
 
 
 def test_what_the_denoiser_is_told(batch, spectrum):
-    found = condition(batch.together, spectrum, batch.inside, FACE_STD, num_iter=15)
+    found = condition(batch.together, spectrum, batch.inside, FACE_STD, num_iter=6)
     alone = [
-        condition(d, spectrum, i, s, num_iter=15) for d, i, s in zip(batch.alone, batch.inside, FACE_STD.tolist(), strict=True)
+        condition(d, spectrum, i, s, num_iter=6) for d, i, s in zip(batch.alone, batch.inside, FACE_STD.tolist(), strict=True)
     ]
     for name in ("linear", "inside", "numbers"):
         same(getattr(found, name), [getattr(one, name) for one in alone], 1e-3)

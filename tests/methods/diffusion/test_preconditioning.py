@@ -90,9 +90,8 @@ def test_a_flat_one_couples_no_slices(spectrum):
     other = residual.clone()
     other[:, 5] += 1
     for told in (0.0, 1.0):
-        flat, whole = (
-            [apply(Preconditioner(spectrum, flat=flat), x, 0.5, told=told)[0] for x in (residual, other)] for flat in (True, False)
-        )
+        kinds = (Preconditioner(spectrum, flat=True), Preconditioner(spectrum))
+        flat, whole = ([apply(linear, x, 0.5, told=told)[0] for x in (residual, other)] for linear in kinds)
         assert (flat[0] != flat[1]).any(2).any(0).tolist() == [y == 5 for y in range(12)]
         assert bool(((whole[0] - whole[1]).abs().amax((0, 2)) > 1e-3)[3:8].all())
 

@@ -20,9 +20,8 @@ from tomoprior.methods.diffusion.scale import UNIT_STD
 
 @pytest.fixture
 def saved(lively, tmp_path):
-    full = replace(
-        lively, errors=((0.1, 0.01), (1.0, 0.1)), calibration=((20.0, 1.5, 2.0, 3.0), (100.0, 1.1, 1.4, 3.0)), data_weight=0.7, card={"data": "x"}
-    )
+    calibration = ((20.0, 1.5, 2.0, 3.0), (100.0, 1.1, 1.4, 3.0))
+    full = replace(lively, errors=((0.1, 0.01), (1.0, 0.1)), calibration=calibration, data_weight=0.7, card={"data": "x"})
     full.save(tmp_path / "a.safetensors")
     return full, tmp_path / "a.safetensors"
 

@@ -86,9 +86,8 @@ class Recording(torch.nn.Module):
         self.unet = SimpleNamespace(multiple=(4, 4, 4))
 
     def forward(self, noisy, sigma, linear, inside, depth, coverage, numbers, told):
-        self.calls.append(
-            {"noisy": noisy, "sigma": sigma, "linear": linear, "inside": inside, "coverage": coverage, "told": told, "depth": depth}
-        )
+        volumes = {"noisy": noisy, "linear": linear, "inside": inside}
+        self.calls.append({**volumes, "sigma": sigma, "coverage": coverage, "told": told, "depth": depth})
         return noisy, sigma
 
 
