@@ -112,6 +112,20 @@ def test_draws_of_several_volumes_come_from_all(simulator, tissue, other, spectr
     np.testing.assert_allclose(joint.power[8:], spectrum.power[8:], rtol=0.3)
 
 
+def test_a_volume_of_coarse_voxels_shows_no_finer_ones(simulator, tissue, other):
+    """It would be shown as if its structures were smaller than they are."""
+    coarse = Tissue.of(np.asarray(other.grey), 11.5)
+    both = changed(simulator, [tissue, coarse])
+    rng = np.random.default_rng(0)
+    assert {both._which(11.0, rng) for _ in range(50)} == {0}
+    assert {both._which(11.5, rng) for _ in range(50)} == {0, 1}
+    assert {both._which(12.0, rng) for _ in range(50)} == {0, 1}
+    assert {changed(simulator, [coarse, tissue])._which(11.0, rng) for _ in range(50)} == {1}
+    sizes = {round(both._voxel(rng), 1) for _ in range(300)}
+    assert min(sizes) == 10.0  # fine voxels are drawn all the same
+    assert max(sizes) == 12.0
+
+
 def test_a_volume_without_stain_is_told(simulator):
     empty = Tissue(np.full((48, 48, 48), 255, np.uint8), 10.0, "nanometer", 255.0, 0.0)
     with pytest.raises(InputError, match=r"polarity right.* The last: the section is empty") as error:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from tomoprior.errors import InputError
 from tomoprior.methods.diffusion.denoiser import BLIND, Condition
 from tomoprior.methods.diffusion.prior import Prior
+from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import calibrate, calibration, validation
 from tomoprior.training.calibration import calibration_series, measure_errors, measure_spread, standardise
+from tomoprior.training.draws import Simulator
 from tomoprior.training.optimiser import fresh
 from tomoprior.training.trials import Trial
 from tomoprior.training.validation import Validation
@@ -57,6 +60,28 @@ def test_a_trial_is_the_same_every_time_and_another_for_another_seed(simulator):
     assert one.truth.shape == (16, 16, one.told.linear.shape[2])
     assert one.columns.stop - one.columns.start == 32
     assert all(v.dtype == torch.float32 for v in vars(one.told).values())
+
+
+def test_a_trial_at_an_empty_place_is_made_elsewhere(simulator, monkeypatch):
+    ordinary, tried = Simulator.record, []
+
+    def record(self, *values):
+        tried.append(values)
+        if len(tried) == 1:
+            raise ValueError("the section is empty")
+        return ordinary(self, *values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Simulator, "record", record)
+        found = Trial.simulate(simulator, 60, 10, 1)
+    assert len(tried) == 2
+    assert not torch.equal(found.truth, Trial.simulate(simulator, 60, 10, 1).truth)
+
+
+def test_a_volume_that_shows_nothing_cannot_be_judged_by(few, spectrum, settings):
+    empty = Tissue(np.full((48, 48, 48), 255, np.uint8), 10.0, "nanometer", 255.0, 0.0)
+    with pytest.raises(InputError, match="no tissue; the last: the section is empty"):
+        Validation(empty, spectrum, settings)
 
 
 def test_its_psnr_is_that_of_densities(simulator):

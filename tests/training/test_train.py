@@ -395,6 +395,17 @@ def test_a_snapshot_is_a_prior_as_it_stands(train, module, tmp_path, monkeypatch
     assert {p.name for p in tmp_path.rglob("*")} == {"elsewhere", "s.safetensors", "p.safetensors", "p.csv"}
 
 
+def test_a_snapshot_that_could_not_be_written_is_told_before_any_work(train, tmp_path):
+    out = tmp_path / "p.safetensors"
+    with pytest.raises(FormatError, match="no such folder"):
+        train(out, steps=2, snapshot=tmp_path / "none/s.safetensors")
+    with pytest.raises(InputError, match="overwrite=True"):
+        train(out, steps=2, snapshot=out)
+    assert list(tmp_path.iterdir()) == []
+    train(out, steps=2, snapshot=out, overwrite=True)
+    assert Prior.load(out).card["steps"] == 2
+
+
 def test_a_training_that_was_interrupted_leaves_a_snapshot(train, tmp_path):
     snapshot = tmp_path / "s.safetensors"
     with pytest.raises(Interrupted):

@@ -276,13 +276,19 @@ class Simulator:
     ) -> Section:
         """A block of ``shape`` voxels on finer ones, cut to a section."""
         s = SUPERSAMPLE
-        which = int(rng.choice(len(self.tissues), p=self._shares)) if len(self.tissues) > 1 else 0
+        which = self._which(voxel_size, rng)
         spacing = max(voxel_size, self.tissues[which].voxel_size) / s / self.tissues[which].voxel_size
         blocks = self._blocks[which]
         turned = blocks.can_turn and rng.random() < self.settings.turned
         fine = blocks.cut(tuple(n * s for n in shape), spacing, rng, turned=turned)  # type: ignore[arg-type]
         fine = fine ** drawn["gamma"]
         return cut_section(fine, thickness, drawn["roughness"] * s, drawn["roughness_length"] * s, drawn["stain_gradient"], rng)
+
+    def _which(self, voxel_size: float, rng: Generator) -> int:
+        """Number of a tissue that can show voxels of this size: one of coarser voxels would be shown at another scale."""
+        fine = np.array([t.voxel_size <= voxel_size * (1 + 1e-6) for t in self.tissues])
+        shares = self._shares * fine if fine.any() else self._shares
+        return int(rng.choice(len(shares), p=shares / shares.sum())) if len(shares) > 1 else 0
 
     def _block(self, shape: tuple[int, int, int], voxel_size: float, rng: Generator) -> Draw:
         share = 1.0 if rng.random() < 0.5 else self._thickness(rng)

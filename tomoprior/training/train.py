@@ -16,7 +16,7 @@ import torch
 from tomoprior._version import __version__
 from tomoprior.backends import choose_device
 from tomoprior.errors import InputError, Interrupted
-from tomoprior.formats.files import told
+from tomoprior.formats.files import check_target, told
 from tomoprior.methods.base import Progress
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.scale import UNIT_STD
@@ -93,6 +93,10 @@ def train(
     tissues = (tissue,) if isinstance(tissue, Tissue) else tuple(tissue)
     outputs = Outputs(Path(out))
     outputs.check(overwrite=overwrite)
+    if snapshot is not None:
+        check_target(Path(snapshot), overwrite=True)
+        if Path(snapshot).resolve() == outputs.prior.resolve() and not overwrite:
+            raise InputError(f"{snapshot}: a snapshot in place of the prior needs overwrite=True, to be replaced by it")
     about = {"settings": chosen.model_dump(mode="json"), "tissue": _known(tissues, validation, chosen), "version": 3}
     if start is not None:
         if start.denoiser.unet.shape != chosen.shape:

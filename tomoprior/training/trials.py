@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from tomoprior import metrics
+from tomoprior.errors import InputError
 from tomoprior.methods.diffusion.denoiser import Condition
 from tomoprior.methods.diffusion.measurement import padding
 from tomoprior.simulate.microscope import Microscope
-from tomoprior.training.draws import Simulator
+from tomoprior.training.draws import ATTEMPTS, Simulator
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +29,30 @@ class Trial:
         """``span`` degrees around zero in steps of ``step``, in voxels of the middle size, without spoilt tilts.
 
         The section takes 0.75 to 1.0 of the grid, its faces known as tilts may tell them.
+
+        Raises
+        ------
+        InputError
+            If place after place shows no tissue.
         """
         settings = simulator.settings
         tilts = np.asarray(np.deg2rad(np.arange(-span / 2, span / 2 + 1e-6, step)))
-        for attempt in range(20):
+        reason = "its tilts show hardly any contrast"
+        for attempt in range(ATTEMPTS):
             rng = np.random.default_rng([seed, attempt])
-            group = simulator.record(
-                tilts, settings.typical_voxel(*simulator.tissues), settings.height, 1, rng, Microscope.parse({"outliers": 0.0}),
-                (0.75, 0.99), (settings.tile, settings.tile * 2),
-            )  # fmt: skip
+            try:
+                group = simulator.record(
+                    tilts, settings.typical_voxel(*simulator.tissues), settings.height, 1, rng,
+                    Microscope.parse({"outliers": 0.0}), (0.75, 0.99), (settings.tile, settings.tile * 2),
+                )  # fmt: skip
+            except ValueError as error:  # nothing to see at this place
+                reason = str(error)
+                continue
             found = simulator.observe(group, [simulator.faces(group, s, rng) for s in group.specimens])
             if found:
                 break
         else:
-            raise ValueError("no place shows tissue")
+            raise InputError(f"{ATTEMPTS} places in a row show no tissue; the last: {reason}")
         told = found[0].condition
         told = replace(told, linear=told.linear.float(), inside=told.inside.float(), coverage=told.coverage.float())
         pad = padding(group.geometry)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tomoprior.errors import InputError
 from tomoprior.methods.diffusion.denoiser import SERIES as SERIES_NUMBERS
 from tomoprior.methods.diffusion.denoiser import Condition, Denoiser
 from tomoprior.methods.diffusion.spectrum import Spectrum
@@ -33,10 +32,7 @@ class Validation:
     ) -> None:
         self.settings, self.spectrum = settings, spectrum
         simulator = Simulator([tissue], spectrum, settings.model_copy(update={"turned": 0.0}), device)
-        try:
-            self.trials = [Trial.simulate(simulator, *tilts, SEED + i) for i, tilts in enumerate(SERIES)]
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        self.trials = [Trial.simulate(simulator, *tilts, SEED + i) for i, tilts in enumerate(SERIES)]
         self.block = simulator.filled_block(SEED)
 
     def score(self, denoiser: Denoiser) -> dict[str, float]:
