@@ -80,9 +80,9 @@ def compare_tilts(
     p = (p - (p * window).sum((1, 2), keepdim=True) / window.sum((1, 2), keepdim=True)) * window
     p /= math.sqrt(width * height) * 3 / 8  # root of the window's power
     lowest = max(BAND[0], 1.9 / min(width, height))
-    kys = _frequencies(height)
+    kys = list_frequencies(height)
     rows, total = [], 0
-    for kx in _frequencies(width)[1:].tolist():
+    for kx in list_frequencies(width)[1:].tolist():
         k = np.hypot(kx, kys)
         ky = torch.from_numpy(kys[(k >= lowest) & (k <= BAND[1])]).to(device)
         if len(ky) == 0:
@@ -133,7 +133,7 @@ def _field(
     return (left, right), (float(y[:, 0].max()) - 0.5, float(y[:, -1].min()) + 0.5)
 
 
-def _frequencies(length: float) -> NDArray[np.float64]:
+def list_frequencies(length: float) -> NDArray[np.float64]:
     """Whole numbers of waves over a window, from 0 to the band's end, in cycles per pixel; thinned out if too many."""
     most = math.floor(BAND[1] * length)
     return np.arange(0, most + 1, max(1, math.ceil(most / MOST_ALONG))) / length

@@ -16,9 +16,9 @@ from scipy.interpolate import CubicSpline
 from scipy.special import ndtr
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods.diffusion.coefficients import Tilts, compare_tilts
+from tomoprior.methods.diffusion.coefficients import MOST_TILTS, STEEPEST, Tilts, compare_tilts, list_frequencies
 from tomoprior.methods.diffusion.slab_alignment import align_tilts
-from tomoprior.methods.diffusion.slab_likelihood import ROUGHNESS, TEMPER, log_likelihood
+from tomoprior.methods.diffusion.slab_likelihood import CONTRASTS, JITTERS, ROUGHNESS, TEMPER, log_likelihood
 from tomoprior.methods.diffusion.spectrum import Spectrum
 
 #: Least share of the grid's height that a section takes.
@@ -137,6 +137,19 @@ def find_section(
     log = TEMPER * CubicSpline(apparent, log, axis=0)(between)
     likelihood = _blurred(log, between, possible, places, _feigned(tilts, math.hypot(jitter, moved)))
     return _summarise(prior + np.log(likelihood), possible, places, nz, True)
+
+
+def finding_bytes(geometry: Geometry) -> int:
+    """Bytes that ``find_section`` takes beside what it is given."""
+    nz, ny, _ = geometry.shape
+    tilts = min(int((np.abs(geometry.angles) <= math.radians(STEEPEST)).sum()), MOST_TILTS)
+    rays = tilts * ny * geometry.detector[1]
+    systems = (N_THICKNESSES + 2) * len(list_frequencies(ny))
+    depths = 3 * 2 * math.ceil(1.1 * nz + 6 * ROUGHNESS)
+    mixtures = len(CONTRASTS) * len(JITTERS)
+    likelihood = systems * (2 * depths * tilts + mixtures * (3 * tilts + 4 * N_PLACES * (1 - THINNEST)))
+    # windows, positions and waves of all pixels; the allocator keeps much of them beside what follows
+    return int(8 * max(19 * rays, 12 * rays + likelihood))
 
 
 def _feigned(tilts: Tilts, jitter: float) -> float:

@@ -16,18 +16,22 @@ from tomoprior.methods import checks
 from tomoprior.methods.base import OVERHEAD, Progress, Tunable
 from tomoprior.methods.diffusion import determined, fitness
 from tomoprior.methods.diffusion.measurement import padding
-from tomoprior.methods.diffusion.prior import Prior, load, shipped
+from tomoprior.methods.diffusion.prior import Prior, load, network_dtype, shipped
+from tomoprior.methods.diffusion.section import locating_bytes
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.slabs import HALO, Run
 from tomoprior.methods.diffusion.statement import INFERRED, LARGEST_MISFIT, statement
+from tomoprior.methods.diffusion.tiling import BATCH, MARGIN, tile_edges
+from tomoprior.methods.diffusion.wiener import estimate_bytes
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
 #: Rows worked on at a time.
 ROWS = 128
 
-#: Arrays of a slab's and of its projections' size at the peak, and bytes of the network's layers per voxel of a batch of tiles.
-SLAB_ARRAYS, RAY_ARRAYS, LAYERS = 17.0, 10.0, 150.0
+#: While samples are drawn: arrays of the size of the slab that the network sees and of its projections, arrays of a tile's
+#: size, and arrays of the size of the network's finest level.
+SLAB_ARRAYS, RAY_ARRAYS, TILE_ARRAYS, LAYERS = 10.0, 6.0, 15.0, 16.0
 
 #: Standard deviation that no voxel is below, in the prior's units: of samples that all agree, in vacuum say.
 LEAST_STD = 0.01
@@ -91,15 +95,19 @@ class Diffusion:
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector: bounded in y but for the result."""
         prior = self.prior(settings)
+        unet = prior.denoiser.unet
         nz, ny, nx = geometry.shape
-        height, tile_y, tile_x = prior.tile
-        wide = max(nx + 2 * padding(geometry), tile_x)
         own = self._rows(settings, ny)
-        rows = max(min(ny, own + 2 * HALO), tile_y)
-        slab = height * rows * wide
+        rows = min(ny, own + 2 * HALO)
+        seen = (nz, rows + 2 * MARGIN, nx + 2 * padding(geometry) + 2 * MARGIN)
+        tile = tile_edges(seen, prior.tile, unet.multiple)
+        slab = math.prod(max(n, edge) for n, edge in zip(seen, tile, strict=True))
         rays = geometry.n_angles * rows * geometry.detector[1]
-        layers = 2 * math.prod(prior.tile) * LAYERS
-        at_work = 4 * (SLAB_ARRAYS * slab + RAY_ARRAYS * rays) + layers
+        width = unet.shape.widths[0] / math.prod(unet.step) * network_dtype(torch.device("cpu")).itemsize
+        layers = BATCH * math.prod(tile) * (4 * TILE_ARRAYS + LAYERS * width)
+        sampling = 4 * (SLAB_ARRAYS * slab + RAY_ARRAYS * rays) + layers
+        known = settings.filled or settings.faces is not None
+        at_work = max(sampling, estimate_bytes(geometry.rows(0, rows)), 0 if known else locating_bytes(geometry))
         # mean and variance of every slab with its halo; at the end the two of the whole volume, and one to smooth in
         volume = 4 * nz * ny * nx
         kept = 2 * volume * min(1 + 2 * HALO / own, max(1, ny / own))

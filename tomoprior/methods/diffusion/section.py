@@ -8,16 +8,22 @@ from typing import Any
 
 import torch
 
+from tomoprior import memory
 from tomoprior.errors import InputError
+from tomoprior.geometry import Geometry
 from tomoprior.methods.diffusion.conditions import weigh_tilts
-from tomoprior.methods.diffusion.faces import find_section
+from tomoprior.methods.diffusion.faces import find_section, finding_bytes
 from tomoprior.methods.diffusion.measurement import fill_uncounted, noise_variance, padding, prepare, used_rays
 from tomoprior.methods.diffusion.slab_likelihood import ROUGHNESS
 from tomoprior.methods.diffusion.spectrum import Spectrum
+from tomoprior.methods.diffusion.wiener import estimate_bytes
 from tomoprior.projector import Projector
 
 #: Rows of a series that its faces are found from: more tell little more.
 ROWS = 160
+
+#: Arrays of these rows' size that stand beside the search for its faces.
+RAY_ARRAYS = 9
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,13 @@ def from_faces(nz: int, faces: tuple[float, float], face_std: float, device: tor
     return KnownSection(inside[:, None, None].to(device), high - low, face_std, "given", (low, high))
 
 
+def locating_bytes(geometry: Geometry) -> int:
+    """Bytes that ``locate_section`` takes beside the projections and the projector."""
+    seen = geometry.rows(0, min(geometry.shape[1], ROWS))
+    rays = seen.n_angles * seen.shape[1] * seen.detector[1]
+    return max(estimate_bytes(seen), 4 * RAY_ARRAYS * rays + finding_bytes(seen))
+
+
 def locate_section(
     projections: torch.Tensor,
     projector: Projector,
@@ -139,16 +152,18 @@ def locate_section(
     if weights is not None and weights.ndim == 3:
         weights = weights[:, rows]
     data = prepare(projections, projector.with_geometry(geometry), spectrum, weights=weights)
-    if robust:
-        data = weigh_tilts(data, spectrum, flat=flat)
+    trust = weigh_tilts(data, spectrum, flat=flat).trust if robust else data.trust
+    del data
+    memory.give_back()
     valid = used_rays(geometry, padding(geometry)).to(projections.device)
     if weights is not None:
         counted = ((weights if weights.ndim == 3 else weights[:, None, None]) > 0).expand(projections.shape)
         projections, valid = fill_uncounted(projections, counted), valid * counted
     found = find_section(
-        projections, geometry, spectrum, noise=noise_variance(projections), valid=valid, trust=data.trust,
-        thickness=thickness, thickness_std=thickness_std,
+        projections, geometry, spectrum, noise=noise_variance(projections), valid=valid, trust=trust, thickness=thickness,
+        thickness_std=thickness_std,
     )  # fmt: skip
+    memory.give_back()  # what follows has arrays of other sizes
     face_std = math.sqrt((found.low_std**2 + found.high_std**2) / 2)
     inside = found.profile.float().to(projections.device)[:, None, None]
     return KnownSection(inside, found.thickness, face_std, "found" if found.measured else "assumed", (found.low, found.high))

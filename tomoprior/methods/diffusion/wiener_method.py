@@ -16,14 +16,11 @@ from tomoprior.methods.diffusion import fitness
 from tomoprior.methods.diffusion.conditions import weigh_tilts
 from tomoprior.methods.diffusion.measurement import padding, prepare
 from tomoprior.methods.diffusion.prior import Prior, load
-from tomoprior.methods.diffusion.section import section_of
+from tomoprior.methods.diffusion.section import locating_bytes, section_of
 from tomoprior.methods.diffusion.settings import SectionSettings
-from tomoprior.methods.diffusion.wiener import NUM_ITER, wiener
+from tomoprior.methods.diffusion.wiener import NUM_ITER, estimate_bytes, wiener
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
-
-#: Arrays of the padded volume's and of the projections' size at the peak.
-SLAB_ARRAYS, RAY_ARRAYS = 16.0, 12.0
 
 #: Rows on either side that tell a slab something of its own.
 HALO = 16
@@ -61,10 +58,8 @@ class WienerMethod:
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector."""
-        nz, ny, nx = geometry.shape
-        slab = (nz + 12) * (ny + 12) * (nx + 2 * padding(geometry) + 12)
-        rays = geometry.n_angles * ny * geometry.detector[1]
-        return OVERHEAD + int(4 * (SLAB_ARRAYS * slab + RAY_ARRAYS * rays))
+        known = settings.filled or settings.faces is not None
+        return OVERHEAD + max(estimate_bytes(geometry), 0 if known else locating_bytes(geometry))
 
     def work(self, geometry: Geometry, settings: Any) -> float:
         """Cost in pairs of a forward projection and an adjoint."""
