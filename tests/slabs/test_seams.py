@@ -62,6 +62,19 @@ def test_diffusion_leaves_no_seam(make_series, tmp_path):
     assert far > 0.9, far
 
 
+def test_wiener_leaves_no_seam(tall, tmp_path):
+    """Scale and section are those of the slab in the middle for all of them."""
+    given = {"check_prior": False, "device": "cpu"}
+    found = tomoprior.reconstruct(tall, "wiener", out=tmp_path / "v.npy", slab=32, **given)
+    scale, section = found.provenance["scale"], found.provenance["section"]
+    taken = {"scale": (scale["mean"], scale["gain"]), "faces": section["faces"], "face_std": section["face_std"]}
+    whole = tomoprior.reconstruct(tall, "wiener", **taken, **given).volume
+    volume = found.volume[...]
+    at_border, elsewhere = excess(volume, whole, (32, 64), 8)
+    assert at_border < max(MOST, elsewhere), (at_border, elsewhere)
+    assert np.abs(volume - whole).max() < 0.1 * np.abs(whole).max()
+
+
 def test_without_halo_the_same_measure_shows_the_seam(tall, tmp_path, monkeypatch):
     given = {**CASES["tv"], "device": "cpu"}
     whole = tomoprior.reconstruct(tall, "tv", **given).volume

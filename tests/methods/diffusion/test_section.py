@@ -187,6 +187,30 @@ def test_settings_that_contradict_each_other_are_refused(settings, values):
     assert "\n" not in str(error.value)
 
 
+def test_a_slab_beside_the_mask_has_no_section_of_its_own(case, spectrum, asked):
+    """Of a volume whose scale another slab has told; of one that is alone an empty mask is a mistake."""
+    mask = torch.zeros(case.geometry.shape)
+    found = section_of(
+        case.projections, case.projector, spectrum, DiffusionSettings(scale=(1.5, 0.4), thickness=9.0), mask=mask
+    )
+    assert bool((found.inside == 1).all())
+    assert not asked
+    with pytest.raises(InputError, match="the mask is empty"):
+        section_of(case.projections, case.projector, spectrum, DiffusionSettings(), mask=mask)
+
+
+@pytest.mark.parametrize("settings", [DiffusionSettings, WienerSettings])
+def test_slabs_take_over_what_one_of_them_found(settings):
+    record = {"scale": {"mean": 1.5, "gain": 0.4}, "section": {"source": "found", "faces": [3.0, 9.0], "face_std": 0.7}}
+    own = settings.parse({"thickness": 6.0, "thickness_std": 0.5})
+    taken = settings.model_validate({**own.model_dump(), **own.handed_over(record)})
+    assert (taken.scale, taken.faces, taken.face_std) == ((1.5, 0.4), (3.0, 9.0), 0.7)
+    assert (taken.thickness, taken.thickness_std) == (None, None)
+    # what is given stays
+    given = settings.parse({"faces": (2.0, 8.0), "scale": (1.0, 1.0)})
+    assert given.handed_over({**record, "section": {"source": "given", "faces": [2.0, 8.0], "face_std": 0.0}}) == {}
+
+
 @pytest.mark.parametrize("settings", [DiffusionSettings, WienerSettings])
 def test_settings_may_come_from_a_command_line(settings):
     assert settings.parse({"faces": [3, 9]}).faces == (3.0, 9.0)

@@ -77,16 +77,7 @@ class Diffusion:
 
     def carried(self, result: Reconstruction, settings: DiffusionSettings, folder: Path) -> dict[str, Any]:
         """The specimen's scale and its section."""
-        found, section = result.provenance["scale"], result.provenance["section"]
-        carried: dict[str, Any] = {"scale": (found["mean"], found["gain"])} if settings.scale is None else {}
-        if settings.faces is None and section["source"] != "given":
-            carried |= {
-                "faces": tuple(section["faces"]),
-                "face_std": section["face_std"],
-                "thickness": None,
-                "thickness_std": None,
-            }
-        return carried
+        return settings.handed_over(result.provenance)
 
     def within(self, settings: DiffusionSettings, rows: range) -> DiffusionSettings:
         """All rows of a slab at once, with the random numbers that the whole volume has there."""

@@ -14,6 +14,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.diffusion.conditions import weigh_tilts
 from tomoprior.methods.diffusion.faces import find_section, finding_bytes
 from tomoprior.methods.diffusion.measurement import fill_uncounted, noise_variance, padding, prepare, used_rays
+from tomoprior.methods.diffusion.settings import SeriesSettings
 from tomoprior.methods.diffusion.slab_likelihood import ROUGHNESS
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.methods.diffusion.wiener import estimate_bytes
@@ -173,7 +174,7 @@ def section_of(
     projections: torch.Tensor,
     projector: Projector,
     spectrum: Spectrum,
-    settings: Any,
+    settings: SeriesSettings,
     *,
     weights: torch.Tensor | None = None,
     mask: torch.Tensor | None = None,
@@ -182,9 +183,9 @@ def section_of(
     """The section that a mask or the settings (``faces``, ``thickness``, ``filled``) give, or that the tilts show."""
     geometry = projector.geometry
     nz = geometry.shape[0]
-    if mask is not None:
+    if mask is not None and (settings.scale is None or bool(mask.any())):
         return from_mask(mask.expand(geometry.shape))
-    if getattr(settings, "filled", False):
+    if settings.filled or mask is not None:  # a slab of a larger volume may lie beside the mask
         return from_faces(nz, (0.0, float(nz)), 0.0, projections.device)
     if settings.faces is not None:
         return from_faces(nz, settings.faces, settings.face_std, projections.device)

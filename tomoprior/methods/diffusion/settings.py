@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from tomoprior.methods.base import Settings
 
 
-class SectionSettings(Settings):
-    """What is known beforehand of where the section lies."""
+class SeriesSettings(Settings):
+    """What is known beforehand of a specimen and of its tilts."""
 
     thickness: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Thickness of the section in voxels, as far as it is known; by default it is found from the tilts."
@@ -23,9 +24,15 @@ class SectionSettings(Settings):
     )
     face_std: float = Field(0.0, ge=0, description="Standard deviation of these heights, voxels.")
     filled: bool = Field(False, description="True: the section fills the grid; nothing is asked of the tilts.")
+    scale: tuple[float, Annotated[float, Field(gt=0)]] | None = Field(
+        None, description="Mean density inside the section and contrast of the specimen; by default from the tilts."
+    )
+    robust: bool = Field(True, description="Tilts that do not fit with the others lose their vote.")
+    shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that alignment left, pixels.")
+    offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, share of the mean.")
 
     @model_validator(mode="after")
-    def _section_fits(self) -> SectionSettings:
+    def _section_fits(self) -> SeriesSettings:
         if self.faces is not None and not self.faces[0] < self.faces[1]:
             raise ValueError("faces must run from a lower to a higher height")
         if sum((self.faces is not None, self.thickness is not None, self.filled)) > 1:
@@ -34,8 +41,18 @@ class SectionSettings(Settings):
             raise ValueError("thickness_std goes with a thickness")
         return self
 
+    def handed_over(self, provenance: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings by which other slabs of a volume take over scale and section from the one that made this record."""
+        found, section = provenance["scale"], provenance["section"]
+        values: dict[str, Any] = {"scale": (found["mean"], found["gain"])} if self.scale is None else {}
+        if section["source"] != "given":
+            values |= {
+                "faces": tuple(section["faces"]), "face_std": section["face_std"], "thickness": None, "thickness_std": None,
+            }  # fmt: skip
+        return values
 
-class DiffusionSettings(SectionSettings):
+
+class DiffusionSettings(SeriesSettings):
     """Settings of ``diffusion`` and ``diffusion.slice``."""
 
     prior: str | None = Field(None, description="A prior's file (.safetensors) or name; default: the one that comes along.")
@@ -63,14 +80,8 @@ class DiffusionSettings(SectionSettings):
     adapt: int = Field(
         0, ge=0, description="Low-rank steps that fit the network to the series, by tilts held out in turn; 20 take a minute."
     )
-    robust: bool = Field(True, description="Tilts that do not fit with the others lose their vote.")
-    shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that alignment left, pixels.")
-    offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, share of the mean.")
     rows: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto", description="Slices worked on at a time: bounds the memory. auto: 128."
-    )
-    scale: tuple[float, Annotated[float, Field(gt=0)]] | None = Field(
-        None, description="Mean density inside the section and contrast of the specimen; by default from the tilts."
     )
     first_row: int = Field(
         0, ge=0, description="Place of the first slice in a larger volume: slabs of it draw the same random numbers for a row."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ from tomoprior.methods.diffusion import fitness
 from tomoprior.methods.diffusion.conditions import weigh_tilts
 from tomoprior.methods.diffusion.measurement import padding, prepare
 from tomoprior.methods.diffusion.prior import Prior, load
+from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.section import locating_bytes, section_of
-from tomoprior.methods.diffusion.settings import SectionSettings
+from tomoprior.methods.diffusion.settings import SeriesSettings
 from tomoprior.methods.diffusion.wiener import NUM_ITER, estimate_bytes, wiener
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -26,16 +28,13 @@ from tomoprior.reconstruction import Reconstruction
 HALO = 16
 
 
-class WienerSettings(SectionSettings):
+class WienerSettings(SeriesSettings):
     """Settings of ``wiener``."""
 
     num_iter: int = Field(NUM_ITER, ge=1, description="Conjugate gradients.")
     prior: str | None = Field(
         None, description="Whose spectrum of tissue to use, file or name; default: the one that comes along."
     )
-    robust: bool = Field(True, description="Tilts that do not fit with the others lose their vote.")
-    shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that alignment left, pixels.")
-    offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, share of the mean.")
     check_prior: bool = Field(True, description="False: use the spectrum even for voxels that it was not measured for.")
 
 
@@ -55,6 +54,10 @@ class WienerMethod:
     def halo(self, geometry: Geometry, settings: Any) -> int:
         """Rows that a slab of a larger volume sees beyond its own."""
         return HALO
+
+    def carried(self, result: Reconstruction, settings: WienerSettings, folder: Path) -> dict[str, Any]:
+        """The specimen's scale and its section."""
+        return settings.handed_over(result.provenance)
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector."""
@@ -89,7 +92,8 @@ class WienerMethod:
             section = section_of(projections, own, prior.spectrum, settings, weights=weights, mask=inside)
             data = prepare(
                 projections, own, prior.spectrum, weights=weights, shift_std=settings.shift_std,
-                offset_std=settings.offset_std, thickness=section.thickness,
+                offset_std=settings.offset_std, scale=None if settings.scale is None else Scale(*settings.scale),
+                thickness=section.thickness,
             )  # fmt: skip
             known = section.padded(data.pad)
             if settings.robust:
