@@ -22,7 +22,7 @@ from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.slabs import HALO, Run
 from tomoprior.methods.diffusion.statement import INFERRED, LARGEST_MISFIT, statement
 from tomoprior.methods.diffusion.tiling import BATCH, MARGIN, tile_edges
-from tomoprior.methods.diffusion.wiener import estimate_bytes
+from tomoprior.methods.diffusion.wiener import NUM_ITER, estimate_bytes
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -32,6 +32,9 @@ ROWS = 128
 #: While samples are drawn: arrays of the size of the slab that the network sees and of its projections, arrays of a tile's
 #: size, and arrays of the size of the network's finest level.
 SLAB_ARRAYS, RAY_ARRAYS, TILE_ARRAYS, LAYERS = 10.0, 6.0, 15.0, 16.0
+
+#: Passes of the network for its mean.
+MIRRORS = 4
 
 #: Standard deviation that no voxel is below, in the prior's units: of samples that all agree, in vacuum say.
 LEAST_STD = 0.01
@@ -47,7 +50,7 @@ class Diffusion:
     summary = "3-D diffusion prior held to the tilts: mean and standard deviation of posterior samples"
     citation = "Deng et al., arXiv:2510.06516 (2025); Karras et al., NeurIPS 2022 (EDM)"
     Settings = DiffusionSettings
-    tunable: ClassVar[Tunable] = {"data_weight": (None, 0.25, 0.5, 0.75, 1.0)}
+    tunable: ClassVar[Tunable] = {"shift_std": (0.5, 0.25, 1.0)}
     couples_slices = True
     uses_projector = True
     default_prior = "tissue"
@@ -108,7 +111,9 @@ class Diffusion:
         """Cost in pairs of a forward projection and an adjoint."""
         wider = 1 + 2 * padding(geometry) / geometry.shape[2]
         passes = settings.samples * settings.num_iter
-        return float(wider * passes * (settings.num_cg + 1.5 + NETWORK_COST / geometry.n_angles))
+        steps = 0.0 if settings.conditional and not settings.data_weight else passes * (settings.num_cg + 1.5)
+        means = MIRRORS if settings.conditional else 0
+        return float(wider * (1.5 * NUM_ITER + steps + (passes + means) * NETWORK_COST / geometry.n_angles))
 
     def reconstruct(
         self,
