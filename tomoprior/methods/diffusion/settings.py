@@ -58,10 +58,8 @@ class DiffusionSettings(SeriesSettings):
     prior: str | None = Field(None, description="A prior's file (.safetensors) or name; default: the one that comes along.")
     samples: int = Field(8, ge=1, description="Posterior samples; 1 gives no standard deviation.")
     num_iter: int = Field(16, ge=1, description="Noise levels of each sample.")
-    sigma_max: float = Field(
-        20.0,
-        gt=0,
-        description="First noise level, where the tissue's standard deviation is 0.5: what is coarser comes from the mean.",
+    sigma_max: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="First noise level (the tissue's standard deviation is 0.5); default: 20, or 5 if conditional=false."
     )
     sigma_min: float = Field(0.03, gt=0, description="Last noise level.")
     mean: Literal["network", "samples"] = Field(
@@ -73,7 +71,7 @@ class DiffusionSettings(SeriesSettings):
         le=1,
         description="Weight of the data beside the network's conditions; default: the prior's, or 1 if conditional=false.",
     )
-    num_cg: int = Field(5, ge=1, description="Conjugate gradients of the data step at each level.")
+    num_cg: int = Field(15, ge=1, description="Conjugate gradients of the data step at each level.")
     conditional: bool = Field(
         True, description="False: the network is not told of the data, which only the data step brings in."
     )
@@ -92,6 +90,11 @@ class DiffusionSettings(SeriesSettings):
 
     @model_validator(mode="after")
     def _levels_fit(self) -> DiffusionSettings:
-        if self.sigma_min > self.sigma_max:
+        if self.sigma_min > self.highest:
             raise ValueError("sigma_min must not exceed sigma_max")
         return self
+
+    @property
+    def highest(self) -> float:
+        """First noise level: above the power of the coarsest detail, where the network leads a sample from its own mean."""
+        return self.sigma_max if self.sigma_max is not None else (20.0 if self.conditional else 5.0)

@@ -18,7 +18,6 @@ from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.section import KnownSection
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
-from tomoprior.methods.diffusion.wiener import prior_mean
 from tomoprior.projector import Projector
 
 
@@ -102,19 +101,13 @@ class Slab:
         """
         s = self.settings
         noise = RowNoise(seed, number, self.rows, self.data.y.device)
-        schedule = Schedule(s.num_iter, s.sigma_max, s.sigma_min)
+        schedule = Schedule(s.num_iter, s.highest, s.sigma_min)
         if self._data_weight == 0:
             return follow_flow(self._denoise, start, schedule.levels().tolist(), noise, each)
         return sample(
             self._denoise, self.data, start, schedule, noise,
             unknown=self.prior.error, data_weight=self._data_weight, num_cg=s.num_cg, each=each,
         )  # fmt: skip
-
-    def start(self) -> torch.Tensor:
-        """What is expected before the network has said anything: the linear estimate, or without conditions an even section."""
-        if self.settings.conditional:
-            return self.told.linear
-        return prior_mean(self.data, self.inside).expand_as(self.told.linear)
 
     @property
     def _data_weight(self) -> float:

@@ -82,7 +82,7 @@ class Run:
                     if self.progress is not None:
                         self.progress(done + step.level + 1, len(self.parts) * levels, {"sigma": step.sigma})
 
-                samples.add(slab.draw(self.seed, number, slab.start() if mean is None else mean, each))
+                samples.add(slab.draw(self.seed, number, slab.told.linear if mean is None else mean, each))
         finally:  # an interrupted slab has the network's mean, or that of the samples that it got
             whole = samples.mean if mean is None or self.settings.mean == "samples" else mean
             if whole is not None and samples.count:
