@@ -79,8 +79,8 @@ class Diffusion:
         return HALO
 
     def carried(self, result: Reconstruction, settings: DiffusionSettings, folder: Path) -> dict[str, Any]:
-        """The specimen's scale and its section."""
-        return settings.handed_over(result.provenance)
+        """The specimen's scale and its section, and how far the prior fits it."""
+        return settings.handed_over(result.provenance) | {"widening": result.provenance["widening"]}
 
     def within(self, settings: DiffusionSettings, rows: range) -> DiffusionSettings:
         """All rows of a slab at once, with the random numbers that the whole volume has there."""
@@ -158,13 +158,13 @@ class Diffusion:
         mean, variance, count = run.gathered()
         span = float(np.rad2deg(np.ptp(projector.geometry.angles)))
         volume = mean.mul_(scale.gain).add_(scale.mean)
-        trust, section = run.trust(), run.section
+        trust, section, misfit = run.trust(), run.section, run.misfit_per_ray()
+        widening = settings.widening or (math.sqrt(misfit) if misfit > LARGEST_MISFIT else 1.0)
         std = None
         if variance is not None:
             std = _around(variance).clamp_min(0).add_(LEAST_STD**2).sqrt_().mul_(scale.gain)
             std *= prior.spread(span, section.inside.to(std))
-            if run.misfit_per_ray() > LARGEST_MISFIT:
-                std *= math.sqrt(run.misfit_per_ray())
+            std *= widening
         if inside is not None:
             volume = volume * inside
             std = None if std is None else std * inside
@@ -182,10 +182,11 @@ class Diffusion:
                 "prior": {"name": settings.prior or self.default_prior, **prior.card},
                 "scale": {"mean": scale.mean, "gain": scale.gain},
                 "section": section.to_dict(),
-                "misfit_per_ray": run.misfit_per_ray(),
+                "misfit_per_ray": misfit,
+                "widening": widening,
                 "trust": trust,
                 "determined": known,
-                "statement": statement(projector.geometry, known, trust, count, section, run.misfit_per_ray()),
+                "statement": statement(projector.geometry, known, trust, count, section, misfit),
                 "inferred": INFERRED,
                 "projector": projector.describe(),
             },

@@ -75,6 +75,10 @@ class DiffusionSettings(SeriesSettings):
     conditional: bool = Field(
         True, description="False: the network is not told of the data, which only the data step brings in."
     )
+    widening: Annotated[float, Field(ge=1)] | None = Field(
+        None,
+        description="Factor on the standard deviation where the prior does not fit; by default from the misfit of the tilts.",
+    )
     adapt: int = Field(
         0, ge=0, description="Low-rank steps that fit the network to the series, by tilts held out in turn; 20 take a minute."
     )
