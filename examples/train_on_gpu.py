@@ -1,8 +1,9 @@
 """Train a prior of the diffusion method on a GPU within minutes, on a machine that has neither ASTRA nor the volume's file.
 
-    python examples/train_on_gpu.py pack fibsem.tif --voxel-size 10 -o tissue.zip       # where the volume is: 520^3 voxels
-    take 33 MiB python examples/train_on_gpu.py train tissue.zip --validation other.zip --minutes 9 -o result    # where the
-    GPU is
+    # where the volume is: 520^3 voxels take 33 MiB
+    python examples/train_on_gpu.py pack fibsem.tif --voxel-size 10 -o tissue.zip
+    # where the GPU is
+    python examples/train_on_gpu.py train tissue.zip --validation other.zip --minutes 9 -o result
 
 ``pack`` keeps the slices as JPEG, whose error is a fortieth of the tissue's standard deviation once voxels are binned.
 ``train`` says once in a while how far it is, and leaves in ``result`` the prior as it stands, its log and its card; a run that
@@ -93,7 +94,7 @@ def learn(args: argparse.Namespace) -> None:
             if log.exists():
                 shutil.copy(log, args.out / "prior.csv")
 
-    tissue, other = unpack(args.volume), unpack(args.validation)
+    tissue, other = unpack(args.volume), unpack(args.validation) if args.validation else None
     prior = train(
         tissue, work / "prior.safetensors", validation=other, settings=settings, device=args.device, overwrite=True,
         snapshot=args.out / "prior.safetensors", progress=say, card={"name": args.out.name, "data": [args.volume.name]},
@@ -103,10 +104,11 @@ def learn(args: argparse.Namespace) -> None:
             shutil.copy(work / name, args.out / name)
     (args.out / "card.json").write_text(json.dumps(prior.card, indent=1))
     print(json.dumps({k: prior.card[k] for k in ("steps", "tiles", "draws", "validation", "gain_over_linear")}, indent=1))
-    volumes = sample_tissue(prior, 4, (32, 96, 96), device=args.device)
+    edge = 3 * settings.tile // 2
+    volumes = sample_tissue(prior, 4, (settings.height, edge, edge), device=args.device)
     shown = Figure(figsize=(10, 10))
     for i, (axes, volume) in enumerate(zip(shown.subplots(2, 2).flat, volumes, strict=True)):
-        axes.imshow(volume[volume.shape[0] // 2], cmap="gray", vmin=-1.2, vmax=1.2)
+        axes.imshow(volume[len(volume) // 2].numpy(), cmap="gray", vmin=-1.2, vmax=1.2)
         axes.set_title(f"sample {i}")
     shown.savefig(args.out / "samples.png")
 

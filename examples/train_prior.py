@@ -23,7 +23,7 @@ from tomoprior.training import train
 #: The smallest network and grid, on which a step takes a twentieth of a second.
 SMALL = {
     "height": 16, "tile": 16, "field": (16, 32), "widths": (16, 16), "blocks": (1, 1), "batch": 1, "keep": 2, "tilts": (5, 9),
-    "ranges": (20, 60), "tilt_step": (5, 10), "steps": 20, "warm_up": 5,
+    "ranges": (20, 60), "tilt_step": (5, 10), "steps": 20, "warm_up": 5, "num_cg": 20,
 }  # fmt: skip
 
 
@@ -74,5 +74,5 @@ def vesicles(edge: int, seed: int) -> Tissue:
     return Tissue.of(-Spheres.random((edge,) * 3, radius=(4, 10), fill=0.15, seed=seed).volume((edge,) * 3, 2), 10.0)
 
 
-if __name__ == "__main__":  # the training simulates its series in a process of its own, which imports this file
+if __name__ == "__main__":
     main()

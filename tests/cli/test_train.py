@@ -15,12 +15,11 @@ from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
 
 from tomoprior.methods.diffusion.prior import Prior
-from tomoprior.training import draws
 from tomoprior.training.outputs import Outputs
 
 SETTINGS = {
     "height": "16", "tile": "16", "field": "16,32", "widths": "16,16", "blocks": "1,1", "keep": "2", "batch": "1",
-    "tilts": "5,9", "ranges": "20,60", "tilt_step": "5,10", "warm_up": "3",
+    "tilts": "5,9", "ranges": "20,60", "tilt_step": "5,10", "warm_up": "3", "group": "1", "num_cg": "10",
 }  # fmt: skip
 
 
@@ -32,24 +31,11 @@ TINY = tiny()
 SIZE = ["--tissue-voxel-size", 10, "--unit", "nm", "--voxel-size", 10, 12]
 
 
-class Direct:
-    """Draws without a process of their own."""
-
-    def __init__(self, tissues, spectrum, settings, start, *_):
-        self.made = (draws.draw(tissues, spectrum, settings, i) for i in count(start))
-
-    def __next__(self):
-        return next(self.made)
-
-    def close(self):
-        pass
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(importlib.import_module("tomoprior.training.train"), "Source", Direct)
     monkeypatch.setattr("tomoprior.training.validation.SERIES", ((20, 10), (60, 20)))
     monkeypatch.setattr("tomoprior.training.calibration.SERIES", ((60, 20),))
+    monkeypatch.setattr("tomoprior.training.calibration.REPEATS", 1)
     monkeypatch.setattr("tomoprior.training.calibration.SAMPLES", 2)
 
 
@@ -76,7 +62,10 @@ def test_a_prior_is_trained_and_told_about(run, volumes, tmp_path):
         assert part in ran.out
     table = [line.split() for line in ran.out.splitlines() if line.startswith("  ")]
     assert table[0] == ["degrees", "step", "prior", "linear"]
+    assert "spread at 60 degrees" in ran.out
     prior = Prior.load(out)
+    assert len(prior.errors) > 5
+    assert [factors[0] for factors in prior.calibration] == [60]
     assert [[float(v) for v in line] for line in table[1:]] == [
         [row["range"], row["step"], round(row["psnr"], 2), round(row["linear_psnr"], 2)] for row in prior.card["validation"]
     ]
@@ -84,6 +73,20 @@ def test_a_prior_is_trained_and_told_about(run, volumes, tmp_path):
     assert (prior.card["name"], prior.card["licence"], prior.card["attribution"]) == ("noise", "CC0-1.0", "nobody")
     assert (prior.unit, prior.voxel_sizes) == ("nanometer", (10, 12))
     assert {p.name for p in tmp_path.iterdir()} == {"0.npy", "1.npy", "2.npy", "p.safetensors", "p.csv"}
+
+
+def test_a_prior_is_gone_on_from_and_not_calibrated_unless_wanted(run, volumes, tmp_path):
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    assert run("train", volumes[0], "-o", first, *TINY, *SIZE, "--steps", 2).code == 0
+    options = ("--start", first, "--validation", volumes[1], "--no-calibration")
+    ran = run(
+        "train", volumes[0], "-o", second, *TINY, *SIZE, "--steps", 1, *options, "--set", "rate=1e-7", "--set", "rate_end=1e-7"
+    )
+    assert ran.code == 0, ran.err
+    assert "calibrating" not in ran.out
+    assert Prior.load(second).calibration == ()
+    one, two = (load_file(path) for path in (first, second))
+    assert all(torch.allclose(one[k], two[k], atol=1e-3) for k in one)
 
 
 def test_voxels_are_by_default_somewhat_coarser_than_the_volumes(run, tmp_path, volumes):

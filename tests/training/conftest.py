@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,16 @@ from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import TrainingSettings
-from tomoprior.training.draws import Draw, draw, tissue_spectrum
+from tomoprior.training.draws import Draw, Simulator, tissue_spectrum
 
-#: The smallest training that does all that a training does, in a twentieth of a second a step.
+#: The smallest training that does all that a training does, in a fiftieth of a second a step.
 TINY: dict[str, Any] = {
     "height": 16, "tile": 16, "field": (16, 32), "widths": (16, 16), "blocks": (1, 1), "keep": 2, "batch": 1, "tilts": (5, 9),
-    "ranges": (20, 60), "tilt_step": (5, 10), "voxel_size": (10, 12), "warm_up": 3, "reuse": 4,
+    "ranges": (20, 60), "tilt_step": (5, 10), "voxel_size": (10, 12), "warm_up": 3, "reuse": 4, "group": 1, "num_cg": 10,
 }  # fmt: skip
 
-
-class Direct:
-    """Draws made where they are asked for, without a process: the same ones."""
-
-    def __init__(self, tissues: Sequence[Tissue], spectrum: Spectrum, settings: TrainingSettings, start: int, *_: Any) -> None:
-        self._made = (draw(tissues, spectrum, settings, i) for i in count(start))
-
-    def __iter__(self) -> Iterator[Draw]:
-        return self
-
-    def __next__(self) -> Draw:
-        return next(self._made)
-
-    def close(self) -> None:
-        pass
+#: Tilt range and step of the series that a training of these tests is validated on.
+SERIES = ((20, 10), (60, 20))
 
 
 def grey(seed: int, edge: int = 48) -> np.ndarray:
@@ -69,23 +55,32 @@ def spectrum(tissue: Tissue) -> Spectrum:
 
 
 @pytest.fixture(scope="session")
-def draws(tissue: Tissue, spectrum: Spectrum, settings: TrainingSettings) -> list[Draw]:
-    return [draw([tissue], spectrum, settings, i) for i in range(3)]
+def simulator(tissue: Tissue, spectrum: Spectrum, settings: TrainingSettings) -> Simulator:
+    return Simulator([tissue], spectrum, settings)
+
+
+@pytest.fixture(scope="session")
+def draws(simulator: Simulator) -> list[Draw]:
+    with torch.no_grad():
+        return [draw for number in range(3) for draw in simulator.draws(number)]
+
+
+@pytest.fixture(scope="session")
+def blocks(simulator: Simulator) -> list[Draw]:
+    return [block for number in range(3) for block in simulator.blocks(number)]
 
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module of ``train``, which simulates without a process and validates on little."""
-    found = importlib.import_module("tomoprior.training.train")
-    monkeypatch.setattr(found, "Source", Direct)
-    monkeypatch.setattr("tomoprior.training.validation.SERIES", ((20, 10), (60, 20)))
-    return found
+    """The module of ``train``, which validates on little."""
+    monkeypatch.setattr("tomoprior.training.validation.SERIES", SERIES)
+    return importlib.import_module("tomoprior.training.train")
 
 
 @pytest.fixture
 def train(module: Any, tissue: Tissue) -> Callable[..., Prior]:
     def call(out: Path, of: Any = tissue, **options: Any) -> Prior:
-        return training.train(of, out, **TINY | options)
+        return training.train(of, out, **{"device": "cpu"} | TINY | options)
 
     return call
 

@@ -12,15 +12,15 @@ from tomoprior.errors import FormatError
 from tomoprior.training import checkpoint
 from tomoprior.training.optimiser import Training, begin, fresh
 
-ABOUT = {"settings": {"minutes": 1.0, "ranges": (20, 60), "seed": 0}, "tissue": {"sha256": "a"}, "version": 1}
+ABOUT = {"settings": {"minutes": 1.0, "ranges": (20, 60), "seed": 0}, "tissue": {"sha256": "a"}, "version": 3}
 
 
 @pytest.fixture
-def run(settings, draws):
-    denoiser = fresh(settings)
+def run(settings, spectrum, draws, blocks):
+    denoiser = fresh(settings, spectrum)
     state = begin(denoiser)
-    state.draws, state.drawn = list(draws[:2]), 5
-    made = Training(denoiser, state, settings, None)
+    state.draws, state.blocks, state.drawn = list(draws[:2]), list(blocks), 5
+    made = Training(denoiser, state, settings, spectrum, None)
     for i in range(3):
         made.step(i / 3)
     state.seconds, state.rows = 12.345678901234567, [{"step": 2, "loss": 0.1, "validation_psnr": math.nan}]
@@ -33,8 +33,12 @@ def path(run, tmp_path):
     return tmp_path / "p.state.safetensors"
 
 
-def load(path, settings, about=ABOUT):
-    return checkpoint.load(path, about, begin(fresh(settings)))
+@pytest.fixture
+def load(spectrum, settings):
+    def call(path, about=ABOUT, **changes):
+        return checkpoint.load(path, about, begin(fresh(settings.model_copy(update=changes), spectrum)))
+
+    return call
 
 
 def rewritten(path, change):
@@ -45,8 +49,8 @@ def rewritten(path, change):
     save_file(load_file(path), path, {"state": json.dumps(facts)})
 
 
-def test_everything_comes_back_as_it_was(run, path, settings):
-    state = load(path, settings)
+def test_everything_comes_back_as_it_was(run, path, load):
+    state = load(path)
     for part in checkpoint.PARTS:
         before, found = getattr(run.state, part), getattr(state, part)
         assert before.keys() == found.keys()
@@ -54,27 +58,34 @@ def test_everything_comes_back_as_it_was(run, path, settings):
             assert torch.equal(value, found[name])
             # sums are taken in the order of memory
             assert value.stride() == found[name].stride()
-    for one, two in zip(run.state.draws, state.draws, strict=True):
-        for name, value in one.to_dict().items():
-            found = two.to_dict()[name]
-            assert found.dtype == value.dtype
-            assert torch.equal(found, value)
+    for kind in ("draws", "blocks"):
+        for one, two in zip(getattr(run.state, kind), getattr(state, kind), strict=True):
+            for name, value in one.to_dict().items():
+                found = two.to_dict()[name]
+                assert found.dtype == value.dtype
+                assert torch.equal(found, value)
     assert (state.step, state.seconds, state.drawn) == (3, 12.345678901234567, 5)
     assert state.losses == run.state.losses
     assert state.rows[0]["step"] == 2
     assert math.isnan(state.rows[0]["validation_psnr"])
 
 
-def test_what_is_loaded_no_longer_needs_its_file(run, path, settings):
-    state = load(path, settings)
+def test_what_is_loaded_no_longer_needs_its_file(run, path, load):
+    state = load(path)
     path.write_bytes(b"")
     assert torch.equal(state.draws[0].truth, run.state.draws[0].truth)
     assert all(torch.equal(v, run.state.average[k]) for k, v in state.average.items())
 
 
-def test_a_state_of_before_losses_were_kept_is_read(path, settings):
-    rewritten(path, lambda facts: {k: v for k, v in facts.items() if k != "losses"})
-    assert load(path, settings).losses == []
+def test_of_many_draws_the_newest_are_saved(run, load, tmp_path, draws, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SAVED", 2)
+    run.state.draws = list(draws)
+    checkpoint.save(run.state, tmp_path / "a.safetensors", ABOUT)
+    found = load(tmp_path / "a.safetensors")
+    assert len(found.draws) == len(found.blocks) == 2
+    for one, two in zip(found.draws, draws[1:], strict=True):
+        assert torch.equal(one.truth, two.truth)
+    assert len(run.state.draws) == 3  # the training that goes on keeps them all
 
 
 @pytest.mark.parametrize(
@@ -85,25 +96,26 @@ def test_a_state_of_before_losses_were_kept_is_read(path, settings):
         (ABOUT | {"tissue": {"sha256": "b"}}, "other tissue;"),
         (ABOUT | {"tissue": [{"sha256": "a"}, {"sha256": "b"}]}, "other tissue;"),
         (ABOUT | {"version": 2}, "other version;"),
+        (ABOUT | {"start": "d"}, "other start;"),
     ],
 )
-def test_another_training_is_named(path, settings, about, names):
+def test_another_training_is_named(path, load, about, names):
     with pytest.raises(FormatError, match=names) as error:
-        load(path, settings, about)
+        load(path, about)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_state_is_for_one_network(path, settings):
+def test_a_state_is_for_one_network(path, load):
     with pytest.raises(FormatError, match="not the state of a training"):
-        load(path, settings.model_copy(update={"widths": (16, 32)}))
+        load(path, widths=(16, 32))
 
 
 @pytest.mark.parametrize("left", [0, 5, 1000, -1000, -1])
-def test_a_file_cut_short_is_told(path, settings, left):
+def test_a_file_cut_short_is_told(path, load, left):
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(FormatError, match=r"not the state of a training .*; remove it to begin anew") as error:
-        load(path, settings)
+        load(path)
     assert "\n" not in str(error.value)
 
 
@@ -115,26 +127,28 @@ def test_a_file_cut_short_is_told(path, settings, left):
         lambda facts: facts | {"about": None},
         lambda facts: facts | {"about": {"settings": 3}},
         lambda facts: facts | {"draws": 9},
+        lambda facts: facts | {"blocks": 9},
+        lambda facts: {k: v for k, v in facts.items() if k != "losses"},
         lambda facts: facts | {"step": None},
         lambda facts: facts | {"rows": 4},
     ],
 )
-def test_facts_that_make_no_sense_are_told(path, settings, change):
+def test_facts_that_make_no_sense_are_told(path, load, change):
     rewritten(path, change)
     with pytest.raises(FormatError, match="not the state of a training"):
-        load(path, settings)
+        load(path)
 
 
-def test_other_files_are_no_states(path, settings):
+def test_other_files_are_no_states(path, load):
     save_file(load_file(path), path)
     with pytest.raises(FormatError, match="not the state of a training"):
-        load(path, settings)
+        load(path)
     path.write_text("step 3")
     with pytest.raises(FormatError, match="not the state of a training"):
-        load(path, settings)
+        load(path)
 
 
-def test_a_full_disk_leaves_the_state_of_before(run, path, settings, monkeypatch):
+def test_a_full_disk_leaves_the_state_of_before(run, path, load, monkeypatch):
     import pathlib
 
     before = path.read_bytes()
@@ -151,4 +165,4 @@ def test_a_full_disk_leaves_the_state_of_before(run, path, settings, monkeypatch
     assert ".part" not in str(error.value)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
-    assert load(path, settings).step == 3
+    assert load(path).step == 3

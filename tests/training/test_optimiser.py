@@ -3,52 +3,90 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from tomoprior.errors import TomopriorError
-from tomoprior.methods.diffusion.denoiser import loss_weight
-from tomoprior.training.draws import Draw
-from tomoprior.training.optimiser import CLIP, GAMMA, PLANES, Training, begin, fresh
-from tomoprior.training.tiles import batch
+from tomoprior.methods.diffusion.denoiser import Condition
+from tomoprior.training.optimiser import CLIP, GAMMA, MOST_SKIPPED, PLANES, Training, begin, fresh
+from tomoprior.training.tiles import cut_batch
 
 
 @pytest.fixture
-def run(settings, draws):
-    denoiser = fresh(settings)
-    state = begin(denoiser)
-    state.draws, state.drawn = list(draws), len(draws)
-    return Training(denoiser, state, settings, None)
+def start(settings, spectrum):
+    """A training before its first step."""
+
+    def call(denoiser=None, **changes):
+        changed = settings.model_copy(update=changes)
+        denoiser = denoiser or fresh(changed, spectrum)
+        return Training(denoiser, begin(denoiser), changed, spectrum, None)
+
+    return call
+
+
+@pytest.fixture
+def run(start, draws, blocks):
+    made = start()
+    made.state.draws, made.state.blocks, made.state.drawn = list(draws), list(blocks), len(draws)
+    return made
+
+
+def tiles(run, step):
+    return cut_batch(run.state.draws, run.state.blocks, run.settings, step)
 
 
 def copied(values):
     return {k: v.detach().clone() for k, v in values.items()}
 
 
-def test_the_first_weights_depend_on_the_seed_alone_and_disturb_nothing(settings):
+def test_the_first_weights_depend_on_the_seed_alone_and_disturb_nothing(settings, spectrum):
     before = torch.get_rng_state()
-    first, again = fresh(settings), fresh(settings)
+    first, again = fresh(settings, spectrum), fresh(settings, spectrum)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
-    other = fresh(settings.model_copy(update={"seed": 1}))
+    other = fresh(settings.model_copy(update={"seed": 1}), spectrum)
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
-def test_steps_are_those_of_adam_with_clipped_gradients(run, settings):
-    twin = copy.deepcopy(run.denoiser)
-    other = Training(twin, begin(twin), settings, None)
-    adam = torch.optim.Adam(twin.parameters(), lr=1.0, betas=(0.9, 0.99), eps=1e-8)
+@pytest.mark.parametrize("decay", [0.0, 5.0])
+def test_steps_are_those_of_adam_with_clipped_gradients_and_decay(start, run, draws, blocks, decay):
+    """Loshchilov and Hutter 2019: moments of gradients cut to a norm, and weights that shrink by the rate times the decay."""
+    made = start(weight_decay=decay)
+    made.state.draws, made.state.blocks = run.state.draws, run.state.blocks
+    other = start(copy.deepcopy(made.denoiser))
+    first = {k: torch.zeros_like(p) for k, p in other.parameters.items()}
+    second = copied(first)
     for i in range(6):
-        adam.zero_grad()
-        other._loss(batch(run.state.draws, settings, i)).backward()
-        torch.nn.utils.clip_grad_norm_(twin.parameters(), CLIP)
-        run.step(i / 6)
-        adam.param_groups[0]["lr"] = run.rate(i / 6)
-        adam.step()
-    for (name, p), q in zip(run.denoiser.named_parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(p, q, atol=1e-6, rtol=1e-5, msg=name)
+        made.step(i / 6)
+        other.denoiser.zero_grad()
+        other._loss(tiles(run, i)).backward()
+        norm = math.sqrt(sum(float(p.grad.square().sum()) for p in other.parameters.values() if p.grad is not None))
+        rate = made.rate(i / 6)
+        for name, p in other.parameters.items():
+            g = p.grad * min(1.0, CLIP / norm)
+            first[name] = 0.9 * first[name] + 0.1 * g
+            second[name] = 0.99 * second[name] + 0.01 * g**2
+            with torch.no_grad():
+                p *= 1 - rate * decay
+                p -= rate * (first[name] / (1 - 0.9 ** (i + 1))) / ((second[name] / (1 - 0.99 ** (i + 1))).sqrt() + 1e-8)
+    for name, p in made.parameters.items():
+        torch.testing.assert_close(p, other.parameters[name], atol=2e-6, rtol=1e-4, msg=name)
+        torch.testing.assert_close(made.state.moments[f"{name}.m"], first[name], atol=1e-6, rtol=1e-3)
+
+
+def test_a_training_goes_on_with_the_moments_of_its_state(start, run, settings, spectrum):
+    for _ in range(3):
+        run.step(0.1)
+    state = copy.deepcopy(run.state)
+    again = Training(fresh(settings, spectrum), state, settings, spectrum, None)
+    for _ in range(3):
+        run.step(0.2)
+        again.step(0.2)
+    assert all(torch.equal(v, state.weights[k]) for k, v in run.state.weights.items())
+    assert all(torch.equal(v, state.average[k]) for k, v in run.state.average.items())
 
 
 def test_the_average_is_a_mean_with_weights_that_grow_as_a_power(run):
@@ -75,53 +113,88 @@ def test_the_rate_rises_over_the_first_steps_and_falls_along_half_a_cosine(run, 
     assert run.rate(0.0) == pytest.approx(settings.rate / settings.warm_up)
 
 
-def test_draws_come_in_when_they_are_due_and_the_oldest_goes(run, settings, draws):
+def test_draws_come_in_when_they_are_due_and_the_oldest_goes(start, draws, blocks):
+    run = start(group=2)
+    made = SimpleNamespace(draws=lambda i: [f"draw {i}a", f"draw {i}b"], blocks=lambda i: [f"block {i}"])
     state = run.state
-    state.draws, state.drawn = [], 0
-    made = iter([*draws, *draws])
-    assert run.refill(made)
-    assert state.drawn == 2
+    run.refill(made)
+    assert (state.drawn, state.draws, state.blocks) == (1, ["draw 0a", "draw 0b"], ["block 0"])
+    run.refill(made)
+    assert state.drawn == 1
     state.step = run.every
-    assert run.refill(made)
-    assert [id(d) for d in state.draws] == [id(d) for d in draws[1:]]  # keep=2
+    run.refill(made)
+    assert (state.drawn, state.draws, state.blocks) == (2, ["draw 1a", "draw 1b"], ["block 0", "block 1"])  # keep=2
     state.step = 10 * run.every
-    assert not run.refill(made)  # it ended, and what there was has been taken in
-    assert state.drawn == 6
+    run.refill(made)
+    assert (state.drawn, state.draws, state.blocks) == (11, ["draw 10a", "draw 10b"], ["block 9", "block 10"])
+
+
+def test_a_voxel_of_a_draw_is_seen_as_often_as_told(start):
+    # a draw of 16 x 16 x 32 voxels is two tiles
+    assert start(group=1, batch=1, reuse=4).every == 8
+    assert start(group=3, batch=1, reuse=4).every == 24
+    assert start(group=1, batch=4, reuse=4).every == 2
+    assert start(group=1, batch=4, reuse=0.1).every == 1
+
+
+def test_without_a_share_for_them_no_blocks_are_made(start, simulator):
+    run = start(free=0.0)
+    run.refill(simulator)
+    assert (len(run.state.draws), run.state.blocks) == (1, [])
+    run.step(0.0)
+    assert run.state.step == 1
 
 
 def test_weights_stay_when_a_gradient_is_not_finite(run, draws):
     before = copied(run.state.weights)
-    run.state.draws = [replace(d, truth=d.truth * math.nan) for d in draws]
+    run.state.draws, run.state.blocks = [replace(d, truth=d.truth * math.nan) for d in draws], []
+    for _ in range(MOST_SKIPPED - 1):
+        run.step(0.0)
     with pytest.raises(TomopriorError, match="no finite gradient"):
         run.step(0.0)
     assert run.state.step == 0
+    assert run.state.losses == []
     assert all(torch.equal(before[k], v) for k, v in run.state.weights.items())
     assert all(torch.isfinite(v).all() for v in run.state.moments.values())
 
 
-def test_the_loss_falls_below_that_of_a_network_that_knows_nothing(run, settings):
-    tests = [batch(run.state.draws, settings, 10_000 + i) for i in range(24)]
+def test_a_single_step_without_a_finite_gradient_is_left_out(run, draws):
+    whole, run.state.blocks = run.state.draws, []
+    for _ in range(3 * MOST_SKIPPED):  # never so many in a row
+        run.state.draws = [replace(d, truth=d.truth * math.nan) for d in draws]
+        run.step(0.0)
+        run.state.draws = whole
+        run.step(0.0)
+    assert run.state.step == 3 * MOST_SKIPPED
+    assert len(run.state.losses) == run.state.step
+    assert all(math.isfinite(v) for v in run.state.losses)
+
+
+def test_the_loss_falls_below_that_of_a_network_that_knows_nothing(start, run):
+    tests = [tiles(run, 10_000 + i) for i in range(24)]
 
     def loss(denoiser):
         with torch.no_grad():
-            return sum(float(Training(denoiser, begin(denoiser), settings, None)._loss(b)) for b in tests) / len(tests)
+            return sum(float(start(denoiser)._loss(b)) for b in tests) / len(tests)
 
-    nothing = loss(fresh(settings))
+    nothing = loss(start().denoiser)
     for i in range(160):
         run.step(i / 160)
     assert loss(run.averaged()) < 0.95 * nothing
 
 
-def test_the_loss_counts_what_is_inside_and_what_planes_share_a_tenth(run, settings, draws):
-    thin = Draw(draws[0].truth[:6], replace(draws[0].condition, linear=draws[0].condition.linear[:6],
-                                            coverage=draws[0].condition.coverage[:6]))  # fmt: skip
-    made = batch([thin], settings, 0)
-    weight = float(loss_weight(made.sigma)[0])
+def test_the_loss_counts_what_is_inside_and_what_planes_share_a_fifth(run, draws):
+    c = draws[0].condition
+    thin = replace(
+        draws[0], truth=draws[0].truth[:6], condition=Condition(c.linear[:6], c.inside[:6], c.coverage[:6], c.numbers)
+    )
+    made = cut_batch([thin], [], run.settings, 0)
     inside = (made.depth[0].abs() < 1).nonzero()[:, 0]
+    size = torch.tensor([0.3])
 
     def loss(error):
-        run.denoiser = lambda *_: made.truth + error
-        return float(run._loss(made)) / weight
+        run.denoiser = lambda *_: (made.truth + error, size)
+        return float(run._loss(made)) * 0.3**2
 
     nothing = torch.zeros_like(made.truth)
     assert loss(nothing) == 0
@@ -129,6 +202,17 @@ def test_the_loss_counts_what_is_inside_and_what_planes_share_a_tenth(run, setti
     shared[:, inside] = 0.5
     stripes[:, inside, :, ::2], stripes[:, inside, :, 1::2] = 0.5, -0.5
     outside[:, : inside[0]] = 7.0
+    assert PLANES == 0.2
     assert loss(shared) == pytest.approx(PLANES * 0.25, rel=1e-4)
     assert loss(stripes) == pytest.approx(0.25, rel=1e-4)
     assert loss(outside) == 0
+
+
+@pytest.mark.parametrize("level", [0.5, 2.0])  # of less noise a tile that goes on periodically leaves more
+def test_a_network_that_has_learned_nothing_has_a_loss_of_about_one(start, simulator, level):
+    """In units of what the linear denoiser leaves."""
+    run = start(log_sigma=(math.log(level), 0.0), batch=4)
+    filled = [simulator.filled_block(i) for i in range(4)]
+    with torch.no_grad():
+        found = [float(run._loss(cut_batch([], filled, run.settings, step))) for step in range(4)]
+    assert 0.5 < np.mean(found) < 2

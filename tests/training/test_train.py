@@ -17,6 +17,8 @@ from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import TrainingSettings
 from tomoprior.training import train as call
+from tomoprior.training.draws import Simulator
+from tomoprior.training.log import COLUMNS
 from tomoprior.training.optimiser import Training
 
 from .conftest import TINY, grey, same, weights
@@ -40,13 +42,15 @@ def test_a_prior_is_written_with_its_log_and_its_card(train, tissue, other, tmp_
     card = prior.card
     assert (card["name"], card["licence"], card["attribution"]) == ("noise", "CC0-1.0", "nobody")
     assert (card["steps"], card["tiles"], card["threads"]) == (6, 6, torch.get_num_threads())
-    assert card["draws"] >= 2
+    assert (card["draws"], card["device"]) == (1, "cpu")
     assert card["settings"]["widths"] == [16, 16]
     assert [row["range"] for row in card["validation"]] == [20, 60]
     assert all(math.isfinite(row["psnr"]) and math.isfinite(row["linear_psnr"]) for row in card["validation"])
     assert (prior.tile, prior.voxel_sizes, prior.unit, prior.ranges) == ((16, 16, 16), (10, 12), "nanometer", (20, 60))
     log = rows(out.with_suffix(".csv"))
-    assert list(log[0]) == ["step", "minutes", "rate", "loss", "validation_psnr", "linear_psnr"]
+    assert tuple(log[0]) == COLUMNS
+    assert all(math.isfinite(float(value)) for row in log for value in row.values())
+    assert card["gain_over_linear"].keys() == {"0.2", "0.4", "0.8", "1.6"}
     assert [int(row["step"]) for row in log] == [1, 2, 3, 4, 5, 6]
     assert float(log[-1]["rate"]) == pytest.approx(TrainingSettings().rate_end)
     mean = np.mean([row["psnr"] for row in card["validation"]])
@@ -58,7 +62,8 @@ def test_a_prior_is_written_with_its_log_and_its_card(train, tissue, other, tmp_
 def test_a_prior_that_was_loaded_denoises_as_the_one_that_was_trained(train, draws, tmp_path):
     made = train(tmp_path / "p.safetensors", steps=4)
     loaded = Prior.load(tmp_path / "p.safetensors")
-    told = replace(draws[0].condition, linear=draws[0].condition.linear.float())
+    known = draws[0].condition
+    told = replace(known, linear=known.linear.float(), inside=known.inside.float(), coverage=known.coverage.float())
     noisy = told.linear + torch.randn(told.linear.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         first, second = (TiledDenoiser(p.denoiser, p.tile, told)(noisy, 1.0) for p in (made, loaded))
@@ -68,8 +73,8 @@ def test_a_prior_that_was_loaded_denoises_as_the_one_that_was_trained(train, dra
     assert error < 0.7 * before
 
 
-@pytest.mark.parametrize("stops", [(1, 9), (3, 4, 8)])
-def test_a_training_that_was_interrupted_is_the_one_that_was_not(train, tissue, other, tmp_path, stops):
+def test_a_training_that_was_interrupted_is_the_one_that_was_not(train, tissue, other, tmp_path):
+    stops = (1, 4, 5, 9)
     for name in "ab":
         (tmp_path / name).mkdir()
     train(tmp_path / "a/p.safetensors", steps=10, validation=other)
@@ -115,28 +120,22 @@ def test_a_training_that_failed_goes_on_from_the_last_state(train, module, tmp_p
     assert same(whole.denoiser.state_dict(), again.denoiser.state_dict())
 
 
-def test_a_stop_while_draws_are_waited_for_is_kept_too(train, module, tmp_path, monkeypatch):
+def test_a_stop_in_the_middle_of_a_group_of_draws_is_kept_too(train, tmp_path, monkeypatch):
     whole = train(tmp_path / "a.safetensors", steps=6, reuse=1)
-    ordinary = module.Source
+    ordinary, made = Simulator.draws, []
 
-    class Ending(ordinary):
-        def __init__(self, tissues, spectrum, settings, start, stopped):
-            super().__init__(tissues, spectrum, settings, start)
-            self.left, self.stopped = 1, stopped
+    def draws(self, number):
+        made.append(number)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return ordinary(self, number)
 
-        def __next__(self):
-            if not self.left:
-                self.stopped.set()
-                raise StopIteration
-            self.left -= 1
-            return super().__next__()
-
-    monkeypatch.setattr(module, "Source", Ending)
     out = tmp_path / "b.safetensors"
-    for _ in range(3):  # the first has one draw and no step
-        with pytest.raises(Interrupted):
-            train(out, steps=6, reuse=1)
-    monkeypatch.setattr(module, "Source", ordinary)
+    with monkeypatch.context() as patch:
+        patch.setattr(Simulator, "draws", draws)
+        for _ in range(3):  # each time at the next group, a step of which is done
+            with pytest.raises(Interrupted):
+                train(out, steps=6, reuse=1)
+    assert made == [0, 1, 2]
     again = train(out, steps=6, reuse=1)
     assert same(whole.denoiser.state_dict(), again.denoiser.state_dict())
 
@@ -219,7 +218,7 @@ def test_validation_changes_nothing_but_the_log(train, other, tmp_path):
     torch.manual_seed(2)
     alone = train(tmp_path / "b.safetensors", steps=5)
     assert same(judged.denoiser.state_dict(), alone.denoiser.state_dict())
-    left_out = ("minutes", "validation_psnr", "linear_psnr")
+    left_out = ("minutes", *COLUMNS[4:])
     assert rows(tmp_path / "a.csv", *left_out) == rows(tmp_path / "b.csv", *left_out)
     assert {row["validation_psnr"] for row in rows(tmp_path / "b.csv")} == {"nan"}
 
@@ -292,12 +291,12 @@ def test_a_training_that_was_over_only_writes(train, module, tmp_path, monkeypat
     with pytest.raises(FormatError, match=r"p\.safetensors: cannot be written \(No space left on device\)"):
         train(out, steps=4)
     monkeypatch.setattr(Prior, "save", ordinary)
-    monkeypatch.setattr(module, "Source", None)
+    monkeypatch.setattr(module, "Simulator", None)
     assert same(train(out, steps=4).denoiser.state_dict(), whole.denoiser.state_dict())
 
 
 def test_what_is_wrong_is_told_before_any_work(train, module, tissue, other, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "Source", None)
+    monkeypatch.setattr(module, "Simulator", None)
     out = tmp_path / "p.safetensors"
     in_pixels = Tissue.of(grey(3), 10.0, "pixel")
     coarse = Tissue.of(grey(3), 13.0)
@@ -324,13 +323,12 @@ def test_what_is_wrong_is_told_before_any_work(train, module, tissue, other, tmp
     assert out.read_text() == "precious"
 
 
-def test_an_error_of_the_simulation_reaches_the_caller(train, module, tmp_path, monkeypatch):
-    class Failing(module.Source):
-        def __next__(self):
-            raise TomopriorError("the process that simulates series was killed")
+def test_an_error_of_the_simulation_reaches_the_caller(train, tmp_path, monkeypatch):
+    def failing(self, number):
+        raise TomopriorError("20 places in a row show no tissue")
 
-    monkeypatch.setattr(module, "Source", Failing)
-    with pytest.raises(TomopriorError, match="was killed"):
+    monkeypatch.setattr(Simulator, "draws", failing)
+    with pytest.raises(TomopriorError, match="20 places"):
         train(tmp_path / "p.safetensors", steps=2)
     assert list(tmp_path.iterdir()) == []
 
@@ -342,12 +340,13 @@ def test_losses_and_draws_do_not_pile_up(train, module, tmp_path, monkeypatch):
     class Watched(ordinary):
         def validate(self, share):
             super().validate(share)
-            kept.append((len(self.state.losses), len(self.state.draws)))
+            kept.append((len(self.state.losses), len(self.state.draws), len(self.state.blocks)))
 
     monkeypatch.setattr(module, "Training", Watched)
     train(tmp_path / "p.safetensors", steps=30, reuse=1)
-    assert max(losses for losses, _ in kept) <= 2
-    assert max(draws for _, draws in kept) == TINY["keep"]
+    losses, draws, blocks = (max(column) for column in zip(*kept, strict=True))
+    assert losses <= 2
+    assert draws == blocks == TINY["keep"]
 
 
 def test_it_goes_on_from_the_weights_of_another_prior(train, tissue, tmp_path):
@@ -365,6 +364,55 @@ def test_a_state_is_not_gone_on_from_with_another_start(train, tmp_path):
         train(tmp_path / "c.safetensors", start=first, steps=5, progress=stopping(2))
     with pytest.raises(FormatError, match="other start"):
         train(tmp_path / "c.safetensors", start=second, steps=5)
+
+
+def test_the_prior_that_is_gone_on_from_is_not_changed(train, tmp_path):
+    first = train(tmp_path / "a.safetensors", steps=2)
+    before = {k: v.clone() for k, v in first.denoiser.state_dict().items()}
+    train(tmp_path / "b.safetensors", start=first, steps=3)
+    assert same(before, first.denoiser.state_dict())
+
+
+def test_a_snapshot_is_a_prior_as_it_stands(train, module, tmp_path, monkeypatch, other):
+    monkeypatch.setattr(module, "SAVE_EVERY", -1.0)
+    (tmp_path / "elsewhere").mkdir()
+    snapshot = tmp_path / "elsewhere/s.safetensors"
+    seen = []
+
+    def progress(percent, *_):
+        if snapshot.exists():
+            found = Prior.load(snapshot)
+            seen.append((found.card["steps"], found.card["validation"]))
+
+    prior = train(
+        tmp_path / "p.safetensors", steps=4, snapshot=snapshot, progress=progress, validation=other, card={"name": "n"}
+    )
+    assert seen == [(1, []), (2, []), (3, [])]
+    last = Prior.load(snapshot)
+    assert (last.card["steps"], last.card["name"]) == (4, "n")
+    assert (last.tile, last.voxel_sizes, last.ranges) == (prior.tile, prior.voxel_sizes, prior.ranges)
+    assert same(last.denoiser.state_dict(), Prior.load(tmp_path / "p.safetensors").denoiser.state_dict())
+    assert {p.name for p in tmp_path.rglob("*")} == {"elsewhere", "s.safetensors", "p.safetensors", "p.csv"}
+
+
+def test_a_training_that_was_interrupted_leaves_a_snapshot(train, tmp_path):
+    snapshot = tmp_path / "s.safetensors"
+    with pytest.raises(Interrupted):
+        train(tmp_path / "p.safetensors", steps=5, snapshot=snapshot, progress=stopping(2))
+    assert Prior.load(snapshot).card["steps"] == 2
+
+
+def test_a_device_that_is_not_there_is_told_before_any_work(train, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(TomopriorError, match="no GPU"):
+        train(tmp_path / "p.safetensors", steps=2, device="cuda")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_series_at_a_time_are_trained_on(train, tmp_path):
+    prior = train(tmp_path / "p.safetensors", steps=6, group=2, keep=4, reuse=0.5)
+    assert prior.card["draws"] == 2 * math.ceil(6 / 2)
 
 
 def stopping(step):

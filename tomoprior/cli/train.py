@@ -55,13 +55,15 @@ def train(
     name: Annotated[str | None, typer.Option(help="For the prior's card: what it is called.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: the licence of the volumes, and so of the prior.")] = None,
     attribution: Annotated[str | None, typer.Option(help="For the card: whose volumes these are.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of the network; one more process simulates series.")] = None,
+    device: Annotated[str, typer.Option(help="Where all of it runs: auto (a GPU if there is one), cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads on the CPU.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prior that OUT holds.")] = False,
 ) -> None:
     """Train a prior of the diffusion method. Ctrl-C: the state is saved, and the same command goes on from it."""
     import torch
 
     from tomoprior import training
+    from tomoprior.backends import choose_device
     from tomoprior.cli import parse
     from tomoprior.cli.errors import KeptSystemExit
     from tomoprior.cli.progress import bar
@@ -71,6 +73,7 @@ def train(
     from tomoprior.training.outputs import Outputs
 
     # everything that can be wrong is found before anything long begins
+    place = choose_device(device)
     values = _values(parse.settings(setting or []), minutes=minutes, steps=steps, voxel_size=voxel_size)
     training.TrainingSettings.parse(values)
     outputs = Outputs(out)
@@ -88,12 +91,12 @@ def train(
     settings = training.TrainingSettings.parse({"voxel_size": tuple(own * factor for factor in COARSER)} | values)
     if threads is not None:
         torch.set_num_threads(threads)
-    _say(volumes, tissues, validation, settings, outputs.state)
+    _say(volumes, tissues, validation, settings, outputs.state, str(place))
     card = {"name": name, "licence": licence, "attribution": attribution, "data": [path.name for path in volumes]}
     try:
         with bar("train") as step:
             prior = training.train(
-                tissues, out, validation=judge, settings=settings, start=begun, overwrite=overwrite,
+                tissues, out, validation=judge, settings=settings, start=begun, overwrite=overwrite, device=place,
                 progress=step, card={key: value for key, value in card.items() if value is not None},
             )  # fmt: skip
     except Interrupted as stop:
@@ -114,7 +117,9 @@ def _values(given: dict[str, Any], **options: Any) -> dict[str, Any]:
     return parse.merged(given, **options)
 
 
-def _say(volumes: list[Path], tissues: list[Tissue], validation: Path | None, settings: TrainingSettings, state: Path) -> None:
+def _say(
+    volumes: list[Path], tissues: list[Tissue], validation: Path | None, settings: TrainingSettings, state: Path, device: str
+) -> None:
     import torch
 
     for path, tissue in zip(volumes, tissues, strict=True):
@@ -128,7 +133,8 @@ def _say(volumes: list[Path], tissues: list[Tissue], validation: Path | None, se
     typer.echo(f"grid         {height} x {rows} x {columns} (z, y, x) voxels of {low:.6g} to {high:.6g} {tissues[0].unit}")
     typer.echo(f"tilts        over {settings.ranges[0]:g} to {settings.ranges[1]:g} degrees")
     length = f"{settings.minutes:g} minutes" if settings.steps is None else f"{settings.steps} steps"
-    typer.echo(f"training     {length}, {torch.get_num_threads()} thread(s) and a process that simulates")
+    where = f"{torch.get_num_threads()} CPU thread(s)" if device == "cpu" else device
+    typer.echo(f"training     {length} on {where}")
     if state.exists():
         typer.echo(f"state        goes on from {state}")
 
@@ -136,8 +142,13 @@ def _say(volumes: list[Path], tissues: list[Tissue], validation: Path | None, se
 def _report(prior: Prior, out: Path, log: Path) -> None:
     card = prior.card
     if card["validation"]:
-        typer.echo("validation   PSNR in dB of one step from noise, and of the linear estimate that it is given")
-        typer.echo(f"{'degrees':>20}{'step':>8}{'prior':>9}{'linear':>9}")
+        typer.echo(
+            "validation   PSNR in dB of its mean and of the linear estimate; inside the section without the planes' means"
+        )
+        typer.echo(f"{'degrees':>20}{'step':>8}{'prior':>9}{'linear':>9}{'inside':>9}{'linear':>9}")
         for row in card["validation"]:
-            typer.echo(f"{row['range']:>20g}{row['step']:>8g}{row['psnr']:>9.2f}{row['linear_psnr']:>9.2f}")
+            numbers = "".join(f"{row[key]:>9.2f}" for key in ("psnr", "linear_psnr", "inner", "linear_inner"))
+            typer.echo(f"{row['range']:>20g}{row['step']:>8g}{numbers}")
+        gains = ", ".join(f"{gain:+.2f} at {level}" for level, gain in card["gain_over_linear"].items())
+        typer.echo(f"denoiser     without a series, in dB over a linear one: {gains}")
     typer.echo(f"wrote        {out} after {card['steps']} steps in {card['minutes']:g} minutes; the log is {log}")

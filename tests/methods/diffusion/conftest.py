@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ TILE = (16, 16, 16)
 VOXEL = 20.0
 
 
+@cache
 def smooth_spectrum(voxel_size: float = VOXEL) -> Spectrum:
     """Flat up to 0.05 cycles per voxel, then falling; its field has the standard deviation of tissue."""
     k = np.geomspace(0.01, 0.87, 24)
@@ -35,11 +37,14 @@ def smooth_spectrum(voxel_size: float = VOXEL) -> Spectrum:
     return Spectrum(shape.k, tuple((factor * power).tolist()), voxel_size)
 
 
-def denoiser(flat: bool = False, weights: float = 0.0, seed: int = 0, separable: bool = False) -> Denoiser:
+def denoiser(
+    flat: bool = False, weights: float = 0.0, seed: int = 0, separable: bool = False, spectrum: Spectrum | None = None
+) -> Denoiser:
     """A small network; all its weights are random where ``weights`` is above zero, else it is as training finds it."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        found = Denoiser(Shape((16, 16), (1, 1), embedding=16, flat=flat, separable=separable))
+        shape = Shape((16, 16), (1, 1), embedding=16, flat=flat, separable=separable)
+        found = Denoiser(shape, smooth_spectrum() if spectrum is None else spectrum)
         if weights:
             for value in found.parameters():
                 torch.nn.init.normal_(value, std=weights)
@@ -47,7 +52,7 @@ def denoiser(flat: bool = False, weights: float = 0.0, seed: int = 0, separable:
 
 
 def prior_of(spectrum: Spectrum, **changes: Any) -> Prior:
-    values = {"denoiser": denoiser(), "card": {"data": "random numbers", "licence": "none needed"}, **changes}
+    values = {"denoiser": denoiser(spectrum=spectrum), "card": {"data": "random numbers", "licence": "none needed"}, **changes}
     return Prior(
         tile=TILE, spectrum=spectrum, voxel_sizes=(16.0, 25.0), unit="nanometer", ranges=(6.0, 140.0), **values
     )  # fmt: skip
@@ -81,9 +86,13 @@ def simulate(
     noise: float = 0.5,
     brightness: float = 0.0,
     seed: int = 0,
+    faces: tuple[float, float] | None = None,
     **geometry: Any,
 ) -> Simulated:
-    """Project ``mean + gain u``, ``u`` a Gaussian field of the spectrum on a grid that holds every ray."""
+    """Project ``mean + gain u``, ``u`` a Gaussian field of the spectrum on a grid that holds every ray.
+
+    Between two faces alone, if they are given: outside there is vacuum, where ``u`` is ``-mean / gain``.
+    """
     angles = np.deg2rad(np.linspace(-span / 2, span / 2, tilts) + 0.5)
     g = Geometry(angles, shape, **{"voxel_size": VOXEL, "unit": "nanometer", **geometry})
     steepest = float(np.abs(angles).max())
@@ -92,6 +101,10 @@ def simulate(
     rng = torch.Generator().manual_seed(seed)
     field = GaussianPrior(wide.shape, spectrum, VOXEL, torch.device("cpu"))
     u = field.root(torch.randn(field.inner, generator=rng)).contiguous()
+    if faces is not None:
+        z = torch.arange(shape[0]) + 0.5
+        inside = ((z - faces[0] + 0.5).clamp(0, 1) * (faces[1] - z + 0.5).clamp(0, 1))[:, None, None]
+        u = inside * u - (1 - inside) * mean / gain
     p = Projector(wide, "cpu")(mean + gain * u)
     p = p + noise * torch.randn(p.shape, generator=rng) + brightness * torch.randn((tilts, 1, 1), generator=rng)
     return Simulated(g, p.contiguous(), u[..., pad : pad + shape[2]].contiguous())

@@ -5,60 +5,130 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tomoprior.methods.diffusion.denoiser import SIGMA_DATA, Denoiser, depths, in_tile, loss_weight
+from tomoprior.methods.diffusion.denoiser import BLIND, CHANNELS, FEATURES, SERIES, SPECIMEN, Denoiser, depths, in_tile
 from tomoprior.methods.diffusion.network import Shape, UNet
 
 
-def inputs(shape=(16, 16, 16), batch=2, seed=0, told=1.0):
+def inputs(shape=(16, 16, 16), batch=2, seed=0, told=1.0, nz=None):
+    """A batch of tiles around a grid of ``nz`` planes."""
     g = torch.Generator().manual_seed(seed)
-    nz, _, nx = shape
+    height, _, nx = shape
     return {
         "noisy": torch.randn((batch, *shape), generator=g),
         "sigma": torch.tensor([0.1, 3.0])[:batch],
         "linear": torch.randn((batch, *shape), generator=g),
-        "depth": depths(nz, nz).expand(batch, -1),
-        "coverage": torch.rand((batch, nz, nx), generator=g),
-        "numbers": torch.randn((batch, 6), generator=g),
+        "inside": torch.rand((batch, *shape), generator=g),
+        "depth": depths(nz or height, height).expand(batch, -1),
+        "coverage": torch.rand((batch, height, nx), generator=g),
+        "numbers": torch.randn((batch, SERIES + SPECIMEN), generator=g) * 0.5,
         "told": torch.full((batch,), told),
     }
 
 
+def clean(d, given):
+    return d(**given)[0]
+
+
+def base(given):
+    """What the noisy volume is filtered towards."""
+    if bool(given["told"].all()):
+        return given["linear"]
+    return given["numbers"][:, SERIES, None, None, None] * (1 - given["inside"])
+
+
 @pytest.mark.parametrize("told", [0.0, 1.0])
-def test_untrained_it_shrinks_to_the_linear_estimate(network, told):
+def test_untrained_it_filters_towards_what_is_expected(network, told):
+    """The linear estimate, or without conditions nothing inside the section and vacuum outside."""
+    d = network()
     given = inputs(told=told)
-    s2 = given["sigma"][:, None, None, None] ** 2
-    m = given["linear"] * told
-    want = m + SIGMA_DATA**2 / (s2 + SIGMA_DATA**2) * (given["noisy"] - m)
-    torch.testing.assert_close(network()(**given), want)
+    m = base(given)
+    filtered, size = d.linear(given["noisy"] - m, given["sigma"], given["told"], given["numbers"][:, SERIES + 1])
+    found, found_size = d(**given)
+    torch.testing.assert_close(found, m + filtered)
+    assert torch.equal(found_size, size)
+    assert bool((size > 0).all())
+    low, high = ((found - m).square().mean((1, 2, 3)) / (given["noisy"] - m).square().mean((1, 2, 3))).tolist()
+    assert low > 5 * high  # noise of 0.1 leaves much, noise of 3 hardly anything
 
 
-def test_without_conditions_they_have_no_influence(network):
+def test_the_networks_output_counts_by_the_size_of_the_linear_parts_error(network):
+    given = inputs()
+    quiet, loud = network(), network()
+    with torch.no_grad():
+        loud.unet.leave.bias.fill_(1.0)
+    (before, size), (after, _) = quiet(**given), loud(**given)
+    torch.testing.assert_close(after - before, size[:, None, None, None].expand_as(before), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("told", [0.0, 1.0])
+def test_what_linear_and_section_say_outside_the_grid_does_not_matter(network, told):
+    d = network(weights=0.1)
+    given = inputs(told=told, nz=10)
+    outside = given["depth"][0].abs() > 1
+    assert int(outside.sum()) == 6
+    given["inside"][:, outside] = 0
+    other = given | {"linear": given["linear"].clone()}
+    other["linear"][:, outside] = 7
+    assert torch.equal(clean(d, given), clean(d, other))
+    noisy = given["noisy"].clone()
+    noisy[:, outside] = 0
+    # vacuum is expected within the grid alone: nothing is left to remove outside
+    found = clean(network(), given | {"noisy": noisy, "sigma": torch.full((2,), 1e-3)})
+    assert float(found[:, outside].abs().max()) < 0.05 * float(base(given).abs().max())
+
+
+@pytest.mark.parametrize("told", [0.0, 1.0])
+def test_a_blind_one_does_not_look_at_the_noisy_volume(network, told):
+    d = network(weights=0.1)
+    given = inputs(told=told) | {"sigma": torch.full((2,), BLIND)}
+    found = clean(d, given)
+    assert torch.equal(found, clean(d, given | {"noisy": 100 * given["noisy"]}))
+    torch.testing.assert_close(found, clean(d, given | {"sigma": torch.full((2,), 5 * BLIND)}), rtol=1e-3, atol=1e-4)
+    just = given | {"sigma": torch.full((2,), 0.99 * BLIND)}
+    assert not torch.equal(clean(d, just), clean(d, just | {"noisy": 100 * given["noisy"]}))
+    torch.testing.assert_close(clean(network(), given), base(given))
+
+
+def test_without_conditions_the_series_has_no_influence(network):
     d = network(weights=0.1)
     given, other = inputs(told=0.0), inputs(told=0.0, seed=1)
-    changed = given | {name: other[name] for name in ("linear", "coverage", "numbers")}
-    assert torch.equal(d(**given), d(**changed))
-    assert not torch.equal(d(**given), d(**(given | {"told": torch.ones(2)})))
+    changed = given | {name: other[name] for name in ("linear", "coverage")}
+    changed["numbers"] = torch.cat([other["numbers"][:, :SERIES], given["numbers"][:, SERIES:]], 1)
+    assert torch.equal(clean(d, given), clean(d, changed))
+    assert not torch.equal(clean(d, given), clean(d, given | {"told": torch.ones(2)}))
 
 
-@pytest.mark.parametrize("name", ["noisy", "linear", "coverage", "numbers", "depth", "sigma"])
+@pytest.mark.parametrize("number", range(SERIES, SERIES + SPECIMEN))
+def test_without_conditions_the_specimen_has(network, number):
+    d = network(weights=0.1)
+    given = inputs(told=0.0)
+    numbers = given["numbers"].clone()
+    numbers[:, number] += 0.3
+    assert not torch.equal(clean(d, given), clean(d, given | {"numbers": numbers}))
+    assert not torch.equal(clean(d, given), clean(d, given | {"inside": given["inside"] * 0.5}))
+
+
+@pytest.mark.parametrize("name", ["noisy", "linear", "inside", "coverage", "numbers", "depth", "sigma"])
 def test_with_them_everything_has(network, name):
     d = network(weights=0.1)
     given = inputs()
-    assert not torch.equal(d(**given), d(**(given | {name: given[name] * 1.5 + 0.1})))
+    assert not torch.equal(clean(d, given), clean(d, given | {name: given[name] * 0.9 + 0.05}))
+
+
+@pytest.mark.parametrize("number", range(SERIES + SPECIMEN))
+def test_each_number_counts(network, number):
+    d = network(weights=0.1)
+    given = inputs()
+    numbers = given["numbers"].clone()
+    numbers[:, number] += 0.3
+    assert not torch.equal(clean(d, given), clean(d, given | {"numbers": numbers}))
 
 
 def test_elements_of_a_batch_are_on_their_own(network):
     d = network(weights=0.1)
-    given = inputs()
-    alone = {k: v[1:] for k, v in given.items()}
-    torch.testing.assert_close(d(**given)[1:], d(**alone), rtol=1e-3, atol=1e-4)
-
-
-def test_the_networks_own_target_has_unit_variance():
-    """``c_out^2 loss_weight`` is one (EDM, section 5)."""
-    sigma = torch.tensor([0.02, 0.4, 80.0])
-    c_out = sigma * SIGMA_DATA / (sigma**2 + SIGMA_DATA**2).sqrt()
-    torch.testing.assert_close(loss_weight(sigma) * c_out**2, torch.ones(3))
+    given = inputs() | {"told": torch.tensor([0.0, 1.0])}
+    alone = [clean(d, {k: v[i : i + 1] for k, v in given.items()}) for i in range(2)]
+    torch.testing.assert_close(clean(d, given), torch.cat(alone), rtol=1e-3, atol=1e-4)
 
 
 def test_depths_run_from_face_to_face():
@@ -90,7 +160,7 @@ def changed_slices(d):
     given = inputs()
     noisy = given["noisy"].clone()
     noisy[:, :, 7] += 1
-    difference = d(**given) - d(**(given | {"noisy": noisy}))
+    difference = clean(d, given) - clean(d, given | {"noisy": noisy})
     return (difference.abs().amax((0, 1, 3)) > 1e-6).tolist()
 
 
@@ -112,7 +182,12 @@ def test_a_separable_network_sets_out_as_slices_on_their_own(network):
     for level in (*d.unet.down, *d.unet.up):
         for block in level:
             torch.nn.init.normal_(block.second.weight, std=0.1)
-    assert changed_slices(d) == [y == 7 for y in range(16)]
+    x = torch.randn((1, CHANNELS, 16, 16, 16), generator=torch.Generator().manual_seed(0))
+    other = x.clone()
+    other[:, :, :, 7] += 1
+    features = torch.randn((1, FEATURES), generator=torch.Generator().manual_seed(1))
+    changed = (d.unet(x, features) != d.unet(other, features))[0, 0].any(2).any(0)
+    assert changed.tolist() == [y == 7 for y in range(16)]
 
 
 def test_what_a_voxel_becomes_lies_where_it_was(network):
@@ -121,12 +196,13 @@ def test_what_a_voxel_becomes_lies_where_it_was(network):
     given = inputs(batch=1)
     x = torch.zeros_like(given["noisy"])
     x[0, 5, 8, 11] = 1
-    leave = d.unet(torch.cat([x[:, None]] * 4, 1), torch.zeros(1, 8)) - d.unet(torch.zeros(1, 4, 16, 16, 16), torch.zeros(1, 8))
+    numbers = torch.zeros(1, FEATURES)
+    leave = d.unet(torch.cat([x[:, None]] * CHANNELS, 1), numbers) - d.unet(torch.zeros(1, CHANNELS, 16, 16, 16), numbers)
     z, y, w = (int(i) for i in torch.unravel_index(leave.abs().argmax(), (16, 16, 16)))
     assert (abs(z - 5), abs(y - 8), abs(w - 11)) <= (5, 5, 5)
 
 
-def test_shapes_survive_a_header():
+def test_shapes_survive_a_header(spectrum):
     shape = Shape((16, 32), (2, 1), 64, separable=True)
     assert Shape.from_dict(shape.to_dict()) == shape
-    assert Denoiser(shape).unet.shape == shape
+    assert Denoiser(shape, spectrum).unet.shape == shape

@@ -16,8 +16,11 @@ from tomoprior.formats import read
 from tomoprior.formats.writing import write
 from tomoprior.methods.diffusion import method as module
 from tomoprior.methods.diffusion import slabs
+from tomoprior.methods.diffusion.denoiser import BLIND, Denoiser
 from tomoprior.methods.diffusion.method import Diffusion, DiffusionSlice
+from tomoprior.methods.diffusion.section import from_faces
 from tomoprior.methods.diffusion.statement import statement
+from tomoprior.projector import Projector
 from tomoprior.simulate import Spheres
 from tomoprior.testing import _contract as contract
 from tomoprior.testing import _meaning as meaning
@@ -49,10 +52,12 @@ def small(simulated):
 
 @pytest.fixture(scope="module")
 def run(file, small):
-    """Few samples of few levels; the estimates are taken at all levels down to one."""
+    """Few samples of few levels, of a section that fills the grid unless something else is said of it."""
 
     def call(case=small, method=None, **values):
-        defaults = {"prior": str(file), "samples": 2, "num_iter": 4, "mean_sigma": 1.0}
+        defaults = {"prior": str(file), "samples": 2, "num_iter": 4}
+        if not {"faces", "thickness", "mask", "filled"} & set(values):
+            defaults["filled"] = True
         return tomoprior.reconstruct(case.series, method or Diffusion(), device="cpu", **{**defaults, **values})
 
     return call
@@ -86,13 +91,14 @@ def test_the_record_says_what_was_done(plain):
     assert record["samples"] == 2
     assert record["prior"]["licence"] == "CC0"
     assert record["scale"]["mean"] == pytest.approx(1.5, rel=0.05)
+    assert record["section"]["source"] == "given"
+    assert record["section"]["faces"] == [0.0, 12.0]
     assert len(record["trust"]) == 13
-    assert record["calibration"] == 1.0
     assert 0 < record["determined"]["power"] < 1
     assert 0.005 < record["residual"] < 0.05  # noise of 0.5 on 18, and each tilt's brightness
     assert record["statement"][0].startswith("13 tilts over 100 degrees determine ")
     assert "nanometer" in record["statement"][0]
-    assert len(record["statement"]) == 1
+    assert record["statement"][1:] == ["the section's faces are taken as given, at 0 and 240 nanometer along z"]
     assert "inferred" in record["inferred"]
 
 
@@ -116,14 +122,19 @@ def test_one_sample_has_no_standard_deviation(run):
     assert "one sample gives no standard deviation; take samples=8 to see what is uncertain" in result.provenance["statement"]
 
 
-def test_a_mask(run, plain):
+def test_a_mask_says_where_the_section_lies(run, small):
     mask = np.ones((12, 40), np.float32)
     mask[:3], mask[:, :5] = 0, 0
     result = run(mask=mask)
     assert not result.volume[:3].any()
     assert not result.std[:, :, :5].any()
     assert result.volume[5, :, 20].all()
-    assert np.array_equal(plain.volume[3:, :, 5:], result.volume[3:, :, 5:])
+    assert result.std[5, :, 20].all()
+    section = result.provenance["section"]
+    assert (section["source"], section["thickness"]) == ("given", 9.0)
+    assert section["faces"] == [3.0, 12.0]
+    # all that the tilts show lies in three quarters of the grid
+    assert result.provenance["scale"]["mean"] == pytest.approx(1.5 * 12 / 9, rel=0.05)
 
 
 def test_an_initial_volume_is_refused(run, small):
@@ -151,7 +162,7 @@ def test_slabs_of_rows_leave_no_seam(file, simulated, monkeypatch):
     """Rows in slabs against all at once: the same scale, the same noise, and no step where slabs meet."""
     monkeypatch.setattr(slabs, "HALO", 8)
     case = simulated((12, 36, 40), tilts=9)
-    values = {"prior": str(file), "samples": 2, "num_iter": 2, "num_cg": 3}
+    values = {"prior": str(file), "samples": 2, "num_iter": 2, "filled": True}
     whole, parts = (tomoprior.reconstruct(case.series, Diffusion(), device="cpu", rows=rows, **values) for rows in (36, 12))
     contrast = whole.volume.std()
     difference = np.abs(parts.volume - whole.volume).mean((0, 2)) / contrast
@@ -192,14 +203,129 @@ def test_a_tilt_that_does_not_fit_is_named(run, simulated):
     assert "tilt(s) 6 (0.5 deg) do not fit with the others and have hardly a vote" in result.provenance["statement"]
 
 
+KNOWN = {"power": 0.256, "finest_x": 2.5, "finest_z": 0.0}
+
+
 def test_statements_in_words(small):
-    known = {"power": 0.256, "finest_x": 2.5, "finest_z": 0.0}
-    found = statement(small.geometry, known, [1.0, 0.1, 1.0, 0.0], 8)
+    section = from_faces(12, (2.0, 9.5), 0.5, torch.device("cpu"))
+    found = statement(small.geometry, KNOWN, [1.0, 0.1, 1.0, 0.0], 8, section)
     assert found == [
         "13 tilts over 100 degrees determine 26 % of the structure's power: along x structure coarser than 50 nanometer, along "
         "z (the beam) no structure; the rest is inferred from the prior's tissue, not measured",
+        "the section's faces are taken as given, at 40 and 190 nanometer along z",
         "tilt(s) 1 (-41.2 deg), 3 (-24.5 deg) do not fit with the others and have hardly a vote",
     ]
+
+
+def test_statements_say_who_places_the_section(small):
+    section = from_faces(12, (2.0, 9.5), 0.5, torch.device("cpu"))
+    found, assumed = (
+        statement(small.geometry, KNOWN, [1.0], 8, replace(section, source=source))[1] for source in ("found", "assumed")
+    )
+    assert found == (
+        "the tilts place the section's faces at 40 and 190 nanometer along z, +-10 nanometer; what they do not tell of its "
+        "height is set by convention to the middle of the grid"
+    )
+    assert assumed == (
+        "the tilts are too few to tell where the section ends: its faces are assumed at 40 and 190 nanometer along z, +-10 "
+        "nanometer"
+    )
+
+
+@pytest.fixture(scope="module")
+def thin(simulated):
+    """A section of half the grid's height, above its middle."""
+    return simulated((16, 40, 64), span=90.0, tilts=19, noise=0.3, faces=(6.0, 14.0))
+
+
+def profile_of(result):
+    """Mean density of every plane, over that inside the section."""
+    return result.volume.mean((1, 2)) / result.provenance["scale"]["mean"]
+
+
+def test_faces_that_are_given_bound_the_volume(run, thin):
+    result = run(thin, faces=(6.0, 14.0), face_std=0.4)
+    record = result.provenance["section"]
+    assert (record["source"], record["faces"], record["face_std"]) == ("given", [6.0, 14.0], 0.4)
+    assert record["thickness"] == 8
+    assert result.provenance["statement"][1] == "the section's faces are taken as given, at 120 and 280 nanometer along z"
+    assert result.provenance["scale"]["mean"] == pytest.approx(1.5, rel=0.1)
+    profile = profile_of(result)
+    assert float(profile[7:13].mean()) == pytest.approx(1, abs=0.2)
+    assert float(profile[:4].max()) < 0.3
+
+
+def test_faces_are_found_in_the_tilts(run, thin, prior, tmp_path):
+    prior.save(tmp_path / "a.safetensors")
+    result = tomoprior.reconstruct(
+        thin.series, Diffusion(), device="cpu", prior=str(tmp_path / "a.safetensors"), samples=1, num_iter=1
+    )
+    record = result.provenance["section"]
+    assert record["source"] == "found"
+    assert record["thickness"] == pytest.approx(8, abs=2)
+    assert abs(record["faces"][0] - 6) < max(3 * record["face_std"], 1)
+    assert result.provenance["statement"][1].startswith("the tilts place the section's faces at ")
+    known = run(thin, thickness=8.0, thickness_std=0.1, samples=1, num_iter=1).provenance["section"]
+    assert known["source"] == "found"
+    assert known["thickness"] == pytest.approx(8, abs=0.4)
+
+
+def test_too_few_tilts_for_faces_are_said_to_be(file, small):
+    few = replace(small, geometry=small.geometry.select([5, 7]), projections=small.projections[[5, 7]])
+    result = tomoprior.reconstruct(few.series, Diffusion(), device="cpu", prior=str(file), samples=1, num_iter=1)
+    assert result.provenance["section"]["source"] == "assumed"
+    assert result.provenance["statement"][1].startswith("the tilts are too few to tell where the section ends")
+
+
+class Doubtful(Denoiser):
+    """A network that knows the tissue and the vacuum, and where it is not told which of both there is knows nothing."""
+
+    def forward(self, noisy, sigma, linear, inside, depth, coverage, numbers, told):
+        spread = 4 * inside * (1 - inside) * torch.ones_like(sigma)[:, None, None, None]
+        seen = torch.where(sigma[:, None, None, None] < BLIND, noisy - linear, 0.0)
+        return linear + seen * spread**2 / (spread**2 + sigma[:, None, None, None] ** 2), sigma
+
+
+def test_the_samples_differ_about_uncertain_faces_and_not_in_vacuum(prior, thin, monkeypatch):
+    network = Doubtful(prior.denoiser.unet.shape, prior.spectrum).eval().requires_grad_(False)
+    monkeypatch.setattr(Diffusion, "prior", lambda self, settings: replace(prior, denoiser=network))
+    values = {"samples": 3, "num_iter": 8, "faces": (6.0, 14.0), "face_std": 1.0}
+    result = tomoprior.reconstruct(thin.series, Diffusion(), device="cpu", **values)
+    std = result.std.mean((1, 2)) / result.provenance["scale"]["gain"]
+    assert std[0] == pytest.approx(module.LEAST_STD, rel=0.2)  # less than that no voxel has
+    assert float(std[[5, 6, 13, 14]].min()) > 10 * std[0]
+    assert float(std[[5, 6, 13, 14]].min()) > 2 * std[9:11].max()
+
+
+def test_the_deviation_is_calibrated_by_place(prior, thin, tmp_path):
+    calibration = ((10.0, 1.0, 1.0, 1.0), (150.0, 1.0, 1.0, 1.0))
+    replace(prior, calibration=calibration).save(tmp_path / "one.safetensors")
+    replace(prior, calibration=((10.0, 2.0, 3.0, 0.5), (150.0, 2.0, 3.0, 0.5))).save(tmp_path / "own.safetensors")
+    values = {"samples": 2, "num_iter": 2, "faces": (6.0, 14.0), "device": "cpu"}
+    one, own = (
+        tomoprior.reconstruct(thin.series, Diffusion(), prior=str(tmp_path / f"{name}.safetensors"), **values).std.mean((1, 2))
+        for name in ("one", "own")
+    )
+    ratio = own / one
+    assert ratio[10] == pytest.approx(2, rel=0.05)
+    assert ratio[0] == pytest.approx(0.5, rel=0.05)
+    assert ratio[[5, 6]].max() > 2.2
+
+
+def test_a_section_whose_dense_half_lies_above_is_not_mirrored(run, simulated, spectrum):
+    """Nor is it along x: the projector's conventions are those of the volume."""
+    case = simulated((16, 24, 64), span=110.0, tilts=31, noise=0.3)
+    denser = torch.zeros_like(case.truth)
+    denser[8:, :, :24] = 3.0
+    wide = case.geometry
+    p = case.projections + 0.4 * Projector(wide, "cpu")(denser)
+    result = run(replace(case, projections=p), samples=1, num_iter=2, robust=False)
+    want = denser[:, :, 8:-8].numpy()
+    found = result.volume[:, :, 8:-8]
+    plain = correlation(found, want)
+    for axes in ((0,), (2,)):
+        assert plain > correlation(np.flip(found, axes), want) + 0.3
+    assert plain > 0.4
 
 
 def stop_at(when):
@@ -252,14 +378,21 @@ def test_what_is_determined_is_written_beside_the_volume(run, tmp_path):
 
 def test_settings_reach_the_sampler(run):
     volumes = [
-        run(samples=1, num_iter=2, mean_sigma=0.01, **values).volume
+        run(**{"samples": 1, "num_iter": 2, "mean": "samples", **values}).volume
         for values in (
             {},
+            {"mean": "network"},
             {"conditional": False},
-            {"data_weight": 0.0},
+            {"conditional": False, "num_cg": 1},
+            {"conditional": False, "data_weight": 0.5},
             {"data_weight": 1.0},
-            {"num_cg": 1},
-            {"sigma_max": 20.0},
+            {"data_weight": 1.0, "num_cg": 1},
+            {"sigma_max": 10.0},
+            {"sigma_min": 0.1},
+            {"robust": False},
+            {"shift_std": 0.0},
+            {"offset_std": 0.5},
+            {"scale": (1.4, 0.5)},
         )
     ]
     for i, volume in enumerate(volumes):
@@ -272,6 +405,13 @@ def test_settings_that_make_no_sense(values):
     with pytest.raises(SettingsError) as error:
         Diffusion.Settings.parse(values)
     assert "\n" not in str(error.value)
+
+
+def test_a_prior_that_knows_the_data_samples_by_itself_unless_told_otherwise(run):
+    """The weight of the data is 0 for a network that is told of them, and 1 for one that is not."""
+    for given, same in (({}, {"data_weight": 0.0}), ({"conditional": False}, {"conditional": False, "data_weight": 1.0})):
+        a, b = (run(samples=1, num_iter=2, mean="samples", **values).volume for values in (given, same))
+        assert np.array_equal(a, b)
 
 
 def test_a_series_that_the_prior_is_not_for_is_refused_before_any_work(run, simulated):

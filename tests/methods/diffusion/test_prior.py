@@ -20,9 +20,8 @@ from tomoprior.methods.diffusion.scale import UNIT_STD
 
 @pytest.fixture
 def saved(lively, tmp_path):
-    full = replace(
-        lively, errors=((0.1, 0.01), (1.0, 0.1)), calibration=((20.0, 1.5), (100.0, 1.1)), data_weight=0.7, card={"data": "x"}
-    )
+    calibration = ((20.0, 1.5, 2.0, 3.0), (100.0, 1.1, 1.4, 3.0))
+    full = replace(lively, errors=((0.1, 0.01), (1.0, 0.1)), calibration=calibration, data_weight=0.7, card={"data": "x"})
     full.save(tmp_path / "a.safetensors")
     return full, tmp_path / "a.safetensors"
 
@@ -97,12 +96,23 @@ def test_without_measured_errors_that_of_white_noise_is_taken(prior):
     assert prior.error(80) < UNIT_STD**2
 
 
-def test_the_calibration_depends_on_the_range(saved, prior):
+def test_the_calibration_depends_on_the_range_and_on_the_place(saved, prior):
     full, _ = saved
-    assert full.spread(20) == pytest.approx(1.5)
-    assert full.spread(2000**0.5) == pytest.approx(1.3)
-    assert full.spread(140) == pytest.approx(1.1)
-    assert prior.spread(60) == 1.0
+    inside = torch.tensor([1.0, 0.5, 0.0])
+    torch.testing.assert_close(full.spread(20, inside), torch.tensor([1.5, 2.0, 3.0]))
+    torch.testing.assert_close(full.spread(2000**0.5, inside), torch.tensor([1.3, 1.7, 3.0]))
+    torch.testing.assert_close(full.spread(140, inside), torch.tensor([1.1, 1.4, 3.0]))
+    assert torch.equal(prior.spread(60, inside), torch.ones(3))
+
+
+def test_the_calibration_goes_over_from_place_to_place(saved):
+    full, _ = saved
+    share = torch.linspace(0, 1, 101)[None, :, None]
+    found = full.spread(20, share)
+    assert found.shape == share.shape
+    assert float(found.min()) >= 1.5
+    assert float(found.max()) <= 3.0
+    assert float(found[0, :, 0].diff().abs().max()) < 0.05
 
 
 def refused(path, match):
@@ -112,11 +122,13 @@ def refused(path, match):
 
 
 def test_a_later_version_is_refused(saved):
-    refused(altered(saved[1], saved[1].with_name("b.safetensors"), {"version": 3}), r"later version \(3\); update tomoprior")
+    refused(altered(saved[1], saved[1].with_name("b.safetensors"), {"version": 4}), r"later version \(4\); update tomoprior")
 
 
-def test_an_earlier_version_is_refused(saved):
-    refused(altered(saved[1], saved[1].with_name("b.safetensors"), {"version": 1}), r"earlier version \(1\); train it anew")
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_earlier_version_is_refused(saved, version):
+    other = altered(saved[1], saved[1].with_name("b.safetensors"), {"version": version})
+    refused(other, rf"earlier version \({version}\); train it anew")
 
 
 def test_files_that_are_no_priors_are_refused(saved, tmp_path):
@@ -186,6 +198,7 @@ def test_names_are_those_of_the_shipped_priors(prior, tmp_path, monkeypatch):
 
 def test_what_the_network_computes_in(monkeypatch):
     assert network_dtype(torch.device("cuda")) == torch.bfloat16
-    for amx, want in ((True, torch.bfloat16), (False, torch.float32)):
+    for amx, avx in ((True, True), (True, False), (False, True), (False, False)):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
-        assert network_dtype(torch.device("cpu")) == want
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
+        assert network_dtype(torch.device("cpu")) == (torch.bfloat16 if amx or avx else torch.float32)

@@ -7,6 +7,7 @@ import torch
 
 from tomoprior.methods.diffusion import trust
 from tomoprior.methods.diffusion.measurement import prepare
+from tomoprior.methods.diffusion.section import from_faces
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.slab import Moments, Slab
 from tomoprior.methods.diffusion.wiener import wiener
@@ -19,7 +20,9 @@ def moved(case, tilt, pixels):
 
 
 def slab(case, prior, projections, **settings):
-    return Slab(projections, case.projector, prior, DiffusionSettings(**settings), rows=range(case.geometry.shape[1]))
+    nz, ny, _ = case.geometry.shape
+    filled = from_faces(nz, (0.0, float(nz)), 0.0, projections.device)
+    return Slab(projections, case.projector, prior, DiffusionSettings(**settings), filled, rows=range(ny))
 
 
 @pytest.mark.parametrize(("tilt", "pixels"), [(10, 6), (7, -9)])

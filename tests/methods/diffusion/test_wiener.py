@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods.diffusion.conditions import condition
+from tomoprior.methods.diffusion.conditions import SHARPEST, condition
 from tomoprior.methods.diffusion.measurement import Measurement, prepare
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.spectrum import GaussianPrior
-from tomoprior.methods.diffusion.wiener import wiener
+from tomoprior.methods.diffusion.wiener import prior_mean, wiener
 from tomoprior.projector import Projector
 
 SHAPE = (6, 3, 10)
@@ -32,12 +32,20 @@ def tiny(spectrum):
     return Measurement(A, y, w, 2.0, Scale(1.0, 1.0), 0, torch.ones(6, 10), torch.linspace(0.5, 1, 7))
 
 
-def dense(data, spectrum, flat):
-    """``C A^T (A C A^T + N)^-1 y`` with N of the noise and, apart, each tilt's brightness; trust scales the inverse of N."""
+def dense(data, spectrum, flat, inside=None):
+    """``m + C A^T (A C A^T + N)^-1 (y - A m)`` with N of the noise and, apart, each tilt's brightness.
+
+    Trust scales the inverse of N. In a section m is vacuum times what lies outside, and C is the field's times the roots of the
+    probabilities that both voxels lie inside.
+    """
     n = int(np.prod(data.A.domain_shape))
     eye = torch.eye(n).reshape(n, *data.A.domain_shape)
     field = GaussianPrior(data.A.domain_shape, spectrum, 20.0, torch.device("cpu"), flat=flat)
     C = torch.stack([field.root(field.root_T(e)).reshape(-1) for e in eye]).double()
+    inside = torch.ones(SHAPE) if inside is None else inside.expand(SHAPE)
+    m = (data.scale.vacuum * (1 - inside)).reshape(-1).double()
+    amplitude = inside.reshape(-1).double().sqrt()
+    C = amplitude[:, None] * C * amplitude
     used = data.w.reshape(-1) > 0
     A = data.A(eye).reshape(n, -1).T.double()[used]
     share = data.y[0].numel()
@@ -47,7 +55,7 @@ def dense(data, spectrum, flat):
     ]
     assert share * len(blocks) == used.numel()
     gain = C @ A.T @ torch.linalg.inv(A @ C @ A.T + torch.block_diag(*blocks))
-    return (gain @ data.y.reshape(-1)[used].double()).reshape(SHAPE)
+    return (m + gain @ (data.y.reshape(-1)[used].double() - A @ m)).reshape(SHAPE)
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -56,6 +64,34 @@ def test_it_is_the_dense_solution(tiny, spectrum, flat):
     want = dense(data, spectrum, flat)
     found = wiener(data, spectrum, 300, tol=1e-6, flat=flat).double()
     torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-3 * float(want.abs().max()))
+
+
+PROFILE = torch.tensor([0.0, 0.3, 1.0, 1.0, 0.8, 0.05])[:, None, None]
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_in_a_section_it_is_the_dense_solution(tiny, spectrum, flat, everywhere):
+    """Its own number for every plane, or for every voxel."""
+    data = replace(tiny, scale=Scale(1.5, 0.5))
+    inside = PROFILE if everywhere else torch.rand(SHAPE, generator=torch.Generator().manual_seed(7))
+    want = dense(data, spectrum, flat, inside)
+    found = wiener(data, spectrum, 300, tol=1e-6, inside=inside, flat=flat).double()
+    torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-3 * float(want.abs().max()))
+    if everywhere:  # nothing but vacuum where there is no section, whatever the tilts say
+        torch.testing.assert_close(found[0], torch.full((3, 10), -3.0).double())
+
+
+def test_a_section_that_fills_the_grid_is_no_section(tiny, spectrum):
+    found = wiener(tiny, spectrum, 40, tol=0.0, inside=torch.ones(6, 1, 1))
+    torch.testing.assert_close(found, wiener(tiny, spectrum, 40, tol=0.0))
+
+
+def test_without_data_it_is_what_is_expected(tiny, spectrum):
+    blank = replace(tiny, w=torch.zeros_like(tiny.w), y=torch.zeros_like(tiny.y))
+    found = wiener(blank, spectrum, 5, inside=PROFILE)
+    torch.testing.assert_close(found, prior_mean(blank, PROFILE).expand(SHAPE))
+    torch.testing.assert_close(prior_mean(blank, PROFILE), PROFILE - 1)
 
 
 def test_trust_divides_the_variance_of_a_tilts_noise(tiny, spectrum):
@@ -96,17 +132,29 @@ def test_the_estimate_is_near_the_truth_where_the_data_are_good(simulated, spect
 
 def test_the_numbers_that_the_denoiser_is_told(case, spectrum):
     data = prepare(case.projections, case.projector, spectrum)
-    told = condition(data, spectrum)
+    filled = torch.ones(16, 1, 1)
+    told = condition(data, spectrum, filled, num_iter=5)
     low, high = case.geometry.angles.min(), case.geometry.angles.max()
     deviation = float(torch.median(data.w[data.w > 0])) ** -0.5
     want = [math.sin(low), math.sin(high), math.log(21) / 4, math.log(deviation) / 4, -data.scale.mean / data.scale.gain, 0]
-    assert told.numbers.tolist() == pytest.approx(want, rel=1e-5, abs=1e-6)
+    assert told.numbers.tolist() == pytest.approx([*want, math.log(SHARPEST) / 2], rel=1e-5, abs=1e-6)
+    uncertain = condition(data, spectrum, filled, 1.75, num_iter=1)
+    assert float(uncertain.numbers[6]) == pytest.approx(math.log(2) / 2, rel=1e-5)
     coarser = replace(spectrum, voxel_size=spectrum.voxel_size / 2)
-    assert float(condition(data, coarser).numbers[5]) == pytest.approx(math.log(2), rel=1e-5)
-    assert told.linear.shape == data.A.domain_shape
+    assert float(condition(data, coarser, filled, num_iter=1).numbers[5]) == pytest.approx(math.log(2), rel=1e-5)
+    assert told.linear.shape == told.inside.shape == data.A.domain_shape
     assert told.coverage is data.coverage
+
+
+def test_what_the_denoiser_is_told_of_the_section(case, spectrum):
+    data = prepare(case.projections, case.projector, spectrum, thickness=9.0)
+    inside = torch.linspace(0, 1, 16)[:, None, None]
+    told = condition(data, spectrum, inside, num_iter=5)
+    assert torch.equal(told.inside, inside.expand(data.A.domain_shape))
+    torch.testing.assert_close(told.linear, wiener(data, spectrum, 5, tol=0.0, inside=inside))
     box = (slice(0, 16), slice(3, 9), slice(10, 20))
     part = told.tile(box)
     assert torch.equal(part.linear, told.linear[box])
+    assert torch.equal(part.inside, told.inside[box])
     assert torch.equal(part.coverage, told.coverage[:, 10:20])
     assert part.numbers is told.numbers

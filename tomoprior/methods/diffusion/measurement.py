@@ -177,7 +177,7 @@ def prepare(
     valid = used_rays(geometry, pad).to(device)
     if given is not None:
         counted = given.expand(projections.shape) > 0
-        projections, valid = _without(projections, counted), valid * counted
+        projections, valid = fill_uncounted(projections, counted), valid * counted
     noise = noise_variance(projections).clamp_min(1e-6 * float(projections.var().clamp_min(1e-20)))
     if scale is None:
         scale = scales.measure(projections, valid, noise, geometry, spectrum, thickness)
@@ -237,7 +237,7 @@ def coverage(A: LinearProjector, valid: torch.Tensor) -> torch.Tensor:
     return (seen[:, seen.shape[1] // 2] / len(valid)).clamp(max=1.0)
 
 
-def _without(projections: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+def fill_uncounted(projections: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
     """The others in place of what does not count: the mean of its tilt's, or of all if it has none."""
     sums = torch.where(counted, projections, 0.0).sum((1, 2), keepdim=True)
     counts = counted.sum((1, 2), keepdim=True)

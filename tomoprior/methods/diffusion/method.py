@@ -19,7 +19,7 @@ from tomoprior.methods.diffusion.measurement import padding
 from tomoprior.methods.diffusion.prior import Prior, load, shipped
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.slabs import HALO, Run
-from tomoprior.methods.diffusion.statement import INFERRED, statement
+from tomoprior.methods.diffusion.statement import INFERRED, LARGEST_MISFIT, statement
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -33,7 +33,7 @@ SLAB_ARRAYS, RAY_ARRAYS, LAYERS = 17.0, 10.0, 150.0
 LEAST_STD = 0.01
 
 #: One pass of the network over a voxel costs about as much as this many rays through it, forward and back.
-NETWORK_COST = 3000.0
+NETWORK_COST = 10000.0
 
 
 class Diffusion:
@@ -159,6 +159,8 @@ class Diffusion:
         if variance is not None:
             std = _around(variance).clamp_min(0).add_(LEAST_STD**2).sqrt_().mul_(scale.gain)
             std *= prior.spread(span, section.inside.to(std))
+            if run.misfit_per_ray() > LARGEST_MISFIT:
+                std *= math.sqrt(run.misfit_per_ray())
         if inside is not None:
             volume = volume * inside
             std = None if std is None else std * inside
@@ -176,9 +178,10 @@ class Diffusion:
                 "prior": {"name": settings.prior or self.default_prior, **prior.card},
                 "scale": {"mean": scale.mean, "gain": scale.gain},
                 "section": section.to_dict(),
+                "misfit_per_ray": run.misfit_per_ray(),
                 "trust": trust,
                 "determined": known,
-                "statement": statement(projector.geometry, known, trust, count, section),
+                "statement": statement(projector.geometry, known, trust, count, section, run.misfit_per_ray()),
                 "inferred": INFERRED,
                 "projector": projector.describe(),
             },

@@ -11,7 +11,7 @@ import torch
 from tomoprior.errors import InputError
 from tomoprior.methods.diffusion.conditions import weigh_tilts
 from tomoprior.methods.diffusion.faces import find_section
-from tomoprior.methods.diffusion.measurement import noise_variance, padding, prepare, used_rays
+from tomoprior.methods.diffusion.measurement import fill_uncounted, noise_variance, padding, prepare, used_rays
 from tomoprior.methods.diffusion.slab_likelihood import ROUGHNESS
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.projector import Projector
@@ -143,8 +143,8 @@ def locate_section(
         data = weigh_tilts(data, spectrum, flat=flat)
     valid = used_rays(geometry, padding(geometry)).to(projections.device)
     if weights is not None:
-        counted = (weights if weights.ndim == 3 else weights[:, None, None]) > 0
-        valid = valid * counted
+        counted = ((weights if weights.ndim == 3 else weights[:, None, None]) > 0).expand(projections.shape)
+        projections, valid = fill_uncounted(projections, counted), valid * counted
     found = find_section(
         projections, geometry, spectrum, noise=noise_variance(projections), valid=valid, trust=data.trust,
         thickness=thickness, thickness_std=thickness_std,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from tomoprior.methods.diffusion.adaptation import adapt_denoiser
 from tomoprior.methods.diffusion.conditions import condition, weigh_tilts
 from tomoprior.methods.diffusion.flow import follow_flow
 from tomoprior.methods.diffusion.measurement import Measurement, prepare
@@ -80,7 +81,14 @@ class Slab:
         self.inside = section.padded(data.pad)
         self.data = weigh_tilts(data, prior.spectrum, self.inside, flat=flat) if settings.robust else data
         self.told = condition(self.data, prior.spectrum, self.inside, section.face_std, flat=flat)
+        self.section = section
         self._denoise = TiledDenoiser(prior.denoiser, prior.tile, self.told, told=settings.conditional)
+
+    def adapted(self, steps: int, seed: int) -> Prior:
+        """The prior with its network fitted to this slab's tilts, which it uses from here on."""
+        self.prior = replace(self.prior, denoiser=adapt_denoiser(self.prior, self.data, self.section, steps, seed))
+        self._denoise = TiledDenoiser(self.prior.denoiser, self.prior.tile, self.told, told=self.settings.conditional)
+        return self.prior
 
     def mean(self) -> torch.Tensor:
         """The network's posterior mean, on the padded grid in the prior's units."""

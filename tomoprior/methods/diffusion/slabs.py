@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tomoprior.methods.base import Progress
-from tomoprior.methods.diffusion import determined
+from tomoprior.methods.diffusion import determined, trust
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.section import section_of
@@ -32,6 +32,7 @@ class Part:
     variance: torch.Tensor | None = None
     trust: torch.Tensor | None = None
     misfit: tuple[float, float] = (0.0, 0.0)
+    misfit_per_ray: float = 1.0
 
 
 class Run:
@@ -49,6 +50,7 @@ class Run:
         self.parts: list[Part] = []
         self.scale = None if settings.scale is None else Scale(*settings.scale)
         self.shares: torch.Tensor | None = None
+        self._adapted = False
         self.seed = int(torch.randint(2**31, (1,)))  # of the caller's generator, which the run's seed has set
 
     def all_slabs(self, rows: int) -> None:
@@ -69,6 +71,8 @@ class Run:
         part.trust = slab.data.trust
         if self.shares is None:
             self.shares = determined.share(slab.data, self.prior.spectrum, min(self.projector.geometry.shape[1], 64))
+        if self.settings.adapt and not self._adapted:  # the middle slab's tilts speak for all
+            self.prior, self._adapted = slab.adapted(self.settings.adapt, self.seed), True
         samples = Moments()
         mean = slab.mean() if self.settings.conditional else None
         try:
@@ -85,6 +89,7 @@ class Run:
                 variance = samples.variance()
                 part.count, part.variance = samples.count, None if variance is None else slab.data.crop(variance).clone()
                 part.mean, part.misfit = slab.data.crop(whole).clone(), self._misfit(slab, whole, part)
+                part.misfit_per_ray = float(trust.misfits(slab.data, whole.contiguous()).median())
 
     def _slab(self, seen: range) -> Slab:
         geometry = self.projector.geometry
@@ -110,6 +115,13 @@ class Run:
         """``||W^(1/2) (p - A x)|| / ||W^(1/2) p||`` before a mask; what lies beside the field of view takes its share of p."""
         left, whole = (sum(part.misfit[i] for part in self.parts) for i in (0, 1))
         return math.sqrt(left / max(whole, 1e-30))
+
+    def misfit_per_ray(self) -> float:
+        """Squared residual of the mean in units of the noise that is expected: of the median tilt, the most over the slabs.
+
+        About 1 for what the prior was trained on; 3 and more where it wants something that the tilts do not show.
+        """
+        return max(part.misfit_per_ray for part in self.parts)
 
     def complete(self) -> bool:
         """Whether every slab has a sample."""

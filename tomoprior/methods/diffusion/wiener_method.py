@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods import checks
-from tomoprior.methods.base import OVERHEAD, Progress, Settings
+from tomoprior.methods.base import OVERHEAD, Progress
 from tomoprior.methods.diffusion import fitness
 from tomoprior.methods.diffusion.conditions import weigh_tilts
 from tomoprior.methods.diffusion.measurement import padding, prepare
 from tomoprior.methods.diffusion.prior import Prior, load
 from tomoprior.methods.diffusion.section import section_of
+from tomoprior.methods.diffusion.settings import SectionSettings
 from tomoprior.methods.diffusion.wiener import NUM_ITER, wiener
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -28,34 +29,17 @@ SLAB_ARRAYS, RAY_ARRAYS = 16.0, 12.0
 HALO = 16
 
 
-class WienerSettings(Settings):
+class WienerSettings(SectionSettings):
     """Settings of ``wiener``."""
 
     num_iter: int = Field(NUM_ITER, ge=1, description="Conjugate gradients.")
     prior: str | None = Field(
         None, description="Whose spectrum of tissue to use, file or name; default: the one that comes along."
     )
-    thickness: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Thickness of the section in voxels, as far as it is known; by default it is found from the tilts."
-    )
-    thickness_std: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Standard deviation of that thickness, voxels; default: a tenth of it."
-    )
-    faces: tuple[float, float] | None = Field(
-        None, description="Heights of the section's faces in voxels from the grid's lower edge, if they are known."
-    )
-    face_std: float = Field(0.0, ge=0, description="Standard deviation of these heights, voxels.")
-    filled: bool = Field(False, description="True: the section fills the grid; nothing is asked of the tilts.")
     robust: bool = Field(True, description="Tilts that do not fit with the others lose their vote.")
     shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that alignment left, pixels.")
     offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, share of the mean.")
     check_prior: bool = Field(True, description="False: use the spectrum even for voxels that it was not measured for.")
-
-    @model_validator(mode="after")
-    def _fits(self) -> WienerSettings:
-        if sum((self.faces is not None, self.thickness is not None, self.filled)) > 1:
-            raise ValueError("give the faces, the thickness or filled=true, not several")
-        return self
 
 
 class WienerMethod:

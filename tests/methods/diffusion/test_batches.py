@@ -1,0 +1,163 @@
+"""A batch of series gives what each series gives by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from tomoprior.methods.diffusion import conjugate, trust
+from tomoprior.methods.diffusion import scale as scales
+from tomoprior.methods.diffusion.conditions import condition, weigh_tilts
+from tomoprior.methods.diffusion.measurement import Measurement, gradient_power, lay_out, noise_variance, padding, used_rays
+from tomoprior.methods.diffusion.scale import Scale
+from tomoprior.methods.diffusion.wiener import wiener
+from tomoprior.projector import Projector
+
+THICK = torch.tensor([9.0, 12.0, 7.5])
+FACE_STD = torch.tensor([0.0, 0.5, 2.0])
+
+
+@dataclass
+class Batch:
+    """The same series laid out together and one by one, and their sections."""
+
+    projections: torch.Tensor
+    valid: torch.Tensor
+    noise: torch.Tensor
+    together: Measurement
+    alone: list[Measurement]
+    inside: torch.Tensor
+
+
+@pytest.fixture(scope="module")
+def batch(simulated):
+    values = [(1.5, 0.4), (2.0, 1.0), (-1.0, 0.3)]
+    cases = [simulated((12, 10, 40), tilts=9, mean=m, gain=g, seed=i) for i, (m, g) in enumerate(values)]
+    projections = torch.stack([case.projections for case in cases])
+    projections[1, 4] = projections[1, 4].roll(7, 1)
+    g = cases[0].geometry
+    A = Projector(g.padded(padding(g)), "cpu")
+    valid, noise = used_rays(g, padding(g)), noise_variance(projections)
+    scale = Scale(torch.tensor([1.5, 2.0, -1.0]), torch.tensor([0.4, 1.0, 0.3]))
+
+    def laid_out(which):
+        variance = noise[which][..., None, None].expand(projections[which].shape).clone()
+        lead = (-1, 1, 1, 1) if isinstance(which, slice) else ()
+        own = Scale(scale.mean[which].reshape(lead), scale.gain[which].reshape(lead))
+        mass = own.mean * THICK[which].reshape(lead)
+        return lay_out(projections[which], g, A, valid, variance, own, mass)
+
+    inside = torch.rand((3, 12, 1, 1), generator=torch.Generator().manual_seed(2))
+    return Batch(projections, valid, noise, laid_out(slice(None)), [laid_out(i) for i in range(3)], inside)
+
+
+def same(together, alone, rtol=1e-4):
+    want = torch.stack([torch.as_tensor(v) for v in alone])
+    torch.testing.assert_close(together, want, rtol=rtol, atol=rtol * float(want.abs().max()))
+
+
+def test_noise_and_gradients(batch):
+    same(batch.noise, [noise_variance(p) for p in batch.projections])
+    same(gradient_power(batch.projections), [gradient_power(p) for p in batch.projections])
+
+
+def test_the_scale(batch, spectrum):
+    g = batch.together.A.geometry
+    found = scales.measure_batch(batch.projections, batch.valid, batch.noise, g, spectrum, THICK)
+    alone = [
+        scales.measure(p, batch.valid, n, g, spectrum, float(t))
+        for p, n, t in zip(batch.projections, batch.noise, THICK, strict=True)
+    ]
+    assert found is not None
+    same(found[0], [one.mean for one in alone])
+    same(found[1], [one.gain for one in alone])
+
+
+def test_one_without_contrast_leaves_the_others_theirs(batch, spectrum):
+    g = batch.together.A.geometry
+    spoilt = batch.projections.clone()
+    spoilt[1] = 20.0
+    _, gain = scales.measure_batch(spoilt, batch.valid, batch.noise, g, spectrum)
+    _, before = scales.measure_batch(batch.projections, batch.valid, batch.noise, g, spectrum)
+    assert bool(gain[1].isnan())
+    assert torch.equal(gain[[0, 2]], before[[0, 2]])
+
+
+def test_the_layout(batch):
+    for name in ("y", "w", "trust", "deviation"):
+        same(getattr(batch.together, name), [getattr(one, name) for one in batch.alone])
+    same(batch.together.offset.flatten(), [one.offset for one in batch.alone])
+    same(batch.together.scale.vacuum.flatten(), [one.scale.vacuum for one in batch.alone])
+    for one in batch.alone:
+        assert torch.equal(batch.together.coverage, one.coverage)
+        assert batch.together.pad == one.pad
+    r = torch.randn(batch.together.y.shape, generator=torch.Generator().manual_seed(1))
+    same(batch.together.weighted(r), [one.weighted(v) for one, v in zip(batch.alone, r, strict=True)])
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("num_iter", [6, 200])  # between, conjugate gradients of single precision enlarge what is rounded
+def test_the_linear_estimate(batch, spectrum, flat, num_iter):
+    def one(data, inside):
+        return wiener(data, spectrum, num_iter, tol=0.0, inside=inside, flat=flat)
+
+    same(one(batch.together, batch.inside), [one(d, i) for d, i in zip(batch.alone, batch.inside, strict=True)], 1e-3)
+    same(one(batch.together, None), [one(d, None) for d in batch.alone], 1e-3)
+
+
+def test_trust(batch, spectrum):
+    u = torch.randn((3, *batch.together.A.domain_shape), generator=torch.Generator().manual_seed(1))
+    same(trust.misfits(batch.together, u), [trust.misfits(d, v) for d, v in zip(batch.alone, u, strict=True)])
+    same(trust.learned(batch.together, u), [trust.learned(d, v) for d, v in zip(batch.alone, u, strict=True)])
+    found = weigh_tilts(batch.together, spectrum, batch.inside).trust
+    same(found, [weigh_tilts(d, spectrum, i).trust for d, i in zip(batch.alone, batch.inside, strict=True)], 1e-2)
+    assert int(found[1].argmin()) == 4
+
+
+def test_what_the_denoiser_is_told(batch, spectrum):
+    found = condition(batch.together, spectrum, batch.inside, FACE_STD, num_iter=6)
+    alone = [
+        condition(d, spectrum, i, s, num_iter=6) for d, i, s in zip(batch.alone, batch.inside, FACE_STD.tolist(), strict=True)
+    ]
+    for name in ("linear", "inside", "numbers"):
+        same(getattr(found, name), [getattr(one, name) for one in alone], 1e-3)
+    assert torch.equal(found.coverage, alone[0].coverage)
+
+
+def test_systems_of_a_batch_are_solved_each_by_its_own_steps():
+    g = torch.Generator().manual_seed(0)
+    scale = torch.tensor([1.0, 100.0, 1e-3])[:, None, None]
+    root = torch.randn((3, 24, 24), generator=g)
+    matrix = scale * (root @ root.transpose(1, 2) + torch.eye(24))
+    b = torch.randn((3, 2, 3, 4), generator=g)
+
+    def normal(which):
+        return lambda x: (matrix[which] @ x.flatten(-3)[..., None])[..., 0].reshape(x.shape)
+
+    together = conjugate.solve(normal(slice(None)), torch.zeros_like(b), b.clone(), 10, 0.0)
+    same(together, [conjugate.solve(normal(i), torch.zeros_like(v), v.clone(), 10, 0.0) for i, v in enumerate(b)], 1e-3)
+    # it goes on until the last has come as near
+    exact = torch.linalg.solve(matrix, b.flatten(1)[..., None])[..., 0].reshape(b.shape)
+    found = conjugate.solve(normal(slice(None)), torch.zeros_like(b), b.clone(), 200, 1e-4)
+    residuals = [float((normal(i)(found[i]) - b[i]).norm() / b[i].norm()) for i in range(3)]
+    assert max(residuals) < 2e-4
+    torch.testing.assert_close(found, exact, rtol=1e-2, atol=1e-2 * float(exact.abs().max()))
+
+
+def test_a_system_that_is_solved_already_stays_so():
+    b = torch.stack([torch.zeros(2, 3, 4), torch.ones(2, 3, 4)])
+    found = conjugate.solve(lambda x: 2 * x, torch.zeros_like(b), b.clone(), 5, 0.0)
+    torch.testing.assert_close(found, b / 2)
+    assert bool(torch.isfinite(found).all())
+
+
+def test_the_measurement_of_one_series_is_left_as_it_was(batch, spectrum):
+    """Rounds of trust make another one."""
+    before = batch.alone[0].trust.clone()
+    after = weigh_tilts(batch.alone[0], spectrum)
+    assert torch.equal(batch.alone[0].trust, before)
+    assert after is not batch.alone[0]
+    few = replace(batch.alone[0], y=batch.alone[0].y[:3], w=batch.alone[0].w[:3], trust=before[:3])
+    assert weigh_tilts(few, spectrum) is few  # too few to judge one by the others
