@@ -18,6 +18,7 @@ FOLDER volumes are kept, too, and not computed again.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -29,7 +30,7 @@ import numpy as np
 from limited_angle_bars import Bars
 from limited_angle_cases import RANGES, SCORED, TUNING, Case, case, tissue
 from limited_angle_figures import STD, draw_section, draw_tissue
-from limited_angle_opponents import SAMPLED, SLICES, Key, Run, learned, tuned
+from limited_angle_opponents import SAMPLED, SLICES, Key, Run, learned, strengths, tuned
 from limited_angle_scores import accuracy, uncertainty
 from limited_angle_table import Table
 
@@ -37,6 +38,9 @@ from tomoprior.errors import FormatError
 from tomoprior.methods.diffusion.prior import load
 
 BARS = ("accuracy", "uncertainty", "samples", "denoiser", "clean", "slice", "speed")
+
+#: The section whose pictures are drawn: there is vacuum above and below.
+DRAWN = 2
 
 #: The row whose standard deviation is scored.
 OURS: Key = ("found", "diffusion")
@@ -48,9 +52,12 @@ def main() -> None:
     parser.add_argument("--ranges", type=lambda s: [int(v) for v in s.split(",")], default=[10, 20, 60, 120])
     parser.add_argument("--sections", type=int, default=6)
     parser.add_argument("--samples", type=int, default=8, help="of each section; their standard deviation is scored")
-    parser.add_argument("--spread", type=int, help="sections that get so many samples; the others' means alone are scored")
+    parser.add_argument(
+        "--spread", type=lambda s: [int(v) for v in s.split(",")],
+        help="sections, counted from 0, that get so many samples, and come first; of others the mean alone is scored",
+    )  # fmt: skip
     parser.add_argument("--prior", help="file or name; by default the one that comes along")
-    parser.add_argument("--figures", type=Path, help="draw the first section's pictures into this folder, and nothing else")
+    parser.add_argument("--figures", type=Path, help="draw pictures into this folder, and nothing else")
     parser.add_argument("--keep", type=Path, help="folder for volumes")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("TOMOPRIOR_DATA", ".")))
     parser.add_argument("-o", "--out", type=Path, default=Path("limited_angle.csv"))
@@ -65,7 +72,7 @@ def main() -> None:
     if args.figures is not None:
         args.figures.mkdir(parents=True, exist_ok=True)
         for span in args.ranges:
-            draw(case(validation, span, SCORED), span, args, own)
+            draw(case(validation, span, SCORED + DRAWN), span, args, own)
         draw_tissue(*checks.unconditional(validation, prior), args.figures)
         return
     bars = Bars()
@@ -87,12 +94,16 @@ def measure(training, validation, args) -> Table:
     slices = "slice" in args.bars and any(span <= SLICES for span in args.ranges) and has_slices()
     own = {} if args.prior is None else {"prior": args.prior}
     opponents: dict[int, dict[Key, Run]] = {}
-    for section in range(args.sections):
-        samples = args.samples if args.spread is None or section < args.spread else 0
+    spread = range(args.sections) if args.spread is None else args.spread
+    for section in sorted(range(args.sections), key=lambda section: section not in spread):
+        samples = args.samples if section in spread else 0
         for span in args.ranges:
             if span not in opponents:
-                print(f"{span} degrees", flush=True)
-                opponents[span] = tuned([case(training, span, TUNING + i) for i in range(2)])
+                if str(span) not in (tuning := known(args.out)):
+                    print(f"{span} degrees", flush=True)
+                    tuning[str(span)] = strengths([case(training, span, TUNING + i) for i in range(2)])
+                    tuning_file(args.out).write_text(json.dumps(tuning, indent=1), encoding="ascii")
+                opponents[span] = tuned(tuning[str(span)])
             runs = opponents[span] | learned(span, own, samples, slices)
             missing = {key: run for key, run in runs.items() if (span, section, *key) not in table.rows}
             if not missing:
@@ -109,6 +120,17 @@ def measure(training, validation, args) -> Table:
     return table
 
 
+def tuning_file(table: Path) -> Path:
+    """Where the strengths are kept, beside the table."""
+    return table.with_suffix(".tuning.json")
+
+
+def known(table: Path) -> dict[str, dict[str, float]]:
+    """The strengths that were found before, for each range."""
+    path = tuning_file(table)
+    return json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
+
+
 def stored(run: Run, c: Case, folder: Path | None, key: tuple) -> tuple[np.ndarray, np.ndarray | None]:
     """A run's volume and standard deviation, from the folder if they are there."""
     path = None if folder is None else folder / ("-".join(map(str, key)) + ".npz")
@@ -123,10 +145,10 @@ def stored(run: Run, c: Case, folder: Path | None, key: tuple) -> tuple[np.ndarr
 
 
 def draw(c: Case, span: int, args, own: dict[str, str]) -> None:
-    """Pictures of the first section at one range."""
+    """Pictures of one section at one range."""
     runs = learned(span, own, args.samples, False)
-    wiener, _ = stored(runs["found", "wiener"], c, args.keep, (span, 0, "found", "wiener"))
-    volume, std = stored(runs[OURS], c, args.keep, (span, 0, *OURS))
+    wiener, _ = stored(runs["found", "wiener"], c, args.keep, (span, DRAWN, "found", "wiener"))
+    volume, std = stored(runs[OURS], c, args.keep, (span, DRAWN, *OURS))
     volumes = {"wiener, faces found": wiener, "diffusion: mean": volume, **({} if std is None else {STD: std})}
     draw_section(c, span, volumes, args.figures, own)
 

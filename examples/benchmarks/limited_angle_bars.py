@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limited_angle_opponents import SAMPLED, SLICES
+from limited_angle_opponents import SAMPLE, SAMPLED, SLICES
 from limited_angle_table import POWERS, REGIONS, Table
 
 #: Differences in dB at each tilt range. PSNR over ``wiener`` that takes the grid for filled; over the best opponent that is not
@@ -87,8 +87,11 @@ def uncertainty(bars: Bars, table: Table, span: int) -> None:
 
 def samples(bars: Bars, table: Table) -> None:
     """Bars of single samples, at the range where they are scored."""
-    means = table.means(SAMPLED)
-    one, mean = means["found", "sample"], means["found", "diffusion"]
+    means = table.means(SAMPLED, SAMPLE)
+    if SAMPLE not in means:
+        print(f"{SAMPLED} degrees: no single samples", flush=True)
+        return
+    one, mean = means[SAMPLE], means["found", "diffusion"]
     bars.most(f"{SAMPLED} degrees, average precision of the mean over a sample's", mean["ap"] - one["ap"], SAMPLE_AP)
     for name in POWERS:
         low = float(name.partition("_")[2])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from limited_angle_bars import Bars
 from limited_angle_cases import CLEAN, SCORED, TUNING, case
-from limited_angle_opponents import tuned
+from limited_angle_opponents import strengths, tuned
 from limited_angle_scores import BANDS, band_powers
 
 from tomoprior import metrics, reconstruct
@@ -64,7 +64,7 @@ def unconditional(tissue: Tissue, prior: Prior, count: int = 4) -> tuple[list[np
 def clean(bars: Bars, training: Tissue, validation: Tissue, own: dict[str, Any]) -> None:
     """Tissue that fills the grid, recorded without error: ``diffusion`` must not lose against ``tv`` at its best."""
     for span in CLEAN_RANGES:
-        opponents = tuned([case(training, span, TUNING + i, microscope=CLEAN) for i in range(2)])
+        opponents = tuned(strengths([case(training, span, TUNING + i, microscope=CLEAN) for i in range(2)]))
         c = case(validation, span, SCORED, microscope=CLEAN)
         tv = metrics.psnr(opponents["unknown", "tv"](c).volume, c.truth, data_range=1.0)
         quick = {"samples": 1, "num_iter": 1, **own}

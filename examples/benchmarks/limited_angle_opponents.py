@@ -21,8 +21,11 @@ GRIDS: dict[str, tuple[str, tuple, dict[str, Any]]] = {
     "tikhonov": ("reg_par", (1.0, 3.0, 10.0, 30.0, 100.0, 300.0), {"num_iter": 40}),
 }
 
-#: Those that are told the faces, too.
-GIVEN = ("sirt", "tv")
+#: All columns of the classical methods.
+CLASSICAL: tuple[Key, ...] = (*(("unknown", name) for name in GRIDS), ("given", "sirt"), ("given", "tv"))
+
+#: A single sample, which not every section has.
+SAMPLE: Key = ("found", "sample")
 
 #: Highest tilt range in degrees at which the prior of single slices is compared, and the one that single samples are scored at.
 SLICES, SAMPLED = 20, 60
@@ -31,30 +34,35 @@ SLICES, SAMPLED = 20, 60
 MEAN_ONLY = {"samples": 1, "num_iter": 1}
 
 
-def classical(name: str, settings: dict[str, Any], given: bool) -> Run:
-    """A classical method with its settings; its volume is not negative anywhere."""
+def classical(faces: str, name: str, value: float) -> Run:
+    """A classical method with a value of its parameter; its volume is not negative anywhere."""
+    parameter, _, beside = GRIDS[name]
 
     def run(c: Case) -> Reconstruction:
-        found = reconstruct(c.series, name, mask=c.mask if given else None, **settings)
+        mask = c.mask if faces == "given" else None
+        found = reconstruct(c.series, name, mask=mask, **{parameter: value}, **beside)
         np.maximum(found.volume, 0, out=found.volume)
         return found
 
     return run
 
 
-def tuned(cases: Sequence[Case]) -> dict[Key, Run]:
-    """Every classical method with the value that has the highest mean PSNR on these cases, whose truth it sees."""
-    found: dict[Key, Run] = {}
-    for faces, names in (("unknown", tuple(GRIDS)), ("given", GIVEN)):
-        for name in names:
-            parameter, values, beside = GRIDS[name]
-            runs = {value: classical(name, {parameter: value, **beside}, faces == "given") for value in values}
-            scores = {value: np.mean([_psnr(run(c).volume, c) for c in cases]) for value, run in runs.items()}
-            best = max(values, key=lambda value: scores[value])
-            edge = " (at the grid's edge)" if best in (values[0], values[-1]) else ""
-            print(f"faces {faces}, {name}: {parameter} {best:g}{edge}", flush=True)
-            found[faces, name] = runs[best]
+def strengths(cases: Sequence[Case]) -> dict[str, float]:
+    """Of every classical method, with faces unknown and given, the value of highest mean PSNR on cases whose truth it sees."""
+    found: dict[str, float] = {}
+    for faces, name in CLASSICAL:
+        values = GRIDS[name][1]
+        scores = {v: np.mean([_psnr(classical(faces, name, v)(c).volume, c) for c in cases]) for v in values}
+        best = max(values, key=lambda v: scores[v])
+        edge = " (at the grid's edge)" if best in (values[0], values[-1]) else ""
+        print(f"faces {faces}, {name}: {GRIDS[name][0]} {best:g}{edge}", flush=True)
+        found[f"{faces} {name}"] = best
     return found
+
+
+def tuned(found: dict[str, float]) -> dict[Key, Run]:
+    """Every classical method with its value."""
+    return {key: classical(*key, found[" ".join(key)]) for key in CLASSICAL}
 
 
 def learned(span: int, own: dict[str, str], samples: int, slices: bool) -> dict[Key, Run]:
@@ -75,8 +83,8 @@ def learned(span: int, own: dict[str, str], samples: int, slices: bool) -> dict[
         ("found", "diffusion"): method("diffusion", **spread, **own),
         ("given", "diffusion"): method("diffusion", given=True, **MEAN_ONLY, **own),
     }
-    if span == SAMPLED:
-        runs["found", "sample"] = method("diffusion", samples=1, mean="samples", **own)
+    if span == SAMPLED and samples:
+        runs[SAMPLE] = method("diffusion", samples=1, mean="samples", **own)
     if slices and span <= SLICES:
         runs["found", "diffusion.slice"] = method("diffusion.slice", **spread)
     return runs

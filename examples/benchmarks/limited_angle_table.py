@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from limited_angle_opponents import Key
+from limited_angle_opponents import SAMPLE, Key
 from limited_angle_scores import BANDS
 
 REGIONS = ("inside", "faces", "vacuum")
@@ -42,18 +42,18 @@ class Table:
                 writer.writeheader()
             writer.writerow({"range": span, "section": section, "faces": key[0], "method": key[1], **values})
 
-    def sections(self, span: int) -> list[int]:
-        """Those that all methods of the range have been run on: means are taken over no others."""
-        keys = {k[2:] for k in self.rows if k[0] == span}
+    def sections(self, span: int, *more: Key) -> list[int]:
+        """Those that all methods of the range have been run on, and ``more``: means are taken over no others."""
+        keys = {k[2:] for k in self.rows if k[0] == span and k[2:] != SAMPLE} | set(more)
         return sorted({k[1] for k in self.rows if all((span, k[1], *key) in self.rows for key in keys)})
 
-    def means(self, span: int) -> dict[Key, dict[str, float]]:
+    def means(self, span: int, *more: Key) -> dict[Key, dict[str, float]]:
         """Of every method of the range, means over the sections; of what is counted in a region, over its voxels."""
-        sections = self.sections(span)
         found = {}
         for key in dict.fromkeys(k[2:] for k in self.rows if k[0] == span):
-            rows = [self.rows[(span, section, *key)] for section in sections]
-            found[key] = _mean(rows)
+            rows = [self.rows[(span, n, *key)] for n in self.sections(span, *more) if (span, n, *key) in self.rows]
+            if rows:
+                found[key] = _mean(rows)
         return found
 
     def show(self, span: int) -> None:
