@@ -64,9 +64,10 @@ def unconditional(tissue: Tissue, prior: Prior, count: int = 4) -> tuple[list[np
 def clean(bars: Bars, training: Tissue, validation: Tissue, own: dict[str, Any]) -> None:
     """Tissue that fills the grid, recorded without error: ``diffusion`` must not lose against ``tv`` at its best."""
     for span in CLEAN_RANGES:
-        opponents = tuned(strengths([case(training, span, TUNING + i, microscope=CLEAN) for i in range(2)]))
+        key = ("unknown", "tv")
+        opponent = tuned(strengths([case(training, span, TUNING + i, microscope=CLEAN) for i in range(2)], [key]))[key]
         c = case(validation, span, SCORED, microscope=CLEAN)
-        tv = metrics.psnr(opponents["unknown", "tv"](c).volume, c.truth, data_range=1.0)
+        tv = metrics.psnr(opponent(c).volume, c.truth, data_range=1.0)
         quick = {"samples": 1, "num_iter": 1, **own}
         for text, values in (("", {}), (", told that the grid is filled", {"filled": True})):
             found = reconstruct(c.series, "diffusion", **quick, **values)

@@ -16,9 +16,9 @@ Run = Callable[[Case], Reconstruction]
 
 #: Parameter of each classical method, values to try and settings beside it; none can be negative, see ``classical``.
 GRIDS: dict[str, tuple[str, tuple, dict[str, Any]]] = {
-    "sirt": ("num_iter", (5, 10, 20, 40, 80, 160), {"min_constraint": 0}),
-    "tv": ("reg_par", (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), {"min_constraint": 0, "num_iter": 100}),
-    "tikhonov": ("reg_par", (1.0, 3.0, 10.0, 30.0, 100.0, 300.0), {"num_iter": 40}),
+    "sirt": ("num_iter", (5, 10, 20, 40, 80, 160, 320, 640), {"min_constraint": 0}),
+    "tv": ("reg_par", (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0), {"min_constraint": 0, "num_iter": 100}),
+    "tikhonov": ("reg_par", (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0), {"num_iter": 40}),
 }
 
 #: All columns of the classical methods.
@@ -47,10 +47,10 @@ def classical(faces: str, name: str, value: float) -> Run:
     return run
 
 
-def strengths(cases: Sequence[Case]) -> dict[str, float]:
+def strengths(cases: Sequence[Case], keys: Sequence[Key] = CLASSICAL) -> dict[str, float]:
     """Of every classical method, with faces unknown and given, the value of highest mean PSNR on cases whose truth it sees."""
     found: dict[str, float] = {}
-    for faces, name in CLASSICAL:
+    for faces, name in keys:
         values = GRIDS[name][1]
         scores = {v: np.mean([_psnr(classical(faces, name, v)(c).volume, c) for c in cases]) for v in values}
         best = max(values, key=lambda v: scores[v])
@@ -62,7 +62,7 @@ def strengths(cases: Sequence[Case]) -> dict[str, float]:
 
 def tuned(found: dict[str, float]) -> dict[Key, Run]:
     """Every classical method with its value."""
-    return {key: classical(*key, found[" ".join(key)]) for key in CLASSICAL}
+    return {key: classical(*key, found[" ".join(key)]) for key in CLASSICAL if " ".join(key) in found}
 
 
 def learned(span: int, own: dict[str, str], samples: int, slices: bool) -> dict[Key, Run]:
