@@ -2,9 +2,9 @@
 
     python examples/benchmarks/limited_angle.py --data DATA [--ranges 10,20,60,120] [--bars accuracy,samples] [--figures FOLDER]
 
-Series are simulated from a volume that the prior was not trained on, with the simulator's default noise and misalignment: 32 x 96
-x 96 voxels of 20 nm, ranges of 10, 20, 60 and 120 degrees (steps of 1, then of 2). Every method sees the same projections, in
-which each tilt's brightness has been brought to the common mean.
+Series are simulated from a volume that the prior was not trained on, with the simulator's default noise and misalignment: 32 x
+96 x 96 voxels of 20 nm, ranges of 10, 20, 60 and 120 degrees (steps of 1, then of 2). Every method sees the same projections,
+in which each tilt's brightness has been brought to the common mean.
 
 Where a section begins and ends weighs more in PSNR, SSIM and correlation than all that is inside. So there are three columns:
 nobody knows the faces, a method finds them from the tilts, and all are told them; and besides PSNR and SSIM of the whole,
