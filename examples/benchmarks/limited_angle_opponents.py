@@ -1,55 +1,93 @@
-"""Classical methods with the parameter that suits tissue best at a tilt range."""
+"""The methods that are compared, in three columns: faces unknown, found from the tilts, and given by a mask."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from limited_angle_cases import Case
 
-from tomoprior import Projector, reconstruct
-from tomoprior.methods.diffusion.measurement import prepare
-from tomoprior.methods.diffusion.prior import load
-from tomoprior.methods.diffusion.wiener import wiener
+from tomoprior import Reconstruction, reconstruct
 
-Run = Callable[[Case], np.ndarray]
+#: Where the faces come from, and the method.
+Key = tuple[str, str]
+Run = Callable[[Case], Reconstruction]
 
-#: Method, parameter, values to try and settings beside it.
-GRIDS: dict[str, tuple[str, tuple, dict]] = {
-    "wbp": ("cutoff", (0.1, 0.25, 0.5, 1.0), {"filter_name": "hann"}),
-    "sirt": ("num_iter", (10, 20, 40, 80, 160), {"min_constraint": 0}),
-    "sart": ("num_iter", (1, 3, 6, 12), {"min_constraint": 0}),
-    "tv": ("reg_par", (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), {"min_constraint": 0, "num_iter": 100}),
-    "tikhonov": ("reg_par", (1.0, 3.0, 10.0, 30.0, 100.0, 300.0), {"num_iter": 40}),
+#: Parameter of each classical method, values to try and settings beside it; none can be negative, see ``classical``.
+GRIDS: dict[str, tuple[str, tuple, dict[str, Any]]] = {
+    "sirt": ("num_iter", (5, 10, 20, 40, 80, 160, 320, 640), {"min_constraint": 0}),
+    "tv": ("reg_par", (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0), {"min_constraint": 0, "num_iter": 100}),
+    "tikhonov": ("reg_par", (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0), {"num_iter": 40}),
 }
 
+#: All columns of the classical methods.
+CLASSICAL: tuple[Key, ...] = (*(("unknown", name) for name in GRIDS), ("given", "sirt"), ("given", "tv"))
 
-def tuned(cases: Sequence[Case], prior: str) -> dict[str, Run]:
-    """Every method with the value that has the highest mean PSNR on these cases."""
-    found: dict[str, Run] = {}
-    for name, (parameter, values, beside) in GRIDS.items():
-        runs = {value: _run(name, {parameter: value, **beside}) for value in values}
-        best = max(runs, key=lambda value: np.mean([_psnr(runs[value](c), c) for c in cases]))
-        print(f"{name}: {parameter} {best:.4g}", flush=True)
-        found[name] = runs[best]
-    iterations = max((20, 60, 150), key=lambda n: np.mean([_psnr(_wiener(c, n, prior), c) for c in cases]))
-    print(f"wiener: num_iter {iterations}", flush=True)
-    found["wiener"] = lambda c: _wiener(c, iterations, prior)
+#: A single sample, which not every section has.
+SAMPLE: Key = ("found", "sample")
+
+#: Highest tilt range in degrees at which the prior of single slices is compared, and the one that single samples are scored at.
+SLICES, SAMPLED = 20, 60
+
+#: Settings of ``diffusion`` for its volume alone.
+MEAN_ONLY = {"samples": 1, "num_iter": 1}
+
+
+def classical(faces: str, name: str, value: float) -> Run:
+    """A classical method with a value of its parameter; its volume is not negative anywhere."""
+    parameter, _, beside = GRIDS[name]
+
+    def run(c: Case) -> Reconstruction:
+        mask = c.mask if faces == "given" else None
+        found = reconstruct(c.series, name, mask=mask, **{parameter: value}, **beside)
+        np.maximum(found.volume, 0, out=found.volume)
+        return found
+
+    return run
+
+
+def strengths(cases: Sequence[Case], keys: Sequence[Key] = CLASSICAL) -> dict[str, float]:
+    """Of every classical method, with faces unknown and given, the value of highest mean PSNR on cases whose truth it sees."""
+    found: dict[str, float] = {}
+    for faces, name in keys:
+        values = GRIDS[name][1]
+        scores = {v: np.mean([_psnr(classical(faces, name, v)(c).volume, c) for c in cases]) for v in values}
+        best = max(values, key=lambda v: scores[v])
+        edge = " (at the grid's edge)" if best in (values[0], values[-1]) else ""
+        print(f"faces {faces}, {name}: {GRIDS[name][0]} {best:g}{edge}", flush=True)
+        found[f"{faces} {name}"] = best
     return found
 
 
-def _run(name: str, settings: dict) -> Run:
-    return lambda c: reconstruct(c.series, name, **settings).volume
+def tuned(found: dict[str, float]) -> dict[Key, Run]:
+    """Every classical method with its value."""
+    return {key: classical(*key, found[" ".join(key)]) for key in CLASSICAL if " ".join(key) in found}
 
 
-def _wiener(c: Case, num_iter: int, prior: str) -> np.ndarray:
-    """The linear estimate with the tissue's own spectrum, from the same weights that ``diffusion`` has."""
-    spectrum = load(prior).spectrum
-    with torch.no_grad():
-        data = prepare(torch.from_numpy(c.series.projections), Projector(c.series.geometry, "cpu"), spectrum)
-        u = data.crop(wiener(data, spectrum, num_iter, 0.0))
-    return (data.scale.mean + data.scale.gain * u).numpy()
+def learned(span: int, own: dict[str, str], samples: int, slices: bool) -> dict[Key, Run]:
+    """``wiener`` and ``diffusion`` for each of the columns, as they come; ``own`` names their prior.
+
+    Where no standard deviation is asked for (``samples=0``, or faces given), ``diffusion`` draws a single short sample: its
+    volume is the network's mean, which no sample enters.
+    """
+    spread: dict[str, Any] = {"samples": samples} if samples else MEAN_ONLY
+
+    def method(name: str, given: bool = False, **values: Any) -> Run:
+        return lambda c: reconstruct(c.series, name, mask=c.mask if given else None, **values)
+
+    runs: dict[Key, Run] = {
+        ("unknown", "wiener"): method("wiener", filled=True, **own),
+        ("found", "wiener"): method("wiener", **own),
+        ("given", "wiener"): method("wiener", given=True, **own),
+        ("found", "diffusion"): method("diffusion", **spread, **own),
+        ("given", "diffusion"): method("diffusion", given=True, **MEAN_ONLY, **own),
+    }
+    if span == SAMPLED and samples:
+        runs[SAMPLE] = method("diffusion", samples=1, mean="samples", **own)
+    if slices and span <= SLICES:
+        runs["found", "diffusion.slice"] = method("diffusion.slice", **spread)
+    return runs
 
 
 def _psnr(volume: np.ndarray, c: Case) -> float:
