@@ -61,13 +61,14 @@ def test_a_prior_is_trained_and_told_about(run, volumes, tmp_path):
     ):  # fmt: skip
         assert part in ran.out
     table = [line.split() for line in ran.out.splitlines() if line.startswith("  ")]
-    assert table[0] == ["degrees", "step", "prior", "linear"]
+    assert table[0] == ["degrees", "step", "prior", "linear", "inside", "linear"]
     assert "spread at 60 degrees" in ran.out
     prior = Prior.load(out)
     assert len(prior.errors) > 5
     assert [factors[0] for factors in prior.calibration] == [60]
     assert [[float(v) for v in line] for line in table[1:]] == [
-        [row["range"], row["step"], round(row["psnr"], 2), round(row["linear_psnr"], 2)] for row in prior.card["validation"]
+        [row["range"], row["step"], *(round(row[key], 2) for key in ("psnr", "linear_psnr", "inner", "linear_inner"))]
+        for row in prior.card["validation"]
     ]
     assert prior.card["data"] == ["0.npy", "1.npy"]
     assert (prior.card["name"], prior.card["licence"], prior.card["attribution"]) == ("noise", "CC0-1.0", "nobody")

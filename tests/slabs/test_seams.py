@@ -55,7 +55,8 @@ def test_diffusion_leaves_no_seam(make_series, tmp_path):
     at_border, elsewhere = excess(found.volume[...], whole.volume, (32,), 8)
     assert at_border < max(1.25, elsewhere), (at_border, elsewhere)
     assert found.std.shape == whole.std.shape
-    assert excess(found.std[...], whole.std, (32,), 8)[0] < 1.5
+    at_border, elsewhere = excess(found.std[...], whole.std, (32,), 8)
+    assert at_border < max(1.5, elsewhere), (at_border, elsewhere)
     assert found.determined.shape[0] == whole.determined.shape[0]
     # rows away from the border draw what the whole volume draws there
     far = np.corrcoef(found.volume[:, :16].ravel(), whole.volume[:, :16].ravel())[0, 1]

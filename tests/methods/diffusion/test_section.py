@@ -201,7 +201,10 @@ def test_a_slab_beside_the_mask_has_no_section_of_its_own(case, spectrum, asked)
 
 @pytest.mark.parametrize("settings", [DiffusionSettings, WienerSettings])
 def test_slabs_take_over_what_one_of_them_found(settings):
-    record = {"scale": {"mean": 1.5, "gain": 0.4}, "section": {"source": "found", "faces": [3.0, 9.0], "face_std": 0.7}}
+    record = {
+        "scale": {"mean": 1.5, "gain": 0.4},
+        "section": {"source": "found", "faces": [3.0, 9.0], "face_std": 0.7, "profile": [0.0, 1.0, 0.0]},
+    }
     own = settings.parse({"thickness": 6.0, "thickness_std": 0.5})
     taken = settings.model_validate({**own.model_dump(), **own.handed_over(record)})
     assert (taken.scale, taken.faces, taken.face_std) == ((1.5, 0.4), (3.0, 9.0), 0.7)

@@ -67,7 +67,7 @@ class KnownSection:
 
     def to_dict(self) -> dict[str, Any]:
         """For a record."""
-        profile = [float(v) for v in self.inside.mean((1, 2))]
+        profile = [min(max(float(v), 0.0), 1.0) for v in self.inside.mean((1, 2))]
         values = {"source": self.source, "thickness": self.thickness, "face_std": self.face_std, "faces": list(self.faces)}
         return {**values, "profile": profile}
 
@@ -187,6 +187,12 @@ def section_of(
         return from_mask(mask.expand(geometry.shape))
     if settings.filled or mask is not None:  # a slab of a larger volume may lie beside the mask
         return from_faces(nz, (0.0, float(nz)), 0.0, projections.device)
+    if settings.faces is not None and settings.profile is not None:
+        if len(settings.profile) != nz:
+            raise InputError(f"the profile has {len(settings.profile)} planes and the grid {nz}")
+        inside = torch.tensor(settings.profile, device=projections.device)[:, None, None]
+        low, high = settings.faces
+        return KnownSection(inside, high - low, settings.face_std, "found", (low, high))
     if settings.faces is not None:
         return from_faces(nz, settings.faces, settings.face_std, projections.device)
     return locate_section(

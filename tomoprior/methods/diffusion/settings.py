@@ -23,6 +23,9 @@ class SeriesSettings(Settings):
         None, description="Heights of the section's faces in voxels from the grid's lower edge, if they are known."
     )
     face_std: float = Field(0.0, ge=0, description="Standard deviation of these heights, voxels.")
+    profile: tuple[float, ...] | None = Field(
+        None, description="Share of every plane that lies inside the section, beside its faces; slabs hand it to each other."
+    )
     filled: bool = Field(False, description="True: the section fills the grid; nothing is asked of the tilts.")
     scale: tuple[float, Annotated[float, Field(gt=0)]] | None = Field(
         None, description="Mean density inside the section and contrast of the specimen; by default from the tilts."
@@ -37,6 +40,8 @@ class SeriesSettings(Settings):
             raise ValueError("faces must run from a lower to a higher height")
         if sum((self.faces is not None, self.thickness is not None, self.filled)) > 1:
             raise ValueError("give the faces, the thickness or filled=true, not several")
+        if self.profile is not None and (self.faces is None or not all(0 <= v <= 1 for v in self.profile)):
+            raise ValueError("profile goes with faces, and holds shares from 0 to 1")
         if self.thickness_std is not None and self.thickness is None:
             raise ValueError("thickness_std goes with a thickness")
         return self
@@ -47,7 +52,8 @@ class SeriesSettings(Settings):
         values: dict[str, Any] = {"scale": (found["mean"], found["gain"])} if self.scale is None else {}
         if section["source"] != "given":
             values |= {
-                "faces": tuple(section["faces"]), "face_std": section["face_std"], "thickness": None, "thickness_std": None,
+                "faces": tuple(section["faces"]), "face_std": section["face_std"], "profile": tuple(section["profile"]),
+                "thickness": None, "thickness_std": None,
             }  # fmt: skip
         return values
 
