@@ -31,7 +31,7 @@ class CGLS(IterativeMethod):
     citation = "Hestenes and Stiefel, J. Res. NBS 49 (1952) 409; Björck (1996), Numerical Methods for Least Squares, alg. 7.4.1"
     Settings = CGLSSettings
     tunable: ClassVar[Tunable] = {"num_iter": (3, 5, 8, 12, 20, 30, 50)}
-    arrays = (4.6, 2.5)
+    arrays = (5.2, 3.0)
 
     def solve(self, problem: Problem, settings: CGLSSettings, monitor: Monitor) -> torch.Tensor:
         """The iterations."""

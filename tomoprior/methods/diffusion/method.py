@@ -33,6 +33,9 @@ ROWS = 128
 #: size, and arrays of the size of the network's finest level.
 SLAB_ARRAYS, RAY_ARRAYS, TILE_ARRAYS, LAYERS = 10.0, 6.0, 15.0, 16.0
 
+#: Of a network that sees one slice at a time there are more: its convolutions lay slices out anew.
+FLAT = 1.4
+
 #: Passes of the network for its mean.
 MIRRORS = 4
 
@@ -98,7 +101,8 @@ class Diffusion:
         slab = math.prod(max(n, edge) for n, edge in zip(seen, tile, strict=True))
         rays = geometry.n_angles * rows * geometry.detector[1]
         width = unet.shape.widths[0] / math.prod(unet.step) * network_dtype(torch.device("cpu")).itemsize
-        layers = BATCH * math.prod(tile) * (4 * TILE_ARRAYS + LAYERS * width)
+        copies = LAYERS * (FLAT if unet.shape.flat else 1.0)
+        layers = BATCH * math.prod(tile) * (4 * TILE_ARRAYS + copies * width)
         sampling = 4 * (SLAB_ARRAYS * slab + RAY_ARRAYS * rays) + layers
         known = settings.filled or settings.faces is not None
         at_work = max(sampling, estimate_bytes(geometry.rows(0, rows)), 0 if known else locating_bytes(geometry))
