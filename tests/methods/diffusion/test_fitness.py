@@ -67,13 +67,14 @@ def test_large_voxels_need_another_prior(prior):
     assert fitness.voxel_size(geometry(60.0), prior, check=False) == 60.0
 
 
-def test_a_slab_thicker_than_the_tiles_is_refused_whatever_is_set(prior):
-    fitness.check(geometry(nz=16), prior, beyond=False)
+def test_a_slab_thicker_than_two_tiles_is_refused_whatever_is_set(prior):
+    for nz in (16, 32):
+        fitness.check(geometry(nz=nz), prior, beyond=False)
     for beyond in (False, True):
         found = message(fitness.check, geometry(nz=42), prior, beyond=beyond)
-        assert "a volume of 42 voxels along z is thicker than the 16 that the prior sees at once" in found
+        assert "a volume of 42 voxels along z is thicker than the 32 that the prior is for" in found
         assert "--thickness" in found
-        assert "--bin 3" in found
+        assert "--bin 2" in found
         assert "height=48" in found
 
 

@@ -132,9 +132,9 @@ def depths(nz: int, height: int, device: torch.device | str = "cpu") -> torch.Te
 
 
 def in_tile(x: torch.Tensor, height: int) -> torch.Tensor:
-    """A grid's values in the middle of a tile of ``height`` voxels along z, zeros outside: the voxels of ``depths``."""
+    """A grid's values in the middle of ``height`` voxels along z at least, zeros outside: the voxels of ``depths``."""
     nz = x.shape[0]
-    if nz == height:
+    if nz >= height:
         return x
     out = x.new_zeros((height, *x.shape[1:]))
     first = (height - nz) // 2

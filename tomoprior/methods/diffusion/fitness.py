@@ -14,6 +14,9 @@ from tomoprior.methods.diffusion.prior import Prior
 #: Beyond the voxel sizes that it was trained on, a prior is still used within this factor.
 SLACK = 1.15
 
+#: A grid may be so many times as thick as a tile: it is tiled along z, and a section then has its faces in different tiles.
+THICKEST = 2
+
 #: The same for the tilt range.
 RANGE_SLACK = 1.1
 
@@ -52,19 +55,19 @@ def voxel_size(geometry: Geometry, prior: Prior, *, check: bool) -> float:
 
 
 def check(geometry: Geometry, prior: Prior, *, beyond: bool) -> None:
-    """Refuse a slab thicker than the tiles, and unless ``beyond`` is set a range that the prior never saw.
+    """Refuse a slab much thicker than the tiles, and unless ``beyond`` is set a range that the prior never saw.
 
     Raises
     ------
     InputError
         With what to do.
     """
-    height = prior.tile[0]
+    height = THICKEST * prior.tile[0]
     nz = geometry.shape[0]
     if nz > height:
         factor = math.ceil(nz / height)
         raise InputError(
-            f"a volume of {nz} voxels along z is thicker than the {height} that the prior sees at once: give the specimen's "
+            f"a volume of {nz} voxels along z is thicker than the {height} that the prior is for: give the specimen's "
             f"thickness (--thickness), bin by {factor} (--bin {factor}), or train a prior of that height (height={_whole(nz)})"
         )
     degrees = np.rad2deg(geometry.angles)

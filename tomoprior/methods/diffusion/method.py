@@ -69,8 +69,8 @@ class Diffusion:
         return (
             f"Prior: {self.default_prior}, trained on {card.get('data', 'unknown data')}\n"
             f"       {card.get('licence', 'unknown licence')}; {card.get('attribution', '')}\n"
-            f"       for voxels of {low:g} to {high:g} {prior.unit}, slabs up to {prior.tile[0]} voxels thick, tilt ranges of "
-            f"{least:g} to {most:g} degrees"
+            f"       for voxels of {low:g} to {high:g} {prior.unit}, grids up to {fitness.THICKEST * prior.tile[0]} voxels "
+            f"thick, tilt ranges of {least:g} to {most:g} degrees"
         )
 
     def prior(self, settings: Any) -> Prior:

@@ -40,6 +40,7 @@ def blend(
     phase: tuple[float, float] = (0.0, 0.0),
     batch: int = 4,
     device: torch.device | str = "cpu",
+    depth_overlap: int = 8,
 ) -> torch.Tensor:
     """The weighted mean of predictions for overlapping tiles.
 
@@ -49,6 +50,8 @@ def blend(
         Takes up to ``batch`` boxes, all of ``tile``'s size, and gives ``(boxes, ..., z, y, x)``.
     shape
         Of the volume, no axis shorter than the tile's.
+    overlap, depth_overlap
+        Voxels that neighbours share along y and x, and along z.
     phase
         Where the borders lie along y and x.
 
@@ -58,14 +61,17 @@ def blend(
     """
     nz, ny, nx = tile
     boxes = [
-        (slice(0, nz), slice(y, y + ny), slice(x, x + nx))
+        (slice(z, z + nz), slice(y, y + ny), slice(x, x + nx))
+        for z in starts(shape[0], nz, depth_overlap)
         for y in starts(shape[1], ny, overlap, phase[0])
         for x in starts(shape[2], nx, overlap, phase[1])
     ]
     w = (window(ny, overlap)[:, None] * window(nx, overlap)[None, :]).to(device)
-    total = torch.zeros(shape[1:], device=device)
+    if shape[0] > nz:
+        w = window(nz, depth_overlap).to(device)[:, None, None] * w
+    total = torch.zeros(shape if shape[0] > nz else shape[1:], device=device)
     for box in boxes:
-        total[box[1:]] += w
+        total[box[-total.ndim :]] += w
     out: torch.Tensor | None = None
     for first in range(0, len(boxes), batch):
         some = boxes[first : first + batch]
@@ -73,6 +79,6 @@ def blend(
         if out is None:
             out = torch.zeros(*found.shape[1:-3], *shape, device=device)
         for box, value in zip(some, found, strict=True):
-            out[(..., *box)] += value * (w / total[box[1:]])
+            out[(..., *box)] += value * (w / total[box[-total.ndim :]])
     assert out is not None
     return out

@@ -36,15 +36,16 @@ def tile_edges(shape: tuple[int, int, int], tile: tuple[int, int, int], multiple
 
 
 class TiledDenoiser:
-    """``D(x, sigma)`` for volumes of any width, at most as thick as the tile: outside the grid the network sees zeros."""
+    """``D(x, sigma)`` for volumes of any size.
+
+    In a grid thinner than the tile the network sees zeros outside; a thicker one is tiled along z too.
+    """
 
     def __init__(self, denoiser: Denoiser, tile: tuple[int, int, int], condition: Condition, *, told: bool = True) -> None:
         self.denoiser, self.told = denoiser, told
         self.shape = condition.linear.shape
         nz, ny, nx = self.shape
         device = condition.linear.device
-        if nz > tile[0]:
-            raise ValueError(f"{nz} voxels are more than the tile's {tile[0]}")
         wide = (nz, ny + 2 * MARGIN, nx + 2 * MARGIN)
         self.tile = tile_edges(wide, tile, denoiser.unet.multiple)
         self._y, self._x = (
@@ -52,7 +53,8 @@ class TiledDenoiser:
         )
         coverage = in_tile(condition.coverage[:, self._x], tile[0])
         self.condition = Condition(self._grown(condition.linear), self._grown(condition.inside), coverage, condition.numbers)
-        self._depth = depths(nz, tile[0], device)
+        # of a thicker grid every tile is a piece from within, which the network knows as a grid that a section fills
+        self._depth = depths(min(nz, tile[0]), tile[0], device)
         self._dtype = network_dtype(condition.linear.device)
 
     def mean(self, phase: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
@@ -86,7 +88,7 @@ class TiledDenoiser:
         """Of the grown volume, mirrored along some axes, what the grid holds."""
         x = x.flip(mirrored_axes) if mirrored_axes else x
         nz, ny, nx = self.shape
-        first = (self.tile[0] - nz) // 2
+        first = max(0, (self.tile[0] - nz) // 2)
         return x[first : first + nz, MARGIN : MARGIN + ny, MARGIN : MARGIN + nx]
 
     def _denoised(self, wide: torch.Tensor, sigma: float, phase: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
