@@ -1,4 +1,4 @@
-"""What ``diffusion`` has to reach on stained tissue, measured so that a section's outline alone earns little.
+"""Measure ``diffusion`` and its opponents on stained tissue, so that a section's outline alone earns little.
 
     python examples/benchmarks/limited_angle.py --data DATA [--ranges 10,20,60,120] [--bars accuracy,samples] [--figures FOLDER]
 
@@ -121,7 +121,7 @@ def measure(training, validation, args) -> Table:
 
 
 def tuning_file(table: Path) -> Path:
-    """Where the strengths are kept, beside the table."""
+    """Path of the tuned strengths, beside the table."""
     return table.with_suffix(".tuning.json")
 
 

@@ -58,7 +58,7 @@ def eroded(mask: np.ndarray) -> np.ndarray:
 
 
 def section_mask(truth: np.ndarray) -> np.ndarray:
-    """Where the section is: each column from its first voxel of tissue to its last."""
+    """Mask of the section, ``(nz, ny, nx)``: each column from its first voxel of tissue to its last."""
     dense = truth > LEAST_DENSITY
     z = np.arange(len(truth))[:, None, None]
     first, last = dense.argmax(0), len(truth) - 1 - dense[::-1].argmax(0)

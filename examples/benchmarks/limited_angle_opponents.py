@@ -48,7 +48,7 @@ def classical(faces: str, name: str, value: float) -> Run:
 
 
 def strengths(cases: Sequence[Case], keys: Sequence[Key] = CLASSICAL) -> dict[str, float]:
-    """Of every classical method, with faces unknown and given, the value of highest mean PSNR on cases whose truth it sees."""
+    """Strength of each classical method with the highest mean PSNR on these cases, for faces unknown and given."""
     found: dict[str, float] = {}
     for faces, name in keys:
         values = GRIDS[name][1]

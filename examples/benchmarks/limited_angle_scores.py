@@ -1,4 +1,4 @@
-"""What a reconstruction of tissue is judged by, beyond what a section's outline alone can earn."""
+"""Scores of a reconstruction of tissue, most of them of the inside of the section alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def accuracy(c: Case, volume: np.ndarray) -> dict[str, float]:
 
 
 def uncertainty(c: Case, volume: np.ndarray, std: np.ndarray) -> dict[str, float]:
-    """How well a standard deviation tells the error.
+    """Coverage of the 90 % interval, and correlation of the standard deviation with the error.
 
     For each region the share that the 90 % interval covers, the mean squared standardised error and the number of voxels; and
     the correlation of std with |error|, of the whole and of the inside.

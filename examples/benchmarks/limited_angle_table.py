@@ -48,7 +48,7 @@ class Table:
         return sorted({k[1] for k in self.rows if all((span, k[1], *key) in self.rows for key in keys)})
 
     def means(self, span: int, *more: Key) -> dict[Key, dict[str, float]]:
-        """Of every method of the range, means over the sections; of what is counted in a region, over its voxels."""
+        """Means of each method's scores over the sections of a range; regions' scores are means over their voxels."""
         found = {}
         for key in dict.fromkeys(k[2:] for k in self.rows if k[0] == span):
             rows = [self.rows[(span, n, *key)] for n in self.sections(span, *more) if (span, n, *key) in self.rows]

@@ -30,7 +30,7 @@ def clean(d, given):
 
 
 def base(given):
-    """What the noisy volume is filtered towards."""
+    """Volume that the noisy one is filtered towards."""
     if bool(given["told"].all()):
         return given["linear"]
     return given["numbers"][:, SERIES, None, None, None] * (1 - given["inside"])
