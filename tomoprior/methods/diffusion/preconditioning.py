@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from tomoprior.methods.diffusion.spectrum import ACROSS, Spectrum
+from tomoprior.methods.diffusion.spectrum import ACROSS, Spectrum, interpolate_log
 
 #: Standard deviation of what is left to find once the linear estimate is taken off, in the prior's units: sigma_data of EDM.
 SIGMA_DATA = 0.4
@@ -83,9 +83,6 @@ class Preconditioner(nn.Module):
         kz, kx = torch.fft.fftfreq(z, device=device)[:, None, None], torch.fft.rfftfreq(x, device=device)
         ky = torch.fft.fftfreq(ACROSS if self.flat else y, device=device)[:, None]
         k = (0.5 * (kz**2 + ky**2 + kx**2).clamp_min(1e-12).log())[None] - log_voxel[:, None, None, None]
-        above = torch.searchsorted(self.log_k, k).clamp(1, len(self.log_k) - 1)
-        low, high = self.log_k[above - 1], self.log_k[above]
-        share = ((k - low) / (high - low)).clamp_min(0)
-        start = self.log_power[above - 1]
-        power: torch.Tensor = (start + share * (self.log_power[above] - start) - 3 * log_voxel[:, None, None, None]).exp()
+        log_power = interpolate_log(self.log_k, self.log_power, k)
+        power = (log_power - 3 * log_voxel[:, None, None, None]).exp()
         return power.mean(2, keepdim=True) if self.flat else power

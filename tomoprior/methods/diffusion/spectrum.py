@@ -45,10 +45,7 @@ class Spectrum:
         # the same density in smaller voxels: frequencies are lower, and more voxels share the same power
         x = 0.5 * torch.log(k2.double().clamp_min(1e-12)) + math.log(ratio)
         at, values = (torch.tensor(v, dtype=torch.float64, device=k2.device).log() for v in (self.k, self.power))
-        above = torch.searchsorted(at, x.contiguous()).clamp(1, len(at) - 1)
-        share = ((x - at[above - 1]) / (at[above] - at[above - 1])).clamp_min(0.0)  # beyond the table the last slope goes on
-        found = values[above - 1] + share * (values[above] - values[above - 1])
-        return (found.exp() * ratio**3).to(k2)
+        return (interpolate_log(at, values, x).exp() * ratio**3).to(k2)
 
     @classmethod
     def fit(cls, blocks: Sequence[NDArray[np.float32]], voxel_size: float, bins: int = 20) -> Spectrum:
@@ -72,6 +69,14 @@ class Spectrum:
         filled = count > 0
         k = np.exp(weight[filled] / count[filled])
         return cls(tuple(k.tolist()), tuple((total[filled] / count[filled] / len(blocks)).tolist()), float(voxel_size))
+
+
+def interpolate_log(at: torch.Tensor, values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Values of a rising table at ``x``, linear between its points: constant before the first, beyond the last on its slope."""
+    above = torch.searchsorted(at, x.contiguous()).clamp(1, len(at) - 1)
+    low, start = at[above - 1], values[above - 1]
+    share = ((x - low) / (at[above] - low)).clamp_min(0.0)
+    return start + share * (values[above] - start)
 
 
 class GaussianPrior:
