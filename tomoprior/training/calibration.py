@@ -11,7 +11,7 @@ import torch
 
 from tomoprior.methods.diffusion.denoiser import Condition
 from tomoprior.methods.diffusion.method import Diffusion
-from tomoprior.methods.diffusion.prior import Prior
+from tomoprior.methods.diffusion.prior import Prior, region_weights
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.projector import Projector
 from tomoprior.simulate.microscope import Microscope
@@ -90,8 +90,7 @@ def measure_spread(prior: Prior, series: list[Simulation], samples: int) -> tupl
     for made in series:
         z, inside = standardise(prior, made, samples)
         square = z.clamp(-LARGEST, LARGEST).square()
-        share = 4 * inside * (1 - inside)
-        weights = [(1 - share) * (inside > 0.5), share, (1 - share) * (inside <= 0.5)]
+        weights = region_weights(inside)
         total += [float((square * w).sum()) for w in weights]
         count += [float(w.sum()) for w in weights]
     whole = total.sum() / count.sum()

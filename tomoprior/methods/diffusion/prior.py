@@ -86,8 +86,8 @@ class Prior:
             return torch.ones_like(inside)
         at, *factors = np.array(self.calibration).T
         within, faces, vacuum = (float(np.interp(math.log(span), np.log(at), f)) for f in factors)
-        share = 4 * inside * (1 - inside)
-        return share * faces + (1 - share) * torch.where(inside > 0.5, within, vacuum)
+        weights = region_weights(inside)
+        return weights[0] * within + weights[1] * faces + weights[2] * vacuum
 
     def header(self) -> dict[str, Any]:
         """Everything but the weights, as plain values."""
@@ -156,6 +156,12 @@ class Prior:
             if isinstance(error, FormatError):
                 raise
             raise FormatError(f"{target}: not a prior saved by tomoprior ({one_line(error)})") from error
+
+
+def region_weights(inside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """How far every voxel counts as inside the section, about its faces and in vacuum: from 0 to 1, and 1 in all."""
+    faces = 4 * inside * (1 - inside)
+    return (1 - faces) * (inside > 0.5), faces, (1 - faces) * (inside <= 0.5)
 
 
 @lru_cache(maxsize=4)
