@@ -98,6 +98,13 @@ class Measurement:
         deviation = torch.where(self.w > 0, self.w.clamp_min(1e-20).rsqrt(), torch.zeros_like(self.w))
         return deviation * self.trust.clamp_min(1e-3).rsqrt()[..., None, None]
 
+    def squared_residual(self, u: torch.Tensor, projections: torch.Tensor, rows: slice = slice(None)) -> tuple[float, float]:
+        """``||W^(1/2) (y - A u)||^2`` and, of one series' ``projections``, ``||W^(1/2) p||^2``, over some rows."""
+        w = (self.w * self.trust[:, None, None])[:, rows]
+        r = (self.y - self.A(u.contiguous()))[:, rows]
+        p = projections[:, rows] / self.scale.gain
+        return float((r * r * w).sum()), float((p * p * w).sum())
+
     def crop(self, x: torch.Tensor) -> torch.Tensor:
         """Back to the grid that was asked for."""
         return x if self.pad == 0 else x[..., self.pad : x.shape[-1] - self.pad]

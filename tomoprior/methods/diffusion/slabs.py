@@ -88,7 +88,10 @@ class Run:
             if whole is not None and samples.count:
                 variance = samples.variance()
                 part.count, part.variance = samples.count, None if variance is None else slab.data.crop(variance).clone()
-                part.mean, part.misfit = slab.data.crop(whole).clone(), self._misfit(slab, whole, part)
+                part.mean = slab.data.crop(whole).clone()
+                own = slice(part.rows.start - part.seen.start, part.rows.stop - part.seen.start)
+                seen = self.projections[:, part.seen.start : part.seen.stop]
+                part.misfit = slab.data.squared_residual(whole, seen, own)
                 part.misfit_per_ray = float(trust.misfits(slab.data, whole.contiguous()).median())
 
     def _slab(self, seen: range) -> Slab:
@@ -101,15 +104,6 @@ class Run:
             self.prior, self.settings, self.section.rows(seen), rows=range(seen.start + self.settings.first_row, seen.stop +
             self.settings.first_row), weights=weights, scale=self.scale,
         )  # fmt: skip
-
-    def _misfit(self, slab: Slab, mean: torch.Tensor, part: Part) -> tuple[float, float]:
-        """``||W^(1/2) (p - A x)||^2`` and ``||W^(1/2) p||^2`` over the part's own rows, of rays that stay in the grid."""
-        data = slab.data
-        own = slice(part.rows.start - part.seen.start, part.rows.stop - part.seen.start)
-        w = (data.w * data.trust[:, None, None])[:, own]
-        r = (data.y - data.A(mean.contiguous()))[:, own]
-        p = self.projections[:, part.rows.start : part.rows.stop] / data.scale.gain
-        return float((r * r * w).sum()), float((p * p * w).sum())
 
     def residual(self) -> float:
         """``||W^(1/2) (p - A x)|| / ||W^(1/2) p||`` before a mask; what lies beside the field of view takes its share of p."""

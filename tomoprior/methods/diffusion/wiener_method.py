@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,10 +100,8 @@ class WienerMethod:
             if settings.robust:
                 data = weigh_tilts(data, prior.spectrum, known)
             u = wiener(data, prior.spectrum, settings.num_iter, tol=0.0, inside=known)
-            r = data.y - data.A(u)
-            weighed = data.w * data.trust[:, None, None]
-            p = projections / data.scale.gain
-            residual = float(((r * r * weighed).sum() / (p * p * weighed).sum().clamp_min(1e-30)).sqrt())
+            left, whole = data.squared_residual(u, projections)
+            residual = math.sqrt(left / max(whole, 1e-30))
             volume = data.crop(u) * data.scale.gain + data.scale.mean
             volume = volume if inside is None else volume * inside
         if progress is not None:
