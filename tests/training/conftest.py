@@ -16,7 +16,8 @@ from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import TrainingSettings
-from tomoprior.training.draws import Draw, Simulator, tissue_spectrum
+from tomoprior.training.draws import Draw, Simulator
+from tomoprior.training.tissues import tissue_spectrum
 
 #: The smallest training that does all that a training does, in a fiftieth of a second a step.
 TINY: dict[str, Any] = {

@@ -17,8 +17,9 @@ from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.simulate.microscope import Microscope
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import draws as module
-from tomoprior.training.draws import Draw, Simulator, check_room, draw_angles, tissue_spectrum
+from tomoprior.training.draws import Draw, Simulator, draw_angles
 from tomoprior.training.faces import Faces
+from tomoprior.training.tissues import check_room, tissue_spectrum
 
 from .conftest import grey
 

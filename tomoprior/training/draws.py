@@ -17,7 +17,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.diffusion.conditions import SHARPEST, condition, weigh_tilts
 from tomoprior.methods.diffusion.denoiser import SERIES, Condition
 from tomoprior.methods.diffusion.measurement import lay_out, noise_variance, padding, used_rays
-from tomoprior.methods.diffusion.scale import UNIT_STD, Scale, measure_batch
+from tomoprior.methods.diffusion.scale import Scale, measure_batch
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.simulate.microscope import Microscope, tilt_errors
 from tomoprior.simulate.recording import SUPERSAMPLE, margin_of, width_beside
@@ -27,6 +27,7 @@ from tomoprior.training.faces import Faces, draw_faces
 from tomoprior.training.rays import MatrixProjector
 from tomoprior.training.recording import Section, bin_voxels, cut_section, project_lines, record_tilts, screen
 from tomoprior.training.settings import TrainingSettings
+from tomoprior.training.tissues import volume_shares
 
 #: Places that are tried before a group of draws is given up.
 ATTEMPTS = 20
@@ -153,8 +154,7 @@ class Simulator:
         self.tissues, self.spectrum, self.settings = list(tissues), spectrum, settings
         self.device = torch.device(device)
         self._blocks = [TissueBlocks(t, self.device) for t in tissues]
-        sizes = np.array([float(np.prod(t.grey.shape, dtype=float)) * t.voxel_size**3 for t in tissues])
-        self._shares = sizes / sizes.sum()
+        self._shares = volume_shares(tissues)
 
     def draws(self, number: int) -> list[Draw]:
         """Group ``number`` of draws: at most ``settings.group``, fewer where some show no contrast.
@@ -339,40 +339,3 @@ class Simulator:
         if kind < FILLED:
             return 1.0
         return float(rng.uniform(0.35, 0.7) if kind < FILLED + THIN else rng.uniform(0.7, 0.999))
-
-
-def check_room(tissues: Sequence[Tissue], settings: TrainingSettings) -> None:
-    """Raise InputError if no volume is large enough for the widest series in the largest voxels."""
-    widest = np.deg2rad(settings.ranges[1] / 2)
-    reason = "there is none"
-    for tissue in tissues:
-        microscope = Microscope()
-        shape = (settings.height, *settings.field)
-        margin = margin_of(microscope)
-        beside = width_beside(shape, np.array([widest]), margin, microscope)
-        size = max(settings.voxel_size[1], tissue.voxel_size) / SUPERSAMPLE / tissue.voxel_size
-        s = SUPERSAMPLE
-        try:
-            for seed in range(6):  # any axis may lie along any other
-                tissue.place(
-                    (shape[0] * s, (shape[1] + 2 * margin) * s, (shape[2] + 2 * beside) * s), size, np.random.default_rng(seed)
-                )
-            return
-        except InputError as error:
-            reason = str(error)
-    raise InputError(
-        f"this volume gives no series at {np.rad2deg(widest):g} degrees in voxels of {settings.voxel_size[1]:g}: {reason}"
-    )
-
-
-def tissue_spectrum(tissues: Sequence[Tissue], voxel_size: float, unit_std: float = UNIT_STD, seed: int = 0) -> Spectrum:
-    """Spectrum of the tissue scaled to a standard deviation of ``unit_std``, from twelve blocks."""
-    rng = np.random.default_rng([seed, 2**31])
-    edge = int(min(96, *(min(t.grey.shape) * t.voxel_size // voxel_size for t in tissues)))
-    sizes = np.array([float(np.prod(t.grey.shape, dtype=float)) * t.voxel_size**3 for t in tissues])
-    blocks = []
-    for _ in range(12):
-        tissue = tissues[int(rng.choice(len(tissues), p=sizes / sizes.sum())) if len(tissues) > 1 else 0]
-        blocks.append(tissue.block((edge, edge, edge), voxel_size / tissue.voxel_size, rng))
-    spread = float(np.sqrt(np.mean([b.var() for b in blocks])))
-    return Spectrum.fit([(b - b.mean()) * np.float32(unit_std / spread) for b in blocks], voxel_size)

@@ -23,12 +23,13 @@ from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import checkpoint
-from tomoprior.training.draws import Simulator, check_room, tissue_spectrum
+from tomoprior.training.draws import Simulator
 from tomoprior.training.log import write_log
 from tomoprior.training.optimiser import Training, begin, fresh
 from tomoprior.training.outputs import Outputs
 from tomoprior.training.settings import TrainingSettings
 from tomoprior.training.stopping import stoppable
+from tomoprior.training.tissues import check_room, tissue_spectrum
 from tomoprior.training.validation import Validation
 
 #: Seconds between two saved states.
