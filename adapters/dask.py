@@ -17,9 +17,9 @@ from distributed.protocol.pickle import dumps
 from distributed.scheduler import KilledWorker
 
 from tomoprior.errors import BackendError, InputError
-from tomoprior.lazy import one_line
-from tomoprior.slabs.executors import Work
-from tomoprior.slabs.plan import Slab, available
+from tomoprior.running.slabs.executors import Work
+from tomoprior.running.slabs.plan import Slab, available
+from tomoprior.storage.lazy import one_line
 
 #: Deaths of workers that a slab survives: what kills them may be the scheduler of a cluster, and not the slab.
 RETRIES = 20

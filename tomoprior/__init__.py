@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # what __getattr__ finds when it is asked, told to type check
     from tomoprior.progress import progress_bar as progress_bar
     from tomoprior.projector import Projector as Projector
     from tomoprior.reconstruction import Reconstruction as Reconstruction
-    from tomoprior.run import reconstruct as reconstruct
+    from tomoprior.running.reconstruct import reconstruct as reconstruct
     from tomoprior.series import TiltSeries as TiltSeries
 
 # In a checkout the adapters lie beside this folder and not inside it; installed, they are inside. Without this, Python
@@ -40,7 +40,7 @@ _PUBLIC = {
     "Projector": "tomoprior.projector",
     "read": "tomoprior.formats",
     "write": "tomoprior.formats",
-    "reconstruct": "tomoprior.run",
+    "reconstruct": "tomoprior.running.reconstruct",
     "compare": "tomoprior.comparison",
     "progress_bar": "tomoprior.progress",
     "methods": "tomoprior.methods",

@@ -30,11 +30,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import GeometryError
+from tomoprior.units import UNITS
 
 #: Larger angles are taken for degrees: no one turns a specimen more than twice around in one series.
 MAX_ANGLE = 4 * math.pi
-
-UNITS = ("pixel", "angstrom", "nanometer", "micrometer", "millimeter", "meter")
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)

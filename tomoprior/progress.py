@@ -6,10 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from tomoprior.methods.base import Progress
+
+class Progress(Protocol):
+    """Called once an iteration; what it raises (``KeyboardInterrupt``, say) ends the method."""
+
+    def __call__(self, iteration: int, num_iter: int, values: dict[str, float], /) -> None:
+        """``iteration`` counts from 1; ``values`` holds what there is to show, such as ``residual``."""
 
 
 @contextmanager

@@ -14,9 +14,9 @@ import astra
 import astra.experimental
 import torch
 
-from tomoprior.backends import Cost, Kind
 from tomoprior.errors import BackendError
 from tomoprior.geometry import Geometry
+from tomoprior.projector.backends import Cost, Kind
 
 from .geometry import vectors_3d
 

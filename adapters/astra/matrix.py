@@ -17,9 +17,9 @@ import torch
 from scipy import sparse
 
 from tomoprior import memory
-from tomoprior.backends import Cost, Kind, default_budget
 from tomoprior.geometry import Geometry
-from tomoprior.sparse import csr, product
+from tomoprior.projector.backends import Cost, Kind, default_budget
+from tomoprior.projector.sparse import csr, product
 
 from . import disk_cache, linear_kernel
 from .export import export

@@ -13,7 +13,7 @@ from pydantic import Field
 from tomoprior import plugins
 from tomoprior.errors import BackendError, InputError, UnknownNameError
 from tomoprior.geometry import Geometry
-from tomoprior.methods import Method, Progress, Settings, checks
+from tomoprior.methods import Method, Progress, Settings, arguments
 from tomoprior.methods.base import OVERHEAD
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -98,17 +98,17 @@ class AstraMethod:
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``; takes no weights, and a mask that is the same for all slices."""
         geometry = projector.geometry
-        checks.check_projections(projections, projector)
-        checks.check_initial(initial, projector)
+        arguments.check_projections(projections, projector)
+        arguments.check_initial(initial, projector)
         base = self.algorithm.split("_")[0].removesuffix("3D")
-        checks.refuse(self.name, weights=weights)
+        arguments.refuse(self.name, weights=weights)
         if base in (*DIRECT, "CGLS") and _bounds(settings):
             raise InputError(f"{self.name} knows no bounds; leave min_constraint and max_constraint out")
         if base in DIRECT:
-            checks.refuse(self.name, **{"initial volume": initial})
+            arguments.refuse(self.name, **{"initial volume": initial})
         if geometry.couples_slices:
             raise InputError(f"{self.name} works slice by slice and cannot take shifts along y; align the series first")
-        m = checks.expand_mask(mask, projector)
+        m = arguments.expand_mask(mask, projector)
         if m is not None and m.shape[1] != 1:
             raise InputError(f"{self.name} takes a mask of shape (nz, nx)")
         plane = None if m is None else m[:, 0].cpu().numpy()

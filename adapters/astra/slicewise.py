@@ -13,9 +13,9 @@ import astra.experimental  # direct_FP and direct_BP need it, and `import astra`
 import numpy as np
 import torch
 
-from tomoprior.backends import Cost, Kind
 from tomoprior.errors import BackendError
 from tomoprior.geometry import Geometry
+from tomoprior.projector.backends import Cost, Kind
 
 from .geometry import slice_geometries
 

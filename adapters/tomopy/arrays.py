@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.backends import Kind
 from tomoprior.errors import SettingsError
 from tomoprior.geometry import Geometry
 from tomoprior.methods import Method, Settings
 from tomoprior.projector import Projector
+from tomoprior.projector.backends import Kind
 
 #: torch uses all its threads for one call: chunks that TomoPy starts side by side would only fight over cores and memory
 _one_at_a_time = threading.Lock()

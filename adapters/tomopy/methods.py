@@ -13,7 +13,7 @@ from pydantic import Field
 from tomoprior import plugins
 from tomoprior.errors import MissingDependencyError
 from tomoprior.geometry import Geometry
-from tomoprior.methods import Method, Progress, Settings, checks
+from tomoprior.methods import Method, Progress, Settings, arguments
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -106,10 +106,10 @@ class TomopyMethod:
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``; takes no weights and no mask. Tilts must not be shifted."""
         geometry = projector.geometry
-        checks.check_projections(projections, projector)
-        checks.check_initial(initial, projector)
+        arguments.check_projections(projections, projector)
+        arguments.check_initial(initial, projector)
         shifts = None if geometry.shifts is None else "shifts of tilts"
-        checks.refuse(self.name, weights=weights, mask=mask, **{"shifts of tilts": shifts})
+        arguments.refuse(self.name, weights=weights, mask=mask, **{"shifts of tilts": shifts})
         nz, _, nx = geometry.shape
         size = max(nz, nx)  # TomoPy's algorithms are at home on square grids: one that holds ours, then cropped
         keywords: dict[str, Any] = {name: getattr(settings, name) for name in ALGORITHMS[self.algorithm]}
@@ -124,7 +124,7 @@ class TomopyMethod:
             before = [((size - n) // 2, size - n - (size - n) // 2) for n in (nz, nx)]
             start = np.pad(initial.permute(1, 0, 2).cpu().numpy(), [(0, 0), *before], constant_values=1e-6)
         elif initial is not None:
-            checks.refuse(self.name, **{"initial volume": initial})
+            arguments.refuse(self.name, **{"initial volume": initial})
         found = _tomopy().recon(
             projections.cpu().numpy(), geometry.angles, center=center, sinogram_order=False, algorithm=self.algorithm,
             init_recon=start, ncore=settings.ncore, num_gridx=size, num_gridy=size, **keywords,

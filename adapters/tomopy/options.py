@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tomoprior import methods
-from tomoprior.backends import Kind
 from tomoprior.errors import SettingsError
 from tomoprior.methods import Method, Settings
+from tomoprior.projector.backends import Kind
 
 #: Keywords that ``tomopy.recon`` itself adds or that belong to its own algorithms; those of ours never mean them.
 _TOMOPY_ONLY = {

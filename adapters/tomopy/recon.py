@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from tomoprior import methods
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.geometry import Geometry
-from tomoprior.lazy import Transposed, as_lazy
-from tomoprior.run import reconstruct
+from tomoprior.running.reconstruct import reconstruct
 from tomoprior.series import TiltSeries
+from tomoprior.storage.lazy import Transposed, as_lazy
 
 from .arrays import edge_center, reconstruct_into
 from .options import Request, parse

@@ -23,7 +23,7 @@ import numpy as np
 from tomoprior import Geometry, TiltSeries, methods
 from tomoprior.formats.writing import write_series
 from tomoprior.memory import text
-from tomoprior.slabs import plan
+from tomoprior.running.slabs import plan
 
 SIZE, TILTS, NUM_ITER = 384, 61, 20
 LIMIT = 3 << 29
@@ -31,7 +31,7 @@ LIMIT = 3 << 29
 RUN = """
 import json, re, resource, sys, time
 import torch
-import tomoprior, tomoprior.slabs.run, tomoprior.adapters.zarr, tomoprior.adapters.astra.matrix
+import tomoprior, tomoprior.running.slabs.run, tomoprior.adapters.zarr, tomoprior.adapters.astra.matrix
 from tomoprior.formats import write
 
 def status(field):

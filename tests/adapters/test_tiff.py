@@ -20,8 +20,8 @@ from tomoprior.adapters.tiff import TIFF
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import Header, open_stack, writing
 from tomoprior.formats.raw import RawArray
-from tomoprior.geometry import UNITS
 from tomoprior.testing.formats import check_format
+from tomoprior.units import UNITS
 
 VALUES = np.arange(3 * 8 * 10, dtype=np.uint16).reshape(3, 8, 10)
 

@@ -16,8 +16,8 @@ from hypothesis.extra import numpy as hnp
 from tomoprior.adapters.zarr import Zarr
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import Header, open_stack, read, writing
-from tomoprior.geometry import UNITS
 from tomoprior.testing.formats import check_format
+from tomoprior.units import UNITS
 
 VALUES = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
 

@@ -64,8 +64,8 @@ def test_version_and_no_command(run):
 
 def test_demo_compares_two_specimens_and_reports(run, tmp_path, monkeypatch):
     """At a tenth of its size and without the network, in this process."""
+    import tomoprior.cli.scenes as demo
     import tomoprior.comparison
-    import tomoprior.demo as demo
 
     few = {"wbp": {}, "sirt": {"num_iter": 30, "min_constraint": 0, "pad": 0}}
     monkeypatch.setattr(demo, "SCENES", tuple(replace(s, shape=(24, 24, 32), methods=few) for s in demo.SCENES))

@@ -16,7 +16,7 @@ import torch
 from tomoprior import methods
 from tomoprior.formats import open_stack
 from tomoprior.projector import Projector
-from tomoprior.slabs import plan
+from tomoprior.running.slabs import plan
 
 
 def values(path: Path) -> np.ndarray:

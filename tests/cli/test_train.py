@@ -114,7 +114,7 @@ def interrupted_at(monkeypatch, steps):
 
         yield step
 
-    monkeypatch.setattr("tomoprior.cli.progress.bar", bar)
+    monkeypatch.setattr("tomoprior.progress.progress_bar", bar)
 
 
 def test_after_ctrl_c_the_same_command_goes_on(run, volumes, tmp_path, monkeypatch):

@@ -8,8 +8,8 @@ import torch
 
 from tomoprior import Geometry, TiltSeries
 from tomoprior.comparison import compare
-from tomoprior.methods.base import Settings
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.settings import Settings
 from tomoprior.simulate import Spheres
 
 SHAPE = (20, 18, 28)

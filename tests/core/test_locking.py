@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tomoprior.errors import FormatError, InputError
-from tomoprior.locking import exclusive
+from tomoprior.storage.locking import exclusive
 
 
 def refused(owner: str) -> InputError:

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tomoprior import Geometry, Projector, methods, rowshift
+from tomoprior import Geometry, Projector, methods
+from tomoprior.projector import rowshift
 
 
 def geometry(dy, ny=7):

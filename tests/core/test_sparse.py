@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from tomoprior.sparse import BLOCK, FEW, csr, product
+from tomoprior.projector.sparse import BLOCK, FEW, csr, product
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tomoprior.errors import FormatError, InputError
-from tomoprior.formats.files import put_in_place, safe, told
+from tomoprior.storage.files import put_in_place, safe, told
 
 
 def test_a_safe_file_appears_at_the_end(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_moved_leaves_the_one_before(tmp_path: Path, mon
             raise OSError(5, "Input/output error")
         replace(a, b)
 
-    monkeypatch.setattr("tomoprior.formats.files.os.replace", refused)
+    monkeypatch.setattr("tomoprior.storage.files.os.replace", refused)
     with pytest.raises(OSError, match="Input/output"):
         put_in_place(made, target)
     assert (target / "a").read_text() == "out"

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.raw import RawArray
-from tomoprior.lazy import LazyArray, Transposed, Wrapped, one_line
+from tomoprior.storage.lazy import LazyArray, Transposed, Wrapped, one_line
 
 SHAPE = (5, 6, 7)
 VALUES = np.arange(210, dtype=np.int16).reshape(SHAPE)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tomoprior.errors import InputError
 from tomoprior.formats import Header, read, writing
 from tomoprior.geometry import Geometry
-from tomoprior.pixels import describe_pixels, repair_pixels
 from tomoprior.series import TiltSeries
+from tomoprior.series.pixels import describe_pixels, repair_pixels
 
 
 def series(values: np.ndarray, **metadata: object) -> TiltSeries:

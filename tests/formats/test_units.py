@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tomoprior.formats.units import convert, parse_unit, sane_size, short_unit
-from tomoprior.geometry import UNITS
+from tomoprior.units import UNITS, convert, parse_unit, sane_size, symbol
 
 
 @pytest.mark.parametrize(
@@ -29,7 +28,7 @@ def test_names(text: object, unit: str | None) -> None:
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_unit_is_read_as_it_is_written(unit: str) -> None:
     assert parse_unit(unit) == unit
-    assert parse_unit(short_unit(unit)) == unit
+    assert parse_unit(symbol(unit)) == unit
 
 
 def test_conversion() -> None:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from tomoprior import Geometry, Projector, testing
 from tomoprior.errors import InputError
-from tomoprior.methods import Settings, checks
+from tomoprior.methods import Settings, arguments
 from tomoprior.projector import LinearOperator
 from tomoprior.reconstruction import Reconstruction
 
@@ -33,9 +33,9 @@ class Good:
         return float(settings.num_iter)
 
     def check(self, projections, projector, weights, initial, mask):
-        checks.check_projections(projections, projector)
-        checks.check_initial(initial, projector)
-        return checks.expand_weights(weights, projector), checks.expand_mask(mask, projector)
+        arguments.check_projections(projections, projector)
+        arguments.check_initial(initial, projector)
+        return arguments.expand_weights(weights, projector), arguments.expand_mask(mask, projector)
 
     def reconstruct(self, projections, projector, settings, *, weights=None, initial=None, mask=None, progress=None):
         w, m = self.check(projections, projector, weights, initial, mask)
@@ -197,7 +197,7 @@ def test_an_argument_that_is_checked_and_then_ignored_is_found():
 def test_a_refusal_in_words_is_as_good_as_obeying():
     class Refuses(Good):
         def check(self, projections, projector, weights, initial, mask):
-            checks.refuse(self.name, weights=weights, mask=mask, **{"initial volume": initial})
+            arguments.refuse(self.name, weights=weights, mask=mask, **{"initial volume": initial})
             return super().check(projections, projector, weights, initial, mask)
 
     testing.check_method(Refuses())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tomoprior.methods.classical import gradient
+from tomoprior.methods.solving import gradient
 
 
 def layouts(shape):

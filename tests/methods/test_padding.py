@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tomoprior import Geometry, Projector, methods
-from tomoprior.methods.classical.problem import auto_pad, padding
+from tomoprior.methods.solving.problem import auto_pad, padding
 from tomoprior.simulate import Spheres
 
 ANGLES = np.deg2rad(np.linspace(-60, 60, 41))

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from tomoprior.methods.classical.slice_sums import inner_products
+from tomoprior.methods.solving.slice_sums import inner_products
 
 #: What torch may compute with, each including those before it; ``ATEN_CPU_CAPABILITY`` takes less than the processor has.
 CAPABILITIES = ["default", "avx2", "avx512"]

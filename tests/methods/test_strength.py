@@ -8,9 +8,10 @@ import torch
 
 from tomoprior import methods
 from tomoprior.errors import InputError
-from tomoprior.methods.classical import gradient, strength, tv
-from tomoprior.methods.classical.iterative import Monitor
-from tomoprior.methods.classical.problem import setup
+from tomoprior.methods.classical import tv
+from tomoprior.methods.solving import gradient, strength
+from tomoprior.methods.solving.iterative import Monitor
+from tomoprior.methods.solving.problem import setup
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tomoprior import testing
-from tomoprior.methods.classical import gradient
+from tomoprior.methods.solving import gradient
 
 
 @pytest.mark.parametrize("order", [0, 1])

@@ -6,7 +6,7 @@ import torch
 
 from tomoprior import Projector, testing
 from tomoprior.errors import InputError
-from tomoprior.methods.classical import strength
+from tomoprior.methods.solving import strength
 
 
 @pytest.mark.parametrize(

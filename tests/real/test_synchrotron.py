@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 import tomoprior
 from tomoprior.errors import InputError
-from tomoprior.pixels import describe_pixels, repair_pixels
+from tomoprior.series.pixels import describe_pixels, repair_pixels
 
 
 def negative_part(volume: np.ndarray) -> float:

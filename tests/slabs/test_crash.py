@@ -16,8 +16,8 @@ import pytest
 import tomoprior
 from tomoprior.errors import FormatError
 from tomoprior.formats import open_stack
-from tomoprior.formats.files import remove
-from tomoprior.slabs.journal import Journal
+from tomoprior.running.slabs.journal import Journal
+from tomoprior.storage.files import remove
 
 KILLS = 24
 
@@ -77,7 +77,7 @@ def test_killed_while_borders_are_blended(series, tmp_path, bytes_of, monkeypatc
     known, out = tmp_path / "a.zarr", tmp_path / "b" / "a.zarr"
     out.parent.mkdir()
     tomoprior.reconstruct(series, "tv", out=known, **GIVEN["tv"])
-    from tomoprior.slabs.outputs import Outputs
+    from tomoprior.running.slabs.outputs import Outputs
 
     blended = []
     blend = Outputs.blend

@@ -65,7 +65,7 @@ def test_an_array_in_memory_goes_by_the_disk_and_not_by_the_scheduler(client, ma
             seen.append((len(dumps(work)), type(work.projections).__name__))
             yield from super().run(work, slabs)
 
-    from tomoprior.slabs import executors
+    from tomoprior.running.slabs import executors
 
     before = executors.plugins.load
     executors.plugins.load = lambda group, name: Watched if name == "dask" else before(group, name)

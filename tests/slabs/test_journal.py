@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tomoprior.errors import FormatError, InputError, OutputExistsError
-from tomoprior.slabs.journal import Journal, digest, write_json
+from tomoprior.running.slabs.journal import Journal, digest, write_json
 
 HOLD = """
 import sys

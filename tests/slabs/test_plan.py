@@ -10,8 +10,8 @@ import pytest
 from tomoprior import Geometry, methods
 from tomoprior.errors import InputError
 from tomoprior.projector import Projector
-from tomoprior.slabs import plan
-from tomoprior.slabs.plan import choose_rows, cost, cut, halo, make
+from tomoprior.running.slabs import plan
+from tomoprior.running.slabs.plan import choose_rows, cost, cut, halo, make
 
 
 def geometry(ny: int, shifts: float = 0.0) -> Geometry:

@@ -14,9 +14,9 @@ import tomoprior
 from tomoprior import Geometry, TiltSeries
 from tomoprior.errors import FormatError, InputError, OutputExistsError, SettingsError
 from tomoprior.formats import open_stack
-from tomoprior.formats.mending import Repaired
-from tomoprior.lazy import Wrapped
-from tomoprior.slabs.journal import Journal
+from tomoprior.running.slabs.journal import Journal
+from tomoprior.series.mending import Repaired
+from tomoprior.storage.lazy import Wrapped
 
 FAST = {"sirt": {"num_iter": 4}, "wbp": {}, "cgls": {"num_iter": 3}, "sart": {"num_iter": 1}, "fourier": {}}
 
@@ -219,7 +219,7 @@ def test_what_an_earlier_output_had_beside_it_goes_with_it(series, tmp_path):
 
 
 def test_a_run_killed_between_the_moves_is_finished_by_the_next(series, tmp_path, monkeypatch):
-    from tomoprior.slabs import finishing
+    from tomoprior.running.slabs import finishing
 
     out = tmp_path / "v.mrc"
     moves = []

@@ -7,7 +7,7 @@ import pytest
 
 import tomoprior
 from tomoprior import Geometry, TiltSeries
-from tomoprior.slabs import plan
+from tomoprior.running.slabs import plan
 
 #: A step at a border over the same step in the volume made as a whole; elsewhere it is 1 up to what the slabs differ by.
 MOST = 1.05

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from tomoprior.methods.diffusion.denoiser import CHANNELS, FEATURES
-from tomoprior.methods.diffusion.network import UNet
 from tomoprior.methods.diffusion.prior import Prior
+from tomoprior.methods.learning.unet import UNet
 from tomoprior.training import TrainingSettings, sample_tissue, tile_flops
 from tomoprior.training.optimiser import fresh
 

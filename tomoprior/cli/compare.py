@@ -69,11 +69,11 @@ def compare(
 ) -> None:
     """Reconstruct by several methods and write OUT/report.html: pictures, measures, and what can be believed."""
     from tomoprior.cli import lines, parse
-    from tomoprior.cli.progress import stages
     from tomoprior.comparison import compare as compared
-    from tomoprior.comparison.checks import checks_to_make
-    from tomoprior.comparison.contestants import contestants, split_settings
+    from tomoprior.comparison.arguments import checks_to_make
+    from tomoprior.comparison.candidates import contestants, split_settings
     from tomoprior.errors import SettingsError
+    from tomoprior.progress import stages_bar
 
     # everything that can be wrong is found before anything long begins
     labels = [part.rpartition("=")[0].strip() or part.strip() for part in methods.split(",")]
@@ -94,7 +94,7 @@ def compare(
     series, notes = opened.prepared()
     lines.series(file, series, given_center=center is not None)
     lines.notes(notes)
-    with stages() as step:
+    with stages_bar() as step:
         result = compared(
             series, methods.split(","), settings=settings, truth=known, match=match, tune=tune,  # type: ignore[arg-type]
             budget=seconds, checks=checks, mask=inside, out=out, volumes=volumes, title=file.name,  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def compare(
 
 def _truth(path: Path, geometry: Geometry) -> Reconstruction:
     """The truth with its voxel size; refused here, before any work, if it is of another shape or size."""
-    from tomoprior.comparison.checks import check_voxel_size
+    from tomoprior.comparison.arguments import check_voxel_size
     from tomoprior.errors import InputError
     from tomoprior.formats import open_stack
     from tomoprior.reconstruction import Reconstruction

@@ -17,12 +17,12 @@ def demo(
 ) -> None:
     """Simulate two tilt series over +-60 degrees, compare wbp, sirt, tv, cn and diffusion on them, and report."""
     from tomoprior.cli.compare import say
-    from tomoprior.cli.progress import stages
+    from tomoprior.cli.scenes import SCENES
     from tomoprior.comparison import compare
-    from tomoprior.demo import SCENES
     from tomoprior.errors import FormatError
     from tomoprior.formats import write
     from tomoprior.formats.writing import write_series
+    from tomoprior.progress import stages_bar
     from tomoprior.reconstruction import Reconstruction
 
     try:
@@ -36,7 +36,7 @@ def demo(
         write_series(series, out / f"{scene.name}.mrc", overwrite=overwrite)
         size = " x ".join(map(str, scene.shape))
         typer.echo(f"{scene.name}: {scene.title}; {size} voxels (z, y, x), {series.geometry.n_angles} tilts\n")
-        with stages() as step:
+        with stages_bar() as step:
             result = compare(
                 series, list(scene.methods), settings=scene.methods, truth=truth, out=out / scene.name,
                 title=f"{scene.name}: {scene.title}", seed=seed, progress=step,

@@ -64,8 +64,8 @@ def _pixels(stack: Stack, *, series: bool) -> None:
     import numpy as np
 
     from tomoprior.geometry import Geometry
-    from tomoprior.pixels import describe_pixels
     from tomoprior.series import TiltSeries
+    from tomoprior.series.pixels import describe_pixels
 
     n, ny, nu = stack.data.shape
     # only the values are looked at: which angles they belong to does not matter here

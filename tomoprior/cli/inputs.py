@@ -170,7 +170,7 @@ def _all_pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[s
     import numpy as np
 
     from tomoprior.errors import InputError
-    from tomoprior.pixels import describe_pixels, repair_pixels
+    from tomoprior.series.pixels import describe_pixels, repair_pixels
 
     report = describe_pixels(series)
     notes = list(report.warnings)
@@ -192,9 +192,9 @@ def _some_pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[
     """The series as it is to be read, and what some of its tilts look like."""
     import numpy as np
 
-    from tomoprior.formats.mending import Repaired
-    from tomoprior.lazy import as_lazy
-    from tomoprior.pixels import describe_pixels
+    from tomoprior.series.mending import Repaired
+    from tomoprior.series.pixels import describe_pixels
+    from tomoprior.storage.lazy import as_lazy
 
     n = series.geometry.n_angles
     some = np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).round().astype(int))

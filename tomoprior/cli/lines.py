@@ -9,12 +9,12 @@ import numpy as np
 import typer
 
 from tomoprior import memory
-from tomoprior.estimate import Estimate
-from tomoprior.formats.files import beside
 from tomoprior.methods.base import Method
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.estimate import Estimate
 from tomoprior.series import TiltSeries
+from tomoprior.storage.files import beside
 
 
 def header(file: Path, found: TiltSeries, method: Method, settings: Any, *, given_center: bool) -> None:

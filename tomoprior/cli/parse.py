@@ -66,8 +66,7 @@ def seconds(text: str) -> float:
 
 def unit(text: str | None) -> str | None:
     """A unit of length by any of its names (``nm``, ``micron``); raises InputError."""
-    from tomoprior.formats.units import parse_unit
-    from tomoprior.geometry import UNITS
+    from tomoprior.units import UNITS, parse_unit
 
     found = None if text is None else parse_unit(text)
     if text is not None and found is None:

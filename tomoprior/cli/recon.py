@@ -75,8 +75,8 @@ def recon(
     """Reconstruct a volume; OUT.json beside it records how. Ctrl-C: methods with a field keep what they have."""
     from tomoprior import methods
     from tomoprior.cli import lines, parse, slabbed
-    from tomoprior.estimate import estimate
     from tomoprior.projector import Projector
+    from tomoprior.running.estimate import estimate
 
     # everything that can be wrong is found before anything long begins
     chosen = methods.get(method)
@@ -121,8 +121,8 @@ def recon(
 def _check_output(out: Path, named: list[Path], *, overwrite: bool) -> None:
     from tomoprior.errors import OutputExistsError
     from tomoprior.formats import sidefiles
-    from tomoprior.formats.files import check_target, record_of
     from tomoprior.formats.registry import for_writing
+    from tomoprior.storage.files import check_target, record_of
 
     for_writing(out)
     beside = sidefiles.find_angles(named[0])
@@ -135,7 +135,7 @@ def _check_output(out: Path, named: list[Path], *, overwrite: bool) -> None:
 
 def _check_field(field: Path | None, method: Any, *, overwrite: bool) -> None:
     from tomoprior.errors import SettingsError
-    from tomoprior.formats.files import check_target
+    from tomoprior.storage.files import check_target
 
     if field is None:
         return
@@ -167,14 +167,14 @@ def _run(
     from tomoprior._version import __version__
     from tomoprior.cli import lines
     from tomoprior.cli.errors import KeptSystemExit
-    from tomoprior.cli.progress import bar
     from tomoprior.errors import Interrupted
     from tomoprior.formats import write
-    from tomoprior.run import reconstruct
+    from tomoprior.progress import progress_bar
+    from tomoprior.running.reconstruct import reconstruct
 
     interrupted = False
     try:
-        with bar(method.name) as step:
+        with progress_bar(method.name) as step:
             result = reconstruct(series, method, settings=settings, progress=step, **arguments)
     except Interrupted as stop:
         result, interrupted = stop.result, True

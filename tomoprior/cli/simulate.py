@@ -114,8 +114,8 @@ def simulate(
     import numpy as np
 
     from tomoprior.cli import parse, simulated
-    from tomoprior.cli.progress import bar
     from tomoprior.cli.tissue import opened
+    from tomoprior.progress import progress_bar
     from tomoprior.simulate import phantoms, recording
     from tomoprior.simulate import simulate as make
     from tomoprior.simulate.saving import check_folder, save
@@ -127,7 +127,7 @@ def simulate(
         check_folder(out, overwrite=overwrite)
         tissue = opened(Path(name), tissue_voxel_size, parse.unit(unit), bright_is_dense=bright_is_dense)
         _check_memory(recording.memory(tissue, shape, np.deg2rad(degrees), voxel_size, settings))
-        with bar(Path(name).name) as step:
+        with progress_bar(Path(name).name) as step:
             made = recording.tilt_series(
                 tissue, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, settings=settings, progress=step
             )
@@ -139,7 +139,7 @@ def simulate(
         nz, ny, nx = shape
         # the volume, and projections with fine rows and without
         _check_memory(4 * ny * nx * (nz + len(degrees) * (2 + max(1, supersample))))
-        with bar(name) as step:
+        with progress_bar(name) as step:
             made = make(
                 phantom, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, supersample=supersample, snr=snr,
                 dose=dose, attenuation=attenuation, shift_std=shift_std, drift=drift, angle_std=float(np.deg2rad(angle_std)),

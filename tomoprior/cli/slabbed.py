@@ -17,15 +17,16 @@ from tomoprior._version import __version__
 from tomoprior.cli import lines
 from tomoprior.cli.errors import KeptSystemExit
 from tomoprior.errors import InputError, SettingsError
-from tomoprior.estimate import needed
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import Method, Progress
+from tomoprior.methods.base import Method
+from tomoprior.progress import Progress
 from tomoprior.projector import Projector
+from tomoprior.running.estimate import needed
+from tomoprior.running.slabs import plan as plans
+from tomoprior.running.slabs.finishing import begun
+from tomoprior.running.slabs.journal import Journal
+from tomoprior.running.slabs.run import planned, reconstruct_to
 from tomoprior.series import TiltSeries
-from tomoprior.slabs import plan as plans
-from tomoprior.slabs.finishing import begun
-from tomoprior.slabs.journal import Journal
-from tomoprior.slabs.run import planned, reconstruct_to
 
 _SIZE = re.compile(r"([0-9.]+) *([KMGT]?)(i?)B?", re.IGNORECASE)
 

@@ -34,8 +34,8 @@ def opened(path: Path, voxel_size: float | None, unit: str | None, *, bright_is_
     from tomoprior import memory
     from tomoprior.errors import InputError
     from tomoprior.formats import open_stack, sidefiles
-    from tomoprior.formats.units import convert
     from tomoprior.simulate import Tissue
+    from tomoprior.units import convert
 
     stack = open_stack(path)
     for line in stack.warnings:

@@ -63,13 +63,13 @@ def train(
     import torch
 
     from tomoprior import training
-    from tomoprior.backends import choose_device
     from tomoprior.cli import parse
     from tomoprior.cli.errors import KeptSystemExit
-    from tomoprior.cli.progress import bar
     from tomoprior.cli.tissue import opened
     from tomoprior.errors import Interrupted
     from tomoprior.methods.diffusion.prior import Prior
+    from tomoprior.progress import progress_bar
+    from tomoprior.projector.backends import choose_device
     from tomoprior.training.outputs import Outputs
 
     # everything that can be wrong is found before anything long begins
@@ -94,7 +94,7 @@ def train(
     _say(volumes, tissues, validation, settings, outputs.state, str(place))
     card = {"name": name, "licence": licence, "attribution": attribution, "data": [path.name for path in volumes]}
     try:
-        with bar("train") as step:
+        with progress_bar("train") as step:
             prior = training.train(
                 tissues, out, validation=judge, settings=settings, start=begun, overwrite=overwrite, device=place,
                 progress=step, card={key: value for key, value in card.items() if value is not None},

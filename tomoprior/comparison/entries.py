@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoprior.comparison.arena import CHECKS, Arena
-from tomoprior.comparison.contestants import Contestant
+from tomoprior.comparison.candidates import Contestant
 from tomoprior.comparison.evidence.agreement import agreement
 from tomoprior.comparison.evidence.inferred import inferred_share
 from tomoprior.comparison.evidence.truth import against_truth
 from tomoprior.comparison.ranking import ranking
 from tomoprior.comparison.result import Entry, Ranking
+from tomoprior.comparison.shared import CHECKS, Arena
 from tomoprior.comparison.store import Store
 from tomoprior.metrics.matching import Match
 

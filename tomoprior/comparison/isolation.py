@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tomoprior.comparison.child import job
-from tomoprior.comparison.contest import Step
-from tomoprior.comparison.contestants import Contestant
+from tomoprior.comparison.candidates import Contestant
+from tomoprior.comparison.evaluation import Step
 from tomoprior.comparison.store import Store
+from tomoprior.comparison.worker import job
 
 #: Seconds beyond the budget after which a method that does not say how far it is gets ended, and what starting may take.
 GRACE, START = 5.0, 60.0
@@ -45,7 +45,7 @@ def run(
     with errors.open("w+", encoding="utf-8", errors="replace") as said:
         # a session of its own: Ctrl-C at the terminal comes to this process, which then ends that one
         process = subprocess.Popen(
-            [sys.executable, "-m", "tomoprior.comparison.child", str(folder)],
+            [sys.executable, "-m", "tomoprior.comparison.worker", str(folder)],
             stdout=subprocess.PIPE, stderr=said, text=True, start_new_session=True,
         )  # fmt: skip
         try:

@@ -9,9 +9,9 @@ from pathlib import Path
 from tomoprior.comparison.result import Comparison
 from tomoprior.errors import FormatError, OutputExistsError
 from tomoprior.formats import write
-from tomoprior.formats.files import remove, told
-from tomoprior.locking import exclusive
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.storage.files import remove, told
+from tomoprior.storage.locking import exclusive
 
 #: Lies in every folder of a comparison, and tells that it is one.
 MARK = ".tomoprior-compare"

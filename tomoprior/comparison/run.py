@@ -14,25 +14,25 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tomoprior.backends import Kind
-from tomoprior.comparison import contest, isolation
-from tomoprior.comparison.arena import CHECKS, FEWEST, Arena, ordered
-from tomoprior.comparison.checks import checks_to_make, mask_to_compare, series_to_compare, truth_to_compare
-from tomoprior.comparison.contest import Contest
-from tomoprior.comparison.contestants import Contestant, contestants
+from tomoprior.comparison import evaluation, isolation
+from tomoprior.comparison.arguments import checks_to_make, mask_to_compare, series_to_compare, truth_to_compare
+from tomoprior.comparison.candidates import Contestant, contestants
 from tomoprior.comparison.entries import entries, rankings
+from tomoprior.comparison.evaluation import Contest
 from tomoprior.comparison.evidence.agreement import spread
 from tomoprior.comparison.evidence.planted import place
 from tomoprior.comparison.outputs import DATA, at_work, written
 from tomoprior.comparison.result import Comparison
+from tomoprior.comparison.shared import CHECKS, FEWEST, Arena, ordered
 from tomoprior.comparison.store import Store
 from tomoprior.comparison.summary import summary
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.methods.base import Method
 from tomoprior.metrics.matching import Match
+from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.in_memory import in_memory, versions
 from tomoprior.series import TiltSeries
-from tomoprior.whole import in_memory, versions
 
 #: Label, stage, iteration, iterations: called once an iteration, at most.
 CompareProgress = Callable[[str, str, int, int], None]
@@ -220,7 +220,7 @@ def _contests(
         if isolate and any(c.registered for c in chosen):
             arena.save(data)
         for one in chosen:
-            store = Store(folder / one.label, contest.digest(own, one, tune=tune))
+            store = Store(folder / one.label, evaluation.digest(own, one, tune=tune))
             step = None if progress is None else partial(progress, one.label)
             if isolate and one.registered:
                 outcome = isolation.run(data, one, store, checks, tune=tune, budget=budget, step=step)

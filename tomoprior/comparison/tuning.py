@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tomoprior.comparison.arena import Arena, apart
-from tomoprior.comparison.contestants import Contestant
+from tomoprior.comparison.candidates import Contestant
 from tomoprior.comparison.evidence.held_out import held_out
+from tomoprior.comparison.shared import Arena, apart
 from tomoprior.errors import InputError, TomopriorError
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries

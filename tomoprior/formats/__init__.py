@@ -1,9 +1,9 @@
 """Reading and writing: the formats that are installed, chosen by what a file is and what an output is called."""
 
 from tomoprior.formats.base import Format, Header, Shared, Sink, Stack
-from tomoprior.formats.files import check_target, replacing
 from tomoprior.formats.reading import open_stack, read
 from tomoprior.formats.writing import write, write_series, writing
+from tomoprior.storage.files import check_target, replacing
 
 __all__ = [
     "Format", "Header", "Shared", "Sink", "Stack", "check_target", "open_stack", "read", "replacing", "write", "write_series",

@@ -83,8 +83,8 @@ class Format(Protocol):
     """A file format. ``tomoprior.testing.formats.check_format`` runs the conformance tests on one.
 
     A reader never raises what its library raises, never warns, and allocates nothing because a header says so: it compares
-    header and file first. ``tomoprior.lazy.LazyArray`` and, of ``tomoprior.formats``, ``raw.RawArray`` are for what is read,
-    ``sinks.RegionSink`` and ``raw.RawSink`` for what is written, ``units`` and ``checks``.
+    header and file first. Readers build on ``tomoprior.storage.lazy.LazyArray`` or ``tomoprior.formats.raw.RawArray``, writers on
+    ``tomoprior.formats.sinks.RegionSink`` or ``tomoprior.formats.raw.RawSink``.
     """
 
     name: ClassVar[str]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.text import number, read_text
-from tomoprior.formats.units import sane_size
+from tomoprior.units import sane_size
 
 _SECTION = re.compile(r"\[\s*(\w+)\s*=\s*(.*?)\s*\]\s*$")
 

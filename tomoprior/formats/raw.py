@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.sinks import RegionSink
-from tomoprior.lazy import Box, LazyArray
+from tomoprior.storage.lazy import Box, LazyArray
 
 # where the file system cannot reserve space, the C library writes into every block instead: too slow beyond this
 _RESERVE_LIMIT = 16 << 30

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.formats.base import Stack
-from tomoprior.lazy import Box, LazyArray, Wrapped
+from tomoprior.storage.lazy import Box, LazyArray, Wrapped
 
 
 class Transmission(LazyArray):
@@ -48,7 +48,7 @@ class MinusLog(LazyArray):
     """``-log`` of a lazy array, float32: line integrals from transmissions.
 
     A transmission of zero or less has no logarithm. It becomes NaN rather than the logarithm of some small number, which
-    would be the strongest absorption of the whole image, made up; ``tomoprior.pixels`` counts and repairs such pixels.
+    would be the strongest absorption of the whole image, made up; ``tomoprior.series.pixels`` counts and repairs such pixels.
     """
 
     def __init__(self, source: LazyArray) -> None:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import registry, sidefiles
 from tomoprior.formats.base import Header, Sink
-from tomoprior.formats.files import beside, check_target, record_of, replacing, told
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
+from tomoprior.storage.files import beside, check_target, record_of, replacing, told
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 ``base`` says what a method is, ``registry`` finds them, ``classical`` holds the solvers without learning.
 """
 
-from tomoprior.methods.base import Method, Progress, Settings
+from tomoprior.methods.base import Method
 from tomoprior.methods.registry import available, get
+from tomoprior.progress import Progress
+from tomoprior.settings import Settings
 
 __all__ = ["Method", "Progress", "Settings", "available", "get"]

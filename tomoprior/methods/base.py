@@ -8,68 +8,18 @@ conformance tests on it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self, get_args, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tomoprior import plugins
-from tomoprior.errors import SettingsError
 from tomoprior.geometry import Geometry
+from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
-
-
-class Settings(BaseModel):
-    """Base of every method's settings: unknown names are refused, and a value cannot be changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @classmethod
-    def parse(cls, values: dict[str, Any]) -> Self:
-        """Settings from names and values (text is converted); raises SettingsError, one line.
-
-        Values are checked as Python users and the command line give them: ``"20"`` for a number is fine.
-        """
-        known = list(cls.model_fields)
-        for name in values:
-            if name not in known:
-                raise SettingsError(str(plugins.unknown("setting", name, known)))
-        try:
-            return cls.model_validate({k: _plain(v, cls.model_fields[k].annotation) for k, v in values.items()})
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = str(first["loc"][0]) if first["loc"] else "settings"
-            # a setting that may be a number or a word fails for both reasons
-            reasons = dict.fromkeys(e["msg"].lower() for e in error.errors() if e["loc"][:1] == first["loc"][:1])
-            raise SettingsError(f"{where}: {', or '.join(reasons)}; got {first['input']!r}") from None
-
-    @classmethod
-    def chosen(cls, settings: Self | None, values: dict[str, Any]) -> Self:
-        """Settings given as an object, or one by one; raises SettingsError for both."""
-        if settings is None:
-            return cls.parse(values)
-        if values:
-            raise SettingsError(f"settings are given as an object and one by one ({', '.join(values)}); give one")
-        return settings
-
-
-def _plain(value: Any, annotation: Any) -> Any:
-    """``none`` as text is no value where there can be none; elsewhere it may be a word of its own, such as a filter's name."""
-    if isinstance(value, str) and value.lower() in ("none", "null") and type(None) in get_args(annotation):
-        return None
-    return value
-
+from tomoprior.settings import Settings
 
 #: Values that a comparison tries, by setting.
 Tunable = Mapping[str, tuple[Any, ...]]
-
-
-class Progress(Protocol):
-    """Called once an iteration; what it raises (``KeyboardInterrupt``, say) ends the method."""
-
-    def __call__(self, iteration: int, num_iter: int, values: dict[str, float], /) -> None:
-        """``iteration`` counts from 1; ``values`` holds what there is to show, such as ``residual``."""
 
 
 @runtime_checkable

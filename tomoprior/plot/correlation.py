@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from tomoprior.errors import InputError
 from tomoprior.metrics import FSC
 from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure, plain
-from tomoprior.plot.units import check_size, symbol
+from tomoprior.units import check_size, symbol
 
 PANELS = {"present": "measured", "missing": "not measured"}
 

@@ -19,8 +19,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure
-from tomoprior.plot.units import round_length
 from tomoprior.plot.volumes import Planes
+from tomoprior.units import round_length
 
 #: Columns that are still put beside each other.
 BESIDE = 6

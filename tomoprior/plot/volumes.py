@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
-from tomoprior.lazy import computed
-from tomoprior.plot.units import check_size, symbol
+from tomoprior.storage.lazy import computed
+from tomoprior.units import check_size, symbol
 
 Floats = NDArray[np.float64]
 #: x-y as (y, x), x-z as (z, x), z-y as (y, z): rows grow downwards, columns to the right

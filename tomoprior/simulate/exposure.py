@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import Progress
+from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.simulate.scene import Scene, slab_rows, voxel_means
 

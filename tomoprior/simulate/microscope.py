@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from scipy.fft import dctn, idctn
 from scipy.ndimage import affine_transform, gaussian_filter
 
-from tomoprior.methods.base import Settings
+from tomoprior.settings import Settings
 
 
 def _range(value: Any) -> Any:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError
-from tomoprior.formats.units import convert
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import Progress
+from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
@@ -23,6 +22,7 @@ from tomoprior.simulate.phantoms.base import ERRORS, NOISE, PLACES, stream
 from tomoprior.simulate.scene import voxel_means
 from tomoprior.simulate.simulation import Simulation, versions
 from tomoprior.simulate.tissue import SLAB, Tissue, beads, section
+from tomoprior.units import convert
 
 #: Fine voxels per voxel along each axis.
 SUPERSAMPLE = 2

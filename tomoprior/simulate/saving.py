@@ -14,9 +14,9 @@ import numpy as np
 from tomoprior._version import __version__
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, check_target, sidefiles, write, write_series, writing
-from tomoprior.formats.files import told
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate.simulation import Simulation
+from tomoprior.storage.files import told
 
 #: Always there. ``true.tlt`` and ``true.xf`` come besides where the series is not what its angles say, and the variance of
 #: every line integral where it is known.

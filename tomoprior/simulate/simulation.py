@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from tomoprior._version import __version__
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import Progress
+from tomoprior.progress import Progress
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.simulate import phantoms

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from tomoprior.errors import InputError
-from tomoprior.geometry import UNITS
+from tomoprior.units import UNITS
 
 #: Share of the grey values at either end that may lie beyond density 0 and 1: charging, holes, gold.
 TAILS = 0.5

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError, InputError, TomopriorError
 from tomoprior.formats import Format, Header, Shared, Stack
-from tomoprior.geometry import UNITS
+from tomoprior.units import UNITS
 
 _ODD_SHAPES = ((3, 5, 7), (1, 4, 6), (5, 1, 4), (2, 3, 1), (1, 1, 1))
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from tomoprior.errors import FormatError
-from tomoprior.formats.tensors import load_tensors, save_tensors
-from tomoprior.lazy import one_line
+from tomoprior.storage.lazy import one_line
+from tomoprior.storage.tensors import load_tensors, save_tensors
 from tomoprior.training.draws import Draw
 
 #: Dictionaries of arrays in a state.

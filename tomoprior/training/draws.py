@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.methods.diffusion.conditions import SHARPEST, condition, weigh_tilts
+from tomoprior.methods.diffusion.conditioning import SHARPEST, condition, weigh_tilts
 from tomoprior.methods.diffusion.denoiser import SERIES, Condition
 from tomoprior.methods.diffusion.measurement import lay_out, noise_variance, padding, used_rays
 from tomoprior.methods.diffusion.scale import Scale, measure_batch

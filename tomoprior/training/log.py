@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tomoprior.formats.files import replacing, told
+from tomoprior.storage.files import replacing, told
 
 COLUMNS = (
     "step", "minutes", "rate", "loss", "validation_psnr", "linear_psnr", "inner", "linear_inner",

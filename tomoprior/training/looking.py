@@ -7,15 +7,15 @@ import math
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tomoprior.backends import choose_device
-from tomoprior.methods.diffusion.conditions import SHARPEST
+from tomoprior.methods.diffusion.conditioning import SHARPEST
 from tomoprior.methods.diffusion.denoiser import CHANNELS, FEATURES, SERIES, Condition
 from tomoprior.methods.diffusion.flow import follow_flow
-from tomoprior.methods.diffusion.network import UNet
 from tomoprior.methods.diffusion.noise import RowNoise
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.sampler import Schedule
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
+from tomoprior.methods.learning.unet import UNet
+from tomoprior.projector.backends import choose_device
 from tomoprior.training.settings import TrainingSettings
 
 #: Highest and lowest noise level of a sample, and the value of vacuum that it is told, which a volume that fills the grid does

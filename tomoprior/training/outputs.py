@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tomoprior.errors import FormatError, InputError
-from tomoprior.formats.files import check_target
-from tomoprior.locking import exclusive
+from tomoprior.storage.files import check_target
+from tomoprior.storage.locking import exclusive
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 
 from tomoprior.geometry import Geometry
 from tomoprior.projector import LinearOperator
-from tomoprior.sparse import csr, product
+from tomoprior.projector.sparse import csr, product
 
 
 class MatrixProjector(LinearOperator):

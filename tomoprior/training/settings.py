@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tomoprior.methods.base import Settings
-from tomoprior.methods.diffusion.network import Shape
 from tomoprior.methods.diffusion.wiener import NUM_ITER
+from tomoprior.methods.learning.unet import Shape
+from tomoprior.settings import Settings
 from tomoprior.simulate.microscope import Range
 from tomoprior.simulate.tissue import Tissue
 

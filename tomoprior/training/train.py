@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from tomoprior._version import __version__
-from tomoprior.backends import choose_device
 from tomoprior.errors import InputError, Interrupted
-from tomoprior.formats.files import check_target, told
-from tomoprior.methods.base import Progress
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.methods.diffusion.spectrum import Spectrum
+from tomoprior.progress import Progress
+from tomoprior.projector.backends import choose_device
 from tomoprior.simulate.tissue import Tissue
+from tomoprior.storage.files import check_target, told
 from tomoprior.training import checkpoint
 from tomoprior.training.draws import Simulator
 from tomoprior.training.log import write_log

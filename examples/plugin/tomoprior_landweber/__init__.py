@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 
 from tomoprior import Geometry, Projector, Reconstruction
-from tomoprior.methods import Progress, Settings, checks
+from tomoprior.methods import Progress, Settings, arguments
 
 
 class LandweberSettings(Settings):
@@ -54,10 +54,10 @@ class Landweber:
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``."""
         A = projector
-        checks.check_projections(projections, A)
-        checks.check_initial(initial, A)
-        checks.refuse(self.name, mask=mask)  # better than to ignore it
-        w: Any = checks.expand_weights(weights, A)
+        arguments.check_projections(projections, A)
+        arguments.check_initial(initial, A)
+        arguments.refuse(self.name, mask=mask)  # better than to ignore it
+        w: Any = arguments.expand_weights(weights, A)
         w = 1.0 if w is None else w / w.amax()  # weights of at most 1 keep the step stable
         x = torch.zeros(A.domain_shape, device=A.device) if initial is None else initial.clone()
         residuals: list[float] = []

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tomoprior import Geometry
-from tomoprior.methods.classical import strength
-from tomoprior.methods.classical.problem import setup
 from tomoprior.methods.cn import losses, schedule
 from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.solving import strength
+from tomoprior.methods.solving.problem import setup
 
 
 def volume(seed=0, shape=(5, 4, 6)):

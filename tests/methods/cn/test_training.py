@@ -10,11 +10,11 @@ import torch
 
 from tomoprior import Geometry, Projector
 from tomoprior.errors import InputError, Interrupted
-from tomoprior.methods.classical.problem import setup
-from tomoprior.methods.cn import held_out, training, voxels
+from tomoprior.methods.cn import grid_evaluation, held_out, training
 from tomoprior.methods.cn.encoders import REGISTRY
 from tomoprior.methods.cn.network import CoordinateNetwork
 from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.solving.problem import setup
 
 ENCODERS = sorted(REGISTRY)
 
@@ -36,14 +36,14 @@ def fit(case, settings, reg_par=0.0, progress=None, background=0.0, **arguments)
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Cuts a slab of the case into dozens of pieces."""
-    monkeypatch.setattr(voxels, "chunk_points", lambda network: 100)
+    monkeypatch.setattr(grid_evaluation, "chunk_points", lambda network: 100)
 
 
 @pytest.mark.parametrize("pieces", [(1, 1), (7, 5), (100, 1000), (481, 3), (480, 480)])
 def test_chunks_cover_every_voxel_once(pieces):
     points, _ = pieces
     count = np.zeros((16, 40), int)
-    for z, x in voxels.chunks((16, 12, 40), points):
+    for z, x in grid_evaluation.chunks((16, 12, 40), points):
         count[z, x] += 1
         assert (z.stop - z.start) * (x.stop - x.start) * 12 <= max(points, 12)
     assert (count == 1).all()
@@ -60,7 +60,7 @@ def test_gradients_by_chunks_are_the_plain_ones(encoder, limited, difference, sm
     loss = 0.5 * (limited.projector(plain) - limited.projections).square().sum()
     loss.backward()
 
-    slab = voxels.OnVoxels(networks[1], torch.device("cpu"))
+    slab = grid_evaluation.OnVoxels(networks[1], torch.device("cpu"))
     assert len(slab._pieces) > 10
     x = slab.values()
     assert not x.requires_grad
@@ -73,7 +73,7 @@ def test_gradients_by_chunks_are_the_plain_ones(encoder, limited, difference, sm
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_chunks_make_no_difference_to_a_fit(encoder, limited, difference, monkeypatch):
     whole = fit(limited, small(encoder))[1]
-    monkeypatch.setattr(voxels, "chunk_points", lambda network: 100)
+    monkeypatch.setattr(grid_evaluation, "chunk_points", lambda network: 100)
     assert difference(fit(limited, small(encoder))[1], whole) < 1e-3
 
 

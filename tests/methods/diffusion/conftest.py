@@ -14,10 +14,10 @@ import torch
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.diffusion.denoiser import Denoiser
-from tomoprior.methods.diffusion.network import Shape
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.methods.diffusion.spectrum import GaussianPrior, Spectrum
+from tomoprior.methods.learning.unet import Shape
 from tomoprior.projector import Projector
 from tomoprior.series import TiltSeries
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from tomoprior.methods.diffusion import conjugate, trust
 from tomoprior.methods.diffusion import scale as scales
-from tomoprior.methods.diffusion.conditions import condition, weigh_tilts
+from tomoprior.methods.diffusion import trust
+from tomoprior.methods.diffusion.conditioning import condition, weigh_tilts
 from tomoprior.methods.diffusion.measurement import Measurement, gradient_power, lay_out, noise_variance, padding, used_rays
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.wiener import wiener
+from tomoprior.methods.solving import conjugate
 from tomoprior.projector import Projector
 
 THICK = torch.tensor([9.0, 12.0, 7.5])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tomoprior.methods.diffusion.denoiser import BLIND, CHANNELS, FEATURES, SERIES, SPECIMEN, Denoiser, depths, in_tile
-from tomoprior.methods.diffusion.network import Shape, UNet
+from tomoprior.methods.learning.unet import Shape, UNet
 
 
 def inputs(shape=(16, 16, 16), batch=2, seed=0, told=1.0, nz=None):

@@ -9,7 +9,7 @@ import pytest
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.methods.diffusion import fitness
+from tomoprior.methods.diffusion import applicability
 
 
 def geometry(voxel_size=20.0, unit="nanometer", span=100.0, nz=16):
@@ -18,7 +18,7 @@ def geometry(voxel_size=20.0, unit="nanometer", span=100.0, nz=16):
 
 @pytest.mark.parametrize(("size", "unit"), [(20.0, "nanometer"), (200.0, "angstrom"), (0.02, "micrometer"), (2e-8, "meter")])
 def test_units_are_converted(prior, size, unit):
-    assert fitness.voxel_size(geometry(size, unit), prior, check=True) == pytest.approx(20.0)
+    assert applicability.voxel_size(geometry(size, unit), prior, check=True) == pytest.approx(20.0)
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,10 @@ def test_units_are_converted(prior, size, unit):
 )
 def test_a_little_beyond_the_training_is_allowed(prior, size, fits):
     if fits:
-        assert fitness.voxel_size(geometry(size), prior, check=True) == size
+        assert applicability.voxel_size(geometry(size), prior, check=True) == size
     else:
         with pytest.raises(InputError, match="are not what the prior was trained on"):
-            fitness.voxel_size(geometry(size), prior, check=True)
+            applicability.voxel_size(geometry(size), prior, check=True)
 
 
 def message(call, *arguments, **options):
@@ -40,38 +40,38 @@ def message(call, *arguments, **options):
 
 
 def test_an_unknown_voxel_size_is_asked_for(prior):
-    found = message(fitness.voxel_size, geometry(1.0, "pixel"), prior, check=True)
+    found = message(applicability.voxel_size, geometry(1.0, "pixel"), prior, check=True)
     assert found.startswith("the voxel size is not known (pixel), and the prior is for 16 to 25 nanometer: give it")
     assert "--voxel-size and --unit" in found
     assert "check_prior=false to take it for 20 nanometer" in found
-    assert fitness.voxel_size(geometry(1.0, "pixel"), prior, check=False) == pytest.approx(20.0)
+    assert applicability.voxel_size(geometry(1.0, "pixel"), prior, check=False) == pytest.approx(20.0)
 
 
 def test_a_prior_without_a_unit_takes_pixels_as_they_are(prior):
-    assert fitness.voxel_size(geometry(1.0, "pixel"), replace(prior, unit="pixel"), check=True) == 1.0
+    assert applicability.voxel_size(geometry(1.0, "pixel"), replace(prior, unit="pixel"), check=True) == 1.0
 
 
 @pytest.mark.parametrize(("size", "factor", "then"), [(5.0, 4, "20"), (10.0, 2, "20"), (12.0, 2, "24"), (1.3, 15, "19.5")])
 def test_small_voxels_are_to_be_binned_to_what_the_prior_knows(prior, size, factor, then):
-    found = message(fitness.voxel_size, geometry(size), prior, check=True)
+    found = message(applicability.voxel_size, geometry(size), prior, check=True)
     assert f"bin by {factor} (--bin {factor}: {then} nanometer)" in found
     assert f"voxels of {size:g} nanometer" in found
-    fitness.voxel_size(geometry(size * factor), prior, check=True)  # the advice is good
+    applicability.voxel_size(geometry(size * factor), prior, check=True)  # the advice is good
 
 
 def test_large_voxels_need_another_prior(prior):
-    found = message(fitness.voxel_size, geometry(60.0), prior, check=True)
+    found = message(applicability.voxel_size, geometry(60.0), prior, check=True)
     assert "voxels of 60 nanometer are not what the prior was trained on (16 to 25): train one" in found
     assert "check_prior=false" in found
     assert "bin" not in found
-    assert fitness.voxel_size(geometry(60.0), prior, check=False) == 60.0
+    assert applicability.voxel_size(geometry(60.0), prior, check=False) == 60.0
 
 
 def test_a_slab_thicker_than_two_tiles_is_refused_whatever_is_set(prior):
     for nz in (16, 32):
-        fitness.check(geometry(nz=nz), prior, beyond=False)
+        applicability.check(geometry(nz=nz), prior, beyond=False)
     for beyond in (False, True):
-        found = message(fitness.check, geometry(nz=42), prior, beyond=beyond)
+        found = message(applicability.check, geometry(nz=42), prior, beyond=beyond)
         assert "a volume of 42 voxels along z is thicker than the 32 that the prior is for" in found
         assert "--thickness" in found
         assert "--bin 2" in found
@@ -79,14 +79,14 @@ def test_a_slab_thicker_than_two_tiles_is_refused_whatever_is_set(prior):
 
 
 def test_a_range_beyond_the_training_is_refused(prior):
-    found = message(fitness.check, geometry(span=170.0), prior, beyond=False)
+    found = message(applicability.check, geometry(span=170.0), prior, beyond=False)
     assert "a tilt range of 170 degrees is not what the prior was trained on (6 to 140)" in found
     assert "--angle-range -70 70" in found
-    found = message(fitness.check, geometry(span=4.0), prior, beyond=False)
+    found = message(applicability.check, geometry(span=4.0), prior, beyond=False)
     assert "a tilt range of 4 degrees" in found
     assert "use another method" in found
     assert "--angle-range" not in found
     for span in (4.0, 170.0):
-        fitness.check(geometry(span=span), prior, beyond=True)
+        applicability.check(geometry(span=span), prior, beyond=True)
     for span in (5.5, 153.0):
-        fitness.check(geometry(span=span), prior, beyond=False)
+        applicability.check(geometry(span=span), prior, beyond=False)

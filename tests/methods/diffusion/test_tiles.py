@@ -11,8 +11,8 @@ import torch
 
 from tomoprior.methods.diffusion import tiling
 from tomoprior.methods.diffusion.denoiser import BLIND, Condition, depths
-from tomoprior.methods.diffusion.tiles import blend, starts, window
 from tomoprior.methods.diffusion.tiling import MARGIN, TiledDenoiser, tile_edges
+from tomoprior.methods.learning.tiles import blend, starts, window
 
 PHASES = (0.0, 0.01, 0.3, 0.5, 0.77, 0.999, 1.0)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods.diffusion.conditions import SHARPEST, condition
+from tomoprior.methods.diffusion.conditioning import SHARPEST, condition
 from tomoprior.methods.diffusion.measurement import Measurement, prepare
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.spectrum import GaussianPrior

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tomoprior.errors import FormatError, InputError, NoSuchFileError
-from tomoprior.formats.tensors import save_tensors
 from tomoprior.methods.wedge import training
 from tomoprior.methods.wedge.state import KEY, Trained, load_network, load_training, save_training
+from tomoprior.storage.tensors import save_tensors
 
 CPU, SPAN = torch.device("cpu"), (-1.0, 1.0)
 ABOUT = {"width": 8, "seed": 3, "data": "abc"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tomoprior.comparison.arena import Again, Arena
-from tomoprior.comparison.arena import halves as in_two
 from tomoprior.comparison.evidence.curves import curve
+from tomoprior.comparison.shared import Again, Arena
+from tomoprior.comparison.shared import halves as in_two
 from tomoprior.metrics import directional_fsc
 
 #: Between independent halves of the data (Rosenthal and Henderson, J. Mol. Biol. 333 (2003) 721).

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tomoprior.comparison.arena import Again, Arena, apart
 from tomoprior.comparison.evidence.calibration import broadcast, calibrate, projected
+from tomoprior.comparison.shared import Again, Arena, apart
 
 
 def held_out(arena: Arena, again: Again) -> dict[str, Any]:

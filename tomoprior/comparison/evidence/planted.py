@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from tomoprior.comparison.arena import Again, Arena
 from tomoprior.comparison.result import Planted
+from tomoprior.comparison.shared import Again, Arena
 from tomoprior.geometry import Geometry
 from tomoprior.simulate import Spheres
 

@@ -15,8 +15,8 @@ from tomoprior.comparison.report.table import as_csv
 from tomoprior.comparison.report.window import volumes
 from tomoprior.comparison.result import Comparison
 from tomoprior.errors import FormatError, InputError
-from tomoprior.formats.files import check_target, replacing, told
-from tomoprior.lazy import one_line
+from tomoprior.storage.files import check_target, replacing, told
+from tomoprior.storage.lazy import one_line
 
 #: Figures that a report may have; those of an earlier report that this one lacks are taken away.
 FIGURES = ("slices", "fsc_truth", "planted", "held_out_tilts", "residual_tilts", "fsc_halves", "agreement")

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior import rowshift
 from tomoprior.geometry import Geometry
-from tomoprior.sparse import csr, product
+from tomoprior.projector import rowshift
+from tomoprior.projector.sparse import csr, product
 
 #: Size of the blocks of interpolation indices and weights. They are made in place, in the same memory for every block: fresh
 #: memory and interleaving by ``torch.stack`` took five times as long as the products.

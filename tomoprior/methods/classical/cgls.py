@@ -8,8 +8,9 @@ import torch
 from pydantic import Field
 
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.classical.iterative import IterativeMethod, IterativeSettings, Monitor
-from tomoprior.methods.classical.problem import TINY, Problem
+from tomoprior.methods.solving.iterative import IterativeMethod, IterativeSettings, Monitor
+from tomoprior.methods.solving.least_squares import solve_least_squares
+from tomoprior.methods.solving.problem import Problem
 
 
 class CGLSSettings(IterativeSettings):
@@ -35,22 +36,4 @@ class CGLS(IterativeMethod):
 
     def solve(self, problem: Problem, settings: CGLSSettings, monitor: Monitor) -> torch.Tensor:
         """The iterations."""
-        A, x = problem.A, problem.x
-        r = A(x).neg_().add_(problem.p)
-        s = problem.masked(A.T(problem.weighted(r)))
-        d = s.clone()
-        gamma = first = problem.dot(s, s)
-        for _ in range(settings.num_iter):
-            # below this, rounding is all that is left in a slice: a further step would divide noise by noise
-            alive = gamma > 1e-13 * first
-            if monitor.stop(problem.norm(r)) or not bool(alive.any()):
-                break
-            q = A(d)
-            alpha = torch.where(alive, gamma / problem.dot(q, problem.weighted(q)).clamp_min(TINY), 0.0)
-            # not addcmul_, which may round once or twice, by where in a vector a value stands; s is free until it is made anew
-            x.add_(torch.mul(d, alpha, out=s))
-            r.sub_(q.mul_(alpha))
-            s = problem.masked(A.T(problem.weighted(r)))
-            gamma, previous = problem.dot(s, s), gamma
-            d.mul_(gamma / previous.clamp_min(TINY)).add_(s)
-        return x
+        return solve_least_squares(problem, settings.num_iter, monitor)

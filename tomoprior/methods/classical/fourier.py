@@ -9,12 +9,13 @@ import torch
 from pydantic import Field
 from scipy import fft
 
-from tomoprior import rowshift
 from tomoprior.geometry import Geometry
-from tomoprior.methods import checks
-from tomoprior.methods.base import OVERHEAD, Progress, Settings, Tunable
-from tomoprior.projector import Projector
+from tomoprior.methods import arguments
+from tomoprior.methods.base import OVERHEAD, Tunable
+from tomoprior.progress import Progress
+from tomoprior.projector import Projector, rowshift
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.settings import Settings
 
 #: Complex values of the padded transform worked on at once.
 BLOCK = 32 * 2**20
@@ -74,12 +75,12 @@ class Fourier:
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, an initial volume has no meaning here."""
         geometry = projector.geometry
-        checks.check_projections(projections, projector)
-        checks.refuse(self.name, **{"initial volume": initial})
-        trust = checks.expand_weights(weights, projector)
+        arguments.check_projections(projections, projector)
+        arguments.refuse(self.name, **{"initial volume": initial})
+        trust = arguments.expand_weights(weights, projector)
         if trust is not None and trust.shape[1:] != (1, 1):
-            checks.refuse(self.name, **{"weights per pixel": trust})
-        m = checks.expand_mask(mask, projector)
+            arguments.refuse(self.name, **{"weights per pixel": trust})
+        m = arguments.expand_mask(mask, projector)
         with torch.no_grad():
             data = rowshift.undo(projections, geometry) if geometry.couples_slices else projections
             volume = _invert(data, geometry, settings, trust)

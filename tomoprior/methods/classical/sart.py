@@ -12,8 +12,8 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.classical.problem import Problem, alike, padding, reciprocal_, sums, views_of
+from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
+from tomoprior.methods.solving.problem import Problem, alike, padding, reciprocal_, sums, views_of
 
 
 class SARTSettings(BoxSettings):

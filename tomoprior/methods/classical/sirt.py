@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.classical.problem import Problem, reciprocal_, sums
+from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
+from tomoprior.methods.solving.problem import Problem, reciprocal_, sums
 
 
 class SIRTSettings(BoxSettings):

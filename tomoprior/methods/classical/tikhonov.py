@@ -9,9 +9,9 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.classical import gradient
-from tomoprior.methods.classical.iterative import IterativeMethod, IterativeSettings, Monitor
-from tomoprior.methods.classical.problem import TINY, Problem
+from tomoprior.methods.solving import gradient
+from tomoprior.methods.solving.iterative import IterativeMethod, IterativeSettings, Monitor
+from tomoprior.methods.solving.problem import TINY, Problem
 
 #: Rows beyond its own that a slab sees: all slices share their conjugate gradients' steps, with either order.
 HALO = 16

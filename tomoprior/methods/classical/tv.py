@@ -12,9 +12,9 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.classical import gradient, strength
-from tomoprior.methods.classical.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.classical.problem import Problem, padding, reciprocal_, sums
+from tomoprior.methods.solving import gradient, strength
+from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
+from tomoprior.methods.solving.problem import Problem, padding, reciprocal_, sums
 from tomoprior.reconstruction import Reconstruction
 
 #: Rows beyond its own that a slab sees: what lies farther away changes a voxel by less than the iterations leave open.

@@ -8,11 +8,13 @@ import torch
 from pydantic import Field
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods import checks
-from tomoprior.methods.base import OVERHEAD, Progress, Settings, Tunable
+from tomoprior.methods import arguments
+from tomoprior.methods.base import OVERHEAD, Tunable
 from tomoprior.methods.classical import angular, backprojection, filters
+from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.settings import Settings
 
 
 class WBPSettings(Settings):
@@ -69,10 +71,10 @@ class WBP:
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, an initial volume has no meaning here."""
         geometry = projector.geometry
-        checks.check_projections(projections, projector)
-        checks.refuse(self.name, **{"initial volume": initial})
-        share = angular.for_method(self.name, geometry, checks.expand_weights(weights, projector))
-        m = checks.expand_mask(mask, projector)
+        arguments.check_projections(projections, projector)
+        arguments.refuse(self.name, **{"initial volume": initial})
+        share = angular.for_method(self.name, geometry, arguments.expand_weights(weights, projector))
+        m = arguments.expand_mask(mask, projector)
         with torch.no_grad():
             response = filters.response(
                 settings.filter_name, geometry.detector[1], settings.cutoff, settings.sirt_iterations, geometry.shape[0]

@@ -6,9 +6,9 @@ import torch
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.cn import schedule
+from tomoprior.methods.cn.grid_evaluation import ACTIVATIONS
 from tomoprior.methods.cn.network import CoordinateNetwork
 from tomoprior.methods.cn.settings import CNSettings
-from tomoprior.methods.cn.voxels import ACTIVATIONS
 
 #: Copies of a network's weights while it is trained: gradients, Adam's two or three averages, the best so far.
 COPIES = 6

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from tomoprior.methods.classical.problem import TINY, Problem
 from tomoprior.methods.cn import losses, schedule
+from tomoprior.methods.cn.grid_evaluation import OnVoxels
 from tomoprior.methods.cn.held_out import weights_apart
 from tomoprior.methods.cn.network import CoordinateNetwork
 from tomoprior.methods.cn.settings import CNSettings
-from tomoprior.methods.cn.voxels import OnVoxels
+from tomoprior.methods.solving.problem import TINY, Problem
 
 #: Decay of Adam's averages. The second one of the paper's (torch's default) forgets the first steps too slowly for
 #: a few hundred iterations.

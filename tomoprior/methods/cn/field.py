@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tomoprior.errors import FormatError, InputError
-from tomoprior.formats.tensors import load_tensors, save_tensors
+from tomoprior.storage.tensors import load_tensors, save_tensors
 
 Points = TypeVar("Points", torch.Tensor, "np.ndarray[Any, Any]")
 

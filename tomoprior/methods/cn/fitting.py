@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 
 from tomoprior.errors import Interrupted
-from tomoprior.methods.classical import strength
-from tomoprior.methods.classical.problem import Problem
-from tomoprior.methods.cn import choices, levels
-from tomoprior.methods.cn.choices import Choice, Choices
+from tomoprior.methods.cn import data_statistics, hyperparameters
 from tomoprior.methods.cn.field import Field
-from tomoprior.methods.cn.kept import Kept, Weights
+from tomoprior.methods.cn.hyperparameters import Choice, Choices
+from tomoprior.methods.cn.interrupted import Kept, Weights
 from tomoprior.methods.cn.primal_dual import Solver, State, Units
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis, SplineField
+from tomoprior.methods.solving import strength
+from tomoprior.methods.solving.problem import Problem
 
 #: ``report(iteration, total, values)``
 Report = Callable[[int, int, dict[str, float]], None]
@@ -53,7 +53,7 @@ class SplineFitter:
         self.done = 0
         self.total = iterations(settings)
         contrast = strength.contrast(problem)
-        self.units = Units(contrast, levels.spread(problem), rule(problem, settings, contrast))
+        self.units = Units(contrast, data_statistics.spread(problem), rule(problem, settings, contrast))
 
     def fit(self) -> Fit:
         """Settle what is open, then iterate on all tilts; raises Interrupted with the fit so far."""
@@ -65,17 +65,17 @@ class SplineFitter:
             reg_par=0.0 if s.regulariser == "none" else reg_par,
             num_iter=s.num_iter,
         )
-        if not choices.seeks_strength(s):
+        if not hyperparameters.seeks_strength(s):
             self.settled["reg_par"] = choice.reg_par * self.whole.w_scale
         try:
-            if choices.searches(s):
+            if hyperparameters.searches(s):
                 Choices(self.whole, s, self.units, self._step, self.settled, self.kept).settle(choice)
             return self._final(choice)
         except KeyboardInterrupt:
             raise Interrupted(self._so_far(choice)) from None
 
     def _final(self, choice: Choice) -> Fit:
-        background = choices.constant(self.whole, choice.level)
+        background = hyperparameters.constant(self.whole, choice.level)
         problem = replace(self.whole, p=self.whole.p - self.whole.A(background)) if choice.level else self.whole
         solver = Solver(problem, SplineBasis(choice.degree), self.settings, self.units)
         begin = self._begin(solver, choice, background)
@@ -149,7 +149,7 @@ def rule(problem: Problem, settings: CNSettings, contrast: float) -> float:
 
 def iterations(settings: CNSettings) -> int:
     """Iterations in all, searches included, at most."""
-    return settings.num_iter + choices.iterations(settings)
+    return settings.num_iter + hyperparameters.iterations(settings)
 
 
 def on_nodes(volume: torch.Tensor, basis: SplineBasis, *, bound: bool) -> torch.Tensor:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.methods.classical.problem import Problem, views_of
-from tomoprior.methods.classical.strength import every_fifth
+from tomoprior.methods.solving.problem import Problem, views_of
+from tomoprior.methods.solving.strength import every_fifth
 
 #: A step between strengths tried, and between those beside the best.
 FACTOR, FINE = 4.0, 2.0

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import torch
 
-from tomoprior.methods.classical import gradient
 from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.solving import gradient
 
 #: Total variation has no derivative where nothing changes: differences below this fraction of the contrast count as squares.
 SMOOTHING = 0.01

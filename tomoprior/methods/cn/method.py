@@ -9,13 +9,14 @@ import torch
 
 from tomoprior.errors import Interrupted
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import OVERHEAD, Progress, Tunable
-from tomoprior.methods.classical import strength
-from tomoprior.methods.classical.problem import Problem, padding, setup
+from tomoprior.methods.base import OVERHEAD, Tunable
 from tomoprior.methods.cn import cost, fitting, training
 from tomoprior.methods.cn.fitting import Fit
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
+from tomoprior.methods.solving import strength
+from tomoprior.methods.solving.problem import Problem, padding, setup
+from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from tomoprior.errors import InputError
-from tomoprior.methods.classical import gradient
-from tomoprior.methods.classical.problem import Problem, like, reciprocal_, sums
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
+from tomoprior.methods.solving import gradient
+from tomoprior.methods.solving.problem import Problem, like, reciprocal_, sums
 
 #: Dual steps are longer by this factor at most, primal ones shorter, and the other way round (measured on phantoms): duals have
 #: farther to go the stronger the penalty, and without noise it is the weights that lag behind.

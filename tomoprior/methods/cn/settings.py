@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tomoprior.methods.base import Settings
+from tomoprior.settings import Settings
 
 #: The encoders that a network can begin with; ``spline`` is a field that is linear in its weights.
 Encoders = Literal["spline", "siren", "fourier", "grid", "hash"]

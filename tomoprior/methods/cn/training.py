@@ -19,14 +19,14 @@ from dataclasses import replace
 import torch
 
 from tomoprior.errors import InputError, Interrupted
-from tomoprior.methods.base import Progress
-from tomoprior.methods.classical import strength
-from tomoprior.methods.classical.problem import Problem, rows_of
-from tomoprior.methods.cn import levels, schedule
+from tomoprior.methods.cn import data_statistics, schedule
 from tomoprior.methods.cn.descent import Descent, Scales
 from tomoprior.methods.cn.field import load_field
 from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, Part
 from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.solving import strength
+from tomoprior.methods.solving.problem import Problem, rows_of
+from tomoprior.progress import Progress
 
 History = dict[str, list[float]]
 Result = tuple[NetworkField, torch.Tensor, History]
@@ -106,7 +106,7 @@ class _Run:
             unit, start = _range(problem, rest) or 1.0, None if settings.activation != "softplus" else level
         else:
             unit, start = contrast, level
-        self.scales = Scales(contrast, unit, levels.spread(problem), background, start)
+        self.scales = Scales(contrast, unit, data_statistics.spread(problem), background, start)
         self.parts: dict[int, Part] = {}
         # of the slab being fitted: where held-out tilts are predicted, and with all tilts
         self.at_hand: list[tuple[int, Descent]] = []

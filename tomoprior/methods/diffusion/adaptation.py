@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from tomoprior.methods.diffusion.conditions import condition
+from tomoprior.methods.diffusion.conditioning import condition
 from tomoprior.methods.diffusion.denoiser import Condition, Denoiser
 from tomoprior.methods.diffusion.measurement import Measurement
 from tomoprior.methods.diffusion.prior import Prior

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from tomoprior.methods.diffusion.network import Shape, UNet
 from tomoprior.methods.diffusion.preconditioning import SIGMA_DATA, Preconditioner
 from tomoprior.methods.diffusion.spectrum import Spectrum
+from tomoprior.methods.learning.unet import Shape, UNet
 
 #: Volumes that the U-Net sees: the noisy residual, what it is a residual from, the section, depth in the slab, coverage.
 CHANNELS = 5

@@ -13,11 +13,11 @@ import torch
 from torch.nn.functional import pad as pad_edges
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods import checks
-from tomoprior.methods.classical.problem import like
+from tomoprior.methods import arguments
 from tomoprior.methods.diffusion import scale as scales
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.spectrum import Spectrum
+from tomoprior.methods.solving.problem import like
 from tomoprior.projector import Projector
 
 #: Share of a tilt's range that the model itself may be wrong by: saturation, magnification, angles.
@@ -176,8 +176,8 @@ def prepare(
     InputError
         For shapes that do not fit, or tilts without contrast.
     """
-    checks.check_projections(projections, projector)
-    given = checks.expand_weights(weights, projector)
+    arguments.check_projections(projections, projector)
+    given = arguments.expand_weights(weights, projector)
     geometry, device = projector.geometry, projections.device
     pad = padding(geometry)
     A = projector.with_geometry(geometry.padded(pad))

@@ -12,9 +12,9 @@ import torch
 
 from tomoprior.errors import InputError, Interrupted
 from tomoprior.geometry import Geometry
-from tomoprior.methods import checks
-from tomoprior.methods.base import OVERHEAD, Progress, Tunable
-from tomoprior.methods.diffusion import determined, fitness
+from tomoprior.methods import arguments
+from tomoprior.methods.base import OVERHEAD, Tunable
+from tomoprior.methods.diffusion import applicability, determined
 from tomoprior.methods.diffusion.measurement import padding
 from tomoprior.methods.diffusion.prior import Prior, load, network_dtype, shipped
 from tomoprior.methods.diffusion.section import locating_bytes
@@ -23,6 +23,7 @@ from tomoprior.methods.diffusion.slabs import HALO, Run
 from tomoprior.methods.diffusion.statement import INFERRED, LARGEST_MISFIT, statement
 from tomoprior.methods.diffusion.tiling import BATCH, MARGIN, tile_edges
 from tomoprior.methods.diffusion.wiener import NUM_ITER, estimate_bytes
+from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -69,8 +70,8 @@ class Diffusion:
         return (
             f"Prior: {self.default_prior}, trained on {card.get('data', 'unknown data')}\n"
             f"       {card.get('licence', 'unknown licence')}; {card.get('attribution', '')}\n"
-            f"       for voxels of {low:g} to {high:g} {prior.unit}, grids up to {fitness.THICKEST * prior.tile[0]} voxels "
-            f"thick, tilt ranges of {least:g} to {most:g} degrees"
+            f"       for voxels of {low:g} to {high:g} {prior.unit}, grids up to {applicability.THICKEST * prior.tile[0]} "
+            f"voxels thick, tilt ranges of {least:g} to {most:g} degrees"
         )
 
     def prior(self, settings: Any) -> Prior:
@@ -133,12 +134,12 @@ class Diffusion:
         """See ``tomoprior.methods.Method.reconstruct``; the result has ``std`` and ``determined``."""
         if initial is not None:
             raise InputError(f"{self.name} starts from its own linear estimate; leave the initial volume out")
-        checks.check_projections(projections, projector)
-        checks.expand_weights(weights, projector)
-        inside = checks.expand_mask(mask, projector)
+        arguments.check_projections(projections, projector)
+        arguments.expand_weights(weights, projector)
+        inside = arguments.expand_mask(mask, projector)
         prior = self.prior(settings)
-        fitness.check(projector.geometry, prior, beyond=not settings.check_prior)
-        size = fitness.voxel_size(projector.geometry, prior, check=settings.check_prior)
+        applicability.check(projector.geometry, prior, beyond=not settings.check_prior)
+        size = applicability.voxel_size(projector.geometry, prior, check=settings.check_prior)
         device = projections.device
         prior = replace(prior, denoiser=prior.denoiser.to(device))
         geometry = replace(projector.geometry, voxel_size=size, unit=prior.unit)

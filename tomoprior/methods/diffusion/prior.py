@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from tomoprior.errors import FormatError
-from tomoprior.formats.tensors import load_tensors, save_tensors
-from tomoprior.lazy import one_line
 from tomoprior.methods.diffusion.denoiser import Denoiser
-from tomoprior.methods.diffusion.network import Shape
 from tomoprior.methods.diffusion.preconditioning import SIGMA_DATA
 from tomoprior.methods.diffusion.spectrum import Spectrum
+from tomoprior.methods.learning.unet import Shape
+from tomoprior.storage.lazy import one_line
+from tomoprior.storage.tensors import load_tensors, save_tensors
 
 #: Of the file: what the network is told and how its layers are laid out.
 VERSION = 3

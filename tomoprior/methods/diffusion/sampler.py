@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.methods.classical.problem import like
-from tomoprior.methods.diffusion import conjugate
 from tomoprior.methods.diffusion.measurement import Measurement
+from tomoprior.methods.solving import conjugate
+from tomoprior.methods.solving.problem import like
 
 #: A data step's residual at which there is nothing left to do, as a share of its first.
 TOL = 1e-6

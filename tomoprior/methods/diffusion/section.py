@@ -11,7 +11,7 @@ import torch
 from tomoprior import memory
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.methods.diffusion.conditions import weigh_tilts
+from tomoprior.methods.diffusion.conditioning import weigh_tilts
 from tomoprior.methods.diffusion.faces import find_section, finding_bytes
 from tomoprior.methods.diffusion.measurement import fill_uncounted, noise_variance, padding, prepare, used_rays
 from tomoprior.methods.diffusion.settings import SeriesSettings

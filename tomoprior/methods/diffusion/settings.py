@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tomoprior.methods.base import Settings
+from tomoprior.settings import Settings
 
 
 class SeriesSettings(Settings):

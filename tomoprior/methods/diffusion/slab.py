@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from tomoprior.methods.diffusion.adaptation import adapt_denoiser
-from tomoprior.methods.diffusion.conditions import condition, weigh_tilts
+from tomoprior.methods.diffusion.conditioning import condition, weigh_tilts
 from tomoprior.methods.diffusion.flow import follow_flow
 from tomoprior.methods.diffusion.measurement import Measurement, prepare
 from tomoprior.methods.diffusion.noise import RowNoise

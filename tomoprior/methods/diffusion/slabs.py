@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from tomoprior.methods.base import Progress
 from tomoprior.methods.diffusion import determined, trust
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.section import section_of
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.slab import Moments, Slab
+from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 
 #: Rows on either side of its own that a slab sees: a tile's reach.

@@ -6,8 +6,8 @@ import torch
 
 from tomoprior.methods.diffusion.denoiser import BLIND, Condition, Denoiser, depths, in_tile
 from tomoprior.methods.diffusion.prior import network_dtype
-from tomoprior.methods.diffusion.tiles import Box, blend
-from tomoprior.methods.mirrored import mirrored
+from tomoprior.methods.learning.mirrored import mirrored
+from tomoprior.methods.learning.tiles import Box, blend
 
 #: Voxels that neighbouring tiles share.
 OVERLAP = 16

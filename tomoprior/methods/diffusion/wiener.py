@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods.diffusion import conjugate
 from tomoprior.methods.diffusion.measurement import Measurement, padding
 from tomoprior.methods.diffusion.spectrum import GAP, GaussianPrior, Spectrum
+from tomoprior.methods.solving import conjugate
 
 #: Conjugate gradients after which hardly anything is missing on tissue: after 50, the inside of a section is 0.7 dB short of
 #: its best at 60 degrees and 1.5 dB at 120.

@@ -12,16 +12,17 @@ from pydantic import Field
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.methods import checks
-from tomoprior.methods.base import OVERHEAD, Progress
-from tomoprior.methods.diffusion import fitness
-from tomoprior.methods.diffusion.conditions import weigh_tilts
+from tomoprior.methods import arguments
+from tomoprior.methods.base import OVERHEAD
+from tomoprior.methods.diffusion import applicability
+from tomoprior.methods.diffusion.conditioning import weigh_tilts
 from tomoprior.methods.diffusion.measurement import padding, prepare
 from tomoprior.methods.diffusion.prior import Prior, load
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.section import locating_bytes, section_of
 from tomoprior.methods.diffusion.settings import SeriesSettings
 from tomoprior.methods.diffusion.wiener import NUM_ITER, estimate_bytes, wiener
+from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -83,11 +84,11 @@ class WienerMethod:
         """See ``tomoprior.methods.Method.reconstruct``; a mask says where the section lies."""
         if initial is not None:
             raise InputError("wiener solves a linear equation; leave the initial volume out")
-        checks.check_projections(projections, projector)
-        checks.expand_weights(weights, projector)
-        inside = checks.expand_mask(mask, projector)
+        arguments.check_projections(projections, projector)
+        arguments.expand_weights(weights, projector)
+        inside = arguments.expand_mask(mask, projector)
         prior = self._prior(settings)
-        size = fitness.voxel_size(projector.geometry, prior, check=settings.check_prior)
+        size = applicability.voxel_size(projector.geometry, prior, check=settings.check_prior)
         own = projector.with_geometry(replace(projector.geometry, voxel_size=size, unit=prior.unit))
         with torch.no_grad():
             section = section_of(projections, own, prior.spectrum, settings, weights=weights, mask=inside)

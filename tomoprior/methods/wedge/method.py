@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from tomoprior.errors import InputError, Interrupted
 from tomoprior.formats.writing import check_target
 from tomoprior.geometry import Geometry
-from tomoprior.methods import checks
-from tomoprior.methods.base import OVERHEAD, Progress, Tunable
+from tomoprior.methods import arguments
+from tomoprior.methods.base import OVERHEAD, Tunable
 from tomoprior.methods.wedge import cost, rotations, start, training
 from tomoprior.methods.wedge.cubes import MARGIN, Cubes
 from tomoprior.methods.wedge.region import Region
 from tomoprior.methods.wedge.result import Filled, Task, made
 from tomoprior.methods.wedge.settings import WedgeSettings
 from tomoprior.methods.wedge.state import Trained, load_network, load_training, save_training
+from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -83,10 +84,10 @@ class Wedge:
         and no cube has its middle there.
         """
         seed = int(torch.randint(2**62, (), dtype=torch.int64))
-        checks.check_projections(projections, projector)
-        w = checks.expand_weights(weights, projector)
-        inside = checks.expand_mask(mask, projector)
-        checks.check_initial(initial, projector)
+        arguments.check_projections(projections, projector)
+        w = arguments.expand_weights(weights, projector)
+        inside = arguments.expand_mask(mask, projector)
+        arguments.check_initial(initial, projector)
         if initial is not None and w is not None:
             raise InputError("wedge takes weights for the method that it starts with, and an initial volume takes its place")
         angles = _counting(projector.geometry, w)

@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from tomoprior.methods.diffusion.tiles import starts, window
+from tomoprior.methods.learning.tiles import starts, window
 from tomoprior.methods.wedge.network import UNet
 
 #: Share of a tile that it has in common with its neighbour at least, and over which one goes over into the next.

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from tomoprior.methods.base import Settings
+from tomoprior.settings import Settings
 
 #: Defaults of ``preset="full"`` where they differ from the class below: the paper's training where it says (30 rounds, cubes of
 #: 64, rate 4e-4, noise from round 11 on). It wants a GPU.

@@ -11,7 +11,7 @@ from tomoprior import methods
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
-from tomoprior.methods.mirrored import mirrored
+from tomoprior.methods.learning.mirrored import mirrored
 from tomoprior.projector import Projector
 
 #: Voxels reconstructed above and below the grid that was asked for: the wedge smears along z, and there it goes on.

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from tomoprior.errors import FormatError, InputError, NoSuchFileError
-from tomoprior.formats.tensors import load_tensors, save_tensors
-from tomoprior.lazy import one_line
 from tomoprior.methods.wedge.network import UNet
 from tomoprior.methods.wedge.training import State, fresh
+from tomoprior.storage.lazy import one_line
+from tomoprior.storage.tensors import load_tensors, save_tensors
 
 #: Of the header.
 KEY = "wedge"

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from tomoprior.errors import InputError
-from tomoprior.methods.base import Progress
 from tomoprior.methods.wedge.cubes import Batch, Cubes
 from tomoprior.methods.wedge.network import UNet
 from tomoprior.methods.wedge.prediction import predict
 from tomoprior.methods.wedge.region import Region
 from tomoprior.methods.wedge.settings import WedgeSettings
+from tomoprior.progress import Progress
 
 #: Steps over which the rate rises, and what is left of it at the end.
 WARM_UP, END = 40, 0.1

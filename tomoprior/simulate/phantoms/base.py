@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from numpy.random import Generator, default_rng
 from pydantic import BeforeValidator, Field
 
-from tomoprior.methods.base import Settings
+from tomoprior.settings import Settings
 from tomoprior.simulate.scene import Scene
 
 

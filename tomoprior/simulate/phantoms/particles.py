@@ -17,12 +17,12 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from tomoprior.errors import InputError, NoSuchFileError
 from tomoprior.formats import open_stack
-from tomoprior.formats.units import convert
 from tomoprior.simulate.bodies import random_turn
 from tomoprior.simulate.packing import LARGEST, THINNEST, spread, text
 from tomoprior.simulate.phantoms.base import PLACES, Phantom, listed, stream
 from tomoprior.simulate.phantoms.files import DATA, digest, find
 from tomoprior.simulate.scene import Scene, positions
+from tomoprior.units import convert
 
 #: Of the grid's smallest side, what the largest particle takes up by default.
 FILLED = 0.6

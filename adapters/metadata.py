@@ -1,0 +1,50 @@
+"""What NumPy, Zarr and TIFF files of ours carry beside the values, as plain numbers, texts and lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tomoprior.formats import Header
+from tomoprior.formats.checks import finite_triple, given_angles
+from tomoprior.units import parse_unit, sane_size
+
+_OURS = ("voxel_size", "unit", "origin", "angles", "labels", "axes")
+
+
+def from_header(header: Header) -> dict[str, Any]:
+    """A header as JSON: voxel size, unit, axes, origin, angles (radians) and labels, then whatever else it says."""
+    attrs = json.loads(json.dumps(dict(header.attrs), default=str))
+    out: dict[str, Any] = {k: v for k, v in attrs.items() if k not in _OURS}
+    out |= {"voxel_size": float(header.voxel_size), "unit": header.unit, "origin": [float(v) for v in header.origin]}
+    out["axes"] = ["z", "y", "x"] if header.angles is None else ["angle", "y", "x"]
+    if header.angles is not None:
+        out["angles"] = np.asarray(header.angles, dtype=np.float64).tolist()
+    if header.labels:
+        out["labels"] = [str(label) for label in header.labels]
+    return out
+
+
+def to_stack(values: Mapping[str, Any], n: int, path: Path) -> dict[str, Any]:
+    """The fields of a ``Stack`` of ``n`` images (or slices) from such a mapping, of which nothing is trusted."""
+    warnings: list[str] = []
+    out: dict[str, Any] = {"origin": finite_triple(values.get("origin", (0, 0, 0)))}
+    size, unit = sane_size(values.get("voxel_size", 1.0)), parse_unit(values.get("unit", "pixel"))
+    if size is None or unit is None:
+        said = f"{values.get('voxel_size')!r} {values.get('unit')!r}"[:80]
+        warnings.append(f"{path}: a voxel size of {said} makes no sense; taken as 1 pixel")
+        size, unit = 1.0, "pixel"
+    out |= {"voxel_size": size, "unit": unit}
+    if values.get("angles") is not None:
+        out["angles"], lines = given_angles(values["angles"], n, path)
+        warnings += lines
+    labels = values.get("labels", ())
+    if isinstance(labels, (list, tuple)):
+        out["labels"] = tuple(str(label) for label in labels)
+    out["attrs"] = {k: v for k, v in values.items() if k not in _OURS}
+    out["warnings"] = tuple(warnings)
+    return out

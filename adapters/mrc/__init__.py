@@ -1,0 +1,5 @@
+"""MRC files as a format of tomoprior."""
+
+from .format import MRC
+
+__all__ = ["MRC"]

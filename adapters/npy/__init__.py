@@ -1,0 +1,5 @@
+"""NumPy files as a format of tomoprior."""
+
+from .format import NPY
+
+__all__ = ["NPY"]

@@ -1,0 +1,97 @@
+"""NumPy's .npy and .npz. Nothing is ever unpickled.
+
+A ``.npy`` of ours is two arrays one after the other, which NumPy documents for ``numpy.save`` into an open file: the values,
+then a JSON text as bytes with voxel size, unit and angles. ``numpy.load`` gives the values, and no second file can get lost.
+In a ``.npz`` the values are ``volume`` or ``projections``, beside ``voxel_size``, ``unit``, ``origin``, ``angles`` (radians).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tomoprior.errors import FormatError
+from tomoprior.formats import Header, Sink, Stack
+from tomoprior.formats.checks import no_options
+from tomoprior.formats.raw import RawSink, readable_bytes, write_at
+
+from ..metadata import from_header, to_stack
+from .header import lazy, npy_header, parse
+from .npz import NPZSink, is_npz, read_npz
+
+_METADATA_LIMIT = 64 << 20
+
+
+class NPY:
+    """NumPy files. Options of ``read``: ``dataset``, the name of an array in a ``.npz``."""
+
+    name: ClassVar[str] = "npy"
+    extensions: ClassVar[tuple[str, ...]] = (".npy", ".npz")
+    is_folder: ClassVar[bool] = False
+    can_stream: ClassVar[bool] = True
+    holds_angles: ClassVar[bool] = True
+
+    def matches(self, path: Path) -> bool:
+        """Look for NumPy's magic string, or for a zip archive with a ``.npy`` in it."""
+        return path.is_file() and (readable_bytes(path, 6) == b"\x93NUMPY" or is_npz(path))
+
+    def read(self, path: Path, *, dataset: str | None = None, **options: Any) -> Stack:
+        """Open a file; see the module for what is read from it."""
+        no_options(options, "NumPy")
+        if readable_bytes(path, 2) == b"PK":
+            return read_npz(path, dataset)
+        if dataset is not None:
+            raise FormatError(f"{path}: one array without a name, so no dataset {dataset!r}")
+        with path.open("rb") as file:
+            shape, fortran, dtype = parse(file, path)
+            data = lazy(path, file.tell(), shape, fortran, dtype)
+            file.seek(file.tell() + data.nbytes)
+            metadata, warnings = _metadata(file, path)
+        fields = to_stack(metadata, data.shape[0], path)
+        return Stack(data, **fields | {"warnings": (*warnings, *fields["warnings"])})
+
+    def create(self, path: Path, header: Header) -> Sink:
+        """Start a file; values are written in place, without the whole in memory (a ``.npz`` by way of an unnamed file)."""
+        if path.name.lower().endswith(".npz"):
+            return NPZSink(path, header)
+        start = npy_header(header.shape, np.dtype(header.dtype))
+        path.write_bytes(start)
+        return _Sink(path, len(start), header)
+
+    def reopen(self, path: Path, header: Header) -> Sink:
+        """Go on with a ``.npy`` that ``create`` began."""
+        if path.name.lower().endswith(".npz"):
+            raise FormatError(f"{path}: a .npz is written in one piece; use .npy")
+        return RawSink(path, len(npy_header(header.shape, np.dtype(header.dtype))), header.shape, header.dtype, again=True)
+
+    def complete(self, path: Path, header: Header) -> None:
+        """Nothing is left to do: what stands behind the values was written when the file was begun."""
+
+
+class _Sink(RawSink):
+    def __init__(self, path: Path, offset: int, header: Header) -> None:
+        super().__init__(path, offset, header.shape, header.dtype)
+        text = np.frombuffer(json.dumps(from_header(header)).encode(), np.uint8)
+        self._tail = npy_header(text.shape, text.dtype) + text.tobytes()
+
+    def _complete(self) -> None:
+        write_at(self._fd, self._tail, self.offset + int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize)
+
+
+def _metadata(file: io.BufferedReader, path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The JSON behind the values, or nothing: other people's files end there, or go on with arrays of their own."""
+    if not file.peek(1):
+        return {}, []
+    lost = [f"{path}: what stands behind the values is not ours or is broken; taken without voxel size"]
+    try:
+        shape, _, dtype = parse(file, path)
+        if dtype != np.uint8 or len(shape) != 1 or shape[0] > _METADATA_LIMIT:
+            return {}, lost
+        values = json.loads(file.read(shape[0]))
+    except (FormatError, ValueError, RecursionError):
+        return {}, lost
+    return (values, []) if isinstance(values, dict) else ({}, lost)

@@ -1,0 +1,62 @@
+"""NumPy's array header, read with suspicion."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from tomoprior.errors import FormatError
+from tomoprior.formats.checks import check_dtype, check_room, check_shape
+from tomoprior.formats.raw import RawArray
+from tomoprior.storage.lazy import LazyArray, Transposed, one_line
+
+
+def parse(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and type of the array at the file's position, which is at the values afterwards.
+
+    Raises
+    ------
+    FormatError
+        If no array starts there.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+            version = np.lib.format.read_magic(file)
+            if version == (1, 0):
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+            elif version == (2, 0):
+                shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+            else:  # 3.0 is for field names in Unicode: never plain numbers
+                raise FormatError(f"{path}: version {version[0]}.{version[1]} of .npy does not hold plain numbers")
+    except FormatError:
+        raise
+    except Exception as error:  # the header is Python source that NumPy evaluates: anything can come out of it
+        raise FormatError(f"{path}: not a NumPy array ({one_line(error)})") from error
+    if not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise FormatError(f"{path}: a shape of {shape} cannot be right")
+    return shape, bool(fortran), dtype
+
+
+def lazy(
+    path: Path, offset: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any], end: int | None = None
+) -> LazyArray:
+    """The array at ``offset`` of a file, after the checks; ``end`` is where the values must end (by default the file's)."""
+    dtype, sizes = check_dtype(dtype, path), check_shape(shape, path)
+    check_room(path, offset + math.prod(sizes) * dtype.itemsize, path.stat().st_size if end is None else end)
+    if fortran:
+        return Transposed(RawArray(path, offset, (sizes[2], sizes[1], sizes[0]), dtype), (2, 1, 0))
+    return RawArray(path, offset, sizes, dtype)
+
+
+def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """The bytes before the values of a C-contiguous ``.npy``."""
+    buffer = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()

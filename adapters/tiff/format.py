@@ -1,0 +1,111 @@
+"""TIFF: a file with many pages, or a folder with a file for every image."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tifffile
+
+from tomoprior.errors import FormatError
+from tomoprior.formats import Header, Sink, Stack
+from tomoprior.formats.checks import check_dtype, check_shape, no_options
+from tomoprior.formats.raw import RawSink, readable_bytes
+from tomoprior.storage.lazy import LazyArray, one_line
+
+from .array import FolderArray, check_page, quiet, stack_array
+from .metadata import for_writing, from_file
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BROKEN = re.compile("invalid page|invalid offset|corrupt")
+_SUFFIXES = (".tif", ".tiff")
+
+
+class TIFF:
+    """TIFF stacks. Read: ImageJ, OME and plain ones, of either byte order, also BigTIFF, and folders in natural order (2, 10).
+
+    Written: uncompressed and in one piece, with voxel size and unit as ImageJ has them, or as OME-TIFF where ImageJ cannot.
+    """
+
+    name: ClassVar[str] = "tiff"
+    extensions: ClassVar[tuple[str, ...]] = _SUFFIXES
+    is_folder: ClassVar[bool] = False
+    can_stream: ClassVar[bool] = True
+    holds_angles: ClassVar[bool] = False
+
+    def matches(self, path: Path) -> bool:
+        """Look for TIFF's first four bytes, or for files of that name in a folder that holds no Zarr array."""
+        if path.is_dir():
+            names = {p.name for p in path.iterdir()}
+            return bool(_images(path)) and not names & {"zarr.json", ".zarray", ".zgroup"}
+        return path.is_file() and readable_bytes(path, 4) in _MAGIC
+
+    def read(self, path: Path, **options: Any) -> Stack:
+        """Open a file or a folder; pages are read, and unpacked, when they are indexed."""
+        no_options(options, "TIFF")
+        files = _images(path) if path.is_dir() else [path]
+        if not files:
+            raise FormatError(f"{path}: no TIFF file in this folder")
+        for file in (files[0], files[-1]):
+            if readable_bytes(file, 4) not in _MAGIC:
+                raise FormatError(f"{file}: not a TIFF file")
+        try:
+            with quiet() as lines, tifffile.TiffFile(files[0]) as tif:
+                if not tif.series:
+                    raise FormatError(f"{path}: no image in it")
+                data = _folder(tif, path, files) if path.is_dir() else stack_array(tif, path)
+                fields = from_file(tif, data.shape[0], path)
+                more = len(tif.series) - 1
+            broken = [line for line in lines if _BROKEN.search(line)]
+            if broken:  # what can still be reached would pass for the whole
+                raise FormatError(f"{path}: truncated or damaged after {data.shape[0]} images ({broken[0]})")
+        except FormatError:
+            raise
+        except Exception as error:  # tifffile raises its own and many a built-in type for a broken file
+            raise FormatError(f"{path}: not a readable TIFF file ({one_line(error)})") from error
+        warnings = [*fields.pop("warnings"), *(f"{path}: {line}" for line in lines)]
+        if more:
+            warnings.append(f"{path}: {more} more series of images in it were left alone")
+        return Stack(data, warnings=tuple(dict.fromkeys(warnings)), **fields)
+
+    def create(self, path: Path, header: Header) -> Sink:
+        """Start a file of its full size; the values are filled in where its directory says they are."""
+        with quiet():
+            try:
+                place = tifffile.imwrite(path, returnoffset=True, **for_writing(header))
+            except OSError:
+                raise
+            except Exception as error:  # OmeXmlError, ValueError, struct.error: what it has no type or number for
+                what = f"{np.dtype(header.dtype)} of shape {header.shape}"
+                raise FormatError(f"{path}: TIFF cannot hold {what} ({one_line(error)})") from error
+        if place is None:
+            raise FormatError(f"{path}: the TIFF library gave the values no place in the file")
+        return RawSink(path, int(place[0]), header.shape, np.dtype(header.dtype).newbyteorder("<"))
+
+    def reopen(self, path: Path, header: Header) -> Sink:
+        """Go on with a file that ``create`` began."""
+        with quiet(), tifffile.TiffFile(path) as tif:
+            place = tif.pages.first.dataoffsets[0]
+        return RawSink(path, int(place), header.shape, np.dtype(header.dtype).newbyteorder("<"), again=True)
+
+    def complete(self, path: Path, header: Header) -> None:
+        """Nothing is left to do."""
+
+
+def _images(folder: Path) -> list[Path]:
+    """The TIFF files of a folder, numbers in their names taken as numbers; hidden files (``._a.tif`` of macOS) left out."""
+    files = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    return sorted(files, key=lambda p: [int(t) if t.isdecimal() else t for t in re.split(r"([0-9]+)", p.name)])
+
+
+def _folder(tif: tifffile.TiffFile, folder: Path, files: list[Path]) -> LazyArray:
+    page = tif.pages.first
+    if len(tif.pages) != 1:
+        raise FormatError(f"{folder}: {files[0].name} in it has {len(tif.pages)} pages; a folder needs one image a file")
+    if page.samplesperpixel != 1 or page.dtype is None:
+        raise FormatError(f"{files[0]}: one number per pixel is needed, not colours or odd bits")
+    dtype, shape = check_dtype(page.dtype, files[0]), check_shape((len(files), *page.shape), files[0])
+    check_page(page, files[0])
+    return FolderArray(folder, files, shape[1:], dtype)

@@ -1,0 +1,5 @@
+"""Zarr and OME-Zarr as a format of tomoprior."""
+
+from .format import Zarr
+
+__all__ = ["Zarr"]

@@ -1,0 +1,223 @@
+"""Zarr: folders of chunks. Versions 2 and 3 are read, also OME-NGFF images; version 3 is written, volumes as OME-NGFF 0.5."""
+
+from __future__ import annotations
+
+import os
+import warnings as python_warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from tomoprior.errors import FormatError
+from tomoprior.formats import Header, Sink, Stack
+from tomoprior.formats.checks import check_dtype, check_shape, no_options
+from tomoprior.formats.sinks import RegionSink
+from tomoprior.storage.lazy import Box, LazyArray, one_line
+
+from ..metadata import from_header, to_stack
+from . import pyramid
+from .ngff import level_0, multiscale, voxel
+
+_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+_LARGEST_CHUNK = 8 << 30
+_CHUNK = (8, 64, 512)  # of a tilt series: 1 MB of float32, a few tilts by some rows, as either is read
+
+
+class Zarr:
+    """Zarr stores in folders. Option of ``read``: ``dataset``, the path of an array in a group.
+
+    A volume is written as an OME-NGFF 0.5 image, a group of arrays ``0``, ``1``, ... of falling resolution; a tilt series as
+    one array. ``voxel_size``, ``unit``, ``axes``, ``origin`` (and ``angles``, radians) are attributes of group or array too.
+    """
+
+    name: ClassVar[str] = "zarr"
+    extensions: ClassVar[tuple[str, ...]] = (".zarr",)
+    is_folder: ClassVar[bool] = True
+    can_stream: ClassVar[bool] = True
+    holds_angles: ClassVar[bool] = True
+
+    def matches(self, path: Path) -> bool:
+        """Look for the metadata of an array or a group in a folder."""
+        return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+
+    def read(self, path: Path, *, dataset: str | None = None, **options: Any) -> Stack:
+        """Open a store; chunks are read when they are indexed."""
+        no_options(options, "Zarr")
+        if not path.is_dir():
+            raise FormatError(f"{path}: a file, where the folder of a Zarr store was expected")
+        if not self.matches(path):
+            raise FormatError(f"{path}: no Zarr array or group in this folder")
+        try:
+            with _no_warnings():
+                # consolidated metadata are a copy that may be out of date
+                opened = zarr.open(str(path), mode="r", use_consolidated=False)
+                array, attrs = _find(opened, path, dataset)
+                return _stack(array, attrs, path)
+        except FormatError:
+            raise
+        except Exception as error:  # zarr raises many types for broken metadata
+            raise FormatError(f"{path}: not a readable Zarr store ({one_line(error)})") from error
+
+    def create(self, path: Path, header: Header) -> Sink:
+        """Start an image or an array; a region that cuts through a shard or chunk is merged with what it holds."""
+        return _Image.begun(path, header) if header.angles is None else _Series(path, header)
+
+    def reopen(self, path: Path, header: Header) -> Sink:
+        """Go on with an image that ``create`` began; slabs of ``header.slab`` rows may be written side by side."""
+        return _Image(path, header, _levels(path, header), again=True)
+
+    def complete(self, path: Path, header: Header) -> None:
+        """Make the smaller copies of a volume that is all there, and remove what killed writers left."""
+        for stray in path.rglob("*.partial"):
+            stray.unlink()
+        _fill(_levels(path, header))
+
+
+class _ZarrArray(LazyArray):
+    """An array, of which leading axes of length one are dropped."""
+
+    def __init__(self, path: Path, array: Any, shape: tuple[int, int, int]) -> None:
+        super().__init__(path, shape, array.dtype)
+        self._array = array
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        return np.asarray(self._array[(0,) * (self._array.ndim - 3) + box])
+
+
+class _Image(RegionSink):
+    """A volume: regions go to the full resolution, and the other levels are made of it at the end."""
+
+    def __init__(self, path: Path, header: Header, levels: list[Any], *, again: bool = False) -> None:
+        super().__init__(header.shape, header.dtype, again=again)
+        self.path, self._levels = path, levels
+        self._touched: set[Path] = set()
+
+    @classmethod
+    def begun(cls, path: Path, header: Header) -> _Image:
+        """A new image with all its levels, and no value in them."""
+        attrs = from_header(header)
+        ome = pyramid.metadata(path.stem, header.shape, header.voxel_size, header.unit, header.origin)
+        levels = []
+        with _no_warnings():
+            group = zarr.create_group(str(path), zarr_format=3, attributes={"ome": ome, **attrs})
+            for level, shape in enumerate(pyramid.shapes(header.shape)):
+                chunk, shard = pyramid.layout(shape, header.slab if level == 0 else None)
+                levels.append(
+                    group.create_array(
+                        str(level), shape=shape, chunks=chunk, shards=shard, dtype=np.dtype(header.dtype), fill_value=0,
+                        dimension_names=attrs["axes"],
+                    )
+                )  # fmt: skip
+        return cls(path, header, levels)
+
+    def _write(self, z0: int, z1: int, y0: int, y1: int, values: NDArray[Any]) -> None:
+        finest = self._levels[0]
+        finest[z0:z1, y0:y1, :] = values
+        if self.again:
+            edges = finest.shards or finest.chunks
+            spans = [range(a // e, -(-b // e)) for a, b, e in zip((z0, y0, 0), (z1, y1, self.shape[2]), edges, strict=True)]
+            self._touched |= {self.path / "0" / "c" / Path(*map(str, at)) for at in product(*spans)}
+
+    def _finish(self) -> None:
+        levels, self._levels = self._levels, []
+        for shard in self._touched:  # a record that follows must not overtake the data
+            if shard.is_file():  # what is all zero is not stored
+                with shard.open("rb") as file:
+                    os.fsync(file.fileno())
+        if self.missing == 0 and not self.again:
+            _fill(levels)
+
+
+class _Series(RegionSink):
+    def __init__(self, path: Path, header: Header) -> None:
+        super().__init__(header.shape, header.dtype)
+        attrs = from_header(header)
+        with _no_warnings():
+            self._array: Any = zarr.create_array(
+                str(path),
+                shape=header.shape,
+                chunks=tuple(min(n, c) for n, c in zip(header.shape, _CHUNK, strict=True)),
+                dtype=self.dtype,
+                zarr_format=3,
+                fill_value=0,
+                dimension_names=attrs["axes"],
+                attributes=attrs,
+            )
+
+    def _write(self, z0: int, z1: int, y0: int, y1: int, values: NDArray[Any]) -> None:
+        self._array[z0:z1, y0:y1, :] = values
+
+    def _finish(self) -> None:
+        self._array = None
+
+
+def _levels(path: Path, header: Header) -> list[Any]:
+    with _no_warnings():
+        group = zarr.open_group(str(path), mode="r+", use_consolidated=False)
+        return [group[str(level)] for level in range(len(pyramid.shapes(header.shape)))]
+
+
+def _fill(levels: list[Any]) -> None:
+    for finer, coarser in pairwise(levels):
+        pyramid.fill(finer, coarser)
+
+
+def _find(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any]]:
+    """The array to read, and what is known of its voxels."""
+    if isinstance(opened, zarr.Array):
+        if dataset not in (None, "", "/"):
+            raise FormatError(f"{path}: one array without a name, so no dataset {dataset!r}")
+        return opened, dict(opened.attrs)
+    image, base = multiscale(opened.attrs), ""
+    if image is None and dataset is None and isinstance(_member(opened, "0"), zarr.Group):
+        # bioformats2raw: the images of a file are groups called 0, 1, ...
+        image, base = multiscale(opened["0"].attrs), "0/"
+    level = level_0(image) if image is not None else None
+    if dataset is not None:
+        found = _member(opened, dataset.strip("/"))
+    elif level is not None:
+        found = _member(opened, base + level)
+    else:
+        three = [name for name, array in opened.arrays() if array.ndim == 3]
+        if len(three) != 1:
+            names = ", ".join(sorted(opened.keys())[:8]) or "nothing"
+            raise FormatError(f"{path}: which array is meant? Say dataset=NAME; in the group: {names}")
+        found = opened[three[0]]
+    if not isinstance(found, zarr.Array):
+        raise FormatError(f"{path}: no array {dataset or level!r} in the group")
+    attrs = {k: v for k, v in opened.attrs.items() if k not in ("multiscales", "ome", "omero")} | dict(found.attrs)
+    if image is not None and (dataset is None or dataset.strip("/") == level):
+        attrs |= voxel(image)
+    return found, attrs
+
+
+def _stack(array: Any, attrs: dict[str, Any], path: Path) -> Stack:
+    shape = tuple(array.shape)
+    while len(shape) > 3 and shape[0] == 1:
+        shape = shape[1:]
+    sizes, dtype = check_shape(shape, path), check_dtype(array.dtype, path)
+    chunk = int(np.prod([int(n) for n in array.chunks], dtype=object)) * dtype.itemsize
+    if not 0 < chunk <= _LARGEST_CHUNK:
+        raise FormatError(f"{path}: chunks of {chunk} bytes, which would have to be unpacked whole")
+    return Stack(_ZarrArray(path, array, sizes), **to_stack(attrs, sizes[0], path))
+
+
+def _member(group: Any, name: str) -> Any:
+    try:
+        return group[name]
+    except (KeyError, FileNotFoundError, ValueError):
+        return None
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Zarr warns of what its specification may become, which is nothing that a user of a volume can act upon."""
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore")
+        yield

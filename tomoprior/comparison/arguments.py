@@ -1,0 +1,86 @@
+"""What is refused before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tomoprior import plugins
+from tomoprior.comparison.shared import CHECKS
+from tomoprior.errors import InputError
+from tomoprior.geometry import Geometry
+from tomoprior.reconstruction import Reconstruction
+from tomoprior.series import TiltSeries
+from tomoprior.units import convert
+
+#: Sizes of voxels may differ by this, relatively: files round them.
+TOLERANCE = 1e-3
+
+
+def series_to_compare(series: TiltSeries) -> TiltSeries:
+    """Loaded; raises InputError for a single tilt, values that are not finite, or projections without any contrast."""
+    if series.geometry.n_angles < 2:
+        raise InputError("one tilt determines no volume: there is nothing to compare")
+    series = series.load()
+    bad = int(np.count_nonzero(~np.isfinite(series.projections)))
+    if bad:
+        raise InputError(f"{bad} pixel(s) are NaN or infinite; repair them first (repair_pixels, --repair)")
+    if series.projections.min() == series.projections.max():
+        raise InputError(f"all projections are {series.projections.flat[0]:g} throughout: there is nothing to reconstruct")
+    return series
+
+
+def truth_to_compare(truth: ArrayLike | Reconstruction, geometry: Geometry) -> NDArray[np.float32]:
+    """As an array; raises InputError for another shape or voxel size, values that are not finite, or a constant one."""
+    array: Any = truth
+    if isinstance(truth, Reconstruction):
+        array = truth.volume
+        check_voxel_size(truth.voxel_size, truth.unit, geometry)
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+    found = np.ascontiguousarray(array, dtype=np.float32)
+    if found.shape != geometry.shape:
+        raise InputError(f"the truth has shape {found.shape}, the grid {geometry.shape} (z, y, x)")
+    if not np.all(np.isfinite(found)):
+        raise InputError("the truth holds NaN or infinite values")
+    if found.min() == found.max():
+        raise InputError(f"the truth is {found.flat[0]:g} throughout: it tells nothing apart")
+    return found
+
+
+def mask_to_compare(mask: ArrayLike | None, geometry: Geometry) -> NDArray[np.float32] | None:
+    """As an array; raises InputError for another shape, other values than 0 and 1, or a mask that leaves no voxel."""
+    if mask is None:
+        return None
+    found = np.ascontiguousarray(mask, dtype=np.float32)
+    nz, ny, nx = geometry.shape
+    if found.shape not in ((nz, ny, nx), (nz, nx)):
+        raise InputError(f"a mask needs shape ({nz}, {nx}) or {(nz, ny, nx)}, got {found.shape}")
+    if not np.isin(found, (0, 1)).all():
+        raise InputError("a mask holds 0 and 1 only")
+    if not found.any():
+        raise InputError("the mask is empty: no voxel is left to reconstruct")
+    return found
+
+
+def check_voxel_size(size: float, unit: str, geometry: Geometry) -> None:
+    """Raise InputError if a truth's voxels are not those of the grid; files that do not say (pixel) are taken as they are."""
+    if "pixel" in (unit, geometry.unit):
+        return
+    ratio = convert(size, unit, geometry.unit) / geometry.voxel_size
+    if abs(ratio - 1) > TOLERANCE:
+        raise InputError(
+            f"the truth's voxels are {size:.6g} {unit}, the grid's {geometry.voxel_size:.6g} {geometry.unit}: they must agree"
+        )
+
+
+def checks_to_make(names: Iterable[str]) -> tuple[str, ...]:
+    """In the order in which they are made; raises UnknownNameError."""
+    asked = [name.strip().replace("-", "_") for name in (names.split(",") if isinstance(names, str) else names)]
+    for name in asked:
+        if name and name not in CHECKS:
+            raise plugins.unknown("check", name, list(CHECKS))
+    return tuple(name for name in CHECKS if name in asked)

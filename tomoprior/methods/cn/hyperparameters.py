@@ -1,0 +1,246 @@
+"""What the settings of a spline fit leave open - background, degree, strength, when to stop - asked of the tilts held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tomoprior.methods.cn import data_statistics, held_out
+from tomoprior.methods.cn.held_out import Split
+from tomoprior.methods.cn.interrupted import Kept, Weights
+from tomoprior.methods.cn.primal_dual import Solver, State, Units
+from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.spline import SplineBasis
+from tomoprior.methods.solving import strength
+from tomoprior.methods.solving.problem import Problem
+
+#: Iterations at each strength tried (warm-started from the one before), at each degree, and at each level of the background.
+TRIALS, DEGREE_TRIALS, LEVEL_TRIALS = 50, 80, 60
+#: The background is looked for up to this multiple of the typical level, in this many halvings; it fails where the error is
+#: this many times the best.
+HIGHEST, HALVINGS, WORSE = 1.5, 10, 1.02
+#: The search begins at the strength that noise of the measured size asks for, times this; the rest of the way is down.
+ABOVE = 4.0
+#: The tilts held out are looked at after every so many iterations; after so many looks without a gain the fit has gone too far.
+CHECKED, PATIENCE = 20, 4
+#: Degrees that tilts held out choose from, and what part of the data's squares smoother splines may leave unexplained.
+TRIED, UNEXPLAINED = (1, 3, 5), 1e-3
+#: Below this part of the rule a strength makes no difference that the iterations could show.
+LEAST = 1 / 64
+
+
+@dataclass
+class Choice:
+    """How all tilts are to be fitted.
+
+    Attributes
+    ----------
+    level
+        Of the background, per voxel.
+    reg_par
+        Strength against the problem's weights.
+    state, keep
+        Where the search for the strength has got to, and the tilts that it was fitted to; or None.
+    """
+
+    degree: int
+    level: float
+    reg_par: float
+    num_iter: int
+    state: State | None = None
+    keep: NDArray[np.intp] | None = None
+
+
+class Choices:
+    """Settles what is open, one question after another, each with the answers before.
+
+    Parameters
+    ----------
+    problem
+        All tilts.
+    step
+        Called once an iteration, with what there is to report.
+    settled
+        Takes up what was chosen, by the names of the settings.
+    kept
+        Takes up the best weights so far.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        settings: CNSettings,
+        units: Units,
+        step: Callable[[dict[str, float]], None],
+        settled: dict[str, float],
+        kept: Kept,
+    ) -> None:
+        self.whole, self.settings, self.units = problem, settings, units
+        self.step, self.settled, self.kept = step, settled, kept
+
+    def settle(self, choice: Choice) -> None:
+        """Replace what the settings leave open in ``choice``; raises InputError with too few tilts to hold some out."""
+        s = self.settings
+        split = Split.of(self.whole)
+        if s.background == "held-out":
+            choice.level = self._level(split)
+        split = split.without(constant(self.whole, choice.level))
+        if s.degree == "held-out":
+            choice.degree = self._degree(split, choice.level)
+        solver = self._solver(split, choice.degree)
+        if seeks_strength(s):
+            choice.reg_par, choice.state = self._strength(split, solver, choice.level)
+            choice.keep = split.keep
+        if s.stop == "held-out":
+            choice.num_iter = self._stop(split, solver, choice)
+            self.settled["num_iter"] = float(choice.num_iter)
+
+    def _level(self, split: Split) -> float:
+        """The highest background with which the tilts held out are still predicted, by bisection.
+
+        Below the true level nothing contradicts the data, above it the prediction fails at once. The splines are the sharpest
+        and the penalty is weak, as both hide what a wrong level does.
+        """
+        best = np.array([np.inf])
+        scale = split.test.scale
+
+        def fails(level: float) -> bool:
+            nonlocal best
+            part = split.without(constant(self.whole, level))
+            solver = self._solver(part, 1)
+            errors = self._trial(part, solver, solver.start(), level, self.units.rule / 8, LEVEL_TRIALS, "level")
+            # in parts of what was measured, whatever was taken off it
+            errors *= (part.test.scale / scale) ** 2
+            if errors.sum() < best.sum():
+                best = errors
+            return bool(errors.sum() > WORSE**2 * best.sum()) and held_out.told_apart(errors, best)
+
+        low, high = 0.0, HIGHEST * data_statistics.typical(self.whole)
+        fails(low)
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if fails(middle) else (middle, high)
+        return low
+
+    def _degree(self, split: Split, level: float) -> int:
+        """The smoothest splines that explain the tilts held out hardly worse than the best: what they smooth is inferred less.
+
+        A sharp object on smooth splines leaves several times ``UNEXPLAINED``, a smooth one less than half of it (measured).
+        """
+        reg_par = self.units.rule / 8 + 0.5 * self._noise()
+        errors: dict[int, float] = {}
+        for degree in TRIED:
+            solver = self._solver(split, degree)
+            errors[degree] = float(self._trial(split, solver, solver.start(), level, reg_par, DEGREE_TRIALS).sum())
+        return max(degree for degree, error in errors.items() if error <= min(errors.values()) + UNEXPLAINED)
+
+    def _strength(self, split: Split, solver: Solver, level: float) -> tuple[float, State]:
+        """The strength, and the state at it."""
+        totals: dict[float, float] = {}
+        last = best = solver.start()
+
+        def trial(value: float) -> NDArray[np.float64]:
+            nonlocal last, best
+            # the walk goes on from where it is; beside the best it begins there
+            last = (last if value < min(totals, default=float("inf")) else best).copy()
+            errors = self._trial(split, solver, last, level, value, TRIALS)
+            if errors.sum() < min(totals.values(), default=float("inf")):
+                best = last
+            totals[value] = float(errors.sum())
+            return errors
+
+        found, error = held_out.search(trial, self._highest(), LEAST * self.units.rule)
+        self.settled.update(reg_par=found * self.whole.w_scale, held_out_error=error)
+        return found, best
+
+    def _highest(self) -> float:
+        """The strength to begin with: what noise of the measured size asks for, and never below the rule."""
+        if self.settings.regulariser == "squared" or self.settings.loss == "l1":
+            return 16 * self.units.rule
+        return ABOVE * (self.units.rule + self._noise())
+
+    def _stop(self, split: Split, solver: Solver, choice: Choice) -> int:
+        """After how many iterations the tilts held out are predicted best: later ones fit what is wrong with the data."""
+        state = solver.start() if choice.state is None else choice.state.copy()
+        self.kept.trial(Weights(choice.degree, choice.level, state.c))
+        count, worse, best = 0, 0, (float("inf"), 0)
+
+        def watch(norm: float) -> bool:
+            nonlocal count, worse, best
+            if count % CHECKED == 0 and count:
+                error = math.sqrt(_errors(split, solver, state.c).sum())
+                worse = 0 if error < best[0] else worse + 1
+                if not worse:
+                    here = Weights(choice.degree, choice.level, state.c.clone())
+                    self.kept.offer(here, (error * split.test.scale) ** 2)
+                best = min(best, (error, count))
+            count += 1
+            self.step({"stop": best[0] if best[1] else norm / scale})
+            return worse == PATIENCE
+
+        scale = self.whole.scale
+        balance = solver.balance(choice.reg_par)
+        solver.run(state, choice.reg_par * split.share, choice.num_iter + 1, watch, balance=balance)
+        return best[1] or choice.num_iter
+
+    def _trial(
+        self, split: Split, solver: Solver, state: State, level: float, reg_par: float, num_iter: int, what: str = "search"
+    ) -> NDArray[np.float64]:
+        """Iterate from ``state``, in place, at a strength against all tilts; squared errors of the tilts held out."""
+        weights, scale = Weights(solver.basis.degree, level, state.c), split.train.scale
+
+        def watch(norm: float) -> bool:
+            self.step({what: norm / scale})
+            return False
+
+        self.kept.trial(weights)
+        solver.run(state, reg_par * split.share, num_iter, watch)
+        errors = _errors(split, solver, state.c)
+        self.kept.offer(weights, float(errors.sum()) * split.test.scale**2)
+        return errors
+
+    def _solver(self, split: Split, degree: int) -> Solver:
+        return Solver(split.train, SplineBasis(degree), self.settings, self.units)
+
+    def _noise(self) -> float:
+        """The strength against noise of the size that the projections show."""
+        return data_statistics.noise(self.whole) * math.sqrt(strength.total_weight(self.whole))
+
+
+def _errors(split: Split, solver: Solver, c: torch.Tensor) -> NDArray[np.float64]:
+    """Squared errors of the tilts held out, as ``Split.errors`` gives them, by weights ``c`` on the solver's nodes."""
+    return split.errors(split.test.A(solver.volume(c)))
+
+
+def constant(problem: Problem, level: float) -> torch.Tensor:
+    """A volume of ``level`` inside the mask."""
+    return problem.masked(torch.full_like(problem.x, level))
+
+
+def seeks_strength(settings: CNSettings) -> bool:
+    """Whether the strength is a question."""
+    return settings.reg_par == "held-out" and settings.regulariser != "none"
+
+
+def searches(settings: CNSettings) -> bool:
+    """Whether tilts are held out before all are fitted."""
+    return seeks_strength(settings) or "held-out" in (settings.degree, settings.background, settings.stop)
+
+
+def iterations(settings: CNSettings) -> int:
+    """Iterations of all questions, at most, as a search ends when it has found what it looks for."""
+    total = 0
+    if seeks_strength(settings):
+        total += (2 * held_out.MOST + 3) * TRIALS
+    if settings.degree == "held-out":
+        total += len(TRIED) * DEGREE_TRIALS
+    if settings.stop == "held-out":
+        total += settings.num_iter + 1
+    if settings.background == "held-out":
+        total += (HALVINGS + 1) * LEVEL_TRIALS
+    return total

@@ -1,0 +1,5 @@
+"""Forward projector and adjoint as differentiable operators, and the backends that compute them."""
+
+from tomoprior.projector.projector import LinearOperator, Projector
+
+__all__ = ["LinearOperator", "Projector"]

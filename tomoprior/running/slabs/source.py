@@ -1,0 +1,88 @@
+"""A slab's input: read where it is computed, from a file or an array that another process can open."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomoprior.errors import InputError
+from tomoprior.formats import Header, open_stack, registry
+from tomoprior.storage.files import told
+from tomoprior.storage.lazy import computed
+
+#: An array up to this many bytes travels to a worker as it is; what is larger is put on the disk first.
+SMALL = 1 << 20
+
+#: Tilts and rows of each that a fingerprint looks at, of arrays of more bytes than this; of smaller ones it looks at all.
+LOOKED_AT, LARGE = (8, 4), 64 << 20
+
+
+def rows(array: Any, start: int, stop: int) -> NDArray[np.float32]:
+    """``array[:, start:stop, :]`` in memory, float32 and contiguous; what is lazy is computed in this thread.
+
+    Raises
+    ------
+    InputError
+        For values that are not finite.
+    """
+    block = np.ascontiguousarray(computed(array[:, start:stop, :]), dtype=np.float32)
+    if not np.isfinite(block).all():
+        bad = ~np.isfinite(block)
+        tilts = np.flatnonzero(bad.any((1, 2)))
+        listed = ", ".join(map(str, tilts[:8])) + (", ..." if len(tilts) > 8 else "")
+        raise InputError(
+            f"{int(bad.sum())} pixel(s) in rows {start} to {stop} are NaN or infinite, in tilts {listed}; --repair "
+            "(repair_pixels) replaces them by the median around them"
+        )
+    return block
+
+
+def portable(array: Any, folder: Path, name: str, weight: Callable[[Any], int]) -> Any:
+    """The array itself if it can be sent to another process as a few bytes (``weight``), else a copy of it on the disk."""
+    if array is None:
+        return None
+    if not isinstance(array, np.ndarray) or array.nbytes <= SMALL:
+        try:
+            if weight(array) <= SMALL:
+                return array
+        except Exception:  # an open HDF5 dataset, say
+            pass
+    return spool(array, folder / f"{name}.npy")
+
+
+def spool(array: Any, path: Path) -> Any:
+    """A lazy array of ``array``'s values, which are copied to ``path`` piece by piece, unless they are there."""
+    if not path.exists():
+        shape, dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype)
+        temporary = path.with_name(f"new-{path.name}")
+        temporary.unlink(missing_ok=True)
+        with told(path):
+            sink = registry.for_writing(temporary).create(temporary, Header((shape[0], shape[1], shape[2]), dtype))
+            try:
+                for i in range(shape[0]):
+                    sink[i : i + 1, 0 : shape[1], 0 : shape[2]] = computed(array[i : i + 1])
+            finally:
+                sink.close()
+            temporary.rename(path)
+    return open_stack(path).data
+
+
+def fingerprint(array: Any) -> dict[str, Any] | None:
+    """Shape, type, and a hash of the content: of a large array of some rows of some images, the first and the last included."""
+    if array is None:
+        return None
+    n, ny, _ = array.shape
+    found = hashlib.sha256()
+    if math.prod(array.shape) * np.dtype(array.dtype).itemsize <= LARGE:
+        found.update(np.ascontiguousarray(computed(array[...])).tobytes())
+        n = 0
+    for i in np.unique(np.linspace(0, n - 1, min(n, LOOKED_AT[0])).round().astype(int)):
+        for y in np.unique(np.linspace(0, ny - 1, LOOKED_AT[1]).round().astype(int)):
+            found.update(np.ascontiguousarray(computed(array[int(i) : int(i) + 1, int(y) : int(y) + 1, :])).tobytes())
+    return {"shape": [int(v) for v in array.shape], "dtype": str(np.dtype(array.dtype)), "content": found.hexdigest()}

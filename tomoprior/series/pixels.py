@@ -1,0 +1,193 @@
+"""What the pixels of a tilt series are: whether some are dead, and whether they are line integrals at all.
+
+Everything goes tilt by tilt, so that a series larger than memory can be looked at and mended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomoprior.errors import InputError
+from tomoprior.series import TiltSeries
+from tomoprior.series.mending import Patched, fill
+from tomoprior.storage.lazy import as_lazy
+
+_LARGE_MEAN = 10.0  # line integrals of -log are a few units at most
+_GLASS = 1.5  # no transmission is above this, noise included
+
+
+@dataclass(frozen=True)
+class PixelReport:
+    """What ``describe_pixels`` found.
+
+    Attributes
+    ----------
+    nan, infinite
+        Number of pixels in each tilt that are NaN or infinite, shape ``(n_angles,)``.
+    minimum, maximum, mean
+        Over all finite pixels; NaN if there is none.
+    looks_like
+        ``"line integrals"``, ``"transmissions"`` or ``"counts"``: a guess, unless the file said so.
+    warnings
+        Lines that a user should see; none if there is nothing to worry about.
+    """
+
+    nan: NDArray[np.int64]
+    infinite: NDArray[np.int64]
+    minimum: float
+    maximum: float
+    mean: float
+    looks_like: str
+    warnings: tuple[str, ...]
+
+    @property
+    def n_bad(self) -> int:
+        """Number of pixels that are not finite."""
+        return int(self.nan.sum() + self.infinite.sum())
+
+
+def describe_pixels(series: TiltSeries) -> PixelReport:
+    """Read a tilt series once, tilt by tilt, and say what its values are.
+
+    Parameters
+    ----------
+    series
+        Projections of any real type, shape ``(n_angles, ny, nu)``.
+
+    Returns
+    -------
+    report
+        Counts, range and a guess of the kind of values, with warnings for a user.
+    """
+    n = series.geometry.n_angles
+    nan, infinite = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    low, high, total, count = np.inf, -np.inf, 0.0, 0
+    border_minus_middle = 0.0
+    for i in range(n):
+        image = np.asarray(series.projections[i])
+        good = np.isfinite(image)
+        nan[i] = np.count_nonzero(np.isnan(image))
+        infinite[i] = image.size - np.count_nonzero(good) - nan[i]
+        values = image if good.all() else image[good]
+        if not values.size:
+            continue
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+        total, count = total + float(values.sum(dtype=np.float64)), count + values.size
+        border_minus_middle += _contrast(image)
+    mean = total / count if count else float("nan")
+    kind = _kind(series, low, mean, high, border_minus_middle)
+    if not count:
+        low = high = float("nan")
+    return PixelReport(nan, infinite, low, high, mean, kind, tuple(_warnings(series, nan, infinite, low, high, kind)))
+
+
+def repair_pixels(series: TiltSeries) -> TiltSeries:
+    """Replace every pixel that is not finite by the median of its finite neighbours in the same tilt.
+
+    The window grows from 3 x 3 until at least three neighbours are finite, up to 9 x 9; further inside a hole the
+    nearest finite pixel is taken. Only the new values are kept in memory: a series in a file stays there, and regions
+    of it are mended when they are read.
+
+    Parameters
+    ----------
+    series
+        Projections, shape ``(n_angles, ny, nu)``.
+
+    Returns
+    -------
+    series
+        The same series if all its pixels are finite; else one whose ``metadata["repaired_pixels"]`` is their number.
+
+    Raises
+    ------
+    InputError
+        If a tilt has no finite pixel: it must be left out, not made up.
+    """
+    source = series.projections
+    if np.dtype(source.dtype).kind != "f":
+        return series
+    places: list[NDArray[np.intp]] = []
+    patches: list[NDArray[Any]] = []
+    for i in range(series.geometry.n_angles):
+        image = np.asarray(source[i])
+        bad = ~np.isfinite(image)
+        if not bad.any():
+            continue
+        if bad.all():
+            raise InputError(f"tilt {i} has no finite pixel and cannot be repaired; exclude it (counted from 0)")
+        rows, columns = np.nonzero(bad)
+        places.append(np.stack([np.full(len(rows), i), rows, columns], axis=1))
+        patches.append(fill(image, rows, columns))
+    if not places:
+        return series
+    where, values = np.concatenate(places), np.concatenate(patches)
+    data: Any = Patched(as_lazy(source), where, values)
+    if isinstance(source, np.ndarray):
+        data = data[...]
+    earlier = series.metadata.get("repaired_pixels", 0)
+    return replace(series, projections=data, metadata={**series.metadata, "repaired_pixels": earlier + len(values)})
+
+
+def _contrast(image: NDArray[Any]) -> float:
+    """How much brighter the left and right border are than the middle: positive where absorption is seen as darkness."""
+    width = max(1, image.shape[1] // 16)
+    border = np.concatenate([image[:, :width], image[:, -width:]], axis=1)
+    middle = image[:, image.shape[1] // 4 : max(image.shape[1] // 4 + 1, 3 * image.shape[1] // 4)]
+    border, middle = border[np.isfinite(border)], middle[np.isfinite(middle)]
+    return float(np.median(border) - np.median(middle)) if border.size and middle.size else 0.0
+
+
+def _kind(series: TiltSeries, low: float, mean: float, high: float, contrast: float) -> str:
+    whole = np.dtype(series.projections.dtype).kind in "iu"
+    if series.metadata.get("counts"):
+        return "transmissions" if not whole and high <= _GLASS * 10 else "counts"
+    if low >= 0 and (whole or mean > _LARGE_MEAN) and mean > _LARGE_MEAN:
+        return "counts"
+    if low >= 0 and high <= _GLASS and contrast > 0:
+        return "transmissions"
+    return "line integrals"
+
+
+def _warnings(
+    series: TiltSeries, nan: NDArray[np.int64], infinite: NDArray[np.int64], low: float, high: float, kind: str
+) -> list[str]:
+    lines = []
+    bad = nan + infinite
+    if bad.any():
+        tilts = np.flatnonzero(bad)
+        listed = ", ".join(map(str, tilts[:8])) + (", ..." if len(tilts) > 8 else "")
+        why = " (a transmission of zero or less has no logarithm)" if _was_logarithm(series) and nan.any() else ""
+        lines.append(
+            f"{int(bad.sum())} pixels are not finite: {int(nan.sum())} NaN{why}, {int(infinite.sum())} infinite, "
+            f"in tilts {listed}; they can be replaced by the median of their neighbours (repair_pixels, --repair)"
+        )
+        n_pixels = int(np.prod(series.geometry.detector))
+        empty = np.flatnonzero(bad == n_pixels)
+        if len(empty):
+            lines.append(f"tilts without a single finite pixel: {', '.join(map(str, empty[:8]))}; exclude them")
+    if low == high:
+        lines.append(f"all pixels have the same value, {low:g}")
+    if kind == "transmissions":
+        lines.append(
+            "these look like transmissions (the specimen is darker than what is around it); a reconstruction needs line "
+            "integrals: read them with minus_log (--minus-log)"
+        )
+    elif kind == "counts" and series.metadata.get("counts"):
+        lines.append(
+            "these are counts; a reconstruction needs line integrals: normalise by flats, read with minus_log (--minus-log)"
+        )
+    elif kind == "counts":
+        lines.append(
+            f"values from {low:g} to {high:g} look like a detector's counts; that is right for dark-field (HAADF) images, less "
+            "their background, while X-ray and bright-field images need minus the logarithm of their transmission"
+        )
+    return lines
+
+
+def _was_logarithm(series: TiltSeries) -> bool:
+    attrs = series.metadata.get("attrs")
+    return bool(attrs and attrs.get("minus_log"))

@@ -1,0 +1,158 @@
+"""A tilt series: projections with the geometry they were taken in, and how far each is to be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tomoprior.errors import InputError
+from tomoprior.geometry import Geometry
+from tomoprior.series.views import Binned, Chosen, binned
+from tomoprior.storage.lazy import as_lazy
+
+
+@dataclass(frozen=True, eq=False)
+class TiltSeries:
+    """Projections ``[angle, y, u]`` with their geometry.
+
+    Parameters
+    ----------
+    projections
+        Line integrals in voxel units, shape ``geometry.range_shape``: a NumPy array, or anything that has ``shape``
+        and ``dtype`` and gives a NumPy array when it is indexed (a memory map, an HDF5 or Zarr array). It is read
+        only when it is needed.
+    geometry
+        Angles, grid, detector, centre, voxel size.
+    weights
+        How far to trust the data, zero or positive: one per tilt, shape ``(n_angles,)``, or one per pixel, shape
+        ``range_shape``. ``None`` means equal trust. A weight is an inverse variance up to a factor.
+    views
+        Index of each tilt in the file that it came from, shape ``(n_angles,)``.
+    metadata
+        What else the file said (source, labels, origin), for the record.
+
+    Raises
+    ------
+    InputError
+        If shapes do not agree or weights are negative.
+    """
+
+    projections: Any
+    geometry: Geometry
+    weights: NDArray[np.float32] | None = None
+    views: NDArray[np.intp] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if hasattr(self.projections, "detach"):  # a torch tensor
+            object.__setattr__(self, "projections", self.projections.detach().cpu().numpy())
+        if not hasattr(self.projections, "shape") or not hasattr(self.projections, "dtype"):
+            object.__setattr__(self, "projections", np.asarray(self.projections))
+        shape, expected = tuple(self.projections.shape), self.geometry.range_shape
+        if len(shape) == 3 and shape[0] != expected[0]:
+            raise InputError(f"there are {shape[0]} tilts in the data and {expected[0]} angles")
+        if shape != expected:
+            raise InputError(f"projections of shape {shape} do not fit a geometry for {expected} (angle, y, u)")
+        kind = np.dtype(self.projections.dtype).kind
+        if kind not in "fiu":
+            raise InputError(f"projections must be real numbers, got dtype {self.projections.dtype}")
+        if self.weights is not None:
+            object.__setattr__(self, "weights", check_weights(self.weights, self.geometry))
+        if self.views is None:
+            object.__setattr__(self, "views", np.arange(self.geometry.n_angles))
+
+    def load(self) -> TiltSeries:
+        """The same series with its projections in memory as contiguous float32."""
+        data = np.ascontiguousarray(self.projections[...], dtype=np.float32)
+        return replace(self, projections=data)
+
+    def select(self, views: ArrayLike) -> TiltSeries:
+        """Some tilts only: indices (counted from 0 in this series) or a boolean mask. What is in a file stays there."""
+        geometry = self.geometry.select(views)
+        index = np.asarray(views)
+        index = np.flatnonzero(index) if index.dtype == bool else index
+        # in a file it stays there
+        data = self.projections[index] if isinstance(self.projections, np.ndarray) else Chosen(as_lazy(self.projections), index)
+        assert self.views is not None
+        weights = None if self.weights is None else self.weights[index]
+        return replace(self, projections=data, geometry=geometry, weights=weights, views=self.views[index])
+
+    def exclude(self, views: Iterable[int]) -> TiltSeries:
+        """All tilts but these (counted from 0 in this series)."""
+        views = list(views)
+        n = self.geometry.n_angles
+        bad = [v for v in views if not 0 <= v < n]
+        if bad:
+            raise InputError(f"tilt {bad[0]} cannot be excluded: there are {n}, counted from 0")
+        keep = np.ones(n, bool)
+        keep[views] = False
+        return self.select(keep)
+
+    def angle_range(self, low: float, high: float) -> TiltSeries:
+        """Tilts with ``low <= angle <= high`` in radians, with a tolerance of a thousandth of a degree."""
+        tolerance = np.deg2rad(1e-3)
+        keep = (self.geometry.angles >= low - tolerance) & (self.geometry.angles <= high + tolerance)
+        if not keep.any():
+            raise InputError(f"no tilt lies between {np.rad2deg(low):g} and {np.rad2deg(high):g} degrees")
+        return self.select(keep)
+
+    def rows(self, start: int, stop: int) -> TiltSeries:
+        """The slab of slices ``start <= y < stop``, read into memory if the source is a file."""
+        geometry = self.geometry.rows(start, stop)
+        weights = self.weights[:, start:stop] if self.weights is not None and self.weights.ndim == 3 else self.weights
+        return replace(self, projections=self.projections[:, start:stop, :], geometry=geometry, weights=weights)
+
+    def binned(self, factor: int) -> TiltSeries:
+        """Binned by ``factor`` along both detector axes (means), grid and voxel size with it.
+
+        A line integral stays what it is, so values of the volume become per binned voxel; divided by the voxel size
+        they do not depend on the binning.
+        """
+        geometry = self.geometry.binned(factor)
+        if factor == 1:
+            return self
+        _, ny, nu = geometry.range_shape
+        weights = self.weights
+        per_pixel = weights is not None and weights.ndim == 3
+        metadata = {**self.metadata, "binned": factor * self.metadata.get("binned", 1)}
+        if not per_pixel and not isinstance(self.projections, np.ndarray):
+            return replace(self, projections=Binned(as_lazy(self.projections), factor), geometry=geometry, metadata=metadata)
+        data, trust = [], []
+        for i in range(geometry.n_angles):  # tilt by tilt: a series in a file never stands in memory at full size
+            image = np.asarray(self.projections[i])
+            if weights is not None and per_pixel:
+                w = weights[i]
+                trust.append(binned(w, factor, ny, nu))
+                # a pixel without weight must not reach the result, whatever its value
+                image = binned(np.where(w > 0, image, 0) * w, factor, ny, nu) / np.where(trust[-1] > 0, trust[-1], 1)
+                data.append(image.astype(np.float32))
+            else:
+                data.append(binned(image, factor, ny, nu))
+        if per_pixel:
+            weights = np.stack(trust)
+        return replace(self, projections=np.stack(data), geometry=geometry, weights=weights, metadata=metadata)
+
+    def flipped_hand(self) -> TiltSeries:
+        """The same data with all angles negated: the volume is mirrored in z."""
+        metadata = {**self.metadata, "flipped_hand": not self.metadata.get("flipped_hand", False)}
+        return replace(self, geometry=self.geometry.flipped_hand(), metadata=metadata)
+
+    def with_geometry(self, geometry: Geometry) -> TiltSeries:
+        """The same data under another geometry of the same projection shape."""
+        return replace(self, geometry=geometry)
+
+
+def check_weights(weights: ArrayLike, geometry: Geometry) -> NDArray[np.float32]:
+    """Weights as float32, shape ``(n_angles,)`` or ``range_shape``; raises InputError for anything else."""
+    array = np.asarray(weights, dtype=np.float32)
+    if array.shape not in ((geometry.n_angles,), geometry.range_shape):
+        raise InputError(f"weights need shape ({geometry.n_angles},) or {geometry.range_shape}, got {array.shape}")
+    if not np.all(np.isfinite(array)) or np.any(array < 0):
+        raise InputError("weights must be finite and not negative")
+    if not np.any(array > 0):
+        raise InputError("all weights are zero: nothing is left to reconstruct from")
+    return array

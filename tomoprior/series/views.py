@@ -1,0 +1,47 @@
+"""Tilt series made of others, read when they are indexed: some of the tilts, larger pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomoprior.storage.lazy import Box, LazyArray
+
+
+class Chosen(LazyArray):
+    """Some images of a lazy array, in the order given."""
+
+    def __init__(self, source: LazyArray, index: Sequence[int] | NDArray[np.intp]) -> None:
+        super().__init__(source.path, (len(index), *source.shape[1:]), source.dtype)
+        self._source, self._index = source, np.asarray(index, np.intp)
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        index = self._index[box[0]]
+        rising, back = np.unique(index, return_inverse=True)  # HDF5 reads rising indices only
+        return np.asarray(self._source[rising, box[1], box[2]])[back]
+
+
+class Binned(LazyArray):
+    """Means over ``factor`` x ``factor`` pixels of each image, float32; rows and columns beyond a multiple are left out."""
+
+    def __init__(self, source: LazyArray, factor: int) -> None:
+        n, ny, nu = source.shape
+        super().__init__(source.path, (n, ny // factor, nu // factor), np.float32)
+        self._source, self._factor = source, factor
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        f = self._factor
+        out = np.empty([s.stop - s.start for s in box], np.float32)
+        rows, columns = (slice(s.start * f, s.stop * f) for s in box[1:])
+        for at, i in enumerate(range(box[0].start, box[0].stop)):  # the larger pixels of one tilt at a time
+            out[at] = binned(self._source[i, rows, columns], f, *out.shape[1:])
+        return out
+
+
+def binned(image: NDArray[Any], factor: int, ny: int, nu: int) -> NDArray[np.float32]:
+    """``(ny, nu)`` means over ``factor`` x ``factor`` pixels of an image of at least that many."""
+    tiles = image[: ny * factor, : nu * factor].reshape(ny, factor, nu, factor)
+    return np.asarray(tiles.mean(axis=(1, 3), dtype=np.float32))

@@ -1,0 +1,1 @@
+"""Files: locks, atomic writes, tensors without pickle, arrays that are read when needed."""

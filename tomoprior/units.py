@@ -1,0 +1,81 @@
+"""Units of length: the names that files use, and the numbers between them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tomoprior.errors import InputError
+
+UNITS = ("pixel", "angstrom", "nanometer", "micrometer", "millimeter", "meter")
+
+_METERS = {"angstrom": 1e-10, "nanometer": 1e-9, "micrometer": 1e-6, "millimeter": 1e-3, "meter": 1.0}
+
+_NAMES = {
+    "pixel": ("pixel", "pixels", "px", "voxel", "voxels"),
+    "angstrom": ("angstrom", "angstroms", "ångström", "ångstrom", "å", "\u212b", "a", "ang"),
+    "nanometer": ("nanometer", "nanometers", "nanometre", "nanometres", "nm"),
+    "micrometer": (
+        "micrometer", "micrometers", "micrometre", "micrometres", "micron", "microns", "um", "µm", "μm", "\\u00b5m", "\\u03bcm",
+    ),
+    "millimeter": ("millimeter", "millimeters", "millimetre", "millimetres", "mm"),
+    "meter": ("meter", "meters", "metre", "metres", "m"),
+}  # fmt: skip
+_LOOKUP = {alias: name for name, aliases in _NAMES.items() for alias in aliases}
+_SHORT = {"pixel": "pixel", "angstrom": "\u00c5", "nanometer": "nm", "micrometer": "\u00b5m", "millimeter": "mm", "meter": "m"}
+
+
+def parse_unit(text: Any) -> str | None:
+    """One of ``UNITS`` for what a file calls its unit (``"nm"``, ``b"microns"``); None if unknown."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    if not isinstance(text, str):
+        return None
+    text = text.strip()
+    return _LOOKUP.get(text.lower())
+
+
+def convert(value: float, unit: str, target: str) -> float:
+    """``value`` given in ``unit`` as a number of ``target``; a pixel has no size, and stays what it is.
+
+    Raises
+    ------
+    ValueError
+        If either is not one of ``UNITS``.
+    """
+    if unit not in UNITS or target not in UNITS:
+        raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r} and {target!r}")
+    if unit == target or "pixel" in (unit, target):
+        return value
+    exponent = round(math.log10(_METERS[unit] / _METERS[target]))
+    # dividing by a whole power of ten is exact where multiplying by its inverse is not
+    return value * 10.0**exponent if exponent >= 0 else value / 10.0**-exponent
+
+
+def sane_size(value: Any) -> float | None:
+    """``value`` as a float if it can be the size of a voxel (finite, positive, neither absurdly small nor large)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if 1e-15 < number < 1e15 else None
+
+
+def symbol(unit: str) -> str:
+    """``nm`` for ``nanometer``; raises InputError for a unit that ``Geometry`` does not know."""
+    if unit not in _SHORT:
+        raise InputError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+    return _SHORT[unit]
+
+
+def check_size(voxel_size: float) -> float:
+    """The edge of a voxel, positive and finite; raises InputError."""
+    if not (isinstance(voxel_size, (int, float)) and 0 < voxel_size < math.inf):
+        raise InputError(f"voxel_size must be a positive number, got {voxel_size!r}")
+    return float(voxel_size)
+
+
+def round_length(longest: float) -> float:
+    """The largest of 1, 2, 5 times a power of ten that is not above ``longest``."""
+    power = 10.0 ** math.floor(math.log10(longest))
+    return max(m * power for m in (1, 2, 5) if m * power <= longest * (1 + 1e-9))
