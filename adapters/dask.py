@@ -18,7 +18,7 @@ from distributed.scheduler import KilledWorker
 
 from tomoprior.errors import BackendError, InputError
 from tomoprior.running.slabs.executors import Work
-from tomoprior.running.slabs.plan import Slab, available
+from tomoprior.running.slabs.plan import Slab, usable_memory
 from tomoprior.storage.lazy import one_line
 
 #: Deaths of workers that a slab survives: what kills them may be the scheduler of a cluster, and not the slab.
@@ -93,7 +93,7 @@ class DaskExecutor:
     def memory(self, device: str) -> int:
         """As much for each worker as the poorest has, where those of a machine share it."""
         if self._scheduler is None:
-            return available(device)
+            return usable_memory(device)
         found: dict[str, tuple[str, int]] = {}
         for _ in range(ASKED):
             # a worker that dies while it is asked does not count: another takes its place
@@ -183,7 +183,7 @@ def worker_device(requested: str, place: int, count: int, environment: Mapping[s
 def _room(device: str) -> tuple[str, int]:
     """Machine of a worker, or its GPU, and the bytes that are free there."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return f"{socket.gethostname()} {visible}", available(device)
+    return f"{socket.gethostname()} {visible}", usable_memory(device)
 
 
 def _place() -> int:

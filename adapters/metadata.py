@@ -11,7 +11,7 @@ import numpy as np
 
 from tomoprior.formats import Header
 from tomoprior.formats.checks import finite_triple, given_angles
-from tomoprior.units import parse_unit, sane_size
+from tomoprior.units import parse_size, parse_unit
 
 _OURS = ("voxel_size", "unit", "origin", "angles", "labels", "axes")
 
@@ -33,7 +33,7 @@ def to_stack(values: Mapping[str, Any], n: int, path: Path) -> dict[str, Any]:
     """The fields of a ``Stack`` of ``n`` images (or slices) from such a mapping, of which nothing is trusted."""
     warnings: list[str] = []
     out: dict[str, Any] = {"origin": finite_triple(values.get("origin", (0, 0, 0)))}
-    size, unit = sane_size(values.get("voxel_size", 1.0)), parse_unit(values.get("unit", "pixel"))
+    size, unit = parse_size(values.get("voxel_size", 1.0)), parse_unit(values.get("unit", "pixel"))
     if size is None or unit is None:
         said = f"{values.get('voxel_size')!r} {values.get('unit')!r}"[:80]
         warnings.append(f"{path}: a voxel size of {said} makes no sense; taken as 1 pixel")

@@ -49,7 +49,7 @@ def main() -> None:
         recon = tomoprior.recon(tomo, theta, center=center, algorithm=args.method, num_iter=args.num_iter)
         print(f"TomoPy is not installed: tomoprior.recon instead, with {options}")
 
-    with tomoprior.formats.replacing(args.output, overwrite=True) as temporary:
+    with tomoprior.formats.replace_atomically(args.output, overwrite=True) as temporary:
         np.save(temporary, recon)
     print(f"wrote {args.output}: {recon.shape} (slice, row, column), {recon.dtype}")
     if truth is not None:

@@ -26,7 +26,7 @@ def available() -> int:
     return max(free, 0)
 
 
-def give_back() -> None:
+def release_free_memory() -> None:
     """Collect what stands in cycles, and give free memory back to the system where the C library can (glibc's malloc_trim)."""
     gc.collect()
     with suppress(OSError, AttributeError):
@@ -58,7 +58,7 @@ def _machine() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def text(size: float) -> str:
+def format_bytes(size: float) -> str:
     """A number of bytes for people: ``1.5 GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:

@@ -56,14 +56,14 @@ def load(group: str, name: str) -> Any:
     """
     entry = _entries(group).get(name)
     if entry is None:
-        raise unknown(group.removeprefix("tomoprior.").rstrip("s"), name, names(group))
+        raise unknown_name_error(group.removeprefix("tomoprior.").rstrip("s"), name, names(group))
     try:
         return entry.load()
     except ImportError as error:
         raise MissingDependencyError(f"{name} cannot be loaded ({error}); install what it needs with pip") from error
 
 
-def unknown(what: str, name: str, known: list[str]) -> UnknownNameError:
+def unknown_name_error(what: str, name: str, known: list[str]) -> UnknownNameError:
     """The error for a name that does not exist, with the nearest ones that do."""
     lower = {k.lower(): k for k in reversed(known)}
     same = [lower[n] for n in (name.lower(), SYNONYMS.get(name.lower(), "")) if n in lower]

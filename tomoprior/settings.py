@@ -24,7 +24,7 @@ class Settings(BaseModel):
         known = list(cls.model_fields)
         for name in values:
             if name not in known:
-                raise SettingsError(str(plugins.unknown("setting", name, known)))
+                raise SettingsError(str(plugins.unknown_name_error("setting", name, known)))
         try:
             return cls.model_validate({k: _plain(v, cls.model_fields[k].annotation) for k, v in values.items()})
         except ValidationError as error:

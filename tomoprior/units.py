@@ -35,7 +35,7 @@ def parse_unit(text: Any) -> str | None:
     return _LOOKUP.get(text.lower())
 
 
-def convert(value: float, unit: str, target: str) -> float:
+def convert_length(value: float, unit: str, target: str) -> float:
     """``value`` given in ``unit`` as a number of ``target``; a pixel has no size, and stays what it is.
 
     Raises
@@ -52,7 +52,7 @@ def convert(value: float, unit: str, target: str) -> float:
     return value * 10.0**exponent if exponent >= 0 else value / 10.0**-exponent
 
 
-def sane_size(value: Any) -> float | None:
+def parse_size(value: Any) -> float | None:
     """``value`` as a float if it can be the size of a voxel (finite, positive, neither absurdly small nor large)."""
     try:
         number = float(value)
@@ -61,14 +61,14 @@ def sane_size(value: Any) -> float | None:
     return number if 1e-15 < number < 1e15 else None
 
 
-def symbol(unit: str) -> str:
+def unit_symbol(unit: str) -> str:
     """``nm`` for ``nanometer``; raises InputError for a unit that ``Geometry`` does not know."""
     if unit not in _SHORT:
         raise InputError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
     return _SHORT[unit]
 
 
-def check_size(voxel_size: float) -> float:
+def check_positive_size(voxel_size: float) -> float:
     """The edge of a voxel, positive and finite; raises InputError."""
     if not (isinstance(voxel_size, (int, float)) and 0 < voxel_size < math.inf):
         raise InputError(f"voxel_size must be a positive number, got {voxel_size!r}")

@@ -19,7 +19,7 @@ from scipy import sparse
 from tomoprior import memory
 from tomoprior.geometry import Geometry
 from tomoprior.projector.backends import Cost, Kind, default_budget
-from tomoprior.projector.sparse import csr, product
+from tomoprior.projector.sparse import csr_product, csr_tensor
 
 from . import disk_cache, linear_kernel
 from .export import export
@@ -71,7 +71,7 @@ class MatrixBackend:
         if cost.bytes / BYTES_PER_ENTRY / len(geometry.slice_groups()) >= 2**31:
             return "the matrix of one slice has more than 2^31 entries"
         if cost.bytes > budget:
-            return f"the matrix needs {memory.text(cost.bytes)}, the budget is {memory.text(budget)}"
+            return f"the matrix needs {memory.format_bytes(cost.bytes)}, the budget is {memory.format_bytes(budget)}"
         return None
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
@@ -89,13 +89,13 @@ class MatrixBackend:
         if len(self._groups) == 1:
             # (batch, row, y, column) -> (row * column, batch * y): a view if x came from here
             flat = x.permute(1, 3, 0, 2).reshape(rows * columns, batch * ny)
-            y = product(getattr(self._pairs[0], which), flat)
+            y = csr_product(getattr(self._pairs[0], which), flat)
             return y.view(*out, batch, ny).permute(2, 0, 3, 1)
         result = x.new_empty(*out, batch, ny)
         for slices, pair in zip(self._groups, self._pairs, strict=True):
             index = torch.from_numpy(slices).to(x.device)
             flat = x[:, :, index, :].permute(1, 3, 0, 2).reshape(rows * columns, batch * len(slices))
-            result[..., index] = product(getattr(pair, which), flat).view(*out, batch, len(slices))
+            result[..., index] = csr_product(getattr(pair, which), flat).view(*out, batch, len(slices))
         return result.permute(2, 0, 3, 1)
 
 
@@ -127,7 +127,7 @@ def clear_cache() -> None:
 def _build(geometry: Geometry, y: int, kind: Kind, device: torch.device) -> Pair:
     nz, _, nx = geometry.shape
     cost = MatrixBackend.cost(geometry.rows(y, y + 1), kind)
-    log.info("building the %s matrix: at most %s, about %.1f s", kind, memory.text(cost.bytes), cost.seconds)
+    log.info("building the %s matrix: at most %s, about %.1f s", kind, memory.format_bytes(cost.bytes), cost.seconds)
     matrix = disk_cache.load(geometry, y, kind)
     if matrix is None:
         if kind == "linear":
@@ -142,4 +142,4 @@ def _build(geometry: Geometry, y: int, kind: Kind, device: torch.device) -> Pair
 def _tensor(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:
     start, columns = (torch.from_numpy(np.asarray(a, dtype=np.int32)) for a in (matrix.indptr, matrix.indices))
     values = torch.from_numpy(np.asarray(matrix.data, dtype=np.float32))
-    return csr(start, columns, values, matrix.shape).to(device)
+    return csr_tensor(start, columns, values, matrix.shape).to(device)

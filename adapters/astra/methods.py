@@ -14,7 +14,7 @@ from tomoprior import plugins
 from tomoprior.errors import BackendError, InputError, UnknownNameError
 from tomoprior.geometry import Geometry
 from tomoprior.methods import Method, Progress, Settings, arguments
-from tomoprior.methods.base import OVERHEAD
+from tomoprior.methods.base import ALLOCATOR_BYTES
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -57,7 +57,7 @@ class AstraMethods:
         if member == "EM":
             raise UnknownNameError("ASTRA has EM on the GPU only, as astra.EM_CUDA; tomopy.mlem is the same on the CPU")
         if member not in ON_CPU + ON_GPU + IN_3D:
-            raise plugins.unknown("algorithm of astra", member, sorted(ON_CPU + ON_GPU + IN_3D))
+            raise plugins.unknown_name_error("algorithm of astra", member, sorted(ON_CPU + ON_GPU + IN_3D))
         return AstraMethod(member)
 
 
@@ -79,9 +79,9 @@ class AstraMethod:
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
         times = 4 * ny if self.algorithm in IN_3D else 8
-        return OVERHEAD + 4 * nz * ny * nx + 4 * times * (nz * nx + n * nu)
+        return ALLOCATOR_BYTES + 4 * nz * ny * nx + 4 * times * (nz * nx + n * nu)
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """ASTRA's slice by slice is about twenty times slower than a pair of ours."""
         return 20.0 * (1 if self.algorithm.split("_")[0] in DIRECT else settings.num_iter)
 
@@ -101,11 +101,11 @@ class AstraMethod:
         arguments.check_projections(projections, projector)
         arguments.check_initial(initial, projector)
         base = self.algorithm.split("_")[0].removesuffix("3D")
-        arguments.refuse(self.name, weights=weights)
+        arguments.refuse_arguments(self.name, weights=weights)
         if base in (*DIRECT, "CGLS") and _bounds(settings):
             raise InputError(f"{self.name} knows no bounds; leave min_constraint and max_constraint out")
         if base in DIRECT:
-            arguments.refuse(self.name, **{"initial volume": initial})
+            arguments.refuse_arguments(self.name, **{"initial volume": initial})
         if geometry.couples_slices:
             raise InputError(f"{self.name} works slice by slice and cannot take shifts along y; align the series first")
         m = arguments.expand_mask(mask, projector)

@@ -14,7 +14,7 @@ from tomoprior.formats import Header, Sink, Stack
 from tomoprior.formats.checks import check_dtype, check_shape, given_angles, no_options
 from tomoprior.formats.raw import RawSink, readable_bytes
 from tomoprior.formats.transmission import Transmission
-from tomoprior.storage.lazy import LazyArray, Transposed, one_line
+from tomoprior.storage.lazy import LazyArray, TransposedArray, one_line
 
 from ..metadata import from_header, to_stack
 from .array import Fields, HDF5Array, check_filters
@@ -108,7 +108,7 @@ def _stack(file: h5py.File, path: Path, layout: Layout, normalize: bool | None) 
     axes = [a.strip() for a in text(attrs.get("axes")).split(":")]
     if len(axes) == 3 and "theta" in axes[1:]:
         order = {1: (1, 0, 2), 2: (2, 0, 1)}[axes.index("theta")]
-        data = Transposed(data, order)  # sinograms: the angle goes first
+        data = TransposedArray(data, order)  # sinograms: the angle goes first
         warnings.append(f"{path}: its axes are {':'.join(axes)}; read with the angle first")
     data, normalized = _normalized(file, path, layout, data, normalize)
     fields = to_stack(attrs, data.shape[0], path)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
-from tomoprior.units import parse_unit, sane_size
+from tomoprior.units import parse_size, parse_unit
 
 _SMALL = 1 << 24  # values; more than any list of angles or keys has
 
@@ -114,7 +114,7 @@ def _pixel_size(file: h5py.File, groups: tuple[str, ...], layout: Layout) -> Non
             dataset = _dataset(file, f"{group}/{name}")
             if dataset is None or dataset.size != 1:
                 continue
-            size = sane_size(np.asarray(dataset[()]).reshape(-1)[0])
+            size = parse_size(np.asarray(dataset[()]).reshape(-1)[0])
             unit = parse_unit(text(dataset.attrs.get("units", dataset.attrs.get("unit"))))
             if size is not None and unit is not None:
                 layout.voxel_size, layout.unit = size, unit

@@ -15,7 +15,7 @@ from tomoprior.formats.checks import no_options
 from tomoprior.formats.mdoc import mdoc_pixel_size
 from tomoprior.formats.raw import RawArray, RawSink, readable_bytes, write_at
 from tomoprior.formats.sinks import Statistics
-from tomoprior.storage.lazy import LazyArray, Transposed
+from tomoprior.storage.lazy import LazyArray, TransposedArray
 
 from .header import DTYPES, SIZE, build, parse, plausible
 
@@ -61,7 +61,7 @@ class MRC:
             warnings.append(f"{path}: {size:g} angstrom in the header, {beside:g} in the .mdoc beside it; the header's is used")
         data: LazyArray = RawArray(path, header.offset, header.shape, header.dtype)
         if header.order != (0, 1, 2):
-            data = Transposed(data, header.order)
+            data = TransposedArray(data, header.order)
         return Stack(
             data,
             voxel_size=size,

@@ -18,7 +18,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header
 from tomoprior.formats.checks import MAX_SIDE, check_room, finite_triple
-from tomoprior.units import convert, parse_unit, sane_size
+from tomoprior.units import convert_length, parse_size, parse_unit
 
 SIZE = 1024
 DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -92,7 +92,7 @@ def parse(raw: bytes, path: Path, file_size: int) -> MRCHeader:
     labels = _labels(h)
     size, unit = _voxel(h, labels, path, warnings)
     flip = -1.0 if flags & _IMOD_ORIGIN_INVERTED else 1.0
-    x, y, z = (flip * convert(float(h["origin"][a]), "angstrom", unit) for a in "xyz")
+    x, y, z = (flip * convert_length(float(h["origin"][a]), "angstrom", unit) for a in "xyz")
     return MRCHeader(
         shape,
         dtype,
@@ -115,12 +115,12 @@ def build(header: Header, mode: int, statistics: tuple[float, float, float, floa
     series = header.angles is not None
     h["mx"], h["my"], h["mz"], h["ispg"] = nx, ny, 1 if series else nz, 0 if series else 1
     # one pixel is written as one angstrom, as IMOD does for an unknown size; the label keeps the unit and all digits
-    size = convert(header.voxel_size, header.unit, "angstrom")
+    size = convert_length(header.voxel_size, header.unit, "angstrom")
     with np.errstate(over="ignore"):
         for axis, n in zip("xyz", (nx, ny, int(h["mz"])), strict=True):
             h["cella"][axis] = size * n
         for axis, value in zip("zyx", header.origin, strict=True):
-            h["origin"][axis] = convert(value, header.unit, "angstrom")
+            h["origin"][axis] = convert_length(value, header.unit, "angstrom")
         h["dmin"], h["dmax"], h["dmean"], h["rms"] = statistics
     for angle in ("alpha", "beta", "gamma"):
         h["cellb"][angle] = 90
@@ -159,7 +159,7 @@ def _axes(h: Any, path: Path, warnings: list[str]) -> tuple[int, int, int]:
 
 def _voxel(h: Any, labels: tuple[str, ...], path: Path, warnings: list[str]) -> tuple[float | None, str]:
     with np.errstate(all="ignore"):
-        sizes = [sane_size(np.float64(h["cella"][a]) / int(h[f"m{a}"])) if int(h[f"m{a}"]) > 0 else None for a in "xyz"]
+        sizes = [parse_size(np.float64(h["cella"][a]) / int(h[f"m{a}"])) if int(h[f"m{a}"]) > 0 else None for a in "xyz"]
     size = sizes[0]
     if size is None:
         return None, "angstrom"
@@ -169,9 +169,9 @@ def _voxel(h: Any, labels: tuple[str, ...], path: Path, warnings: list[str]) -> 
         warnings.append(f"{path}: its voxels are not cubes ({listed} angstrom); {size:g} is used")
     for label in labels:
         match = _LABEL.match(label)
-        exact, unit = (sane_size(match[1]), parse_unit(match[2])) if match else (None, None)
+        exact, unit = (parse_size(match[1]), parse_unit(match[2])) if match else (None, None)
         # programs copy labels from file to file: one that no longer agrees with the header is out of date
-        if exact and unit and abs(convert(exact, unit, "angstrom") - size) <= 1e-5 * size:
+        if exact and unit and abs(convert_length(exact, unit, "angstrom") - size) <= 1e-5 * size:
             return exact, unit
     return size, "angstrom"
 

@@ -13,7 +13,7 @@ import numpy as np
 from tomoprior.errors import FormatError
 from tomoprior.formats.checks import check_dtype, check_room, check_shape
 from tomoprior.formats.raw import RawArray
-from tomoprior.storage.lazy import LazyArray, Transposed, one_line
+from tomoprior.storage.lazy import LazyArray, TransposedArray, one_line
 
 
 def parse(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -50,7 +50,7 @@ def lazy(
     dtype, sizes = check_dtype(dtype, path), check_shape(shape, path)
     check_room(path, offset + math.prod(sizes) * dtype.itemsize, path.stat().st_size if end is None else end)
     if fortran:
-        return Transposed(RawArray(path, offset, (sizes[2], sizes[1], sizes[0]), dtype), (2, 1, 0))
+        return TransposedArray(RawArray(path, offset, (sizes[2], sizes[1], sizes[0]), dtype), (2, 1, 0))
     return RawArray(path, offset, sizes, dtype)
 
 

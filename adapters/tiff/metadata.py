@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 
 from tomoprior.formats import Header
-from tomoprior.units import parse_unit, sane_size, symbol
+from tomoprior.units import parse_size, parse_unit, unit_symbol
 
 from ..metadata import from_header, to_stack
 
@@ -34,11 +34,11 @@ def for_writing(header: Header) -> dict[str, Any]:
     common = {"shape": header.shape, "dtype": dtype, "photometric": "minisblack", "byteorder": "<"}
     # (tifffile takes a last axis of one for the samples of a pixel in ImageJ files)
     if dtype.name in _IMAGEJ_TYPES and nbytes < _IMAGEJ_LIMIT and header.shape[2] > 1:
-        text = {"axes": "ZYX", "spacing": size, "unit": _IMAGEJ_UNITS.get(unit, symbol(unit)), _OURS: own}
+        text = {"axes": "ZYX", "spacing": size, "unit": _IMAGEJ_UNITS.get(unit, unit_symbol(unit)), _OURS: own}
         per_unit = 1 / size if 1e-6 < size < 1e6 else 1.0  # a ratio of 32-bit numbers; all digits are in the text
         return common | {"imagej": True, "metadata": text, "resolution": (per_unit, per_unit)}
     # the positions and sizes of OME are numbers with a unit; its own word for a unit that is none is "pixel"
-    sizes = {f"PhysicalSize{a}": size for a in "XYZ"} | {f"PhysicalSize{a}Unit": symbol(unit) for a in "XYZ"}
+    sizes = {f"PhysicalSize{a}": size for a in "XYZ"} | {f"PhysicalSize{a}Unit": unit_symbol(unit) for a in "XYZ"}
     return common | {"ome": True, "bigtiff": nbytes >= _IMAGEJ_LIMIT, "metadata": {"axes": "ZYX", "Description": own, **sizes}}
 
 
@@ -55,7 +55,7 @@ def from_file(tif: tifffile.TiffFile, n: int, path: Path) -> dict[str, Any]:
         own, size, unit = _ome(ome)
     if size is None or unit is None:
         size, unit = _printed(tif)
-    known = sane_size(own.get("voxel_size"))
+    known = parse_size(own.get("voxel_size"))
     if known is not None and size is not None and own.get("unit") == unit:
         # ours has all the digits that the tags round, unless another program calibrated the file anew and kept our text
         size = known if abs(known - size) <= 1e-4 * size or size == 1.0 else size
@@ -72,7 +72,7 @@ def _per_pixel(tif: tifffile.TiffFile) -> float | None:
     value = tag.value
     if not (isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, int) for v in value) and value[0] > 0):
         return None
-    return sane_size(value[1] / value[0])
+    return parse_size(value[1] / value[0])
 
 
 def _printed(tif: tifffile.TiffFile) -> tuple[float | None, str | None]:
@@ -96,7 +96,7 @@ def _ome(text: str) -> tuple[dict[str, Any], float | None, str | None]:
         if tag == "Description" and not own:
             own = _json(element.text)
         elif tag == "Pixels" and size is None:
-            size = sane_size(element.get("PhysicalSizeX"))
+            size = parse_size(element.get("PhysicalSizeX"))
             unit = parse_unit(element.get("PhysicalSizeXUnit", "µm"))
     return own, size, unit
 

@@ -53,7 +53,7 @@ class TomopyMethods:
     def get(self, member: str) -> Method:
         """``tomopy.<member>``."""
         if member not in ALGORITHMS:
-            raise plugins.unknown("algorithm of tomopy", member, sorted(ALGORITHMS))
+            raise plugins.unknown_name_error("algorithm of tomopy", member, sorted(ALGORITHMS))
         _tomopy()
         return TomopyMethod(member)
 
@@ -89,7 +89,7 @@ class TomopyMethod:
         n, _, nu = geometry.range_shape
         return 4 * ny * (2 * n * nu + 3 * max(nz, nx, nu) ** 2)
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """TomoPy's iteration takes about thirty pairs of ours."""
         return 30.0 * settings.num_iter if "num_iter" in ALGORITHMS[self.algorithm] else 5.0
 
@@ -109,7 +109,7 @@ class TomopyMethod:
         arguments.check_projections(projections, projector)
         arguments.check_initial(initial, projector)
         shifts = None if geometry.shifts is None else "shifts of tilts"
-        arguments.refuse(self.name, weights=weights, mask=mask, **{"shifts of tilts": shifts})
+        arguments.refuse_arguments(self.name, weights=weights, mask=mask, **{"shifts of tilts": shifts})
         nz, _, nx = geometry.shape
         size = max(nz, nx)  # TomoPy's algorithms are at home on square grids: one that holds ours, then cropped
         keywords: dict[str, Any] = {name: getattr(settings, name) for name in ALGORITHMS[self.algorithm]}
@@ -124,7 +124,7 @@ class TomopyMethod:
             before = [((size - n) // 2, size - n - (size - n) // 2) for n in (nz, nx)]
             start = np.pad(initial.permute(1, 0, 2).cpu().numpy(), [(0, 0), *before], constant_values=1e-6)
         elif initial is not None:
-            arguments.refuse(self.name, **{"initial volume": initial})
+            arguments.refuse_arguments(self.name, **{"initial volume": initial})
         found = _tomopy().recon(
             projections.cpu().numpy(), geometry.angles, center=center, sinogram_order=False, algorithm=self.algorithm,
             init_recon=start, ncore=settings.ncore, num_gridx=size, num_gridy=size, **keywords,

@@ -15,7 +15,7 @@ from tomoprior.errors import InputError, SettingsError
 from tomoprior.geometry import Geometry
 from tomoprior.running.reconstruct import reconstruct
 from tomoprior.series import TiltSeries
-from tomoprior.storage.lazy import Transposed, as_lazy
+from tomoprior.storage.lazy import TransposedArray, as_lazy
 
 from .arrays import edge_center, reconstruct_into
 from .options import Request, parse
@@ -97,11 +97,11 @@ def recon(
         geometry = Geometry(np.asarray(theta, np.float64), (rows, slices, width), (slices, columns), center=centers)
         with _threads(ncore):
             found = reconstruct(
-                TiltSeries(Transposed(sinograms, (1, 0, 2)), geometry), request.method, settings=request.settings,
+                TiltSeries(TransposedArray(sinograms, (1, 0, 2)), geometry), request.method, settings=request.settings,
                 slab=nchunk or "auto", initial=None if start is None else start.swapaxes(0, 1), device=request.device,
                 kind=request.kind, backend=request.backend, progress=progress, **slabbed,
             )  # fmt: skip
-        return Transposed(as_lazy(found.volume), (1, 0, 2))
+        return TransposedArray(as_lazy(found.volume), (1, 0, 2))
     size = slices if not nchunk else min(nchunk, slices)
     if size < slices and request.method.couples_slices and not request.independent_chunks:
         raise InputError(f"{request.method.name} couples slices: leave nchunk out, or set independent_chunks=True")
@@ -129,7 +129,7 @@ def _sinograms(tomo: Any, theta: ArrayLike, sinogram_order: bool, *, lazily: boo
     if np.ndim(theta) != 1 or np.size(theta) != tilts:
         raise InputError(f"there are {tilts} projections and {np.size(theta)} angles; is sinogram_order right?")
     if lazily:
-        return as_lazy(data) if sinogram_order else Transposed(as_lazy(data), (1, 0, 2))
+        return as_lazy(data) if sinogram_order else TransposedArray(as_lazy(data), (1, 0, 2))
     return np.asarray(data if sinogram_order else data.swapaxes(0, 1), np.float32)
 
 

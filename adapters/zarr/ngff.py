@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tomoprior.units import convert, parse_unit, sane_size
+from tomoprior.units import convert_length, parse_size, parse_unit
 
 
 def multiscale(attrs: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -44,11 +44,11 @@ def voxel(image: Mapping[str, Any]) -> dict[str, Any]:
                     into[i] = into[i] * number if kind == "scale" else into[i] + number
                     if kind == "scale":
                         shift[i] *= number
-    size = sane_size(scale[2])
+    size = parse_size(scale[2])
     if size is None or unit is None:
         return {}
     units = [parse_unit(a.get("unit")) or unit for a in axes[-3:]]
-    return {"voxel_size": size, "unit": unit, "origin": [convert(s, u, unit) for s, u in zip(shift, units, strict=True)]}
+    return {"voxel_size": size, "unit": unit, "origin": [convert_length(s, u, unit) for s, u in zip(shift, units, strict=True)]}
 
 
 def _steps(place: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from tomoprior import Geometry, TiltSeries, methods
 from tomoprior.formats.writing import write_series
-from tomoprior.memory import text
+from tomoprior.memory import format_bytes
 from tomoprior.running.slabs import plan
 
 SIZE, TILTS, NUM_ITER = 384, 61, 20
@@ -114,7 +114,10 @@ class Bench:
         """Of a small and of a large volume, under the limit."""
         few, many = (self.run(rows, "auto", limit=LIMIT) for rows in (96, self.args.rows))
         growth = many["peak"] / few["peak"] - 1
-        print(f"peak of 96 slices {text(few['peak'])}, of {self.args.rows} {text(many['peak'])}, limit {text(LIMIT)}")
+        print(
+            f"peak of 96 slices {format_bytes(few['peak'])}, of {self.args.rows} {format_bytes(many['peak'])}, "
+            f"limit {format_bytes(LIMIT)}"
+        )
         print(f"{self.args.rows} slices in {many['seconds']:.1f} s: {1e3 * many['seconds'] / self.args.rows:.0f} ms a slice")
         return say(f"memory grows by {100 * growth:.1f} %, 10 % at most", 0.10 - abs(growth))
 
@@ -146,7 +149,7 @@ class Bench:
         angles = np.deg2rad(np.linspace(-90, 90, 1800, endpoint=False))
         large = Geometry(angles, (2048, 2048, 2048))
         started = time.perf_counter()
-        made = plan.make(large, method, method.Settings(), budget=64 << 30, device="cpu", backend="astra-2d")
+        made = plan.plan_slabs(large, method, method.Settings(), budget=64 << 30, device="cpu", backend="astra-2d")
         seconds = time.perf_counter() - started
         print(f"2048 x 2048 x 2048 from 1800 tilts within 64 GiB: {len(made.slabs)} slabs of {made.rows} rows")
         return say(f"planned in {seconds:.2f} s, 2 s at most", 2 - seconds)

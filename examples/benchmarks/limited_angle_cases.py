@@ -10,7 +10,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from tomoprior.formats import open_stack
 from tomoprior.series import TiltSeries
-from tomoprior.simulate import Microscope, Tissue, tilt_series
+from tomoprior.simulate import MicroscopeSettings, Tissue, tilt_series
 
 #: Tilt ranges in degrees, and their steps.
 RANGES = {10: 1, 20: 2, 40: 2, 60: 2, 120: 2}
@@ -28,7 +28,7 @@ LEAST_DENSITY = 0.02
 BAND = 2
 
 #: A microscope without errors, noise or blur, and a section that fills the grid and has no faces in it.
-CLEAN = Microscope.parse({
+CLEAN = MicroscopeSettings.parse({
     "thickness": 1.0, "roughness": 0.0, "stain_gradient": 0.0, "gamma": 1.0, "angle_error": 0.0, "axis_error": 0.0,
     "shift_error": 0.0, "drift": 0.0, "magnification_error": 0.0, "saturation": 0.0, "blur": 0.0, "dose": 1e10,
     "read_noise": 0.0, "gain_error": 0.0, "offset_error": 0.0, "outliers": 0.0,
@@ -71,7 +71,7 @@ def tissue(data: Path, name: str) -> Tissue:
 
 
 def case(
-    volume: Tissue, span: int, seed: int, shape: tuple[int, int, int] = SHAPE, microscope: Microscope | None = None
+    volume: Tissue, span: int, seed: int, shape: tuple[int, int, int] = SHAPE, microscope: MicroscopeSettings | None = None
 ) -> Case:
     """A section at a place and in an orientation that the seed draws."""
     angles = np.deg2rad(np.arange(-span / 2, span / 2 + 1e-6, RANGES[span]))

@@ -14,7 +14,7 @@ import torch
 from timing import best
 
 from tomoprior import Geometry, Projector
-from tomoprior.memory import text
+from tomoprior.memory import format_bytes
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def main() -> None:
             f"relative difference {off:.1e}, adjoint error {A.adjoint_error():.1e}"
         )
     cost = operators["astra-matrix"].cost
-    print(f"the matrix takes {text(cost.bytes)} and was ready in {prepared:.2f} s, its first product included")
+    print(f"the matrix takes {format_bytes(cost.bytes)} and was ready in {prepared:.2f} s, its first product included")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from numpy.typing import NDArray
 
 from tomoprior import plot
-from tomoprior.formats import replacing
+from tomoprior.formats import replace_atomically
 from tomoprior.metrics import directional_fsc
 
 mpl.use("Agg")
@@ -41,7 +41,10 @@ class Table:
 
     def save(self) -> None:
         """Write all rows so far."""
-        with replacing(self.path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        with (
+            replace_atomically(self.path, overwrite=True) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, HEADER)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -50,7 +53,7 @@ class Table:
 def show(folder: Path, name: str, truth: NDArray[Any], volumes: Volumes, angles: NDArray[Any]) -> None:
     """Slices of all methods beside the truth, and Fourier shell correlations of what was not measured."""
     grey = (float(truth.min()), float(truth.max()))
-    with replacing(folder / f"slices-{name}.png", overwrite=True) as temporary:
+    with replace_atomically(folder / f"slices-{name}.png", overwrite=True) as temporary:
         plot.slices({"truth": truth, **volumes}, grey=grey).savefig(temporary, dpi=110)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for method, volume in volumes.items():
@@ -73,6 +76,6 @@ def lines(folder: Path, name: str, x: str, rows: list[dict[str, Any]]) -> None:
 
 def _save(figure: Any, labelled: Any, path: Path) -> None:
     labelled.legend()
-    with replacing(path, overwrite=True) as temporary:
+    with replace_atomically(path, overwrite=True) as temporary:
         figure.savefig(temporary, dpi=120)
     plt.close(figure)

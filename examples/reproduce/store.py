@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import tomoprior
 from tomoprior import methods
-from tomoprior.formats import replacing
+from tomoprior.formats import replace_atomically
 from tomoprior.series import TiltSeries
 from tomoprior.simulate import phantoms, simulate
 
@@ -34,7 +34,7 @@ class Store:
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
         path = self.folder / f"{name}-{key}.npz"
         if not path.exists():
-            with replacing(path, overwrite=True) as temporary:
+            with replace_atomically(path, overwrite=True) as temporary:
                 np.savez(temporary, **make())
         with np.load(path) as arrays:
             return dict(arrays)
@@ -44,7 +44,7 @@ class Store:
     ) -> tuple[TiltSeries, NDArray[np.float32]]:
         """Tilt series and truth."""
         facts = {"phantom": phantom, "shape": shape, "angles": angles.tolist(), "seed": seed}
-        facts |= {"settings": phantoms.get(phantom, **settings).model_dump(mode="json")}
+        facts |= {"settings": phantoms.get_phantom(phantom, **settings).model_dump(mode="json")}
         file = settings.get("file")
         facts |= {"sha256": None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()}
 

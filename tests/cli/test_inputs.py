@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tomoprior.cli import recon
-from tomoprior.cli.inputs import Given
+from tomoprior.cli.inputs import SeriesOptions
 from tomoprior.errors import InputError
 from tomoprior.formats import write_series
 from tomoprior.series import TiltSeries
@@ -17,7 +17,7 @@ from tomoprior.series import TiltSeries
 
 def test_every_option_of_the_series_is_one_of_the_command():
     options = inspect.signature(recon.recon).parameters
-    for field in fields(Given):
+    for field in fields(SeriesOptions):
         default = options[field.name].default
         assert field.name == "file" or field.default == default, field.name
 
@@ -26,7 +26,7 @@ def test_what_is_read_later_is_the_same_series(phantom, tmp_path, capsys):
     data = phantom[1].projections.copy()
     data[4, 5, 6] = np.nan
     write_series(TiltSeries(data, phantom[1].geometry), tmp_path / "series.mrc")
-    given = Given(
+    given = SeriesOptions(
         file=tmp_path / "series.mrc", exclude="0,3", angle_range=(-60, 50), bin=3, thickness=18, flip_hand=True, repair=True
     )
     opened = given.opened()
@@ -47,7 +47,7 @@ def test_pixels_that_are_not_finite_are_refused_only_where_all_are_read(phantom,
     data = phantom[1].projections.copy()
     data[4, 5, 6] = np.nan
     write_series(TiltSeries(data, phantom[1].geometry), tmp_path / "series.mrc")
-    opened = Given(file=tmp_path / "series.mrc").opened()
+    opened = SeriesOptions(file=tmp_path / "series.mrc").opened()
     with pytest.raises(InputError, match="1 pixel"):
         opened.prepared()
     later, _ = opened.prepared(lazily=True)
@@ -55,6 +55,6 @@ def test_pixels_that_are_not_finite_are_refused_only_where_all_are_read(phantom,
 
 
 def test_files_that_are_read_are_named(tmp_path):
-    given = Given(file=tmp_path / "a.mrc", angles=tmp_path / "a.tlt", shifts=tmp_path / "a.xf")
+    given = SeriesOptions(file=tmp_path / "a.mrc", angles=tmp_path / "a.tlt", shifts=tmp_path / "a.xf")
     assert given.files == [tmp_path / "a.mrc", tmp_path / "a.tlt", tmp_path / "a.xf"]
-    assert Given(file=tmp_path / "a.mrc").files == [tmp_path / "a.mrc"]
+    assert SeriesOptions(file=tmp_path / "a.mrc").files == [tmp_path / "a.mrc"]

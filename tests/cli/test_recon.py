@@ -389,8 +389,8 @@ def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file
     base = ("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--slab", "auto", "--dry-run", "--backend", "astra-2d")
     geometry, sirt = phantom[1].geometry, methods.get("sirt")
     settings = sirt.Settings(num_iter=3, pad=0)
-    whole = plan.cut(geometry, 12, 0)
-    just = plan.cost(whole, geometry, sirt, settings, Projector(geometry, "cpu", backend="astra-2d")).memory
+    whole = plan.split_rows(geometry, 12, 0)
+    just = plan.estimate_cost(whole, geometry, sirt, settings, Projector(geometry, "cpu", backend="astra-2d")).memory
     assert "slabs        1 of 12 rows" in run(*base, "--memory", just).out
     less = run(*base, "--memory", just, "--mask", tmp_path / "mask.npy")
     assert less.code == 0, less.err

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from tomoprior.cli import simulate as command
 from tomoprior.formats import Header, open_stack, read, writing
-from tomoprior.simulate import Microscope, Tissue, available, get, tilt_series
+from tomoprior.simulate import MicroscopeSettings, Tissue, get_phantom, list_phantoms, tilt_series
 from tomoprior.simulate import simulate as make
 from tomoprior.simulate.phantoms import PHANTOMS
 
@@ -324,13 +324,13 @@ def test_help_tells_all_phantoms_and_their_settings(run):
     ran = run("simulate", "--help")
     assert ran.code == 0
     assert "tomoprior simulate shapes -o shapes --size" in ran.out
-    for name in available():
+    for name in list_phantoms():
         assert f"  {name} " in ran.out
         for setting in PHANTOMS[name].model_fields:
             assert setting in ("lowpass", "file") or setting in ran.out, (name, setting)
-    assert get("foam").summary
+    assert get_phantom("foam").summary
     assert "tomoprior simulate fibsem.tif" in ran.out
-    for setting in Microscope.model_fields:
+    for setting in MicroscopeSettings.model_fields:
         assert setting in ran.out, setting
 
 

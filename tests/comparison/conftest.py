@@ -30,7 +30,7 @@ class Plain:
     def memory(self, geometry, settings):
         return 0
 
-    def work(self, geometry, settings):
+    def cost_in_pairs(self, geometry, settings):
         return 1.0
 
     def volume(self, projections, projector, settings, progress):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tomoprior.errors import FormatError, InputError
-from tomoprior.storage.locking import exclusive
+from tomoprior.storage.locking import exclusive_lock
 
 
 def refused(owner: str) -> InputError:
@@ -29,8 +29,8 @@ def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_owner_is_named_and_the_file_goes(tmp_path: Path) -> None:
     lock = tmp_path / "new" / "lock"
     me = f"process {os.getpid()} on {socket.gethostname()}"
-    with exclusive(lock, refused, host=True):
-        with pytest.raises(InputError, match=f"^{me} has it$"), exclusive(lock, refused, host=True):
+    with exclusive_lock(lock, refused, host=True):
+        with pytest.raises(InputError, match=f"^{me} has it$"), exclusive_lock(lock, refused, host=True):
             pass
         assert lock.read_text() == f"{os.getpid()} on {socket.gethostname()}\n"
     assert list(lock.parent.iterdir()) == []
@@ -40,19 +40,19 @@ def test_a_lock_that_names_no_one_is_held_all_the_same(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match=r"^another process has it$"), exclusive(lock, refused):
+        with pytest.raises(InputError, match=r"^another process has it$"), exclusive_lock(lock, refused):
             pass
-    with exclusive(lock, refused):
+    with exclusive_lock(lock, refused):
         pass
 
 
 def test_a_lock_that_another_has_made_since_is_left(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    with exclusive(lock, refused):
+    with exclusive_lock(lock, refused):
         lock.unlink()
-        with exclusive(lock, refused):
+        with exclusive_lock(lock, refused):
             here = lock.stat()
-    with exclusive(lock, refused):
+    with exclusive_lock(lock, refused):
         lock.rename(tmp_path / "aside")  # so that the new file has another number
         lock.write_text("another's")
     assert lock.read_text() == "another's"
@@ -72,7 +72,7 @@ def test_the_folder_may_go_with_the_lock(tmp_path: Path, monkeypatch: pytest.Mon
         flock(file, how)  # type: ignore[arg-type]
 
     monkeypatch.setattr("fcntl.flock", leaving)
-    with exclusive(lock, refused):
+    with exclusive_lock(lock, refused):
         assert lock.read_text() == f"{os.getpid()}\n"
     assert removed
 
@@ -80,11 +80,11 @@ def test_the_folder_may_go_with_the_lock(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for lock in (tmp_path / "none" / "folder" / "lock", tmp_path / "file" / "lock"):
-        with pytest.raises(FormatError, match=r"lock: cannot be written \("), exclusive(lock, refused):
+        with pytest.raises(FormatError, match=r"lock: cannot be written \("), exclusive_lock(lock, refused):
             pass
     lock = tmp_path / "lock"
     lock.symlink_to(tmp_path / "none" / "lock")
-    with pytest.raises(FormatError, match="No such file"), exclusive(lock, refused):
+    with pytest.raises(FormatError, match="No such file"), exclusive_lock(lock, refused):
         pass
 
 
@@ -104,9 +104,9 @@ def test_without_locks_the_named_process_has_it_as_long_as_it_runs(tmp_path: Pat
     lock = tmp_path / "lock"
     lock.write_text(owner)
     if free:
-        with exclusive(lock, refused, host=True):
+        with exclusive_lock(lock, refused, host=True):
             assert lock.read_text().startswith(f"{os.getpid()} on ")
         return
-    with pytest.raises(InputError, match=f"^process {owner} has it$"), exclusive(lock, refused, host=True):
+    with pytest.raises(InputError, match=f"^process {owner} has it$"), exclusive_lock(lock, refused, host=True):
         pass
     assert lock.read_text() == owner

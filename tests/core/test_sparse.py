@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from tomoprior.projector.sparse import BLOCK, FEW, csr, product
+from tomoprior.projector.sparse import BLOCK, FEW, csr_product, csr_tensor
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,10 @@ widths = [1, 2, 4, 8, FEW - 4, FEW, FEW + 1, BLOCK, 2 * BLOCK - 1, 2 * BLOCK, 2 
 
 @pytest.mark.parametrize("width", widths)
 def test_a_column_is_the_same_to_the_last_bit_whatever_stands_beside_it(matrix, dense, width):
-    ours = csr(torch.from_numpy(matrix.indptr), torch.from_numpy(matrix.indices), torch.from_numpy(matrix.data), matrix.shape)
-    found = product(ours, dense[:, :width].contiguous())
+    ours = csr_tensor(
+        torch.from_numpy(matrix.indptr), torch.from_numpy(matrix.indices), torch.from_numpy(matrix.data), matrix.shape
+    )
+    found = csr_product(ours, dense[:, :width].contiguous())
     np.testing.assert_allclose(found.numpy(), matrix @ dense[:, :width].numpy(), rtol=1e-4, atol=1e-5)
-    assert torch.equal(found[:, :1], product(ours, dense[:, : BLOCK + 3].contiguous())[:, :1])
-    assert torch.equal(found, product(ours, dense)[:, :width])
+    assert torch.equal(found[:, :1], csr_product(ours, dense[:, : BLOCK + 3].contiguous())[:, :1])
+    assert torch.equal(found, csr_product(ours, dense)[:, :width])

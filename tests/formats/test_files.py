@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tomoprior.errors import FormatError, InputError
-from tomoprior.storage.files import put_in_place, safe, told
+from tomoprior.storage.files import open_atomic, put_in_place, reraise_disk_errors
 
 
 def test_a_safe_file_appears_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
-    with safe(path) as file:
+    with open_atomic(path) as file:
         file.write(b"new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -35,7 +35,7 @@ def test_a_safe_file_that_fails_leaves_the_one_before(tmp_path: Path, error: Exc
     path.write_text("old")
 
     def write() -> None:
-        with safe(path, "; go on") as file:
+        with open_atomic(path, "; go on") as file:
             file.write(b"ne")
             raise error
 
@@ -46,7 +46,7 @@ def test_a_safe_file_that_fails_leaves_the_one_before(tmp_path: Path, error: Exc
 
 
 def test_an_error_that_is_told_already_is_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"^no such thing$"), told(tmp_path / "a"):
+    with pytest.raises(FormatError, match=r"^no such thing$"), reraise_disk_errors(tmp_path / "a"):
         raise FormatError("no such thing")
 
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.raw import RawArray
-from tomoprior.storage.lazy import LazyArray, Transposed, Wrapped, one_line
+from tomoprior.storage.lazy import LazyArray, TransposedArray, WrappedArray, one_line
 
 SHAPE = (5, 6, 7)
 VALUES = np.arange(210, dtype=np.int16).reshape(SHAPE)
@@ -30,8 +30,8 @@ def arrays(tmp_path: Path) -> dict[str, LazyArray]:
     return {
         "big-endian": RawArray(path, 8, SHAPE, ">i2"),
         "images apart": RawArray(spread, 0, SHAPE, np.int16, offsets),
-        "transposed": Transposed(RawArray(turned, 0, (7, 5, 6), np.int16), (1, 2, 0)),
-        "wrapped": Wrapped(VALUES, path),
+        "transposed": TransposedArray(RawArray(turned, 0, (7, 5, 6), np.int16), (1, 2, 0)),
+        "wrapped": WrappedArray(VALUES, path),
     }
 
 

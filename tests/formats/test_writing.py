@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tomoprior.errors import FormatError, InputError, OutputExistsError
-from tomoprior.formats import Header, check_target, open_stack, read, replacing, write, write_series, writing
+from tomoprior.formats import Header, check_target, open_stack, read, replace_atomically, write, write_series, writing
 from tomoprior.geometry import Geometry
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
@@ -253,7 +253,7 @@ def test_a_series_comes_back_with_its_angles(tmp_path: Path, extension: str, dty
 
 def test_replacing_is_for_any_file(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    with replacing(path) as temporary:
+    with replace_atomically(path) as temporary:
         assert temporary.suffix == ".html"
         temporary.write_text("done")
         assert not path.exists()

@@ -29,7 +29,7 @@ class Good:
     def memory(self, geometry, settings):
         return 12 * int(np.prod(geometry.shape)) + 8 * int(np.prod(geometry.range_shape))
 
-    def work(self, geometry, settings):
+    def cost_in_pairs(self, geometry, settings):
         return float(settings.num_iter)
 
     def check(self, projections, projector, weights, initial, mask):
@@ -141,7 +141,7 @@ BROKEN = {
     "has no description": {"Settings": Silent},
     "has no default": {"Settings": Demanding},
     "not a number of bytes": {"memory": lambda self, g, s: 0},
-    "not a cost": {"work": lambda self, g, s: float("nan")},
+    "not a cost": {"cost_in_pairs": lambda self, g, s: float("nan")},
     "does not grow": {"memory": lambda self, g, s: 1000},
     "changes the projections": {"reconstruct": reconstruct_with(scale_in_place)},
     "pixel that is nan is accepted": {"reconstruct": reconstruct_with(zero_nan)},
@@ -197,7 +197,7 @@ def test_an_argument_that_is_checked_and_then_ignored_is_found():
 def test_a_refusal_in_words_is_as_good_as_obeying():
     class Refuses(Good):
         def check(self, projections, projector, weights, initial, mask):
-            arguments.refuse(self.name, weights=weights, mask=mask, **{"initial volume": initial})
+            arguments.refuse_arguments(self.name, weights=weights, mask=mask, **{"initial volume": initial})
             return super().check(projections, projector, weights, initial, mask)
 
     testing.check_method(Refuses())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tomoprior.errors import FormatError
-from tomoprior.methods.base import OVERHEAD
+from tomoprior.methods.base import ALLOCATOR_BYTES
 from tomoprior.methods.diffusion.prior import load
 
 SCRIPT = """
@@ -108,5 +108,5 @@ def estimates_outside(methods, shapes):
         name: f"{estimate >> 20} MiB for {peak >> 20}"
         for name, (peak, estimate) in json.loads(ran.stdout).items()
         # what the allocator keeps of arrays as small as these differs by a fifth from run to run
-        if not 0.85 * peak < estimate < 1.25 * peak + OVERHEAD
+        if not 0.85 * peak < estimate < 1.25 * peak + ALLOCATOR_BYTES
     }

@@ -77,6 +77,8 @@ def test_a_mask_speaks_of_the_grid_that_was_asked_for(slab):
 def test_memory_and_work_grow_with_the_pad(slab):
     geometry, _, _ = slab
     method = methods.get("sirt")
-    sizes = [(method.memory(geometry, s), method.work(geometry, s)) for s in (method.Settings(pad=n) for n in (0, 8, 16))]
+    sizes = [
+        (method.memory(geometry, s), method.cost_in_pairs(geometry, s)) for s in (method.Settings(pad=n) for n in (0, 8, 16))
+    ]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[1] < sizes[2]

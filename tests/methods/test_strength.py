@@ -11,7 +11,7 @@ from tomoprior.errors import InputError
 from tomoprior.methods.classical import tv
 from tomoprior.methods.solving import gradient, strength
 from tomoprior.methods.solving.iterative import Monitor
-from tomoprior.methods.solving.problem import setup
+from tomoprior.methods.solving.problem import set_up_problem
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def rule(case, p):
 
 
 def problem_of(case, p):
-    return setup(p, case.projector, 0, weights=None, initial=None, mask=None)
+    return set_up_problem(p, case.projector, 0, weights=None, initial=None, mask=None)
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_it_ends_where_the_error_has_risen_twice(limited):
 
     method = methods.get("tv")
     problem = problem_of(limited, limited.projector(torch.zeros(limited.projector.domain_shape)))
-    chosen = strength.held_out(problem, method.Settings(), solver, 1.0)
+    chosen = strength.search_strength(problem, method.Settings(), solver, 1.0)
     assert len(tried) == 4
     assert tried == sorted(tried, reverse=True)
     assert all(state is duals[0] for state in duals)
@@ -82,7 +82,7 @@ def test_going_on_from_a_strength_with_the_same_is_one_run(limited, difference):
     problem = problem_of(limited, limited.projections)
     whole = limited.run("tv", num_iter=1000, reg_par=1.0, pad=0).volume
     with torch.no_grad():
-        duals = strength.Duals(torch.zeros_like(problem.p), gradient.zeros(problem.x), balance=2.0)
+        duals = strength.DualVariables(torch.zeros_like(problem.p), gradient.zeros(problem.x), balance=2.0)
         for reg_par in (64.0, 16.0, 4.0, 1.0, 1.0):
             x = tv.minimise(problem, settings, reg_par, Monitor(problem, settings, None), duals)
     assert difference(x, whole) < 0.02
@@ -90,18 +90,18 @@ def test_going_on_from_a_strength_with_the_same_is_one_run(limited, difference):
 
 def test_every_fifth_tilt_is_neither_the_first_nor_the_last_nor_one_without_weight(limited):
     problem = problem_of(limited, limited.projections)
-    tilts = strength.every_fifth(problem, "")
+    tilts = strength.hold_out_tilts(problem, "")
     assert tilts.out.tolist() == [2, 7, 12, 17, 22]
     assert sorted([*tilts.keep, *tilts.out]) == list(range(25))
     assert tilts.share == 0.8
     weights = torch.ones(25, 1, 1)
     weights[2], weights[3] = 0, 9
-    tilts = strength.every_fifth(replace(problem, w=weights), "")
+    tilts = strength.hold_out_tilts(replace(problem, w=weights), "")
     assert tilts.out.tolist() == [3, 8, 13, 18, 23]
     assert 2 not in tilts.keep
     assert tilts.share == pytest.approx(19 / 32)
     with pytest.raises(InputError, match="4 tilts are too few to hold some out; try more"):
-        strength.every_fifth(replace(problem, w=torch.tensor([1.0] * 4 + [0.0] * 21).reshape(25, 1, 1)), "try more")
+        strength.hold_out_tilts(replace(problem, w=torch.tensor([1.0] * 4 + [0.0] * 21).reshape(25, 1, 1)), "try more")
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_every_fifth_tilt_is_neither_the_first_nor_the_last_nor_one_without_weig
     [([3.0, 1.0, 3.0], 1.0), ([3.0, 1.0, 1.0, 3.0], 1.5), ([1.0, 2.0], 0.0), ([2.0, 1.0], 1.0), ([1.0, 1.0, 1.0], 0.0)],
 )
 def test_the_lowest_point_lies_between_neighbours(values, index):
-    assert strength.lowest(values) == index
+    assert strength.parabola_minimum(values) == index
 
 
 def test_the_vertex_of_a_parabola_is_found():
     at = np.arange(6)
-    assert strength.lowest(list((at - 2.3) ** 2 + 1)) == pytest.approx(2.3)
+    assert strength.parabola_minimum(list((at - 2.3) ** 2 + 1)) == pytest.approx(2.3)

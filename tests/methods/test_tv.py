@@ -125,7 +125,7 @@ def test_the_search_is_counted_in_the_cost(limited):
     from tomoprior import methods
 
     method = methods.get("tv")
-    work = [method.work(limited.geometry, method.Settings(reg_par=r)) for r in (1.0, "auto", "held-out")]
+    work = [method.cost_in_pairs(limited.geometry, method.Settings(reg_par=r)) for r in (1.0, "auto", "held-out")]
     assert work[0] < work[1] < work[2]
     # of an iteration 0.8 of the tilts, and 2 pairs each
     assert work[2] - work[0] > 1.6 * len(strength.FACTORS) * strength.TRIAL_ITERATIONS

@@ -7,7 +7,7 @@ import torch
 import tomoprior
 from tomoprior import Geometry, TiltSeries
 from tomoprior.errors import InputError
-from tomoprior.metrics import directional_fsc, fsc, measured, split
+from tomoprior.metrics import directional_fsc, fsc, measured_region, split_measured
 from tomoprior.simulate import Spheres
 
 SHAPES = [(8, 8, 8), (5, 8, 12), (9, 4, 7), (1, 6, 6)]
@@ -61,7 +61,7 @@ def test_it_falls_where_a_filter_cuts_whatever_the_shape(shape):
 @pytest.mark.parametrize("mode", ["planes", "wedge"])
 def test_regions_are_symmetric_and_complete(shape, mode):
     angles = np.deg2rad([-50, -20, 0, 35])
-    present = measured(shape, angles, mode=mode)
+    present = measured_region(shape, angles, mode=mode)
     # the same rule on the whole transform, point by point
     whole = np.zeros(shape, bool)
     kz, kx = np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[2])
@@ -107,9 +107,9 @@ def test_mistakes_get_a_clear_line():
     with pytest.raises(InputError, match="region"):
         fsc(a, a, region=np.ones((2, 2), bool))
     with pytest.raises(InputError, match="mode"):
-        measured((4, 4, 4), [0.1], mode="cone")
+        measured_region((4, 4, 4), [0.1], mode="cone")
     with pytest.raises(InputError, match="angles"):
-        measured((4, 4, 4), [])
+        measured_region((4, 4, 4), [])
     assert np.isnan(fsc(a, a).correlation).all()  # no power, no correlation
 
 
@@ -117,9 +117,9 @@ def test_mistakes_get_a_clear_line():
 def test_a_volume_is_split_into_what_was_measured_and_the_rest(mode):
     shape, angles = (7, 8, 9), np.deg2rad([-50, -20, 0, 35])
     volume = np.random.default_rng(4).normal(2, 1, shape)
-    present, missing = split(torch.from_numpy(volume), angles, mode=mode)
+    present, missing = split_measured(torch.from_numpy(volume), angles, mode=mode)
     np.testing.assert_allclose(present + missing, volume, atol=1e-12)
-    region = measured(shape, angles, mode=mode)
+    region = measured_region(shape, angles, mode=mode)
     assert np.abs(np.fft.rfftn(present)[~region]).max() < 1e-10
     assert np.abs(np.fft.rfftn(missing)[region]).max() < 1e-10
     # both hold something, and the mean was measured
@@ -131,15 +131,15 @@ def test_a_wave_across_the_beam_was_measured_and_one_along_it_was_not():
     x, z = np.arange(16), np.arange(16)[:, None, None]
     across, along = np.cos(2 * np.pi * x / 4) + 0 * z, np.cos(2 * np.pi * z / 4) + 0 * x
     across, along = (np.broadcast_to(wave, (16, 4, 16)) for wave in (across, along))
-    present, missing = split(across + along, np.deg2rad([-60, 60]))
+    present, missing = split_measured(across + along, np.deg2rad([-60, 60]))
     np.testing.assert_allclose(present, across, atol=1e-12)
     np.testing.assert_allclose(missing, along, atol=1e-12)
 
 
 def test_splitting_refuses_what_is_no_volume():
     with pytest.raises(InputError, match="three axes"):
-        split(np.zeros((4, 4)), [0.1])
+        split_measured(np.zeros((4, 4)), [0.1])
     with pytest.raises(InputError, match="NaN"):
-        split(np.full((2, 2, 2), np.nan), [0.1])
+        split_measured(np.full((2, 2, 2), np.nan), [0.1])
     with pytest.raises(InputError, match="degrees"):
-        split(np.zeros((2, 2, 2)), [60])
+        split_measured(np.zeros((2, 2, 2)), [60])

@@ -7,7 +7,7 @@ import torch
 import tomoprior
 from tomoprior import Geometry, TiltSeries, metrics
 from tomoprior.errors import InputError
-from tomoprior.metrics import evaluate, matched
+from tomoprior.metrics import evaluate, match_scale
 from tomoprior.simulate import Spheres
 
 ANGLES = np.deg2rad(np.arange(-60, 61, 4.0))
@@ -46,7 +46,7 @@ def test_paper_mode_and_matches_are_passed_on(pair):
     assert found["rmse"] == pytest.approx(metrics.rmse(volume, truth, match="moments"))
     assert evaluate(9 * volume - 4, truth, mode="paper") == pytest.approx(found)
     for match in ("none", "affine", "moments"):
-        assert evaluate(volume, truth, match=match) == pytest.approx(evaluate(matched(volume, truth, match), truth))
+        assert evaluate(volume, truth, match=match) == pytest.approx(evaluate(match_scale(volume, truth, match), truth))
     assert evaluate(volume, truth, match="affine")["psnr"] > evaluate(volume, truth)["psnr"]  # no zero frequency in it
 
 

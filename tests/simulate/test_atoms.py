@@ -6,7 +6,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from tomoprior.errors import InputError
-from tomoprior.simulate import get
+from tomoprior.simulate import get_phantom
 from tomoprior.simulate.phantoms.atoms import PROTEIN, read_atoms
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -45,7 +45,7 @@ def moments(volume, size):
 def test_x_y_and_z_of_the_file_are_those_of_the_volume(corner):
     points, weights = read_atoms(corner, None)
     assert weights.tolist() == [6, 6, 7, 8]  # no hydrogen
-    scene = get("protein", file=corner, turned=False, resolution=4).scene((50, 52, 55), voxel_size=1.0)
+    scene = get_phantom("protein", file=corner, turned=False, resolution=4).scene((50, 52, 55), voxel_size=1.0)
     volume = scene.volume(2)
     center = np.average(points, axis=0, weights=weights)
     for point, weight in zip(points, weights, strict=True):
@@ -55,7 +55,7 @@ def test_x_y_and_z_of_the_file_are_those_of_the_volume(corner):
 
 
 def test_a_turned_model_keeps_its_hand(corner):
-    volume = get("protein", file=corner, resolution=4).scene((52, 52, 52), seed=4, voxel_size=1.0).volume(2)
+    volume = get_phantom("protein", file=corner, resolution=4).scene((52, 52, 52), seed=4, voxel_size=1.0).volume(2)
     # the four heaviest places are the atoms; their triple product does not change when they are turned
     places, rest = [], volume.copy()
     for _ in range(4):
@@ -73,7 +73,7 @@ def test_a_protein_weighs_and_spreads_as_its_atoms_do(files):
     assert len(points) == 602
     centre = np.average(points, axis=0, weights=weights)
     gyration = np.average(((points - centre) ** 2).sum(1), weights=weights)
-    scene = get("protein", resolution=6.0).scene((40, 44, 41), seed=1)
+    scene = get_phantom("protein", resolution=6.0).scene((40, 44, 41), seed=1)
     mass, center, second = moments(scene.volume(2), scene.voxel_size)
     assert mass * PROTEIN == pytest.approx(weights.sum(), rel=1e-3)
     np.testing.assert_allclose(center, 0, atol=0.05 * scene.voxel_size)
@@ -85,7 +85,7 @@ def test_a_protein_weighs_and_spreads_as_its_atoms_do(files):
 @pytest.fixture(scope="module")
 def capsid(data_dir):
     path = data_dir / "models/1f2n.cif"
-    scene = get("capsid", file=path, turned=False).scene((64, 64, 64))
+    scene = get_phantom("capsid", file=path, turned=False).scene((64, 64, 64))
     return path, scene, scene.volume(2)
 
 
@@ -132,20 +132,20 @@ def test_a_capsid_looks_the_same_when_turned_by_its_symmetry(capsid):
 
 def test_models_that_do_not_fit_or_are_none(files, tmp_path):
     with pytest.raises(InputError, match=r"1f2n.cif is 321 angstrom across and does not fit .*from 12.2 on it does"):
-        get("capsid").scene((32, 40, 48), voxel_size=5.0)
+        get_phantom("capsid").scene((32, 40, 48), voxel_size=5.0)
     with pytest.raises(InputError, match="no assembly '7' in it; there are: 1"):
-        get("capsid", assembly="7").scene((32, 32, 32))
+        get_phantom("capsid", assembly="7").scene((32, 32, 32))
     other = tmp_path / "other.pdb"
     other.write_text("nothing of the kind\n")
     with pytest.raises(InputError, match=r"other\.pdb"):
-        get("protein", file=other).scene((32, 32, 32))
-    assert get("capsid", assembly="none").assembly is None
-    assert get("capsid", assembly="none").scene((32, 32, 32)).facts["atoms"] == 4531
+        get_phantom("protein", file=other).scene((32, 32, 32))
+    assert get_phantom("capsid", assembly="none").assembly is None
+    assert get_phantom("capsid", assembly="none").scene((32, 32, 32)).facts["atoms"] == 4531
 
 
 def test_resolution_and_low_pass_add_up(files):
-    fine = get("protein", resolution=5).scene((40, 40, 40), voxel_size=2.0)
-    wide = get("protein", resolution=5, lowpass=1.0).scene((40, 40, 40), voxel_size=2.0)
+    fine = get_phantom("protein", resolution=5).scene((40, 40, 40), voxel_size=2.0)
+    wide = get_phantom("protein", resolution=5, lowpass=1.0).scene((40, 40, 40), voxel_size=2.0)
     assert wide.sigma == pytest.approx(np.hypot(0.225 * 5 / 2, 1))
     gain = [np.trace(moments(s.volume(2), 2.0)[2]) for s in (fine, wide)]
     assert gain[1] - gain[0] == pytest.approx(3 * 4, rel=0.05)

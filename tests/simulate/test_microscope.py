@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from tomoprior.errors import SettingsError
-from tomoprior.simulate.microscope import Microscope, expose_tilt, tilt_errors, transfer, warp
+from tomoprior.simulate.microscope import MicroscopeSettings, expose_tilt, tilt_errors, transfer, warp
 
 #: A perfect microscope: of an image's line integrals it gives the same back.
 PERFECT = {
@@ -51,14 +51,16 @@ def coarse(fine):
 
 
 def test_ranges_as_people_give_them():
-    settings = Microscope.parse({"dose": 500, "thickness": "0.5,0.9", "blur": "0.4", "drift": [0, 2], "axis_error": (-1, 1)})
+    settings = MicroscopeSettings.parse(
+        {"dose": 500, "thickness": "0.5,0.9", "blur": "0.4", "drift": [0, 2], "axis_error": (-1, 1)}
+    )
     assert settings.dose == (500, 500)
     assert settings.thickness == (0.5, 0.9)
     assert settings.blur == (0.4, 0.4)
     assert settings.drift == (0, 2)
     assert settings.axis_error == (-1, 1)
-    assert settings.attenuation == Microscope().attenuation
-    assert Microscope.parse(settings.model_dump()) == settings
+    assert settings.attenuation == MicroscopeSettings().attenuation
+    assert MicroscopeSettings.parse(settings.model_dump()) == settings
 
 
 @pytest.mark.parametrize(
@@ -91,15 +93,15 @@ def test_ranges_as_people_give_them():
 )
 def test_nonsense_is_refused_in_one_line(values, message):
     with pytest.raises(SettingsError, match=message) as raised:
-        Microscope.parse(values)
+        MicroscopeSettings.parse(values)
     assert "\n" not in str(raised.value)
 
 
 def test_what_is_drawn_lies_in_its_range():
-    settings = Microscope(outliers=0.3, dose=(100, 10000))
+    settings = MicroscopeSettings(outliers=0.3, dose=(100, 10000))
     many = [settings.draw(np.random.default_rng(seed)) for seed in range(400)]
     assert many[0] == settings.draw(np.random.default_rng(0))
-    for name in Microscope.model_fields:
+    for name in MicroscopeSettings.model_fields:
         value, found = getattr(settings, name), np.array([d[name] for d in many])
         low, high = value if isinstance(value, tuple) else (value, value)
         assert low <= found.min() <= found.max() <= high

@@ -9,7 +9,7 @@ from tomoprior import Geometry
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import write
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.simulate import get
+from tomoprior.simulate import get_phantom
 from tomoprior.simulate.phantoms.particles import read_map
 
 
@@ -40,7 +40,7 @@ def test_the_background_goes_and_the_inside_is_about_one(blobs):
 def test_particles_weigh_what_their_map_does_at_any_voxel_size(blobs, voxel_size):
     one = read_map(blobs)
     shape = tuple(int(400 / voxel_size) for _ in range(3))
-    scene = get("particles", file=blobs, fill=0.2).scene(shape, seed=1, voxel_size=voxel_size)
+    scene = get_phantom("particles", file=blobs, fill=0.2).scene(shape, seed=1, voxel_size=voxel_size)
     count = len(scene.particles)
     assert count >= 4
     assert scene.facts["particles"] == {"blobs.mrc": count}
@@ -53,7 +53,7 @@ def test_particles_weigh_what_their_map_does_at_any_voxel_size(blobs, voxel_size
 
 
 def test_a_turned_particle_keeps_its_hand(blobs):
-    volume = get("particles", file=blobs, fill=0.01, lowpass=0).scene((40, 40, 40), seed=2, voxel_size=5.0).volume(2)
+    volume = get_phantom("particles", file=blobs, fill=0.01, lowpass=0).scene((40, 40, 40), seed=2, voxel_size=5.0).volume(2)
     places, rest = [], volume.copy()
     for _ in range(4):  # by weight 7, 6, 5, 4
         at = np.unravel_index(np.argmax(rest), rest.shape)
@@ -64,7 +64,7 @@ def test_a_turned_particle_keeps_its_hand(blobs):
 
 
 def test_kinds_take_turns(files):
-    scene = get("particles", fill=0.2).scene((64, 96, 96), seed=1)
+    scene = get_phantom("particles", fill=0.2).scene((64, 96, 96), seed=1)
     counts = list(scene.facts["particles"].values())
     assert len(counts) == 2
     assert max(counts) - min(counts) <= 1
@@ -74,11 +74,11 @@ def test_kinds_take_turns(files):
 
 def test_maps_that_are_none(tmp_path, blobs):
     with pytest.raises(InputError, match="no voxel size"):
-        get("particles", file=save(np.ones((8, 8, 8)), tmp_path / "a.mrc", 1.0, "pixel")).scene((32, 32, 32))
+        get_phantom("particles", file=save(np.ones((8, 8, 8)), tmp_path / "a.mrc", 1.0, "pixel")).scene((32, 32, 32))
     with pytest.raises(InputError, match="nothing in it stands out"):
-        get("particles", file=save(np.ones((8, 8, 8)), tmp_path / "b.mrc")).scene((32, 32, 32))
+        get_phantom("particles", file=save(np.ones((8, 8, 8)), tmp_path / "b.mrc")).scene((32, 32, 32))
     (tmp_path / "c.mrc").write_bytes(b"nothing of the kind")
     with pytest.raises(FormatError, match=r"c\.mrc"):
-        get("particles", file=tmp_path / "c.mrc").scene((32, 32, 32))
+        get_phantom("particles", file=tmp_path / "c.mrc").scene((32, 32, 32))
     with pytest.raises(InputError, match=r"does not fit into 16 x 16 x 16 voxels \(z, y, x\) of 5 angstrom"):
-        get("particles", file=blobs).scene((16, 16, 16), voxel_size=5.0)
+        get_phantom("particles", file=blobs).scene((16, 16, 16), voxel_size=5.0)

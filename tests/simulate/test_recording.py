@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 
 from tomoprior import Geometry, Projector
 from tomoprior.errors import GeometryError, InputError, SettingsError
-from tomoprior.simulate import Microscope, Tissue, tilt_series
-from tomoprior.simulate.recording import memory
+from tomoprior.simulate import MicroscopeSettings, Tissue, tilt_series
+from tomoprior.simulate.recording import recording_bytes
 
 ANGLES = np.deg2rad(np.arange(-60, 61, 10))
 SHAPE = (16, 24, 32)
@@ -264,10 +264,10 @@ def test_the_record_tells_all_and_is_plain(tissue):
     plain = json.loads(json.dumps(made.record))
     assert Geometry.from_dict(plain["true_geometry"]) == made.geometry
     assert Geometry.from_dict(plain["nominal_geometry"]) == made.series.geometry
-    assert Microscope.parse(plain["settings"]) == Microscope(beads=(0, 4))
+    assert MicroscopeSettings.parse(plain["settings"]) == MicroscopeSettings(beads=(0, 4))
     assert plain["made"]["tissue_shape"] == [130, 130, 130]
     np.testing.assert_array_equal(plain["errors"]["shift"], made.geometry.shifts)
-    again = tilt_series(tissue, SHAPE, ANGLES, seed=plain["seed"], settings=Microscope.parse(plain["settings"]))
+    again = tilt_series(tissue, SHAPE, ANGLES, seed=plain["seed"], settings=MicroscopeSettings.parse(plain["settings"]))
     np.testing.assert_array_equal(again.series.projections, made.series.projections)
     assert made.series.metadata["simulation"] is made.record
     assert json.loads(json.dumps(again.record)) == plain
@@ -300,7 +300,7 @@ def test_progress_counts_the_tilts(tissue):
         ({"thickness": 1.2}, SettingsError, "thickness"),
         ({"dose": (5, 1)}, SettingsError, "dose"),
         ({"snr": 1}, SettingsError, "no setting is called 'snr'"),
-        ({"settings": Microscope(), "dose": 5}, SettingsError, "give one"),
+        ({"settings": MicroscopeSettings(), "dose": 5}, SettingsError, "give one"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(tissue, changes, error, message):
@@ -329,8 +329,10 @@ def test_an_empty_section_is_refused(tissue):
 
 
 def test_memory_is_told_before(tissue):
-    assert memory(tissue, SHAPE, ANGLES) > 4 * 8 * np.prod(SHAPE)
-    assert memory(tissue, (32, 48, 64), ANGLES) > memory(tissue, SHAPE, ANGLES)
-    assert memory(tissue, SHAPE, ANGLES, 20.0, Microscope(shift_error=20)) > memory(tissue, SHAPE, ANGLES)
+    assert recording_bytes(tissue, SHAPE, ANGLES) > 4 * 8 * np.prod(SHAPE)
+    assert recording_bytes(tissue, (32, 48, 64), ANGLES) > recording_bytes(tissue, SHAPE, ANGLES)
+    assert recording_bytes(tissue, SHAPE, ANGLES, 20.0, MicroscopeSettings(shift_error=20)) > recording_bytes(
+        tissue, SHAPE, ANGLES
+    )
     with pytest.raises(InputError, match="finer than"):
-        memory(tissue, SHAPE, ANGLES, np.nan)
+        recording_bytes(tissue, SHAPE, ANGLES, np.nan)

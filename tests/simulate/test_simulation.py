@@ -9,7 +9,7 @@ import pytest
 
 from tomoprior import Geometry, Projector, TiltSeries, reconstruct
 from tomoprior.errors import GeometryError, InputError, SettingsError, UnknownNameError
-from tomoprior.simulate import Phantom, Spheres, get, simulate
+from tomoprior.simulate import Phantom, Spheres, get_phantom, simulate
 from tomoprior.simulate.bodies import Bodies, Body
 from tomoprior.simulate.exposure import expose
 from tomoprior.simulate.solids import Ball
@@ -58,7 +58,7 @@ def displacement(found, expected):
     ids=["none", "axis", "angles", "shifts", "all"],
 )
 def test_projections_are_the_exact_ones(errors, supersample):
-    phantom = get("spheres", lowpass=0, diameter=(10, 16), wall=0.5)
+    phantom = get_phantom("spheres", lowpass=0, diameter=(10, 16), wall=0.5)
     made = simulate(phantom, SHAPE, ANGLES, seed=2, supersample=supersample, **errors)
     spheres = exact(phantom.scene(SHAPE, seed=2))
     expected = spheres.project(made.geometry, 5)
@@ -204,7 +204,7 @@ def test_a_record_is_enough_to_repeat_it():
 
 @pytest.mark.parametrize("supersample", [1, 2])
 def test_slabs_of_any_size_give_the_same(supersample):
-    scene = get("foam").scene(SHAPE, seed=1)
+    scene = get_phantom("foam").scene(SHAPE, seed=1)
     geometry = Geometry(ANGLES, SHAPE, center=20.4, shifts=np.random.default_rng(0).normal(0, 2, (13, 2)))
     whole = expose(scene, geometry, supersample)
     for rows in (1, 7, 100):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tomoprior.simulate import get, solids
+from tomoprior.simulate import get_phantom, solids
 from tomoprior.simulate.bodies import Bodies, Body, random_turn
 from tomoprior.simulate.packing import place
 
@@ -87,7 +87,7 @@ def test_random_turns_are_rotations_and_spread_evenly():
 @pytest.mark.parametrize("seed", range(3))
 def test_bodies_lie_apart_in_the_slab_and_in_sight(name, seed):
     shape = (40, 56, 96)
-    phantom = get(name, lowpass=0)
+    phantom = get_phantom(name, lowpass=0)
     scene = phantom.scene(shape, seed=seed)
     assert len(scene.bodies) >= 6
     painted = scene.paint(0, shape[1], 2)
@@ -105,7 +105,7 @@ def test_bodies_lie_apart_in_the_slab_and_in_sight(name, seed):
 
 
 def test_shapes_come_in_all_kinds_and_with_the_densities_asked():
-    scene = get("shapes", density=(0.6, 0.8)).scene((64, 96, 128), seed=2)
+    scene = get_phantom("shapes", density=(0.6, 0.8)).scene((64, 96, 128), seed=2)
     assert set(scene.facts["bodies"]) == {
         "sphere", "ellipsoid", "pyramid", "cube", "triangle", "hexagon", "disc", "cross4", "cross6",
     }  # fmt: skip
@@ -113,7 +113,7 @@ def test_shapes_come_in_all_kinds_and_with_the_densities_asked():
     assert min(densities) >= 0.6
     assert max(densities) <= 0.8
     assert np.std(densities) > 0.03
-    assert {body.kind for body in get("shapes", kinds="cube,disc").scene((48, 48, 64)).bodies} == {"cube", "disc"}
+    assert {body.kind for body in get_phantom("shapes", kinds="cube,disc").scene((48, 48, 64)).bodies} == {"cube", "disc"}
 
 
 def test_places_are_in_sight_of_every_tilt():
@@ -125,15 +125,15 @@ def test_places_are_in_sight_of_every_tilt():
 
 
 def test_walls_of_spheres():
-    scene = get("spheres", wall=0.25).scene((32, 40, 64), seed=1)
+    scene = get_phantom("spheres", wall=0.25).scene((32, 40, 64), seed=1)
     assert all(body.solid.inner == pytest.approx(0.75 * body.solid.radius) for body in scene.bodies)
-    assert all(body.solid.inner == 0 for body in get("spheres", wall=1).scene((32, 40, 64), seed=1).bodies)
+    assert all(body.solid.inner == 0 for body in get_phantom("spheres", wall=1).scene((32, 40, 64), seed=1).bodies)
 
 
 @pytest.mark.parametrize("form", ["cylinder", "slab"])
 def test_foam_is_as_porous_as_it_says_and_its_bubbles_lie_apart(form):
     shape = (48, 32, 64)
-    scene = get("foam", form=form, lowpass=0).scene(shape, seed=1)
+    scene = get_phantom("foam", form=form, lowpass=0).scene(shape, seed=1)
     painted = scene.paint(0, shape[1], 2)
     assert set(np.unique(painted)) == {0, 1}  # -1 where bubbles overlap or leave the material
     material = scene.material.area * shape[1]

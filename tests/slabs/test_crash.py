@@ -17,7 +17,7 @@ import tomoprior
 from tomoprior.errors import FormatError
 from tomoprior.formats import open_stack
 from tomoprior.running.slabs.journal import Journal
-from tomoprior.storage.files import remove
+from tomoprior.storage.files import remove_tree
 
 KILLS = 24
 
@@ -65,7 +65,7 @@ def test_killed_again_and_again(series, tmp_path, bytes_of, method, extension):
         if kills >= KILLS // 3:
             break
         # it was faster than the kill: begin anew
-        remove(out)
+        remove_tree(out)
         out.with_name(out.name + ".json").unlink()
     assert ended
     assert kills >= KILLS // 3

@@ -11,7 +11,7 @@ from tomoprior import Geometry, methods
 from tomoprior.errors import InputError
 from tomoprior.projector import Projector
 from tomoprior.running.slabs import plan
-from tomoprior.running.slabs.plan import choose_rows, cost, cut, halo, make
+from tomoprior.running.slabs.plan import choose_rows, estimate_cost, halo_rows, plan_slabs, split_rows
 
 
 def geometry(ny: int, shifts: float = 0.0) -> Geometry:
@@ -23,7 +23,7 @@ def geometry(ny: int, shifts: float = 0.0) -> Geometry:
 @pytest.mark.parametrize("rows", [1, 7, 32, 1000])
 @pytest.mark.parametrize("ny", [1, 31, 32, 33, 100, 257])
 def test_slabs_cover_every_row_once_and_see_their_halo(ny, rows, around):
-    made = cut(geometry(ny), rows, around)
+    made = split_rows(geometry(ny), rows, around)
     owned = [y for slab in made.slabs for y in range(slab.start, slab.stop)]
     assert owned == list(range(ny))
     for slab in made.slabs:
@@ -62,7 +62,7 @@ def test_too_little_memory_is_told_with_a_way_out():
     with pytest.raises(InputError, match=r"needs .* and there are .*--bin"):
         choose_rows(geometry(64), 0, lambda rows: 1000 * rows, 500, 1)
     with pytest.raises(InputError, match="at least one row"):
-        make(geometry(64), methods.get("sirt"), methods.get("sirt").Settings(), slab=0)
+        plan_slabs(geometry(64), methods.get("sirt"), methods.get("sirt").Settings(), slab=0)
 
 
 def test_the_budget_is_shared_among_the_workers():
@@ -70,21 +70,21 @@ def test_the_budget_is_shared_among_the_workers():
     whole, settings = Geometry(np.deg2rad(np.linspace(-60, 60, 31)), (64, 512, 64)), method.Settings()
     rows = []
     for workers in (1, 2, 4):
-        made = make(whole, method, settings, workers=workers, budget=150 << 20, device="cpu")
+        made = plan_slabs(whole, method, settings, workers=workers, budget=150 << 20, device="cpu")
         rows.append(made.rows)
         part = whole.rows(0, made.rows)
-        taken = cost(made, whole, method, settings, Projector(part, "cpu"))
+        taken = estimate_cost(made, whole, method, settings, Projector(part, "cpu"))
         assert taken.memory <= (150 << 20) / workers
     assert rows[0] > rows[1] > rows[2]
 
 
 def test_the_halo_is_what_the_method_asks_for_and_what_shifts_reach():
     sirt, tv, tikhonov = (methods.get(name) for name in ("sirt", "tv", "tikhonov"))
-    assert halo(geometry(64), sirt, sirt.Settings()) == 0
-    assert halo(geometry(64, 2.5), sirt, sirt.Settings()) == 4
-    assert halo(geometry(64), tv, tv.Settings()) == 16
-    assert halo(geometry(64, 2.5), tv, tv.Settings()) == 20
-    assert halo(geometry(64), tikhonov, tikhonov.Settings(order=0)) == 16
+    assert halo_rows(geometry(64), sirt, sirt.Settings()) == 0
+    assert halo_rows(geometry(64, 2.5), sirt, sirt.Settings()) == 4
+    assert halo_rows(geometry(64), tv, tv.Settings()) == 16
+    assert halo_rows(geometry(64, 2.5), tv, tv.Settings()) == 20
+    assert halo_rows(geometry(64), tikhonov, tikhonov.Settings(order=0)) == 16
 
 
 def test_a_method_that_couples_slices_must_say_how_far():
@@ -92,7 +92,7 @@ def test_a_method_that_couples_slices_must_say_how_far():
         name, couples_slices = "mine", True
 
     with pytest.raises(InputError, match="mine couples slices"):
-        halo(geometry(8), Mine(), None)  # type: ignore[arg-type]
+        halo_rows(geometry(8), Mine(), None)  # type: ignore[arg-type]
 
 
 def test_a_large_volume_is_planned_at_once():
@@ -100,7 +100,7 @@ def test_a_large_volume_is_planned_at_once():
     angles = np.deg2rad(np.linspace(-90, 90, 1800, endpoint=False))
     large = Geometry(angles, (2048, 2048, 2048), center=np.linspace(1020, 1028, 2048).round())
     started = time.perf_counter()
-    made = make(large, method, method.Settings(), budget=64 << 30, device="cpu", backend="astra-2d")
+    made = plan_slabs(large, method, method.Settings(), budget=64 << 30, device="cpu", backend="astra-2d")
     assert len(made.slabs) >= 8
-    assert plan.halo(large, method, method.Settings()) == 0
+    assert plan.halo_rows(large, method, method.Settings()) == 0
     assert time.perf_counter() - started < 10  # it takes a tenth of that on an idle machine

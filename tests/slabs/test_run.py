@@ -15,8 +15,8 @@ from tomoprior import Geometry, TiltSeries
 from tomoprior.errors import FormatError, InputError, OutputExistsError, SettingsError
 from tomoprior.formats import open_stack
 from tomoprior.running.slabs.journal import Journal
-from tomoprior.series.mending import Repaired
-from tomoprior.storage.lazy import Wrapped
+from tomoprior.series.mending import RepairedArray
+from tomoprior.storage.lazy import WrappedArray
 
 FAST = {"sirt": {"num_iter": 4}, "wbp": {}, "cgls": {"num_iter": 3}, "sart": {"num_iter": 1}, "fourier": {}}
 
@@ -122,7 +122,7 @@ def test_pixels_that_are_not_finite_are_told_or_mended(series, tmp_path):
     broken = TiltSeries(data, series.geometry)
     with pytest.raises(InputError, match=r"NaN or infinite, in tilts 3; --repair"):
         tomoprior.reconstruct(broken, "wbp", out=tmp_path / "v.npy", slab=32, device="cpu")
-    mended = TiltSeries(Repaired(Wrapped(data, tmp_path / "p")), series.geometry)
+    mended = TiltSeries(RepairedArray(WrappedArray(data, tmp_path / "p")), series.geometry)
     found = tomoprior.reconstruct(mended, "wbp", out=tmp_path / "w.npy", slab=32, device="cpu")
     known = tomoprior.reconstruct(series, "wbp", device="cpu").volume
     assert np.isfinite(found.volume[...]).all()

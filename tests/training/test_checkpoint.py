@@ -10,15 +10,15 @@ from safetensors.torch import load_file, save_file
 
 from tomoprior.errors import FormatError
 from tomoprior.training import checkpoint
-from tomoprior.training.optimiser import Training, begin, fresh
+from tomoprior.training.optimiser import Training, initial_state, new_denoiser
 
 ABOUT = {"settings": {"minutes": 1.0, "ranges": (20, 60), "seed": 0}, "tissue": {"sha256": "a"}, "version": 3}
 
 
 @pytest.fixture
 def run(settings, spectrum, draws, blocks):
-    denoiser = fresh(settings, spectrum)
-    state = begin(denoiser)
+    denoiser = new_denoiser(settings, spectrum)
+    state = initial_state(denoiser)
     state.draws, state.blocks, state.drawn = list(draws[:2]), list(blocks), 5
     made = Training(denoiser, state, settings, spectrum, None)
     for i in range(3):
@@ -36,7 +36,7 @@ def path(run, tmp_path):
 @pytest.fixture
 def load(spectrum, settings):
     def call(path, about=ABOUT, **changes):
-        return checkpoint.load(path, about, begin(fresh(settings.model_copy(update=changes), spectrum)))
+        return checkpoint.load(path, about, initial_state(new_denoiser(settings.model_copy(update=changes), spectrum)))
 
     return call
 

@@ -14,7 +14,7 @@ from tomoprior.formats.raw import RawArray
 from tomoprior.methods.diffusion.denoiser import SERIES
 from tomoprior.methods.diffusion.measurement import padding
 from tomoprior.methods.diffusion.scale import UNIT_STD
-from tomoprior.simulate.microscope import Microscope
+from tomoprior.simulate.microscope import MicroscopeSettings
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import draws as module
 from tomoprior.training.draws import Draw, Simulator, draw_angles
@@ -185,7 +185,7 @@ def test_a_file_that_goes_away_is_told(simulator, tmp_path, monkeypatch, budget)
 
 
 #: Without errors of alignment or noise to speak of.
-CLEAN = Microscope.parse({
+CLEAN = MicroscopeSettings.parse({
     "angle_error": 0, "axis_error": 0, "shift_error": 0, "drift": 0, "magnification_error": 0, "saturation": 0, "blur": 0.3,
     "dose": 1e7, "read_noise": 0, "gain_error": 0, "offset_error": 0, "outliers": 0, "gamma": 1, "stain_gradient": 0,
     "roughness": 0,

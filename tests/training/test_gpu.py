@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tomoprior.training.draws import Simulator
-from tomoprior.training.optimiser import Training, begin, fresh
+from tomoprior.training.optimiser import Training, initial_state, new_denoiser
 from tomoprior.training.rays import MatrixProjector
 from tomoprior.training.recording import project_lines
 
@@ -25,8 +25,8 @@ def test_a_group_is_simulated_and_learned_from(tissue, spectrum, settings):
     simulator = Simulator([tissue], spectrum, settings, "cuda")
     draws, blocks = simulator.draws(0), simulator.blocks(0)
     assert all(d.truth.is_cuda and bool(torch.isfinite(d.truth).all()) for d in [*draws, *blocks])
-    denoiser = fresh(settings, spectrum, "cuda")
-    state = begin(denoiser)
+    denoiser = new_denoiser(settings, spectrum, "cuda")
+    state = initial_state(denoiser)
     state.draws, state.blocks = draws, blocks
     run = Training(denoiser, state, settings, spectrum, None)
     before = {k: v.clone() for k, v in state.weights.items()}

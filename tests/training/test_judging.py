@@ -16,7 +16,7 @@ from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import calibrate, calibration, validation
 from tomoprior.training.calibration import calibration_series, measure_errors, measure_spread, standardise
 from tomoprior.training.draws import Simulator
-from tomoprior.training.optimiser import fresh
+from tomoprior.training.optimiser import new_denoiser
 from tomoprior.training.trials import Trial
 from tomoprior.training.validation import Validation
 
@@ -34,7 +34,7 @@ def few(monkeypatch):
 @pytest.fixture(scope="module")
 def untrained(settings, spectrum):
     return Prior(
-        fresh(settings, spectrum).eval().requires_grad_(False), settings.tile_shape, spectrum, settings.voxel_size,
+        new_denoiser(settings, spectrum).eval().requires_grad_(False), settings.tile_shape, spectrum, settings.voxel_size,
         "nanometer", (20, 60),
     )  # fmt: skip
 
@@ -107,7 +107,7 @@ def test_inside_the_means_of_planes_do_not_count(simulator):
 
 
 def test_a_score_has_a_number_for_every_column_of_the_log(few, other, spectrum, settings):
-    score = Validation(other, spectrum, settings).score(fresh(settings, spectrum).eval())
+    score = Validation(other, spectrum, settings).score(new_denoiser(settings, spectrum).eval())
     gains = {f"gain_{level:g}" for level in validation.LEVELS}
     assert score.keys() == {"validation_psnr", "linear_psnr", "inner", "linear_inner"} | gains
     assert all(math.isfinite(v) for v in score.values())
@@ -115,7 +115,7 @@ def test_a_score_has_a_number_for_every_column_of_the_log(few, other, spectrum, 
 
 def test_an_untrained_denoiser_scores_as_the_linear_ones(few, other, spectrum, settings):
     check = Validation(other, spectrum, settings)
-    network = fresh(settings, spectrum)
+    network = new_denoiser(settings, spectrum)
     nothing = Saying(network, lambda noisy, sigma, linear: linear)
     score, same = check.score(network.eval()), check.score(nothing)
     for name in ("psnr", "inner"):
@@ -127,7 +127,7 @@ def test_an_untrained_denoiser_scores_as_the_linear_ones(few, other, spectrum, s
 
 def test_a_better_denoiser_has_a_better_score(few, other, spectrum, settings):
     check = Validation(other, spectrum, settings)
-    network = fresh(settings, spectrum)
+    network = new_denoiser(settings, spectrum)
     worse = Saying(network, lambda noisy, sigma, linear: linear / 2)
     assert check.score(worse)["validation_psnr"] < check.score(network.eval())["validation_psnr"] - 0.3
     assert [row["range"] for row in check.table(worse)] == [30, 60]
@@ -142,7 +142,7 @@ def test_a_better_denoiser_has_a_better_score(few, other, spectrum, settings):
 
 
 def test_a_validation_is_the_same_for_every_training(few, other, spectrum, settings):
-    denoiser = fresh(settings, spectrum).eval()
+    denoiser = new_denoiser(settings, spectrum).eval()
     one = Validation(other, spectrum, settings).score(denoiser)
     again = Validation(other, spectrum, settings.model_copy(update={"seed": 5, "group": 2, "turned": 1.0}))
     assert again.score(denoiser) == one

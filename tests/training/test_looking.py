@@ -10,12 +10,12 @@ from tomoprior.methods.diffusion.denoiser import CHANNELS, FEATURES
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.learning.unet import UNet
 from tomoprior.training import TrainingSettings, sample_tissue, tile_flops
-from tomoprior.training.optimiser import fresh
+from tomoprior.training.optimiser import new_denoiser
 
 
 @pytest.fixture(scope="module")
 def prior(settings, spectrum):
-    network = fresh(settings, spectrum).eval().requires_grad_(False)
+    network = new_denoiser(settings, spectrum).eval().requires_grad_(False)
     return Prior(network, settings.tile_shape, spectrum, settings.voxel_size, "nanometer", (20, 60))
 
 

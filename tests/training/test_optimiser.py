@@ -11,7 +11,7 @@ import torch
 
 from tomoprior.errors import TomopriorError
 from tomoprior.methods.diffusion.denoiser import Condition
-from tomoprior.training.optimiser import CLIP, GAMMA, MOST_SKIPPED, PLANES, Training, begin, fresh
+from tomoprior.training.optimiser import CLIP, GAMMA, MOST_SKIPPED, PLANES, Training, initial_state, new_denoiser
 from tomoprior.training.tiles import cut_batch
 
 
@@ -21,8 +21,8 @@ def start(settings, spectrum):
 
     def call(denoiser=None, **changes):
         changed = settings.model_copy(update=changes)
-        denoiser = denoiser or fresh(changed, spectrum)
-        return Training(denoiser, begin(denoiser), changed, spectrum, None)
+        denoiser = denoiser or new_denoiser(changed, spectrum)
+        return Training(denoiser, initial_state(denoiser), changed, spectrum, None)
 
     return call
 
@@ -44,10 +44,10 @@ def copied(values):
 
 def test_the_first_weights_depend_on_the_seed_alone_and_disturb_nothing(settings, spectrum):
     before = torch.get_rng_state()
-    first, again = fresh(settings, spectrum), fresh(settings, spectrum)
+    first, again = new_denoiser(settings, spectrum), new_denoiser(settings, spectrum)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
-    other = fresh(settings.model_copy(update={"seed": 1}), spectrum)
+    other = new_denoiser(settings.model_copy(update={"seed": 1}), spectrum)
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
@@ -81,7 +81,7 @@ def test_a_training_goes_on_with_the_moments_of_its_state(start, run, settings, 
     for _ in range(3):
         run.step(0.1)
     state = copy.deepcopy(run.state)
-    again = Training(fresh(settings, spectrum), state, settings, spectrum, None)
+    again = Training(new_denoiser(settings, spectrum), state, settings, spectrum, None)
     for _ in range(3):
         run.step(0.2)
         again.step(0.2)

@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from tomoprior import Geometry, Projector
-from tomoprior.simulate.microscope import Microscope, expose_tilt, tilt_errors, warp
+from tomoprior.simulate.microscope import MicroscopeSettings, expose_tilt, tilt_errors, warp
 from tomoprior.simulate.recording import SUPERSAMPLE
 from tomoprior.training import recording
 from tomoprior.training.recording import bin_voxels, cut_section, project_lines, record_tilts, screen
@@ -159,7 +159,7 @@ def test_a_section_that_fills_the_block_has_no_face_in_it():
 
 
 def test_microscopes_draw_the_values_that_a_recording_wants():
-    assert Microscope().draw(np.random.default_rng(0)).keys() >= DRAWN.keys()
+    assert MicroscopeSettings().draw(np.random.default_rng(0)).keys() >= DRAWN.keys()
 
 
 def test_voxels_are_binned_to_their_means():

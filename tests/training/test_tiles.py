@@ -10,7 +10,7 @@ import torch
 from tomoprior import Projector
 from tomoprior.methods.diffusion.denoiser import BLIND, SERIES
 from tomoprior.methods.diffusion.measurement import padding
-from tomoprior.simulate.microscope import Microscope
+from tomoprior.simulate.microscope import MicroscopeSettings
 from tomoprior.training.draws import Group, Specimen
 from tomoprior.training.faces import Faces
 from tomoprior.training.rays import MatrixProjector
@@ -117,7 +117,7 @@ def mirrored(group, flips):
 @pytest.fixture(scope="module")
 def group(simulator):
     angles = np.deg2rad([-31.0, -20.0, -5.0, 4.0, 12.0, 22.0])
-    return simulator.record(angles, 11.0, 16, 1, np.random.default_rng(5), Microscope(), (0.7, 0.9))
+    return simulator.record(angles, 11.0, 16, 1, np.random.default_rng(5), MicroscopeSettings(), (0.7, 0.9))
 
 
 def observed(simulator, group):

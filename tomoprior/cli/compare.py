@@ -70,20 +70,20 @@ def compare(
     """Reconstruct by several methods and write OUT/report.html: pictures, measures, and what can be believed."""
     from tomoprior.cli import lines, parse
     from tomoprior.comparison import compare as compared
-    from tomoprior.comparison.arguments import checks_to_make
-    from tomoprior.comparison.candidates import contestants, split_settings
+    from tomoprior.comparison.arguments import select_checks
+    from tomoprior.comparison.candidates import make_candidates, split_settings
     from tomoprior.errors import SettingsError
     from tomoprior.progress import stages_bar
 
     # everything that can be wrong is found before anything long begins
     labels = [part.rpartition("=")[0].strip() or part.strip() for part in methods.split(",")]
     settings = split_settings(parse.settings(setting or []), labels)
-    contestants(methods, settings)
-    checks_to_make(checks)
+    make_candidates(methods, settings)
+    select_checks(checks)
     seconds = None if budget is None else parse.seconds(budget)
     if volumes not in (None, "mrc", "zarr"):
         raise SettingsError(f"--volumes takes mrc or zarr, got {volumes!r}")
-    given = inputs.Given(
+    given = inputs.SeriesOptions(
         file=file, angles=angles, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, bin=bin, voxel_size=voxel_size, unit=unit, minus_log=minus_log,
         repair=repair,

@@ -17,7 +17,7 @@ DEBUG = "TOMOPRIOR_DEBUG"
 INTERRUPTED = 130
 
 
-class KeptSystemExit(SystemExit):
+class InterruptedWithOutput(SystemExit):
     """Ctrl-C after which something was written all the same, and the user has been told."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ def report(app: typer.Typer, arguments: list[str]) -> int:
     try:
         app(arguments)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED and not isinstance(stop, KeptSystemExit):  # typer has caught it, and said nothing
+        if stop.code == INTERRUPTED and not isinstance(stop, InterruptedWithOutput):  # typer has caught it, and said nothing
             print("tomoprior: interrupted; nothing was written", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else 0
     except errors.TomopriorError as error:

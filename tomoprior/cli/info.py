@@ -21,12 +21,12 @@ def info(
 
     from tomoprior.errors import TomopriorError
     from tomoprior.formats import open_stack, registry, sidefiles
-    from tomoprior.memory import text
+    from tomoprior.memory import format_bytes
 
     stack = open_stack(file)
     shape = tuple(stack.data.shape)
     size = int(np.prod(shape)) * np.dtype(stack.data.dtype).itemsize
-    typer.echo(f"{file}: {registry.for_reading(file).name}, {stack.data.dtype}, {text(size)}")
+    typer.echo(f"{file}: {registry.for_reading(file).name}, {stack.data.dtype}, {format_bytes(size)}")
     typer.echo(f"shape        {shape[0]} x {shape[1]} x {shape[2]}  (tilt, y, u) of a series, (z, y, x) of a volume")
     typer.echo(f"voxel size   {stack.voxel_size:.6g} {stack.unit}")
     angles, source = stack.angles, "the file"

@@ -1,6 +1,6 @@
 """The input series of a command: the options that choose and prepare it, and the series that they give.
 
-A command takes each option under the name that ``Given`` has for it, with the type that is named here.
+A command takes each option under the name that ``SeriesOptions`` has for it, with the type that is named here.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Repair: TypeAlias = Annotated[bool, typer.Option("--repair", help="Replace NaN a
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class SeriesOptions:
     """What the user says of the input series; every attribute is the option of its name."""
 
     file: Path
@@ -116,7 +116,7 @@ class Opened:
         Lines for the user, to which more may be added.
     """
 
-    given: Given
+    given: SeriesOptions
     series: TiltSeries
     notes: list[str]
 
@@ -192,14 +192,14 @@ def _some_pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[
     """The series as it is to be read, and what some of its tilts look like."""
     import numpy as np
 
-    from tomoprior.series.mending import Repaired
+    from tomoprior.series.mending import RepairedArray
     from tomoprior.series.pixels import describe_pixels
     from tomoprior.storage.lazy import as_lazy
 
     n = series.geometry.n_angles
     some = np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).round().astype(int))
     notes = list(describe_pixels(series.select(some)).warnings)
-    return (replace(series, projections=Repaired(as_lazy(series.projections))) if repair else series), notes
+    return (replace(series, projections=RepairedArray(as_lazy(series.projections))) if repair else series), notes
 
 
 def volume(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.estimate import Estimate
 from tomoprior.series import TiltSeries
-from tomoprior.storage.files import beside
+from tomoprior.storage.files import companion_path
 
 
 def header(file: Path, found: TiltSeries, method: Method, settings: Any, *, given_center: bool) -> None:
@@ -45,8 +45,8 @@ def cost(method: Method, projector: Projector, found: Estimate, left: list[str])
     """Memory and time of a run in memory, then the notes that are left to tell."""
     free = memory.available()
     if method.uses_projector:
-        typer.echo(f"projector    {projector.backend} on {projector.device}: {memory.text(found.projector)}")
-    typer.echo(f"memory       about {memory.text(found.memory)} of {memory.text(free)} free")
+        typer.echo(f"projector    {projector.backend} on {projector.device}: {memory.format_bytes(found.projector)}")
+    typer.echo(f"memory       about {memory.format_bytes(found.memory)} of {memory.format_bytes(free)} free")
     if found.memory > free:
         left = [*left, "this needs more memory than is free: try --bin, --backend astra-2d or a smaller --thickness"]
     typer.echo(f"time         about {duration(found.seconds)}")
@@ -63,7 +63,7 @@ def outcome(result: Reconstruction, out: Path, seconds: float) -> None:
     """What was written, and how well it fits the projections."""
     for name, array in (("std", result.std), ("determined", result.determined)):
         if array is not None:
-            typer.echo(f"{name:<12} {beside(out, name)}")
+            typer.echo(f"{name:<12} {companion_path(out, name)}")
     notes(result.provenance.get("statement", []))
     residual = result.provenance.get("residual")
     ending = "" if residual is None else f", residual {residual:.4g}"

@@ -81,8 +81,8 @@ def recon(
     # everything that can be wrong is found before anything long begins
     chosen = methods.get(method)
     settings = chosen.Settings.parse(parse.settings(setting or []))
-    cut = slabbed.Cut.of(slab, workers, scheduler, memory, resume=resume)
-    given = inputs.Given(
+    cut = slabbed.SlabOptions.of(slab, workers, scheduler, memory, resume=resume)
+    given = inputs.SeriesOptions(
         file=file, angles=angles, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, bin=bin, voxel_size=voxel_size, unit=unit, minus_log=minus_log,
         repair=repair,
@@ -122,14 +122,14 @@ def _check_output(out: Path, named: list[Path], *, overwrite: bool) -> None:
     from tomoprior.errors import OutputExistsError
     from tomoprior.formats import sidefiles
     from tomoprior.formats.registry import for_writing
-    from tomoprior.storage.files import check_target, record_of
+    from tomoprior.storage.files import check_target, record_path
 
     for_writing(out)
     beside = sidefiles.find_angles(named[0])
     for path in named if beside is None else [*named, beside]:
         if out.exists() and path.exists() and out.samefile(path):
             raise OutputExistsError(f"{out} is an input of this run, and is not overwritten")
-    for target in (out, record_of(out)):
+    for target in (out, record_path(out)):
         check_target(target, overwrite=overwrite)
 
 
@@ -166,7 +166,7 @@ def _run(
 
     from tomoprior._version import __version__
     from tomoprior.cli import lines
-    from tomoprior.cli.errors import KeptSystemExit
+    from tomoprior.cli.errors import InterruptedWithOutput
     from tomoprior.errors import Interrupted
     from tomoprior.formats import write
     from tomoprior.progress import progress_bar
@@ -189,4 +189,4 @@ def _run(
     lines.outcome(result, out, result.provenance["seconds"])
     if interrupted:
         typer.echo("interrupted  this is what there was; run it again for all of it", err=True)
-        raise KeptSystemExit
+        raise InterruptedWithOutput

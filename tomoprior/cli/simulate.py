@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tomoprior.simulate import Microscope
+    from tomoprior.simulate import MicroscopeSettings
 
 #: More tilts than any series has: a slip of the keyboard.
 MOST_TILTS = 10_000
@@ -118,7 +118,7 @@ def simulate(
     from tomoprior.progress import progress_bar
     from tomoprior.simulate import phantoms, recording
     from tomoprior.simulate import simulate as make
-    from tomoprior.simulate.saving import check_folder, save
+    from tomoprior.simulate.saving import check_folder, save_simulation
 
     shape, degrees = _size(size), _degrees(angles)
     if _is_file(name):
@@ -126,14 +126,14 @@ def simulate(
         settings = _microscope(setting or [], dose)
         check_folder(out, overwrite=overwrite)
         tissue = opened(Path(name), tissue_voxel_size, parse.unit(unit), bright_is_dense=bright_is_dense)
-        _check_memory(recording.memory(tissue, shape, np.deg2rad(degrees), voxel_size, settings))
+        _check_memory(recording.recording_bytes(tissue, shape, np.deg2rad(degrees), voxel_size, settings))
         with progress_bar(Path(name).name) as step:
             made = recording.tilt_series(
                 tissue, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, settings=settings, progress=step
             )
         extra = {"tissue": str(Path(name).resolve()), "bright_is_dense": bright_is_dense}
     else:
-        phantom = phantoms.get(name, **_settings(setting or [], lowpass, file or []))
+        phantom = phantoms.get_phantom(name, **_settings(setting or [], lowpass, file or []))
         _refuse(context, list(TISSUE_ONLY), "a volume of tissue only, not with a phantom")
         check_folder(out, overwrite=overwrite)
         nz, ny, nx = shape
@@ -146,15 +146,15 @@ def simulate(
                 axis_offset=axis_offset, aligned=aligned, progress=step,
             )  # fmt: skip
         extra = {}
-    written = save(made, out, overwrite=overwrite, extra={"command": shlex.join(sys.argv), **extra})
+    written = save_simulation(made, out, overwrite=overwrite, extra={"command": shlex.join(sys.argv), **extra})
     simulated.say(name, made, out, written)
 
 
 def _is_file(name: str) -> bool:
     """A phantom's name stays one beside a folder of that name, which an earlier simulation may have made."""
-    from tomoprior.simulate import available
+    from tomoprior.simulate import list_phantoms
 
-    return name not in available() and (os.path.exists(name) or bool(Path(name).suffix))
+    return name not in list_phantoms() and (os.path.exists(name) or bool(Path(name).suffix))
 
 
 def _refuse(context: typer.Context, options: list[str], reason: str) -> None:
@@ -169,11 +169,11 @@ def _refuse(context: typer.Context, options: list[str], reason: str) -> None:
             raise InputError(f"--{option.replace('_', '-')} goes with {reason}{hint}")
 
 
-def _microscope(pairs: list[str], dose: float | None) -> Microscope:
+def _microscope(pairs: list[str], dose: float | None) -> MicroscopeSettings:
     from tomoprior.cli import parse
-    from tomoprior.simulate import Microscope
+    from tomoprior.simulate import MicroscopeSettings
 
-    return Microscope.parse(parse.merged(parse.settings(pairs), dose=dose))
+    return MicroscopeSettings.parse(parse.merged(parse.settings(pairs), dose=dose))
 
 
 def _settings(pairs: list[str], lowpass: float | None, files: list[Path]) -> dict[str, Any]:
@@ -227,5 +227,6 @@ def _check_memory(need: int) -> None:
 
     if need > memory.available():
         raise InputError(
-            f"this takes about {memory.text(need)}, and {memory.text(memory.available())} are free: a smaller --size?"
+            f"this takes about {memory.format_bytes(need)}, and {memory.format_bytes(memory.available())} are free: "
+            "a smaller --size?"
         )

@@ -15,7 +15,7 @@ import typer
 from tomoprior import memory
 from tomoprior._version import __version__
 from tomoprior.cli import lines
-from tomoprior.cli.errors import KeptSystemExit
+from tomoprior.cli.errors import InterruptedWithOutput
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
@@ -23,16 +23,16 @@ from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.running.estimate import needed
 from tomoprior.running.slabs import plan as plans
-from tomoprior.running.slabs.finishing import begun
+from tomoprior.running.slabs.finishing import read_run_identity
 from tomoprior.running.slabs.journal import Journal
-from tomoprior.running.slabs.run import planned, reconstruct_to
+from tomoprior.running.slabs.run import plan_run, reconstruct_to_file
 from tomoprior.series import TiltSeries
 
 _SIZE = re.compile(r"([0-9.]+) *([KMGT]?)(i?)B?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Cut:
+class SlabOptions:
     """What the user says of slabs.
 
     Attributes
@@ -51,7 +51,7 @@ class Cut:
     resume: bool
 
     @classmethod
-    def of(cls, slab: str | None, workers: int, scheduler: str | None, memory: str | None, *, resume: bool) -> Cut:
+    def of(cls, slab: str | None, workers: int, scheduler: str | None, memory: str | None, *, resume: bool) -> SlabOptions:
         """From the options; raises InputError or SettingsError."""
         asked = slab is not None or workers > 1 or scheduler is not None or resume or memory is not None
         if slab not in (None, "auto") and not (str(slab).isdecimal() and int(str(slab)) > 0):
@@ -63,7 +63,7 @@ class Cut:
 
     def decided(
         self, geometry: Geometry, method: Method, settings: Any, device: str, kind: Any, backend: str, notes: list[str]
-    ) -> Cut:
+    ) -> SlabOptions:
         """With ``asked`` set where the whole does not fit in memory, and the user told."""
         if self.asked:
             return self
@@ -71,7 +71,7 @@ class Cut:
         free = memory.available()
         if whole <= free or (method.couples_slices and not hasattr(method, "halo")):
             return self
-        notes.append(f"the whole needs {memory.text(whole)} and {memory.text(free)} are free: slab by slab")
+        notes.append(f"the whole needs {memory.format_bytes(whole)} and {memory.format_bytes(free)} are free: slab by slab")
         return replace(self, asked=True)
 
 
@@ -89,19 +89,19 @@ def size(text: str) -> int:
 
 
 def run(
-    series: TiltSeries, method: Method, settings: Any, out: Path, cut: Cut, notes: list[str], *, field: Path | None,
+    series: TiltSeries, method: Method, settings: Any, out: Path, cut: SlabOptions, notes: list[str], *, field: Path | None,
     dry_run: bool, overwrite: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Say what it takes, then do it; raises KeptSystemExit on Ctrl-C."""
     if field is not None:
         raise SettingsError("--field: slabs have fields of their own, and no common one; leave --field or --slab out")
     device, kind, backend = (given[name] for name in ("device", "kind", "backend"))
-    at_work = planned(
-        series, method, settings, before=begun(out) if cut.resume else {}, slab=cut.slab, workers=cut.workers,
+    at_work = plan_run(
+        series, method, settings, before=read_run_identity(out) if cut.resume else {}, slab=cut.slab, workers=cut.workers,
         memory=cut.memory, **{name: given[name] for name in ("device", "kind", "backend", "initial", "mask")},
     )  # fmt: skip
-    projector = plans.projector_of(at_work, series.geometry, device, kind, backend)
-    cost = plans.cost(at_work, series.geometry, method, settings, projector)
+    projector = plans.make_projector(at_work, series.geometry, device, kind, backend)
+    cost = plans.estimate_cost(at_work, series.geometry, method, settings, projector)
     for line in _described(at_work, cost):
         typer.echo(line)
     typer.echo(f"time         about {lines.duration(cost.seconds)}" + (" on one such machine" if cut.scheduler else ""))
@@ -114,7 +114,7 @@ def run(
     started = time.perf_counter()
     try:
         with _Shown(method.name, len(at_work.slabs)) as shown:
-            result = reconstruct_to(
+            result = reconstruct_to_file(
                 series, method, settings, out, slab=rows, workers=cut.workers, scheduler=cut.scheduler, resume=cut.resume,
                 overwrite=overwrite, memory=cut.memory, progress=shown, tell=shown.say,
                 record={"command": shlex.join(sys.argv), "notes": notes},
@@ -123,7 +123,7 @@ def run(
     except KeyboardInterrupt:
         done = len(Journal(out).done())
         typer.echo(f"interrupted  {done} of {len(at_work.slabs)} slab(s) are kept; the same with --resume goes on", err=True)
-        raise KeptSystemExit from None
+        raise InterruptedWithOutput from None
     lines.outcome(result, out, time.perf_counter() - started)
 
 
@@ -133,8 +133,8 @@ def _described(at_work: plans.Plan, cost: plans.Cost) -> list[str]:
     side = f", {at_work.workers} at a time" if at_work.workers > 1 else ""
     return [
         f"slabs        {len(at_work.slabs)} of {at_work.rows} rows{halo}{side}",
-        f"memory       about {memory.text(cost.memory)} for each worker",
-        f"disk         about {memory.text(cost.disk)} at the most, less what compresses",
+        f"memory       about {memory.format_bytes(cost.memory)} for each worker",
+        f"disk         about {memory.format_bytes(cost.disk)} at the most, less what compresses",
     ]
 
 

@@ -35,7 +35,7 @@ def opened(path: Path, voxel_size: float | None, unit: str | None, *, bright_is_
     from tomoprior.errors import InputError
     from tomoprior.formats import open_stack, sidefiles
     from tomoprior.simulate import Tissue
-    from tomoprior.units import convert
+    from tomoprior.units import convert_length
 
     stack = open_stack(path)
     for line in stack.warnings:
@@ -47,7 +47,7 @@ def opened(path: Path, voxel_size: float | None, unit: str | None, *, bright_is_
     if voxel_size is not None and unit is None and stack.unit == "pixel":
         raise InputError(f"{path} does not say in which unit --tissue-voxel-size is: --unit nanometer, say")
     length = unit or stack.unit
-    size = convert(stack.voxel_size, stack.unit, length) if voxel_size is None else voxel_size
+    size = convert_length(stack.voxel_size, stack.unit, length) if voxel_size is None else voxel_size
     grey = stack.data
     if COPIES * int(np.prod(grey.shape, dtype=object)) * np.dtype(grey.dtype).itemsize < memory.available():
         grey = np.asarray(grey[...])

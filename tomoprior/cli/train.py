@@ -64,7 +64,7 @@ def train(
 
     from tomoprior import training
     from tomoprior.cli import parse
-    from tomoprior.cli.errors import KeptSystemExit
+    from tomoprior.cli.errors import InterruptedWithOutput
     from tomoprior.cli.tissue import opened
     from tomoprior.errors import Interrupted
     from tomoprior.methods.diffusion.prior import Prior
@@ -101,7 +101,7 @@ def train(
             )  # fmt: skip
     except Interrupted as stop:
         typer.echo(f"interrupted  the state is in {stop.result}: the same command goes on from there", err=True)
-        raise KeptSystemExit from None
+        raise InterruptedWithOutput from None
     if judge is not None and calibration:
         prior = training.calibrate(prior, judge, settings, lambda what: typer.echo(f"calibrating  {what}"))
         prior.save(out, overwrite=True)

@@ -14,7 +14,7 @@ from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
-from tomoprior.units import convert
+from tomoprior.units import convert_length
 
 #: Sizes of voxels may differ by this, relatively: files round them.
 TOLERANCE = 1e-3
@@ -70,17 +70,17 @@ def check_voxel_size(size: float, unit: str, geometry: Geometry) -> None:
     """Raise InputError if a truth's voxels are not those of the grid; files that do not say (pixel) are taken as they are."""
     if "pixel" in (unit, geometry.unit):
         return
-    ratio = convert(size, unit, geometry.unit) / geometry.voxel_size
+    ratio = convert_length(size, unit, geometry.unit) / geometry.voxel_size
     if abs(ratio - 1) > TOLERANCE:
         raise InputError(
             f"the truth's voxels are {size:.6g} {unit}, the grid's {geometry.voxel_size:.6g} {geometry.unit}: they must agree"
         )
 
 
-def checks_to_make(names: Iterable[str]) -> tuple[str, ...]:
+def select_checks(names: Iterable[str]) -> tuple[str, ...]:
     """In the order in which they are made; raises UnknownNameError."""
     asked = [name.strip().replace("-", "_") for name in (names.split(",") if isinstance(names, str) else names)]
     for name in asked:
         if name and name not in CHECKS:
-            raise plugins.unknown("check", name, list(CHECKS))
+            raise plugins.unknown_name_error("check", name, list(CHECKS))
     return tuple(name for name in CHECKS if name in asked)

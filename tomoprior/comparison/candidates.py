@@ -13,7 +13,7 @@ from tomoprior.settings import Settings
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """A method with its settings.
 
     Attributes
@@ -34,12 +34,12 @@ class Contestant:
     registered: bool = True
     given: frozenset[str] = frozenset()
 
-    def with_values(self, values: Mapping[str, Any]) -> Contestant:
+    def with_values(self, values: Mapping[str, Any]) -> Candidate:
         """The same with some settings changed; raises SettingsError."""
         return replace(self, settings=self.method.Settings.parse({**self.settings.model_dump(), **values}))
 
 
-def contestants(chosen: Iterable[str | Method], settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[Contestant]:
+def make_candidates(chosen: Iterable[str | Method], settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[Candidate]:
     """Methods and settings looked up.
 
     Parameters
@@ -60,7 +60,7 @@ def contestants(chosen: Iterable[str | Method], settings: Mapping[str, Mapping[s
     """
     if isinstance(chosen, str):
         chosen = chosen.split(",")
-    found: list[Contestant] = []
+    found: list[Candidate] = []
     wanted = {label: dict(values) for label, values in (settings or {}).items()}
     for one in chosen:
         if isinstance(one, str):
@@ -78,11 +78,13 @@ def contestants(chosen: Iterable[str | Method], settings: Mapping[str, Mapping[s
             parsed = method.Settings.parse(values)
         except SettingsError as error:
             raise SettingsError(f"{label}: {error}") from None
-        found.append(Contestant(label, method, parsed, registered, frozenset(values)))
+        found.append(Candidate(label, method, parsed, registered, frozenset(values)))
     if not found:
         raise InputError("there is no method to compare")
     if wanted:
-        raise SettingsError(str(plugins.unknown("method in this comparison", next(iter(wanted)), [c.label for c in found])))
+        raise SettingsError(
+            str(plugins.unknown_name_error("method in this comparison", next(iter(wanted)), [c.label for c in found]))
+        )
     return found
 
 

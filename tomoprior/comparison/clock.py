@@ -9,7 +9,7 @@ class OutOfTime(KeyboardInterrupt):
     """The budget is used up; methods that keep what they have at Ctrl-C keep it here too."""
 
 
-class Clock:
+class Budget:
     """Seconds used so far, those of an earlier run counted in.
 
     Parameters

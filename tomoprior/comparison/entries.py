@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoprior.comparison.candidates import Contestant
+from tomoprior.comparison.candidates import Candidate
 from tomoprior.comparison.evidence.agreement import agreement
 from tomoprior.comparison.evidence.inferred import inferred_share
 from tomoprior.comparison.evidence.truth import against_truth
 from tomoprior.comparison.ranking import ranking
 from tomoprior.comparison.result import Entry, Ranking
-from tomoprior.comparison.shared import CHECKS, Arena
+from tomoprior.comparison.shared import CHECKS, SharedInput
 from tomoprior.comparison.store import Store
 from tomoprior.metrics.matching import Match
 
 
 def entries(
-    arena: Arena,
-    outcomes: list[tuple[Contestant, Store, dict[str, Any]]],
+    arena: SharedInput,
+    outcomes: list[tuple[Candidate, Store, dict[str, Any]]],
     truth: NDArray[np.float32] | None,
     match: Match,
 ) -> list[Entry]:

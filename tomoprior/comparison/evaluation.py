@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from tomoprior.comparison import tuning
-from tomoprior.comparison.candidates import Contestant
-from tomoprior.comparison.clock import Clock, OutOfTime
+from tomoprior.comparison.candidates import Candidate
+from tomoprior.comparison.clock import Budget, OutOfTime
 from tomoprior.comparison.evidence.halves import halves
 from tomoprior.comparison.evidence.held_out import held_out
 from tomoprior.comparison.evidence.planted import planted
 from tomoprior.comparison.evidence.residual import residual
-from tomoprior.comparison.shared import Again, Arena
+from tomoprior.comparison.shared import Reconstruct, SharedInput
 from tomoprior.comparison.store import Store
 from tomoprior.errors import Interrupted, TomopriorError
 from tomoprior.reconstruction import Reconstruction
@@ -32,7 +32,7 @@ TUNING_SHARE = 0.5
 Step = Callable[[str, int, int], None]
 
 
-class Contest:
+class Evaluation:
     """A contestant at work.
 
     Parameters
@@ -49,8 +49,8 @@ class Contest:
 
     def __init__(
         self,
-        arena: Arena,
-        contestant: Contestant,
+        arena: SharedInput,
+        contestant: Candidate,
         store: Store,
         checks: tuple[str, ...],
         *,
@@ -61,7 +61,7 @@ class Contest:
     ) -> None:
         self.arena, self.contestant, self.store = arena, contestant, store
         self.checks, self.tune, self.step, self.alone = checks, tune, step, alone
-        self.clock = Clock(budget)
+        self.clock = Budget(budget)
         self.state: dict[str, Any] = {"status": "done", "message": "", "seconds": {}}
 
     def run(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class Contest:
     def _check(self, name: str) -> dict[str, Any]:
         if name == "planted":
             return planted(self.arena, self._again, self.store.array("volume"))
-        check: dict[str, Callable[[Arena, Again], dict[str, Any]]] = {"held_out": held_out, "halves": halves}
+        check: dict[str, Callable[[SharedInput, Reconstruct], dict[str, Any]]] = {"held_out": held_out, "halves": halves}
         return check[name](self.arena, self._again)
 
     def _again(self, series: TiltSeries, stage: str) -> Reconstruction:
@@ -196,7 +196,7 @@ class Contest:
         return run
 
 
-def digest(arena_digest: str, contestant: Contestant, *, tune: bool) -> str:
+def digest(arena_digest: str, contestant: Candidate, *, tune: bool) -> str:
     """Of what a contestant's results hold for."""
     plain = {
         "arena": arena_digest,

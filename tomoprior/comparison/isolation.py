@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tomoprior.comparison.candidates import Contestant
+from tomoprior.comparison.candidates import Candidate
 from tomoprior.comparison.evaluation import Step
 from tomoprior.comparison.store import Store
 from tomoprior.comparison.worker import job
@@ -23,9 +23,9 @@ from tomoprior.comparison.worker import job
 GRACE, START = 5.0, 60.0
 
 
-def run(
+def run_in_process(
     folder: Path,
-    contestant: Contestant,
+    contestant: Candidate,
     store: Store,
     checks: tuple[str, ...],
     *,
@@ -108,7 +108,7 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-def _cut(store: Store, contestant: Contestant, budget: float | None) -> dict[str, Any]:
+def _cut(store: Store, contestant: Candidate, budget: float | None) -> dict[str, Any]:
     """What is left of one that was ended: the parts that it had kept."""
     kept = store.get("reconstruction")
     left = "no volume" if kept is None else "the volume itself is complete, checks are missing"

@@ -10,8 +10,8 @@ from tomoprior.comparison.result import Comparison
 from tomoprior.errors import FormatError, OutputExistsError
 from tomoprior.formats import write
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.storage.files import remove, told
-from tomoprior.storage.locking import exclusive
+from tomoprior.storage.files import remove_tree, reraise_disk_errors
+from tomoprior.storage.locking import exclusive_lock
 
 #: Lies in every folder of a comparison, and tells that it is one.
 MARK = ".tomoprior-compare"
@@ -31,7 +31,7 @@ def at_work(out: Path) -> Iterator[Path]:
         If it cannot be made or written, or another process is at work there.
     """
     runs = out / "runs"
-    with told(out):
+    with reraise_disk_errors(out):
         if out.exists() and not out.is_dir():
             raise OutputExistsError(f"{out} is a file; a comparison goes into a folder")
         if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
@@ -39,9 +39,11 @@ def at_work(out: Path) -> Iterator[Path]:
         out.mkdir(parents=True, exist_ok=True)
         (out / MARK).touch()
         runs.mkdir(exist_ok=True)
-    with exclusive(runs / "lock", lambda owner: FormatError(f"{out}: {owner} compares there; let it end first"), host=True):
+    with exclusive_lock(
+        runs / "lock", lambda owner: FormatError(f"{out}: {owner} compares there; let it end first"), host=True
+    ):
         for left in runs.glob(f"{DATA}*"):  # by a run that was killed
-            remove(left)
+            remove_tree(left)
         yield runs
 
 

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.comparison import evaluation, isolation
-from tomoprior.comparison.arguments import checks_to_make, mask_to_compare, series_to_compare, truth_to_compare
-from tomoprior.comparison.candidates import Contestant, contestants
+from tomoprior.comparison.arguments import mask_to_compare, select_checks, series_to_compare, truth_to_compare
+from tomoprior.comparison.candidates import Candidate, make_candidates
 from tomoprior.comparison.entries import entries, rankings
-from tomoprior.comparison.evaluation import Contest
-from tomoprior.comparison.evidence.agreement import spread
+from tomoprior.comparison.evaluation import Evaluation
+from tomoprior.comparison.evidence.agreement import voxel_spread
 from tomoprior.comparison.evidence.planted import place
 from tomoprior.comparison.outputs import DATA, at_work, written
 from tomoprior.comparison.result import Comparison
-from tomoprior.comparison.shared import CHECKS, FEWEST, Arena, ordered
+from tomoprior.comparison.shared import CHECKS, FEWEST, SharedInput, ordered
 from tomoprior.comparison.store import Store
 from tomoprior.comparison.summary import summary
 from tomoprior.errors import InputError, SettingsError
@@ -31,7 +31,7 @@ from tomoprior.methods.base import Method
 from tomoprior.metrics.matching import Match
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.running.in_memory import in_memory, versions
+from tomoprior.running.in_memory import package_versions, reconstruct_in_memory
 from tomoprior.series import TiltSeries
 
 #: Label, stage, iteration, iterations: called once an iteration, at most.
@@ -75,7 +75,7 @@ def compare(
     truth
         Shape ``geometry.shape``: an array, or a Reconstruction, whose voxel size is compared too.
     match
-        What of a volume is fitted to the truth before values are compared, see ``tomoprior.metrics.matched``.
+        What of a volume is fitted to the truth before values are compared, see ``tomoprior.metrics.match_scale``.
     tune
         Choose one or two settings of each method by held-out tilts first; those that are given stay.
     budget
@@ -115,10 +115,10 @@ def compare(
         On Ctrl-C. With ``out``, what is done is kept.
     """
     started = time.monotonic()
-    chosen = contestants(methods, settings)
+    chosen = make_candidates(methods, settings)
     if budget is not None and not budget > 0:
         raise SettingsError(f"the budget must be a positive number of seconds, got {budget!r}")
-    wanted = checks_to_make(checks)
+    wanted = select_checks(checks)
     series = series_to_compare(series)
     known = None if truth is None else truth_to_compare(truth, series.geometry)
     inside = mask_to_compare(mask, series.geometry)
@@ -131,7 +131,7 @@ def compare(
         shared = None
         if len(done) > 1:
             fits = {k: tuple(e.evidence["residual"]["calibration"]) for k, e in done.items()}
-            shared = spread({k: e.volume for k, e in done.items() if e.volume is not None}, fits)
+            shared = voxel_spread({k: e.volume for k, e in done.items() if e.volume is not None}, fits)
         ranked = rankings(found)
         views = [int(v) for v in series.views] if series.views is not None else list(range(series.geometry.n_angles))
         result = Comparison(
@@ -145,7 +145,7 @@ def compare(
             summary=tuple(summary(found, ranked, series.geometry, views)),
             about={
                 "input": {k: v for k, v in series.metadata.items() if isinstance(v, str | int | float | bool)},
-                "versions": versions(),
+                "versions": package_versions(),
                 "seed": seed,
                 "checks": list(made),
                 "left_out": left_out,
@@ -170,9 +170,9 @@ def _arena(
     kind: Kind,
     backend: str,
     seed: int,
-) -> tuple[Arena, tuple[str, ...], dict[str, str]]:
+) -> tuple[SharedInput, tuple[str, ...], dict[str, str]]:
     """The arena, the checks that can be made in it, and why others cannot."""
-    arena = Arena(series, inside, None, str(device), kind, backend, seed)
+    arena = SharedInput(series, inside, None, str(device), kind, backend, seed)
     tilts, left_out = len(ordered(series)), {}
     for name in wanted:
         if tilts < FEWEST[name]:
@@ -185,13 +185,13 @@ def _arena(
     return arena, tuple(name for name in wanted if name not in left_out), left_out
 
 
-def _contrast(arena: Arena) -> float:
+def _contrast(arena: SharedInput) -> float:
     """Height of what stands out: the 99th percentile of ``|x - median|`` after 5 CGLS iterations, as for ``tv``'s strength."""
     from tomoprior import methods
 
     cgls = methods.get("cgls")
     unweighted = replace(arena.series, weights=None)
-    volume = in_memory(
+    volume = reconstruct_in_memory(
         unweighted, cgls, cgls.Settings.parse({"num_iter": 5}), device=arena.device, backend=arena.backend
     ).volume
     height = np.abs(volume - np.median(volume))
@@ -202,8 +202,8 @@ def _contrast(arena: Arena) -> float:
 
 
 def _contests(
-    arena: Arena,
-    chosen: list[Contestant],
+    arena: SharedInput,
+    chosen: list[Candidate],
     checks: tuple[str, ...],
     folder: Path,
     *,
@@ -211,7 +211,7 @@ def _contests(
     budget: float | None,
     isolate: bool,
     progress: CompareProgress | None,
-) -> list[tuple[Contestant, Store, dict[str, Any]]]:
+) -> list[tuple[Candidate, Store, dict[str, Any]]]:
     """One after the other: each has the machine to itself."""
     own = arena.digest()
     found = []
@@ -223,9 +223,9 @@ def _contests(
             store = Store(folder / one.label, evaluation.digest(own, one, tune=tune))
             step = None if progress is None else partial(progress, one.label)
             if isolate and one.registered:
-                outcome = isolation.run(data, one, store, checks, tune=tune, budget=budget, step=step)
+                outcome = isolation.run_in_process(data, one, store, checks, tune=tune, budget=budget, step=step)
             else:
-                outcome = Contest(arena, one, store, checks, tune=tune, budget=budget, step=step).run()
+                outcome = Evaluation(arena, one, store, checks, tune=tune, budget=budget, step=step).run()
             found.append((one, store, outcome))
     return found
 

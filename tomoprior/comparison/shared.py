@@ -17,11 +17,11 @@ from tomoprior.comparison.result import Planted
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
-from tomoprior.methods.solving.strength import HELD_OUT, parted
+from tomoprior.methods.solving.strength import HELD_OUT, split_held_out
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.running.in_memory import in_memory
+from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.series import TiltSeries
 
 #: Checks that take reconstructions of their own, in the order in which they are made.
@@ -32,7 +32,7 @@ FEWEST = {"held_out": HELD_OUT, "planted": 2, "halves": 4}
 
 
 @dataclass(frozen=True, eq=False)
-class Arena:
+class SharedInput:
     """The data of a comparison.
 
     Attributes
@@ -59,7 +59,7 @@ class Arena:
         self, series: TiltSeries, method: Method, settings: Any, progress: Progress | None = None
     ) -> Reconstruction:
         """With what all have in common."""
-        return in_memory(
+        return reconstruct_in_memory(
             series, method, settings, device=self.device, kind=self.kind, backend=self.backend,  # type: ignore[arg-type]
             mask=self.mask, seed=self.seed, progress=progress,
         )  # fmt: skip
@@ -101,7 +101,7 @@ class Arena:
         (folder / "arena.json").write_text(json.dumps(plain))
 
     @classmethod
-    def load(cls, folder: Path) -> Arena:
+    def load(cls, folder: Path) -> SharedInput:
         """What ``save`` left."""
         plain = json.loads((folder / "arena.json").read_text())
         found: dict[str, Any] = {}
@@ -117,7 +117,7 @@ class Arena:
 
 
 #: Runs the contestant at hand on another series of the same geometry: ``reconstruct(series, "held_out")``.
-Again = Callable[[TiltSeries, str], Reconstruction]
+Reconstruct = Callable[[TiltSeries, str], Reconstruction]
 
 
 def ordered(series: TiltSeries) -> NDArray[np.intp]:
@@ -129,12 +129,12 @@ def ordered(series: TiltSeries) -> NDArray[np.intp]:
     return np.asarray(order[trusted[order]], np.intp)
 
 
-def apart(series: TiltSeries) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def choose_held_out(series: TiltSeries) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Tilts to fit and tilts to predict: every fifth in the order of angle; raises InputError with too few."""
     order = ordered(series)
     if len(order) < HELD_OUT:
         raise InputError(f"{len(order)} tilts are too few to hold some out: it takes {HELD_OUT}")
-    keep, out = parted(order)
+    keep, out = split_held_out(order)
     return keep, np.sort(out)
 
 

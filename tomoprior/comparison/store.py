@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoprior.formats.writing import replacing
+from tomoprior.formats.writing import replace_atomically
 
 
 class Store:
@@ -33,12 +33,12 @@ class Store:
 
     def put(self, name: str, value: dict[str, Any]) -> None:
         """Keep a part: plain values."""
-        with replacing(self.folder / f"{name}.json", overwrite=True) as temporary:
+        with replace_atomically(self.folder / f"{name}.json", overwrite=True) as temporary:
             temporary.write_text(json.dumps({"digest": self.digest, "value": value}) + "\n", encoding="utf-8")
 
     def put_array(self, name: str, array: NDArray[np.float32]) -> None:
         """Keep an array; the part that speaks of it comes after."""
-        with replacing(self.folder / f"{name}.npy", overwrite=True) as temporary:
+        with replace_atomically(self.folder / f"{name}.npy", overwrite=True) as temporary:
             np.save(temporary, array, allow_pickle=False)
 
     def array(self, name: str) -> NDArray[np.float32]:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tomoprior.comparison.candidates import Contestant
+from tomoprior.comparison.candidates import Candidate
 from tomoprior.comparison.evidence.held_out import held_out
-from tomoprior.comparison.shared import Arena, apart
+from tomoprior.comparison.shared import SharedInput, choose_held_out
 from tomoprior.errors import InputError, TomopriorError
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
@@ -42,7 +42,7 @@ class Tuned:
         return {"values": self.values, "trials": self.trials}
 
 
-def candidates(contestant: Contestant) -> dict[str, Sequence[Any]]:
+def candidates(contestant: Candidate) -> dict[str, Sequence[Any]]:
     """Values to try by setting, at most two settings, without those that the user has given.
 
     A method names them as ``tunable``; of one that does not, the number of iterations is tried, if it has one.
@@ -55,7 +55,7 @@ def candidates(contestant: Contestant) -> dict[str, Sequence[Any]]:
     return dict(list(left.items())[:MOST])
 
 
-def tune(arena: Arena, contestant: Contestant, run: Run, found: Tuned) -> Contestant:
+def tune(arena: SharedInput, contestant: Candidate, run: Run, found: Tuned) -> Candidate:
     """One setting after the other, each value by the error of predicted tilts; the best stays.
 
     Parameters
@@ -71,9 +71,9 @@ def tune(arena: Arena, contestant: Contestant, run: Run, found: Tuned) -> Contes
     options = candidates(contestant)
     if not options:
         return contestant
-    keep, _ = apart(arena.series)
+    keep, _ = choose_held_out(arena.series)
     inner = replace(arena, series=arena.series.select(keep))
-    apart(inner.series)
+    choose_held_out(inner.series)
     best = float("inf")
     tried: dict[str, float] = {}
 

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from tomoprior import methods
-from tomoprior.comparison.candidates import Contestant
-from tomoprior.comparison.evaluation import Contest
-from tomoprior.comparison.shared import Arena
+from tomoprior.comparison.candidates import Candidate
+from tomoprior.comparison.evaluation import Evaluation
+from tomoprior.comparison.shared import SharedInput
 from tomoprior.comparison.store import Store
 
 #: Seconds between two lines at least.
 EVERY = 0.2
 
 
-def job(contestant: Contestant, store: Store, checks: tuple[str, ...], *, tune: bool, budget: float | None) -> dict[str, Any]:
+def job(contestant: Candidate, store: Store, checks: tuple[str, ...], *, tune: bool, budget: float | None) -> dict[str, Any]:
     """What a child has to know beside the arena, as plain values."""
     return {
         "label": contestant.label,
@@ -41,7 +41,7 @@ def main(folder: Path) -> int:
     """Run the job in ``folder``."""
     todo = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     method = methods.get(todo["method"])
-    contestant = Contestant(todo["label"], method, method.Settings.parse(todo["settings"]), given=frozenset(todo["given"]))
+    contestant = Candidate(todo["label"], method, method.Settings.parse(todo["settings"]), given=frozenset(todo["given"]))
     last = 0.0
 
     def step(stage: str, iteration: int, num_iter: int) -> None:
@@ -52,8 +52,8 @@ def main(folder: Path) -> int:
             sys.stdout.write(json.dumps([stage, iteration, num_iter]) + "\n")
             sys.stdout.flush()
 
-    contest = Contest(
-        Arena.load(folder), contestant, Store(Path(todo["store"]), todo["digest"]), tuple(todo["checks"]),
+    contest = Evaluation(
+        SharedInput.load(folder), contestant, Store(Path(todo["store"]), todo["digest"]), tuple(todo["checks"]),
         tune=todo["tune"], budget=todo["budget"], step=step, alone=True,
     )  # fmt: skip
     try:

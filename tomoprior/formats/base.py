@@ -83,7 +83,7 @@ class Format(Protocol):
     """A file format. ``tomoprior.testing.formats.check_format`` runs the conformance tests on one.
 
     A reader never raises what its library raises, never warns, and allocates nothing because a header says so: it compares
-    header and file first. Readers build on ``tomoprior.storage.lazy.LazyArray`` or ``tomoprior.formats.raw.RawArray``, writers on
+    header and file first. Readers use ``tomoprior.storage.lazy.LazyArray`` or ``tomoprior.formats.raw.RawArray``, writers
     ``tomoprior.formats.sinks.RegionSink`` or ``tomoprior.formats.raw.RawSink``.
     """
 

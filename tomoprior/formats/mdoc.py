@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.text import number, read_text
-from tomoprior.units import sane_size
+from tomoprior.units import parse_size
 
 _SECTION = re.compile(r"\[\s*(\w+)\s*=\s*(.*?)\s*\]\s*$")
 
@@ -70,7 +70,7 @@ def mdoc_pixel_size(path: str | Path) -> float | None:
     """``PixelSpacing`` in angstrom, of the stack or of its first image; None if the file does not say."""
     top, sections = read_mdoc(path)
     for keys in (top, *(sections[z] for z in sorted(sections)[:1])):
-        size = sane_size(keys.get("PixelSpacing"))
+        size = parse_size(keys.get("PixelSpacing"))
         if size is not None:
             return size
     return None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.formats.base import Stack
-from tomoprior.storage.lazy import Box, LazyArray, Wrapped
+from tomoprior.storage.lazy import Box, LazyArray, WrappedArray
 
 
 class Transmission(LazyArray):
@@ -64,5 +64,5 @@ class MinusLog(LazyArray):
 
 def with_minus_log(stack: Stack, path: Path) -> Stack:
     """The same stack as line integrals: minus the natural logarithm of its values, taken when they are read."""
-    source = stack.data if isinstance(stack.data, LazyArray) else Wrapped(stack.data, path)
+    source = stack.data if isinstance(stack.data, LazyArray) else WrappedArray(stack.data, path)
     return replace(stack, data=MinusLog(source), counts=False, attrs={**stack.attrs, "minus_log": True})

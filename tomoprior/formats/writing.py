@@ -16,7 +16,7 @@ from tomoprior.formats import registry, sidefiles
 from tomoprior.formats.base import Header, Sink
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
-from tomoprior.storage.files import beside, check_target, record_of, replacing, told
+from tomoprior.storage.files import check_target, companion_path, record_path, replace_atomically, reraise_disk_errors
 
 
 @contextmanager
@@ -43,11 +43,11 @@ def writing(path: str | Path, header: Header, *, overwrite: bool = False) -> Ite
         raise FormatError(f"{path}: a folder that is no {target.name} output, and will not be replaced")
     with ExitStack() as outputs:
         if header.angles is not None and not getattr(target, "holds_angles", False):
-            side = outputs.enter_context(replacing(path.with_suffix(".tlt"), overwrite=overwrite))
-            with told(path):
+            side = outputs.enter_context(replace_atomically(path.with_suffix(".tlt"), overwrite=overwrite))
+            with reraise_disk_errors(path):
                 sidefiles.write_angles(side, header.angles)
-        temporary = outputs.enter_context(replacing(path, overwrite=overwrite))
-        with told(path):
+        temporary = outputs.enter_context(replace_atomically(path, overwrite=overwrite))
+        with reraise_disk_errors(path):
             sink = _NamedSink(path, target.create(temporary, header))
         try:
             yield sink
@@ -78,22 +78,22 @@ def write(result: Reconstruction, path: str | Path, *, overwrite: bool = False, 
     # frequencies have no voxel size
     arrays = {path: (result.volume, result.voxel_size, result.unit)}
     if result.std is not None:
-        arrays[beside(path, "std")] = (result.std, result.voxel_size, result.unit)
+        arrays[companion_path(path, "std")] = (result.std, result.voxel_size, result.unit)
     if result.determined is not None:
-        arrays[beside(path, "determined")] = (result.determined, 1.0, "pixel")
-    record_path = record_of(path)
+        arrays[companion_path(path, "determined")] = (result.determined, 1.0, "pixel")
+    record_file = record_path(path)
     record = {"output": path.name, **result.provenance, "history": dict(result.history)} if result.provenance else None
     with ExitStack() as outputs:
         if record is not None:
-            temporary = outputs.enter_context(replacing(record_path, overwrite=overwrite))
-            with told(record_path):
+            temporary = outputs.enter_context(replace_atomically(record_file, overwrite=overwrite))
+            with reraise_disk_errors(record_file):
                 temporary.write_text(json.dumps(record, indent=1) + "\n")
         for target, (values, size, unit) in arrays.items():
             header = Header(shape=values.shape, dtype=np.float32, voxel_size=size, unit=unit, labels=labels)
             sink = outputs.enter_context(writing(target, header, overwrite=overwrite))
             sink[:, :, :] = values
     if record is None and overwrite:
-        record_path.unlink(missing_ok=True)
+        record_file.unlink(missing_ok=True)
 
 
 def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = False, labels: tuple[str, ...] = ()) -> None:
@@ -137,12 +137,12 @@ class _NamedSink:
         self.path, self.sink = path, sink
 
     def __setitem__(self, region: tuple[slice, slice, slice], values: NDArray[Any]) -> None:
-        with told(self.path):
+        with reraise_disk_errors(self.path):
             self.sink[region] = values
 
     def close(self) -> None:
-        with told(self.path):
+        with reraise_disk_errors(self.path):
             self.sink.close()
 
 
-__all__ = ["check_target", "replacing", "write", "write_series", "writing"]
+__all__ = ["check_target", "replace_atomically", "write", "write_series", "writing"]

@@ -69,7 +69,7 @@ def check_initial(initial: torch.Tensor | None, projector: Projector) -> None:
         raise InputError("the initial volume holds NaN or infinite values")
 
 
-def refuse(name: str, **given: object) -> None:
+def refuse_arguments(name: str, **given: object) -> None:
     """Say that method ``name`` has no use for an argument, rather than ignore it."""
     for what, value in given.items():
         if value is not None:

@@ -53,10 +53,10 @@ class Method(Protocol):
     ``halo(geometry, settings) -> int``
         Rows beyond its own that a slab has to see on either side. A method that couples slices needs it; half of it is
         blended with the neighbour.
-    ``carried(result, settings, folder) -> dict``
+    ``settings_from_pilot(result, settings, folder) -> dict``
         Settings that the user left open and that a slab's ``result`` has settled, by name, plain values: the slab in the middle
         settles them for all. What does not fit into settings goes into a file in ``folder``, and its path into a setting.
-    ``within(settings, rows) -> Settings``
+    ``settings_for_rows(settings, rows) -> Settings``
         Settings for a slab that is ``rows`` of a larger volume, where the method must know.
     """
 
@@ -70,7 +70,7 @@ class Method(Protocol):
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector."""
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """Cost in pairs of a forward projection and an adjoint, for the estimate of the time."""
 
     def reconstruct(
@@ -105,7 +105,7 @@ class Method(Protocol):
 
 
 #: What the allocator and the libraries keep beside a method's arrays, in bytes (measured): part of every estimate.
-OVERHEAD = 32 * 2**20
+ALLOCATOR_BYTES = 32 * 2**20
 
 #: name of the entry-point group
 GROUP = "tomoprior.methods"

@@ -35,5 +35,5 @@ def get(name: str) -> Method:
         if hasattr(entry, "members"):
             return entry().get(member)  # type: ignore[no-any-return]
     if name not in known or hasattr(plugins.load(GROUP, name), "members"):
-        raise plugins.unknown("method", name, available())
+        raise plugins.unknown_name_error("method", name, available())
     return plugins.load(GROUP, name)()  # type: ignore[no-any-return]

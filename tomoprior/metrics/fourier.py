@@ -73,7 +73,7 @@ def fsc(volume: ArrayLike, reference: ArrayLike, *, region: NDArray[np.bool_] | 
     volume, reference
         Shape ``(nz, ny, nx)``, NumPy or torch.
     region
-        Which Fourier voxels count, as ``measured`` gives it: shape of ``rfftn``.
+        Which Fourier voxels count, as ``measured_region`` gives it: shape of ``rfftn``.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def fsc(volume: ArrayLike, reference: ArrayLike, *, region: NDArray[np.bool_] | 
     if region is not None and region.shape != f1.shape:
         raise InputError(f"the region needs shape {f1.shape}, got {region.shape}")
     shell = np.rint(np.sqrt(sum(k**2 for k in _frequencies(a.shape))) * size).astype(np.intp)
-    weight = np.broadcast_to(pairs(a.shape[-1]), f1.shape)
+    weight = np.broadcast_to(rfft_weights(a.shape[-1]), f1.shape)
     if region is not None:
         weight = weight * region
     shells = size // 2
@@ -107,14 +107,16 @@ def directional_fsc(
 ) -> dict[str, FSC]:
     """FSC of what was measured and of what was not: ``{"present": FSC, "missing": FSC}``.
 
-    Van Veen et al., IJMS 25 (2024) 5473, section 4.4. Arguments as for ``fsc`` and ``measured``.
+    Van Veen et al., IJMS 25 (2024) 5473, section 4.4. Arguments as for ``fsc`` and ``measured_region``.
     """
     a, b = pair_3d(volume, reference)
-    present = measured(a.shape, angles, mode=mode)
+    present = measured_region(a.shape, angles, mode=mode)
     return {"present": fsc(a, b, region=present), "missing": fsc(a, b, region=~present)}
 
 
-def measured(shape: tuple[int, ...], angles: ArrayLike, *, mode: Literal["planes", "wedge"] = "planes") -> NDArray[np.bool_]:
+def measured_region(
+    shape: tuple[int, ...], angles: ArrayLike, *, mode: Literal["planes", "wedge"] = "planes"
+) -> NDArray[np.bool_]:
     """Which voxels of ``rfftn`` of a volume of ``shape`` a tilt series at ``angles`` (radians) measured.
 
     ``planes``: those within half a Fourier voxel (of the longest axis) of a tilt's plane, so that the gaps between tilts at
@@ -140,7 +142,9 @@ def measured(shape: tuple[int, ...], angles: ArrayLike, *, mode: Literal["planes
     return np.array(np.broadcast_to(out, (shape[0], ky.shape[1], shape[2] // 2 + 1)))
 
 
-def split(volume: ArrayLike, angles: ArrayLike, *, mode: Literal["planes", "wedge"] = "wedge") -> tuple[Floats, Floats]:
+def split_measured(
+    volume: ArrayLike, angles: ArrayLike, *, mode: Literal["planes", "wedge"] = "wedge"
+) -> tuple[Floats, Floats]:
     """What a tilt series at ``angles`` measured of a volume, and what lies where no tilt looked: two volumes that add up to it.
 
     Parameters
@@ -148,7 +152,7 @@ def split(volume: ArrayLike, angles: ArrayLike, *, mode: Literal["planes", "wedg
     volume
         Shape ``(nz, ny, nx)``, NumPy or torch.
     angles, mode
-        As for ``measured``. The mean counts as measured.
+        As for ``measured_region``. The mean counts as measured.
 
     Returns
     -------
@@ -158,18 +162,18 @@ def split(volume: ArrayLike, angles: ArrayLike, *, mode: Literal["planes", "wedg
     Raises
     ------
     InputError
-        For a volume that has not three axes or values that are not finite, or angles as ``measured`` refuses them.
+        For a volume that has not three axes or values that are not finite, or angles as ``measured_region`` refuses them.
     """
     a = numbers(volume, "volume")
     if a.ndim != 3:
         raise InputError(f"volumes need three axes (z, y, x), got shape {a.shape}")
     spectrum = fft.rfftn(a)
-    spectrum[~measured(a.shape, angles, mode=mode)] = 0
+    spectrum[~measured_region(a.shape, angles, mode=mode)] = 0
     present: Floats = fft.irfftn(spectrum, a.shape)
     return present, a - present
 
 
-def pairs(nx: int) -> Floats:
+def rfft_weights(nx: int) -> Floats:
     """What each value of ``rfft`` of ``nx`` counts for: twice, with its conjugate, but once for kx = 0 and Nyquist."""
     twice = np.full(nx // 2 + 1, 2.0)
     twice[0] = 1.0

@@ -17,7 +17,7 @@ from tomoprior.metrics._arrays import Floats, pair
 Match = Literal["none", "affine", "moments"]
 
 
-def matched(volume: Any, reference: Any, match: Match = "none") -> NDArray[np.float64]:
+def match_scale(volume: Any, reference: Any, match: Match = "none") -> NDArray[np.float64]:
     """The volume with its scale and offset fitted to the reference.
 
     Parameters
@@ -43,7 +43,7 @@ def matched(volume: Any, reference: Any, match: Match = "none") -> NDArray[np.fl
 
 
 def fitted(volume: Floats, reference: Floats, match: Match) -> Floats:
-    """``matched`` of arrays that were checked."""
+    """``match_scale`` of arrays that were checked."""
     if match == "none":
         return volume
     if match not in ("affine", "moments"):

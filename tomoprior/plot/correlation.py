@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from tomoprior.errors import InputError
 from tomoprior.metrics import FSC
 from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure, plain
-from tomoprior.units import check_size, symbol
+from tomoprior.units import check_positive_size, unit_symbol
 
 PANELS = {"present": "measured", "missing": "not measured"}
 
@@ -53,7 +53,7 @@ def fsc(
         raise InputError(f"threshold must lie between 0 and 1, got {threshold!r}")
     if (voxel_size is None) != (unit is None):
         raise InputError("voxel_size and unit are given together")
-    edge, name = (1.0, "voxels") if voxel_size is None or unit is None else (check_size(voxel_size), symbol(unit))
+    edge, name = (1.0, "voxels") if voxel_size is None or unit is None else (check_positive_size(voxel_size), unit_symbol(unit))
     figure = Figure(figsize=(0.6 + 4.2 * len(panels), 3.6), dpi=DPI, facecolor="white", layout="constrained")
     row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axes, (heading, chosen) in zip(row, panels.items(), strict=True):

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
-from tomoprior.storage.lazy import computed
-from tomoprior.units import check_size, symbol
+from tomoprior.storage.lazy import to_numpy
+from tomoprior.units import check_positive_size, unit_symbol
 
 Floats = NDArray[np.float64]
 #: x-y as (y, x), x-z as (z, x), z-y as (y, z): rows grow downwards, columns to the right
@@ -45,7 +45,7 @@ def shown(given: Any, label: str) -> Shown:
     if hasattr(given, "volume") and not callable(given.volume):
         array, std = given.volume, getattr(given, "std", None)
         unit = getattr(given, "unit", "pixel")
-        voxel = None if unit == "pixel" else (check_size(given.voxel_size), symbol(unit))
+        voxel = None if unit == "pixel" else (check_positive_size(given.voxel_size), unit_symbol(unit))
         label = label or str(getattr(given, "provenance", {}).get("method", ""))
     if not hasattr(array, "shape"):
         try:
@@ -114,7 +114,7 @@ def _numbers(part: Any, label: str) -> Floats:
     if hasattr(part, "detach"):
         part = part.detach().cpu()
         part = part.float() if part.is_floating_point() else part  # NumPy has no bfloat16
-    part = computed(part)
+    part = to_numpy(part)
     if part.dtype.kind not in "fiub":
         raise InputError(f"{_named(label)} must hold real numbers, got dtype {part.dtype}")
     return np.asarray(part, np.float64)

@@ -64,7 +64,7 @@ def default_budget() -> int:
         raise BackendError(f"TOMOPRIOR_MATRIX_BUDGET must be a number of MiB, got {value!r}") from None
 
 
-def choose(name: str, geometry: Geometry, kind: Kind, device: torch.device, budget: int | None) -> type[Backend]:
+def choose_backend(name: str, geometry: Geometry, kind: Kind, device: torch.device, budget: int | None) -> type[Backend]:
     """The backend called ``name``, or for ``auto`` the best that can run.
 
     Raises

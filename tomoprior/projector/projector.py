@@ -143,7 +143,7 @@ class Projector(LinearOperator):
         self.domain_shape, self.range_shape = geometry.domain_shape, geometry.range_shape
         self._budget, self._requested = budget, backend
         # chosen now, so that what cannot run is refused now; built at the first product, which some methods never make
-        self._chosen = backends.choose(backend, geometry, kind, self.device, budget)
+        self._chosen = backends.choose_backend(backend, geometry, kind, self.device, budget)
         self._built: Backend | None = None
         self._lock = threading.Lock()
         self._adjoint = _Adjoint(self)

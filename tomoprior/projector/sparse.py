@@ -7,7 +7,7 @@ import warnings
 import torch
 
 
-def csr(start: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+def csr_tensor(start: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     """A CSR matrix from int32 row starts ``(rows + 1,)``, int32 columns and float32 values; nothing is copied or checked."""
     with warnings.catch_warnings():
         # torch says once in a process that the format is young; what is used of it here is tested
@@ -24,7 +24,7 @@ FEW, STEP = 32, 4
 BLOCK = 64
 
 
-def product(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
+def csr_product(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
     """``matrix @ dense`` for CSR and dense ``(columns, n)``, without the temporary of the result's size that ``@`` takes.
 
     On the CPU a column's result is the same to the last bit whatever stands beside it, so that a volume in slabs is the whole.
@@ -33,7 +33,7 @@ def product(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
     if dense.device.type == "cpu" and n < FEW and n % STEP == 0:
         wider = dense.new_zeros(dense.shape[0], n + 1)
         wider[:, :n] = dense
-        return product(matrix, wider)[:, :n].contiguous()
+        return csr_product(matrix, wider)[:, :n].contiguous()
     out = torch.empty(matrix.shape[0], n, device=dense.device)
     # with beta = 0 what stood in `out` is not read
     if dense.device.type != "cpu" or n < 2 * BLOCK:

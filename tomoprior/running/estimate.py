@@ -51,7 +51,7 @@ def estimate(method: Method, projector: Projector, settings: Any) -> Estimate:
     geometry = projector.geometry
     found = needed(method, projector, settings)
     pair = _pair_rate(projector) * _size(geometry)
-    seconds = _cost(method, projector).seconds + pair * method.work(geometry, settings)
+    seconds = _cost(method, projector).seconds + pair * method.cost_in_pairs(geometry, settings)
     return Estimate(found.data, found.projector, found.method, seconds)
 
 

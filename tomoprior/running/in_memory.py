@@ -28,7 +28,7 @@ RECORDED = ("torch", "numpy", "scipy", "astra-toolbox", "tomopy")
 RECORDED_INPUT = ("source", "angles_from", "minus_log", "normalized", "repaired_pixels", "binned", "flipped_hand", "warnings")
 
 
-def in_memory(
+def reconstruct_in_memory(
     series: TiltSeries,
     method: Method,
     settings: Any,
@@ -58,7 +58,7 @@ def in_memory(
             "seconds": time.perf_counter() - started,
             "initial": initial is not None,
             "mask": mask is not None,
-            **about(series),
+            **describe_run(series),
         }
         return replace(result, provenance=record)
 
@@ -66,12 +66,12 @@ def in_memory(
         torch.manual_seed(seed)
         try:
             result = method.reconstruct(
-                tensor(series.projections, projector.device),
+                to_tensor(series.projections, projector.device),
                 projector,
                 settings,
-                weights=None if series.weights is None else tensor(series.weights, projector.device),
-                initial=None if initial is None else tensor(initial, projector.device),
-                mask=None if mask is None else tensor(mask, projector.device),
+                weights=None if series.weights is None else to_tensor(series.weights, projector.device),
+                initial=None if initial is None else to_tensor(initial, projector.device),
+                mask=None if mask is None else to_tensor(mask, projector.device),
                 progress=progress,
             )
         except Interrupted as stop:
@@ -79,17 +79,17 @@ def in_memory(
     return recorded(result)
 
 
-def about(series: TiltSeries) -> dict[str, Any]:
+def describe_run(series: TiltSeries) -> dict[str, Any]:
     """What of a record says what was reconstructed, and with which versions."""
     return {
         "geometry": series.geometry.to_dict(),
         "views": [int(v) for v in series.views] if series.views is not None else None,
         "input": {k: series.metadata[k] for k in RECORDED_INPUT if k in series.metadata},
-        "versions": versions(),
+        "versions": package_versions(),
     }
 
 
-def tensor(array: Any, device: torch.device) -> torch.Tensor:
+def to_tensor(array: Any, device: torch.device) -> torch.Tensor:
     """A float32 tensor on ``device``; shares the array's memory where that is possible and safe."""
     if isinstance(array, torch.Tensor):
         return array.detach().to(device, torch.float32)
@@ -97,7 +97,7 @@ def tensor(array: Any, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(np.require(data, np.float32, ["C", "W"])).to(device)
 
 
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Versions of what took part, for the record."""
     found = {"tomoprior": __version__, "python": platform.python_version()}
     for name in RECORDED:

@@ -14,7 +14,7 @@ from tomoprior.methods.base import Method
 from tomoprior.progress import Progress
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.running.in_memory import in_memory
+from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.series import TiltSeries
 from tomoprior.settings import Settings
 
@@ -110,10 +110,10 @@ def reconstruct(
         if any(asked.values()):
             named = ", ".join(name for name, is_set in asked.items() if is_set)
             raise SettingsError(f"{named}: only with out=FILE, where the volume is written slab by slab")
-        return in_memory(series, chosen, settings, **given)
-    from tomoprior.running.slabs.run import reconstruct_to
+        return reconstruct_in_memory(series, chosen, settings, **given)
+    from tomoprior.running.slabs.run import reconstruct_to_file
 
-    return reconstruct_to(
+    return reconstruct_to_file(
         series, chosen, settings, Path(out), slab=slab, workers=workers, scheduler=scheduler, resume=resume,
         overwrite=overwrite, memory=memory, **given,
     )  # fmt: skip

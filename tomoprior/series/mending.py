@@ -15,7 +15,7 @@ MARGIN = 16
 _WIDEST = 4  # radius of the largest window for a median; in the middle of a larger hole the nearest pixel serves
 
 
-class Patched(LazyArray):
+class PatchedArray(LazyArray):
     """A lazy array with some of its values replaced.
 
     Parameters
@@ -42,7 +42,7 @@ class Patched(LazyArray):
         return block
 
 
-class Repaired(LazyArray):
+class RepairedArray(LazyArray):
     """A lazy array whose pixels that are not finite are filled when they are read, from what lies around them in their tilt.
 
     Nothing is looked at before: for series too large to be read twice. Values come from at most ``MARGIN`` pixels beyond the
@@ -61,12 +61,12 @@ class Repaired(LazyArray):
                 bad = ~np.isfinite(image)
                 if bad.any() and not bad.all():
                     rows, columns = np.nonzero(bad)
-                    image[rows, columns] = fill(image, rows, columns)
+                    image[rows, columns] = fill_pixels(image, rows, columns)
         y, x = (slice(s.start - g.start, s.stop - g.start) for s, g in zip(box[1:], grown, strict=True))
         return block[:, y, x]
 
 
-def fill(image: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[Any]:
+def fill_pixels(image: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[Any]:
     """Values for the bad pixels of an image: the median of at least three finite neighbours, or the nearest finite pixel.
 
     Parameters

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.series import TiltSeries
-from tomoprior.series.mending import Patched, fill
+from tomoprior.series.mending import PatchedArray, fill_pixels
 from tomoprior.storage.lazy import as_lazy
 
 _LARGE_MEAN = 10.0  # line integrals of -log are a few units at most
@@ -121,11 +121,11 @@ def repair_pixels(series: TiltSeries) -> TiltSeries:
             raise InputError(f"tilt {i} has no finite pixel and cannot be repaired; exclude it (counted from 0)")
         rows, columns = np.nonzero(bad)
         places.append(np.stack([np.full(len(rows), i), rows, columns], axis=1))
-        patches.append(fill(image, rows, columns))
+        patches.append(fill_pixels(image, rows, columns))
     if not places:
         return series
     where, values = np.concatenate(places), np.concatenate(patches)
-    data: Any = Patched(as_lazy(source), where, values)
+    data: Any = PatchedArray(as_lazy(source), where, values)
     if isinstance(source, np.ndarray):
         data = data[...]
     earlier = series.metadata.get("repaired_pixels", 0)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.series.views import Binned, Chosen, binned
+from tomoprior.series.views import BinnedTilts, SelectedTilts, bin_image
 from tomoprior.storage.lazy import as_lazy
 
 
@@ -76,7 +76,11 @@ class TiltSeries:
         index = np.asarray(views)
         index = np.flatnonzero(index) if index.dtype == bool else index
         # in a file it stays there
-        data = self.projections[index] if isinstance(self.projections, np.ndarray) else Chosen(as_lazy(self.projections), index)
+        data = (
+            self.projections[index]
+            if isinstance(self.projections, np.ndarray)
+            else SelectedTilts(as_lazy(self.projections), index)
+        )
         assert self.views is not None
         weights = None if self.weights is None else self.weights[index]
         return replace(self, projections=data, geometry=geometry, weights=weights, views=self.views[index])
@@ -120,18 +124,20 @@ class TiltSeries:
         per_pixel = weights is not None and weights.ndim == 3
         metadata = {**self.metadata, "binned": factor * self.metadata.get("binned", 1)}
         if not per_pixel and not isinstance(self.projections, np.ndarray):
-            return replace(self, projections=Binned(as_lazy(self.projections), factor), geometry=geometry, metadata=metadata)
+            return replace(
+                self, projections=BinnedTilts(as_lazy(self.projections), factor), geometry=geometry, metadata=metadata
+            )
         data, trust = [], []
         for i in range(geometry.n_angles):  # tilt by tilt: a series in a file never stands in memory at full size
             image = np.asarray(self.projections[i])
             if weights is not None and per_pixel:
                 w = weights[i]
-                trust.append(binned(w, factor, ny, nu))
+                trust.append(bin_image(w, factor, ny, nu))
                 # a pixel without weight must not reach the result, whatever its value
-                image = binned(np.where(w > 0, image, 0) * w, factor, ny, nu) / np.where(trust[-1] > 0, trust[-1], 1)
+                image = bin_image(np.where(w > 0, image, 0) * w, factor, ny, nu) / np.where(trust[-1] > 0, trust[-1], 1)
                 data.append(image.astype(np.float32))
             else:
-                data.append(binned(image, factor, ny, nu))
+                data.append(bin_image(image, factor, ny, nu))
         if per_pixel:
             weights = np.stack(trust)
         return replace(self, projections=np.stack(data), geometry=geometry, weights=weights, metadata=metadata)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tomoprior.storage.lazy import Box, LazyArray
 
 
-class Chosen(LazyArray):
+class SelectedTilts(LazyArray):
     """Some images of a lazy array, in the order given."""
 
     def __init__(self, source: LazyArray, index: Sequence[int] | NDArray[np.intp]) -> None:
@@ -24,7 +24,7 @@ class Chosen(LazyArray):
         return np.asarray(self._source[rising, box[1], box[2]])[back]
 
 
-class Binned(LazyArray):
+class BinnedTilts(LazyArray):
     """Means over ``factor`` x ``factor`` pixels of each image, float32; rows and columns beyond a multiple are left out."""
 
     def __init__(self, source: LazyArray, factor: int) -> None:
@@ -37,11 +37,11 @@ class Binned(LazyArray):
         out = np.empty([s.stop - s.start for s in box], np.float32)
         rows, columns = (slice(s.start * f, s.stop * f) for s in box[1:])
         for at, i in enumerate(range(box[0].start, box[0].stop)):  # the larger pixels of one tilt at a time
-            out[at] = binned(self._source[i, rows, columns], f, *out.shape[1:])
+            out[at] = bin_image(self._source[i, rows, columns], f, *out.shape[1:])
         return out
 
 
-def binned(image: NDArray[Any], factor: int, ny: int, nu: int) -> NDArray[np.float32]:
+def bin_image(image: NDArray[Any], factor: int, ny: int, nu: int) -> NDArray[np.float32]:
     """``(ny, nu)`` means over ``factor`` x ``factor`` pixels of an image of at least that many."""
     tiles = image[: ny * factor, : nu * factor].reshape(ny, factor, nu, factor)
     return np.asarray(tiles.mean(axis=(1, 3), dtype=np.float32))

@@ -48,7 +48,7 @@ LIMITS = {
 }
 
 
-class Microscope(Settings):
+class MicroscopeSettings(Settings):
     """Ranges from which a series draws what it suffers from; every one is uniform unless said otherwise."""
 
     thickness: Range = Field((0.75, 1.0), description="Mean thickness of the section, share of the grid's height.")

@@ -17,12 +17,12 @@ from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
-from tomoprior.simulate.microscope import Microscope, expose_tilt, tilt_errors, warp
+from tomoprior.simulate.microscope import MicroscopeSettings, expose_tilt, tilt_errors, warp
 from tomoprior.simulate.phantoms.base import ERRORS, NOISE, PLACES, stream
 from tomoprior.simulate.scene import voxel_means
 from tomoprior.simulate.simulation import Simulation, versions
 from tomoprior.simulate.tissue import SLAB, Tissue, beads, section
-from tomoprior.units import convert
+from tomoprior.units import convert_length
 
 #: Fine voxels per voxel along each axis.
 SUPERSAMPLE = 2
@@ -43,7 +43,7 @@ def tilt_series(
     voxel_size: float | None = None,
     random_place: bool = True,
     truth_pad: int = 0,
-    settings: Microscope | None = None,
+    settings: MicroscopeSettings | None = None,
     progress: Progress | None = None,
     **values: Any,
 ) -> Simulation:
@@ -86,7 +86,7 @@ def tilt_series(
     InputError, SettingsError, GeometryError
         One line that says what is wrong, before any work.
     """
-    settings = Microscope.chosen(settings, values)
+    settings = MicroscopeSettings.chosen(settings, values)
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise InputError(f"the seed must be a whole number from 0, got {seed!r}")
     size = _size(tissue, voxel_size)
@@ -106,8 +106,8 @@ def tilt_series(
     rotation = math.radians(drawn["axis_error"])
     true = nominal.angles + off["angle"]
     # by what may be drawn, not by what was: the same seed is the same specimen, whatever its tilts are off by
-    margin = margin_of(settings)
-    beside = max(width_beside(nominal.shape, nominal.angles, margin, settings), truth_pad)
+    margin = margin_pixels(settings)
+    beside = max(width_beyond_grid(nominal.shape, nominal.angles, margin, settings), truth_pad)
     fine = tissue.block(
         (nz * s, (ny + 2 * margin) * s, (nx + 2 * beside) * s), size / s / tissue.voxel_size, places if random_place else None
     )
@@ -126,7 +126,7 @@ def tilt_series(
     per_line = drawn["attenuation"] / mean
     measured = np.empty(nominal.range_shape, np.float32)
     variance = np.empty(nominal.range_shape, np.float32)
-    pixel = convert(size, tissue.unit, "nanometer") / s
+    pixel = convert_length(size, tissue.unit, "nanometer") / s
     for i in range(nominal.n_angles):
         image = warp(lines[i], off["shift"][i] * s, rotation, float(off["magnification"][i]))
         image = image[margin * s : -margin * s, margin * s : -margin * s]
@@ -166,18 +166,18 @@ def tilt_series(
     return Simulation(series, Reconstruction(volume, nominal.padded(truth_pad), provenance=record), geometry, record, variance)
 
 
-def memory(
+def recording_bytes(
     tissue: Tissue,
     shape: tuple[int, int, int],
     angles: NDArray[np.float64],
     voxel_size: float | None = None,
-    settings: Microscope | None = None,
+    settings: MicroscopeSettings | None = None,
 ) -> int:
     """Bytes that ``tilt_series`` takes at its peak, about; arguments and the refusal of voxel sizes as there."""
     nz, ny, nx = shape
-    settings = settings or Microscope()
-    margin = margin_of(settings)
-    beside = width_beside(shape, angles, margin, settings)
+    settings = settings or MicroscopeSettings()
+    margin = margin_pixels(settings)
+    beside = width_beyond_grid(shape, angles, margin, settings)
     rows, columns = ny + 2 * margin, nx + 2 * margin
     fine = nz * rows * (nx + 2 * beside) * SUPERSAMPLE**3
     spacing = _size(tissue, voxel_size) / SUPERSAMPLE / tissue.voxel_size
@@ -196,12 +196,14 @@ def _size(tissue: Tissue, voxel_size: float | None) -> float:
     return size
 
 
-def margin_of(settings: Microscope) -> int:
+def margin_pixels(settings: MicroscopeSettings) -> int:
     """Pixels around the detector that nearly all its pictures stay within; the few that jump further end in a mirror image."""
     return max(MARGIN, math.ceil(3 * settings.shift_error[1] + settings.drift[1]))
 
 
-def width_beside(shape: tuple[int, int, int], angles: NDArray[np.float64], margin: int, settings: Microscope) -> int:
+def width_beyond_grid(
+    shape: tuple[int, int, int], angles: NDArray[np.float64], margin: int, settings: MicroscopeSettings
+) -> int:
     """Voxels beside the grid along x that its rays cross: a tilted detector sees more of the section."""
     nz, _, nx = shape
     steepest = float(np.abs(angles).max())

@@ -16,7 +16,7 @@ from tomoprior.errors import FormatError
 from tomoprior.formats import Header, check_target, sidefiles, write, write_series, writing
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate.simulation import Simulation
-from tomoprior.storage.files import told
+from tomoprior.storage.files import reraise_disk_errors
 
 #: Always there. ``true.tlt`` and ``true.xf`` come besides where the series is not what its angles say, and the variance of
 #: every line integral where it is known.
@@ -42,7 +42,9 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
             check_target(folder / name, overwrite=overwrite)
 
 
-def save(made: Simulation, folder: str | Path, *, overwrite: bool = False, extra: dict[str, Any] | None = None) -> list[str]:
+def save_simulation(
+    made: Simulation, folder: str | Path, *, overwrite: bool = False, extra: dict[str, Any] | None = None
+) -> list[str]:
     """Write a simulation; all its files appear together at the end, or none.
 
     Parameters
@@ -66,7 +68,7 @@ def save(made: Simulation, folder: str | Path, *, overwrite: bool = False, extra
     check_folder(folder, overwrite=overwrite)
     beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        with told(folder):
+        with reraise_disk_errors(folder):
             beside.mkdir()
             _fill(beside, made, {**made.record, **(extra or {})})
             names = sorted(path.name for path in beside.iterdir())

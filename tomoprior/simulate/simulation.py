@@ -82,7 +82,7 @@ def simulate(
     Parameters
     ----------
     phantom
-        A name that ``tomoprior.simulate.available()`` lists, or a phantom object.
+        A name that ``tomoprior.simulate.list_phantoms()`` lists, or a phantom object.
     shape
         Grid ``(nz, ny, nx)`` in voxels; the detector is ``(ny, nx)``.
     angles
@@ -135,7 +135,7 @@ def simulate(
     ((61, 64, 128), (48, 64, 128))
     """
     if isinstance(phantom, str):
-        phantom = phantoms.get(phantom, **settings)
+        phantom = phantoms.get_phantom(phantom, **settings)
     elif settings:
         raise SettingsError(f"settings go with the name of a phantom; this one has its own: {', '.join(settings)}")
     _check(

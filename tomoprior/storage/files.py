@@ -15,7 +15,7 @@ from tomoprior.storage.lazy import one_line
 
 
 @contextmanager
-def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def replace_atomically(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A temporary path beside ``path`` that becomes ``path`` when the block ends well, and vanishes when it does not.
 
     A link is followed: what it leads to is replaced, not the link.
@@ -27,7 +27,7 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     FormatError
         If its folder does not exist or cannot be written.
     """
-    path = followed(path)
+    path = resolve_link(path)
     check_target(path, overwrite=overwrite)
     temporary = _temporary(path)
     try:
@@ -36,7 +36,7 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             raise OutputExistsError(f"{path} appeared while it was being written; nothing was replaced")
         put_in_place(temporary, path)
     finally:
-        remove(temporary)
+        remove_tree(temporary)
 
 
 def put_in_place(made: Path, target: Path) -> None:
@@ -44,14 +44,14 @@ def put_in_place(made: Path, target: Path) -> None:
 
     What is replaced is there until the new one is, and the new one is never there in part.
     """
-    target = followed(target)
+    target = resolve_link(target)
     if made.stat().st_dev != target.parent.stat().st_dev:  # a link may lead to another disk
         near = _temporary(target)
         try:
             shutil.move(made, near)
             put_in_place(near, target)
         finally:
-            remove(near)
+            remove_tree(near)
         return
     if not (target.exists() and (made.is_dir() or target.is_dir())):
         os.replace(made, target)
@@ -64,10 +64,10 @@ def put_in_place(made: Path, target: Path) -> None:
     except BaseException:
         os.replace(aside, target)
         raise
-    remove(aside)
+    remove_tree(aside)
 
 
-def followed(path: Path) -> Path:
+def resolve_link(path: Path) -> Path:
     """Where a link leads, which may not be there yet; any other path as it is."""
     return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
@@ -89,7 +89,7 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
     """
     if "\0" in str(path):
         raise FormatError(f"{str(path)!r}: a path cannot have a NUL character in it")
-    with told(path):  # no permission to look, or a name that is too long
+    with reraise_disk_errors(path):  # no permission to look, or a name that is too long
         if path.exists() and not overwrite:
             raise OutputExistsError(f"{path} exists; use overwrite (--overwrite) to replace it")
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -102,7 +102,7 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
 
 
 @contextmanager
-def told(path: Path, hint: str = "") -> Iterator[None]:
+def reraise_disk_errors(path: Path, hint: str = "") -> Iterator[None]:
     """Errors of the disk as one line that names the output, with ``hint`` after it; raises FormatError."""
     try:
         yield
@@ -113,7 +113,7 @@ def told(path: Path, hint: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def safe(path: Path, hint: str = "") -> Iterator[BinaryIO]:
+def open_atomic(path: Path, hint: str = "") -> Iterator[BinaryIO]:
     """A file to write to that appears whole at ``path``, and is on the disk, when the block ends well.
 
     Raises
@@ -122,7 +122,7 @@ def safe(path: Path, hint: str = "") -> Iterator[BinaryIO]:
         If it cannot be written, with ``hint`` after it; nothing is left then.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with told(path, hint):
+    with reraise_disk_errors(path, hint):
         try:
             with temporary.open("wb") as file:
                 yield file
@@ -135,7 +135,7 @@ def safe(path: Path, hint: str = "") -> Iterator[BinaryIO]:
             raise
 
 
-def remove(path: Path) -> None:
+def remove_tree(path: Path) -> None:
     """A file, or a folder with all that is in it, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -143,11 +143,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def beside(path: Path, array: str) -> Path:
+def companion_path(path: Path, array: str) -> Path:
     """The file of an array (``std``, ``determined``) that belongs to a volume's; that of ``volume`` is the volume's own."""
     return path if array == "volume" else path.with_name(f"{path.stem}_{array}{path.suffix}")
 
 
-def record_of(path: Path) -> Path:
+def record_path(path: Path) -> Path:
     """The file of a volume's record."""
     return path.with_name(f"{path.name}.json")

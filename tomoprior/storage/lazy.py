@@ -87,7 +87,7 @@ class LazyArray(ABC):
             raise FormatError(f"{self.path}: cannot be read ({one_line(error)})") from error
 
 
-class Transposed(LazyArray):
+class TransposedArray(LazyArray):
     """Another lazy array with its axes in another order: axis ``i`` is axis ``order[i]`` of the source."""
 
     def __init__(self, source: LazyArray, order: tuple[int, int, int]) -> None:
@@ -101,7 +101,7 @@ class Transposed(LazyArray):
         return self._source._checked((inner[0], inner[1], inner[2])).transpose(self._order)
 
 
-class Wrapped(LazyArray):
+class WrappedArray(LazyArray):
     """Anything with ``shape``, ``dtype`` and slicing (a NumPy or Zarr array), with our indexing and our errors."""
 
     def __init__(self, source: Any, path: Path) -> None:
@@ -109,15 +109,15 @@ class Wrapped(LazyArray):
         self._source = source
 
     def _read(self, box: Box) -> NDArray[Any]:
-        return computed(self._source[box])
+        return to_numpy(self._source[box])
 
 
 def as_lazy(array: Any) -> LazyArray:
     """The array itself if it is lazy, else one that reads from it."""
-    return array if isinstance(array, LazyArray) else Wrapped(array, Path("the projections"))
+    return array if isinstance(array, LazyArray) else WrappedArray(array, Path("the projections"))
 
 
-def computed(part: Any) -> NDArray[Any]:
+def to_numpy(part: Any) -> NDArray[Any]:
     """A NumPy array; of a Dask array in this thread, as its own scheduler would wait for the worker that asks."""
     return np.asarray(part.compute(scheduler="synchronous") if hasattr(part, "compute") else part)
 

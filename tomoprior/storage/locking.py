@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TextIO
 
 from tomoprior.errors import TomopriorError
-from tomoprior.storage.files import told
+from tomoprior.storage.files import reraise_disk_errors
 
 #: What a file system without locks says.
 WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 
 
 @contextmanager
-def exclusive(path: Path, refused: Callable[[str], TomopriorError], *, host: bool = False) -> Iterator[None]:
+def exclusive_lock(path: Path, refused: Callable[[str], TomopriorError], *, host: bool = False) -> Iterator[None]:
     """Have the lock ``path`` while the block lasts; that of a process that has died is taken over.
 
     Where the file system has no locks, the process that is named in the file has it as long as it runs; of one on another
@@ -39,7 +39,7 @@ def exclusive(path: Path, refused: Callable[[str], TomopriorError], *, host: boo
     FormatError
         If the file cannot be written.
     """
-    with told(path):
+    with reraise_disk_errors(path):
         file = _acquired(path, refused, host)
     try:
         yield

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tomoprior.storage.files import check_target, replacing, told
+from tomoprior.storage.files import check_target, replace_atomically, reraise_disk_errors
 from tomoprior.storage.lazy import one_line
 
 
@@ -24,7 +24,7 @@ def save_tensors(path: Path, key: str, values: dict[str, Any], arrays: dict[str,
 
     check_target(path, overwrite=overwrite)
     packed = save({k: v.detach().cpu().contiguous() for k, v in arrays.items()}, {key: json.dumps(values)})
-    with told(path), replacing(path, overwrite=overwrite) as temporary:
+    with reraise_disk_errors(path), replace_atomically(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(packed)  # save_file would keep others from reading it, whatever the umask
 
 

@@ -15,7 +15,17 @@ from tomoprior.testing.operators import close, refused, require
 
 
 def check_description(method: Method) -> None:
-    members = ("name", "summary", "citation", "Settings", "couples_slices", "uses_projector", "memory", "work", "reconstruct")
+    members = (
+        "name",
+        "summary",
+        "citation",
+        "Settings",
+        "couples_slices",
+        "uses_projector",
+        "memory",
+        "cost_in_pairs",
+        "reconstruct",
+    )
     lacking = [name for name in members if not hasattr(method, name)]
     require(not lacking, f"{type(method).__name__} lacks {', '.join(lacking)}")
     for name in ("name", "summary", "citation"):
@@ -53,8 +63,8 @@ def check_estimates(case: Case) -> None:
     geometry = case.projector.geometry
     size = case.method.memory(geometry, case.settings)
     require(isinstance(size, int) and size > 0, f"memory() gives {size!r}, not a number of bytes")
-    work = case.method.work(geometry, case.settings)
-    require(isinstance(work, (int, float)) and 0 < work < float("inf"), f"work() gives {work!r}, not a cost")
+    work = case.method.cost_in_pairs(geometry, case.settings)
+    require(isinstance(work, (int, float)) and 0 < work < float("inf"), f"cost_in_pairs() gives {work!r}, not a cost")
     # per-slice methods share tables between slices, so only the direction is certain
     nz, ny, nx = geometry.shape
     taller = Geometry(geometry.angles, (nz, 100 * ny, nx))

@@ -14,7 +14,7 @@ from tomoprior.methods.diffusion.method import Diffusion
 from tomoprior.methods.diffusion.prior import Prior, region_weights
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.projector import Projector
-from tomoprior.simulate.microscope import Microscope
+from tomoprior.simulate.microscope import MicroscopeSettings
 from tomoprior.simulate.recording import tilt_series
 from tomoprior.simulate.simulation import Simulation
 from tomoprior.simulate.tissue import Tissue
@@ -67,7 +67,7 @@ def calibration_series(tissue: Tissue, settings: TrainingSettings, span: float, 
     tilts = np.asarray(np.deg2rad(np.arange(-span / 2, span / 2 + 1e-6, step)))
     shape = (settings.height, settings.tile, settings.tile + settings.tile // 2)
     size = settings.typical_voxel(tissue)
-    return tilt_series(tissue, shape, tilts, seed=seed, voxel_size=size, settings=Microscope.parse({"outliers": 0.0}))
+    return tilt_series(tissue, shape, tilts, seed=seed, voxel_size=size, settings=MicroscopeSettings.parse({"outliers": 0.0}))
 
 
 def measure_errors(prior: Prior, simulator: Simulator) -> list[float]:

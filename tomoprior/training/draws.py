@@ -19,8 +19,8 @@ from tomoprior.methods.diffusion.denoiser import SERIES, Condition
 from tomoprior.methods.diffusion.measurement import lay_out, noise_variance, padding, used_rays
 from tomoprior.methods.diffusion.scale import Scale, measure_batch
 from tomoprior.methods.diffusion.spectrum import Spectrum
-from tomoprior.simulate.microscope import Microscope, tilt_errors
-from tomoprior.simulate.recording import SUPERSAMPLE, margin_of, width_beside
+from tomoprior.simulate.microscope import MicroscopeSettings, tilt_errors
+from tomoprior.simulate.recording import SUPERSAMPLE, margin_pixels, width_beyond_grid
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training.cutting import TissueBlocks
 from tomoprior.training.faces import Faces, draw_faces
@@ -170,7 +170,7 @@ class Simulator:
             try:
                 group = self.record(
                     draw_angles(self.settings, rng), self._voxel(rng), self._height(rng), self.settings.group, rng,
-                    Microscope.parse({"dose": (200.0, 10000.0)}),
+                    MicroscopeSettings.parse({"dose": (200.0, 10000.0)}),
                 )  # fmt: skip
             except ValueError as error:  # nothing to see at this place: an empty block
                 reason = str(error)
@@ -194,13 +194,13 @@ class Simulator:
         """A block of tissue that fills a grid of the typical voxel, without faces, gamma or gradient."""
         rng = np.random.default_rng(seed)
         wide = 2 * self.settings.tile
-        drawn = Microscope.parse({"gamma": 1.0, "stain_gradient": 0.0, "roughness": 0.0}).draw(rng)
+        drawn = MicroscopeSettings.parse({"gamma": 1.0, "stain_gradient": 0.0, "roughness": 0.0}).draw(rng)
         size = self.settings.typical_voxel(*self.tissues)
         return self._describe(self._section((self.settings.height, wide, wide), size, 1.0, drawn, rng), size, rng, given=True)
 
     def record(
-        self, angles: NDArray[np.float64], voxel_size: float, height: int, count: int, rng: Generator, microscope: Microscope,
-        thickness: tuple[float, float] | None = None, field: tuple[int, int] | None = None,
+        self, angles: NDArray[np.float64], voxel_size: float, height: int, count: int, rng: Generator,
+        microscope: MicroscopeSettings, thickness: tuple[float, float] | None = None, field: tuple[int, int] | None = None,
     ) -> Group:  # fmt: skip
         """``count`` series of sections on grids of ``height`` voxels; ``thickness`` is a range of shares of the height.
 
@@ -211,7 +211,7 @@ class Simulator:
         """
         nominal = Geometry(angles, (height, *(field or self.settings.field)), voxel_size=voxel_size)
         made, specimens = [], []
-        margin = margin_of(microscope)
+        margin = margin_pixels(microscope)
         for _ in range(count):
             drawn = microscope.draw(rng)
             off = tilt_errors(nominal.n_angles, drawn, rng)
@@ -259,12 +259,12 @@ class Simulator:
         ]
 
     def _specimen(
-        self, g: Geometry, thickness: float, drawn: dict[str, float], microscope: Microscope, rng: Generator
+        self, g: Geometry, thickness: float, drawn: dict[str, float], microscope: MicroscopeSettings, rng: Generator
     ) -> Specimen:
         """A section whose fine voxels hold every ray, and the grid with its padding."""
         nz, ny, nx = g.shape
-        margin, pad, s = margin_of(microscope), padding(g), SUPERSAMPLE
-        beside = max(width_beside(g.shape, g.angles, margin, microscope), pad)
+        margin, pad, s = margin_pixels(microscope), padding(g), SUPERSAMPLE
+        beside = max(width_beyond_grid(g.shape, g.angles, margin, microscope), pad)
         cut = self._section((nz, ny + 2 * margin, nx + 2 * beside), g.voxel_size, thickness, drawn, rng)
         edge = beside - pad
         rows, columns = slice(margin * s, (margin + ny) * s), slice(edge * s, cut.density.shape[2] - edge * s)
@@ -292,7 +292,7 @@ class Simulator:
 
     def _block(self, shape: tuple[int, int, int], voxel_size: float, rng: Generator) -> Draw:
         share = 1.0 if rng.random() < 0.5 else self._thickness(rng)
-        return self._describe(self._section(shape, voxel_size, share, Microscope().draw(rng), rng), voxel_size, rng)
+        return self._describe(self._section(shape, voxel_size, share, MicroscopeSettings().draw(rng), rng), voxel_size, rng)
 
     def _describe(self, cut: Section, voxel_size: float, rng: Generator, *, given: bool = False) -> Draw:
         """A section without a series: mean and contrast as tilts would tell them, within their errors unless ``given``."""

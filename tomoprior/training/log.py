@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tomoprior.storage.files import replacing, told
+from tomoprior.storage.files import replace_atomically, reraise_disk_errors
 
 COLUMNS = (
     "step", "minutes", "rate", "loss", "validation_psnr", "linear_psnr", "inner", "linear_inner",
@@ -15,7 +15,11 @@ COLUMNS = (
 
 def write_log(rows: list[dict[str, float]], path: Path) -> None:
     """The rows as CSV, whole or not at all; raises FormatError if there is no room, say."""
-    with told(path), replacing(path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="ascii") as file:
+    with (
+        reraise_disk_errors(path),
+        replace_atomically(path, overwrite=True) as temporary,
+        open(temporary, "w", newline="", encoding="ascii") as file,
+    ):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)

@@ -38,7 +38,7 @@ GAMMA = 6.94
 PLANES = 0.2
 
 
-def fresh(settings: TrainingSettings, spectrum: Spectrum, device: torch.device | str = "cpu") -> Denoiser:
+def new_denoiser(settings: TrainingSettings, spectrum: Spectrum, device: torch.device | str = "cpu") -> Denoiser:
     """The network as a training begins with it: the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
@@ -47,7 +47,7 @@ def fresh(settings: TrainingSettings, spectrum: Spectrum, device: torch.device |
         return made.to(device, memory_format=torch.channels_last_3d)  # type: ignore[no-any-return, call-overload]
 
 
-def begin(denoiser: Denoiser) -> State:
+def initial_state(denoiser: Denoiser) -> State:
     """The state before the first step; its weights are the network's own."""
     weights = dict(denoiser.state_dict())
     zeros = {f"{k}.{m}": torch.zeros_like(v) for k, v in weights.items() for m in "mv"}
@@ -201,7 +201,7 @@ class Training:
 
     def averaged(self) -> Denoiser:
         """A network with the running average of the weights, ready for use on the training's device."""
-        judged = fresh(self.settings, self.spectrum, self.device)
+        judged = new_denoiser(self.settings, self.spectrum, self.device)
         judged.load_state_dict(self.state.average)
         return judged.eval().requires_grad_(False)
 

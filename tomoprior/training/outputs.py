@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tomoprior.errors import FormatError, InputError
 from tomoprior.storage.files import check_target
-from tomoprior.storage.locking import exclusive
+from tomoprior.storage.locking import exclusive_lock
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Outputs:
         FormatError
             If another process is training, or the lock cannot be written.
         """
-        with exclusive(self.lock, self._refused):
+        with exclusive_lock(self.lock, self._refused):
             for path in (self.prior, self.state, self.log):  # what a process that was killed was writing
                 for rest in path.parent.glob(f".{glob.escape(path.name)}.*.part{glob.escape(path.suffix)}"):
                     rest.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import torch
 
 from tomoprior.geometry import Geometry
 from tomoprior.projector import LinearOperator
-from tomoprior.projector.sparse import csr, product
+from tomoprior.projector.sparse import csr_product, csr_tensor
 
 
 class MatrixProjector(LinearOperator):
@@ -91,11 +91,11 @@ def _times(matrix: torch.Tensor, x: torch.Tensor, out: tuple[int, int]) -> torch
     """``(batch, row, y, column)`` to ``(batch, *out[0], y, *out[1])``, a view in the layout of the product."""
     batch, rows, ny, columns = x.shape
     flat = x.permute(1, 3, 0, 2).reshape(rows * columns, batch * ny)
-    return product(matrix, flat).view(*out, batch, ny).permute(2, 0, 3, 1)
+    return csr_product(matrix, flat).view(*out, batch, ny).permute(2, 0, 3, 1)
 
 
 def _compressed(rows: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     order = torch.argsort(rows * shape[1] + columns)
     start = torch.zeros(shape[0] + 1, dtype=torch.int32, device=rows.device)
     start[1:] = torch.bincount(rows, minlength=shape[0]).cumsum(0)
-    return csr(start, columns[order].int(), values[order], shape)
+    return csr_tensor(start, columns[order].int(), values[order], shape)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tomoprior.errors import InputError
 from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.methods.diffusion.spectrum import Spectrum
-from tomoprior.simulate.microscope import Microscope
-from tomoprior.simulate.recording import SUPERSAMPLE, margin_of, width_beside
+from tomoprior.simulate.microscope import MicroscopeSettings
+from tomoprior.simulate.recording import SUPERSAMPLE, margin_pixels, width_beyond_grid
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training.settings import TrainingSettings
 
@@ -27,10 +27,10 @@ def check_room(tissues: Sequence[Tissue], settings: TrainingSettings) -> None:
     widest = np.deg2rad(settings.ranges[1] / 2)
     reason = "there is none"
     for tissue in tissues:
-        microscope = Microscope()
+        microscope = MicroscopeSettings()
         shape = (settings.height, *settings.field)
-        margin = margin_of(microscope)
-        beside = width_beside(shape, np.array([widest]), margin, microscope)
+        margin = margin_pixels(microscope)
+        beside = width_beyond_grid(shape, np.array([widest]), margin, microscope)
         size = max(settings.voxel_size[1], tissue.voxel_size) / SUPERSAMPLE / tissue.voxel_size
         s = SUPERSAMPLE
         try:

@@ -21,11 +21,11 @@ from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.progress import Progress
 from tomoprior.projector.backends import choose_device
 from tomoprior.simulate.tissue import Tissue
-from tomoprior.storage.files import check_target, told
+from tomoprior.storage.files import check_target, reraise_disk_errors
 from tomoprior.training import checkpoint
 from tomoprior.training.draws import Simulator
 from tomoprior.training.log import write_log
-from tomoprior.training.optimiser import Training, begin, fresh
+from tomoprior.training.optimiser import Training, initial_state, new_denoiser
 from tomoprior.training.outputs import Outputs
 from tomoprior.training.settings import TrainingSettings
 from tomoprior.training.stopping import stoppable
@@ -111,10 +111,10 @@ def train(
     with outputs.locked():
         check_room(tissues, chosen)
         spectrum = tissue_spectrum(tissues, chosen.typical_voxel(*tissues), UNIT_STD, chosen.seed)
-        denoiser = fresh(chosen, spectrum, place)
+        denoiser = new_denoiser(chosen, spectrum, place)
         if start is not None:
             denoiser.load_state_dict(start.denoiser.state_dict())
-        state = begin(denoiser)
+        state = initial_state(denoiser)
         if outputs.state.exists():
             state = checkpoint.load(outputs.state, about, state)
         try:
@@ -137,7 +137,7 @@ def train(
                     raise Interrupted(outputs.state)
             save()
             prior = _prior(run, tissues, spectrum, card or {})
-            with told(outputs.prior):
+            with reraise_disk_errors(outputs.prior):
                 prior.save(outputs.prior, overwrite=overwrite)
             outputs.state.unlink(missing_ok=True)
     return prior

@@ -11,7 +11,7 @@ from tomoprior import metrics
 from tomoprior.errors import InputError
 from tomoprior.methods.diffusion.denoiser import Condition
 from tomoprior.methods.diffusion.measurement import padding
-from tomoprior.simulate.microscope import Microscope
+from tomoprior.simulate.microscope import MicroscopeSettings
 from tomoprior.training.draws import ATTEMPTS, Simulator
 
 
@@ -43,7 +43,7 @@ class Trial:
             try:
                 group = simulator.record(
                     tilts, settings.typical_voxel(*simulator.tissues), settings.height, 1, rng,
-                    Microscope.parse({"outliers": 0.0}), (0.75, 0.99), (settings.tile, settings.tile * 2),
+                    MicroscopeSettings.parse({"outliers": 0.0}), (0.75, 0.99), (settings.tile, settings.tile * 2),
                 )  # fmt: skip
             except ValueError as error:  # nothing to see at this place
                 reason = str(error)

@@ -37,7 +37,7 @@ class Landweber:
         n, _, nu = geometry.range_shape
         return 2**25 + 4 * ny * (3 * nz * nx + 4 * n * nu)
 
-    def work(self, geometry: Geometry, settings: LandweberSettings) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: LandweberSettings) -> float:
         """Pairs of a projection and an adjoint."""
         return settings.num_iter + 2.0
 
@@ -56,7 +56,7 @@ class Landweber:
         A = projector
         arguments.check_projections(projections, A)
         arguments.check_initial(initial, A)
-        arguments.refuse(self.name, mask=mask)  # better than to ignore it
+        arguments.refuse_arguments(self.name, mask=mask)  # better than to ignore it
         w: Any = arguments.expand_weights(weights, A)
         w = 1.0 if w is None else w / w.amax()  # weights of at most 1 keep the step stable
         x = torch.zeros(A.domain_shape, device=A.device) if initial is None else initial.clone()

@@ -10,7 +10,7 @@ from tomoprior import Geometry
 from tomoprior.comparison.report.volumes import binned, pack
 from tomoprior.comparison.report.window import Window, window
 from tomoprior.comparison.result import Comparison, Entry
-from tomoprior.metrics import split
+from tomoprior.metrics import split_measured
 
 
 def unpacked(packed, name, part):
@@ -40,7 +40,7 @@ def test_values_come_back_to_half_a_step(either):
     step = (grey.most - grey.least) / 255
     shown = grey.least + unpacked(packed, "a", "values") * step
     assert np.abs(shown - np.clip(volume, grey.least, grey.most)).max() <= step / 2 * 1.001
-    missing = split(volume, comparison.geometry.angles)[1]
+    missing = split_measured(volume, comparison.geometry.angles)[1]
     signed = (unpacked(packed, "a", "inferred").astype(float) - 128) * packed.shift
     inside = np.abs(missing) < 126 * packed.shift
     assert inside.mean() > 0.99

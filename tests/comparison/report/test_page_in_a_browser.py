@@ -12,7 +12,7 @@ from tomoprior.comparison.report.page import page as rendered
 from tomoprior.comparison.report.pictures import pictures
 from tomoprior.comparison.report.window import window
 from tomoprior.comparison.result import Comparison, Entry
-from tomoprior.metrics import split
+from tomoprior.metrics import split_measured
 
 from .conftest import SHAPE
 
@@ -213,7 +213,7 @@ def test_differences_are_red_where_there_is_more_and_blue_where_less(viewer, ful
 
 def test_measured_and_inferred_part(viewer, full):
     volume = full.done[2].volume
-    present, missing = split(volume, full.geometry.angles)
+    present, missing = split_measured(volume, full.geometry.angles)
     viewer.click("input[value=measured]")
     shown = viewer.pixels(3, "xz")[..., 0]
     assert np.abs(shown - grey(present[:, NY // 2], full)).max() <= 2 * tolerance(full) + 1

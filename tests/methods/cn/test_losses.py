@@ -10,7 +10,7 @@ from tomoprior import Geometry
 from tomoprior.methods.cn import losses, schedule
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.solving import strength
-from tomoprior.methods.solving.problem import setup
+from tomoprior.methods.solving.problem import set_up_problem
 
 
 def volume(seed=0, shape=(5, 4, 6)):
@@ -92,7 +92,9 @@ def test_a_strength_means_the_same_for_splines_as_for_networks(name, limited):
     x = limited.run("cn", num_iter=1000, **settings, **fixed).volume
     data = limited.projector.T(limited.projector(x) - limited.projections)
     penalty = torch.zeros_like(x)
-    contrast = strength.contrast(setup(limited.projections, limited.projector, 0, weights=None, initial=None, mask=None))
+    contrast = strength.typical_contrast(
+        set_up_problem(limited.projections, limited.projector, 0, weights=None, initial=None, mask=None)
+    )
     losses.make_regulariser(CNSettings(**settings), 2.0, contrast)(x, penalty)
     assert float((data + penalty).norm() / data.norm()) < 1e-3
 

@@ -14,7 +14,7 @@ from tomoprior.methods.cn import grid_evaluation, held_out, training
 from tomoprior.methods.cn.encoders import REGISTRY
 from tomoprior.methods.cn.network import CoordinateNetwork
 from tomoprior.methods.cn.settings import CNSettings
-from tomoprior.methods.solving.problem import setup
+from tomoprior.methods.solving.problem import set_up_problem
 
 ENCODERS = sorted(REGISTRY)
 
@@ -26,7 +26,7 @@ def small(encoder="grid", **values):
 def problem_of(case, *, projections=None, pad=0, **arguments):
     given = {"weights": None, "initial": None, "mask": None, **arguments}
     p = case.projections if projections is None else projections
-    return setup(p, case.projector, pad, **given)
+    return set_up_problem(p, case.projector, pad, **given)
 
 
 def fit(case, settings, reg_par=0.0, progress=None, background=0.0, **arguments):
@@ -60,7 +60,7 @@ def test_gradients_by_chunks_are_the_plain_ones(encoder, limited, difference, sm
     loss = 0.5 * (limited.projector(plain) - limited.projections).square().sum()
     loss.backward()
 
-    slab = grid_evaluation.OnVoxels(networks[1], torch.device("cpu"))
+    slab = grid_evaluation.GridEvaluation(networks[1], torch.device("cpu"))
     assert len(slab._pieces) > 10
     x = slab.values()
     assert not x.requires_grad

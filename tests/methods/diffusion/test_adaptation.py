@@ -8,7 +8,7 @@ import torch
 from tomoprior.methods.diffusion.adaptation import PARTS, adapt_denoiser
 from tomoprior.methods.diffusion.section import from_faces
 from tomoprior.methods.diffusion.settings import DiffusionSettings
-from tomoprior.methods.diffusion.slab import Slab
+from tomoprior.methods.diffusion.slab import PosteriorSlab
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def slab(simulated, lively):
     case = simulated((12, 16, 32), tilts=9, span=80)
     section = from_faces(12, (0.0, 12.0), 0.0, torch.device("cpu"))
     with torch.no_grad():
-        return Slab(case.projections, case.projector, lively, DiffusionSettings(robust=False), section, rows=range(16))
+        return PosteriorSlab(case.projections, case.projector, lively, DiffusionSettings(robust=False), section, rows=range(16))
 
 
 def test_tilts_held_out_are_explained_better(slab, lively):

@@ -111,7 +111,10 @@ def test_the_linear_estimate(batch, spectrum, flat, num_iter):
 def test_trust(batch, spectrum):
     u = torch.randn((3, *batch.together.A.domain_shape), generator=torch.Generator().manual_seed(1))
     same(trust.misfits(batch.together, u), [trust.misfits(d, v) for d, v in zip(batch.alone, u, strict=True)])
-    same(trust.learned(batch.together, u), [trust.learned(d, v) for d, v in zip(batch.alone, u, strict=True)])
+    same(
+        trust.tilt_weights_from_misfit(batch.together, u),
+        [trust.tilt_weights_from_misfit(d, v) for d, v in zip(batch.alone, u, strict=True)],
+    )
     found = weigh_tilts(batch.together, spectrum, batch.inside).trust
     same(found, [weigh_tilts(d, spectrum, i).trust for d, i in zip(batch.alone, batch.inside, strict=True)], 1e-2)
     assert int(found[1].argmin()) == 4
@@ -137,11 +140,13 @@ def test_systems_of_a_batch_are_solved_each_by_its_own_steps():
     def normal(which):
         return lambda x: (matrix[which] @ x.flatten(-3)[..., None])[..., 0].reshape(x.shape)
 
-    together = conjugate.solve(normal(slice(None)), torch.zeros_like(b), b.clone(), 10, 0.0)
-    same(together, [conjugate.solve(normal(i), torch.zeros_like(v), v.clone(), 10, 0.0) for i, v in enumerate(b)], 1e-3)
+    together = conjugate.solve_positive(normal(slice(None)), torch.zeros_like(b), b.clone(), 10, 0.0)
+    same(
+        together, [conjugate.solve_positive(normal(i), torch.zeros_like(v), v.clone(), 10, 0.0) for i, v in enumerate(b)], 1e-3
+    )
     # it goes on until the last has come as near
     exact = torch.linalg.solve(matrix, b.flatten(1)[..., None])[..., 0].reshape(b.shape)
-    found = conjugate.solve(normal(slice(None)), torch.zeros_like(b), b.clone(), 200, 1e-4)
+    found = conjugate.solve_positive(normal(slice(None)), torch.zeros_like(b), b.clone(), 200, 1e-4)
     residuals = [float((normal(i)(found[i]) - b[i]).norm() / b[i].norm()) for i in range(3)]
     assert max(residuals) < 2e-4
     torch.testing.assert_close(found, exact, rtol=1e-2, atol=1e-2 * float(exact.abs().max()))
@@ -149,7 +154,7 @@ def test_systems_of_a_batch_are_solved_each_by_its_own_steps():
 
 def test_a_system_that_is_solved_already_stays_so():
     b = torch.stack([torch.zeros(2, 3, 4), torch.ones(2, 3, 4)])
-    found = conjugate.solve(lambda x: 2 * x, torch.zeros_like(b), b.clone(), 5, 0.0)
+    found = conjugate.solve_positive(lambda x: 2 * x, torch.zeros_like(b), b.clone(), 5, 0.0)
     torch.testing.assert_close(found, b / 2)
     assert bool(torch.isfinite(found).all())
 

@@ -185,7 +185,7 @@ def test_slabs_go_over_into_each_other_within_their_halos():
     parts = [SimpleNamespace(rows=range(a, b), seen=range(max(0, a - 16), min(120, b + 16))) for a, b in ((0, 40), (40, 120))]
     run = SimpleNamespace(parts=parts, projector=SimpleNamespace(geometry=SimpleNamespace(shape=(3, 120, 4))))
     volumes = [torch.full((3, len(part.seen), 4), float(i)) for i, part in enumerate(parts)]
-    found = slabs.Run._blended(run, volumes)
+    found = slabs.PosteriorSlabs._blended(run, volumes)
     assert found.shape == (3, 120, 4)
     line = found[1, :, 2]
     assert not bool(line[:24].any())

@@ -9,7 +9,7 @@ from tomoprior.methods.diffusion import trust
 from tomoprior.methods.diffusion.measurement import prepare
 from tomoprior.methods.diffusion.section import from_faces
 from tomoprior.methods.diffusion.settings import DiffusionSettings
-from tomoprior.methods.diffusion.slab import Moments, Slab
+from tomoprior.methods.diffusion.slab import Moments, PosteriorSlab
 from tomoprior.methods.diffusion.wiener import wiener
 
 
@@ -22,7 +22,7 @@ def moved(case, tilt, pixels):
 def slab(case, prior, projections, **settings):
     nz, ny, _ = case.geometry.shape
     filled = from_faces(nz, (0.0, float(nz)), 0.0, projections.device)
-    return Slab(projections, case.projector, prior, DiffusionSettings(**settings), filled, rows=range(ny))
+    return PosteriorSlab(projections, case.projector, prior, DiffusionSettings(**settings), filled, rows=range(ny))
 
 
 @pytest.mark.parametrize(("tilt", "pixels"), [(10, 6), (7, -9)])
@@ -68,11 +68,11 @@ def test_misfits_are_in_units_of_the_expected_noise(case, spectrum):
     data.y = torch.where(data.w > 0, noise * data.w.clamp_min(1e-20).rsqrt(), torch.zeros_like(noise))
     found = trust.misfits(data, u)
     assert float(found.mean()) == pytest.approx(0.97, abs=0.05)  # 1, but for the few beyond two deviations
-    assert bool((trust.learned(data, u) > 0.8).all())
+    assert bool((trust.tilt_weights_from_misfit(data, u) > 0.8).all())
     data.y *= 10  # what all tilts share is no tilt's fault
-    assert bool((trust.learned(data, u) > 0.7).all())
+    assert bool((trust.tilt_weights_from_misfit(data, u) > 0.7).all())
     data.y[4] *= 3
-    assert float(trust.learned(data, u)[4]) < 0.2
+    assert float(trust.tilt_weights_from_misfit(data, u)[4]) < 0.2
 
 
 def test_moments_are_those_of_numpy():

@@ -5,7 +5,7 @@ import torch
 
 from tomoprior.methods.wedge.cubes import MARGIN, Cubes
 from tomoprior.methods.wedge.region import Region
-from tomoprior.methods.wedge.rotations import Rotation, useful
+from tomoprior.methods.wedge.rotations import Rotation, informative_rotations
 
 ANGLES = np.deg2rad(np.arange(-60, 61, 3))
 SIZE = 16
@@ -13,7 +13,9 @@ EDGE = SIZE + 2 * MARGIN
 
 
 def cubes(inside=None, rotations=None):
-    return Cubes(Region(ANGLES), rotations or useful(ANGLES), SIZE, torch.ones(1, 1, 1) if inside is None else inside)
+    return Cubes(
+        Region(ANGLES), rotations or informative_rotations(ANGLES), SIZE, torch.ones(1, 1, 1) if inside is None else inside
+    )
 
 
 def draw(found, volume, step=0, noise=0.0, count=4):

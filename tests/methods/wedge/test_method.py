@@ -304,7 +304,7 @@ def test_estimates_know_of_the_start_and_the_training():
     geometry = Geometry(np.deg2rad(np.arange(-60, 61, 2)), (128, 128, 128))
     method = Wedge()
     of = lambda **v: WedgeSettings.parse(v)  # noqa: E731
-    assert method.work(geometry, of(steps=400)) > 1.8 * method.work(geometry, of())
-    assert method.work(geometry, of(network="a")) < 0.1 * method.work(geometry, of())
+    assert method.cost_in_pairs(geometry, of(steps=400)) > 1.8 * method.cost_in_pairs(geometry, of())
+    assert method.cost_in_pairs(geometry, of(network="a")) < 0.1 * method.cost_in_pairs(geometry, of())
     assert method.memory(geometry, of(preset="full")) > 2 * method.memory(geometry, of())
     assert method.halo(geometry, of(start="tv")) > method.halo(geometry, of()) == 24

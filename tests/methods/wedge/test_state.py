@@ -17,7 +17,7 @@ ABOUT = {"width": 8, "seed": 3, "data": "abc"}
 
 @pytest.fixture
 def state():
-    begun = training.begin(training.fresh(8, 2, 0, CPU), torch.ones(4, 5, 6))
+    begun = training.initial_state(training.new_network(8, 2, 0, CPU), torch.ones(4, 5, 6))
     with torch.no_grad():
         for part in (begun.weights, begun.average, begun.moments):
             for i, value in enumerate(part.values()):
@@ -32,7 +32,7 @@ def trained(state):
 
 
 def begun():
-    return training.begin(training.fresh(8, 2, 1, CPU), torch.zeros(4, 5, 6))
+    return training.initial_state(training.new_network(8, 2, 1, CPU), torch.zeros(4, 5, 6))
 
 
 def test_a_training_comes_back(state, trained, tmp_path):

@@ -18,7 +18,9 @@ def agreement(volumes: Mapping[str, NDArray[np.float32]]) -> dict[str, dict[str,
     return {a: {b: float(np.sum(normal[a] * normal[b], dtype=np.float64)) for b in normal if b != a} for a in normal}
 
 
-def spread(volumes: Mapping[str, NDArray[np.float32]], calibrations: Mapping[str, tuple[float, float]]) -> NDArray[np.float32]:
+def voxel_spread(
+    volumes: Mapping[str, NDArray[np.float32]], calibrations: Mapping[str, tuple[float, float]]
+) -> NDArray[np.float32]:
     """Standard deviation among the methods at each voxel, after each one's scale and offset from the tilts."""
     shape = next(iter(volumes.values())).shape
     total, squares = np.zeros(shape), np.zeros(shape)

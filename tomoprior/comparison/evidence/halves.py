@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tomoprior.comparison.evidence.curves import curve
-from tomoprior.comparison.shared import Again, Arena
+from tomoprior.comparison.shared import Reconstruct, SharedInput
 from tomoprior.comparison.shared import halves as in_two
 from tomoprior.metrics import directional_fsc
 
@@ -13,7 +13,7 @@ from tomoprior.metrics import directional_fsc
 THRESHOLD = 0.143
 
 
-def halves(arena: Arena, again: Again) -> dict[str, Any]:
+def halves(arena: SharedInput, again: Reconstruct) -> dict[str, Any]:
     """Fourier shell correlation of the two, in the directions that the series measured and in the missing wedge.
 
     In the missing wedge neither half has data: agreement there says that a method infers the same twice, not that it is right.

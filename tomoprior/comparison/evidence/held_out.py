@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from tomoprior.comparison.evidence.calibration import broadcast, calibrate, projected
-from tomoprior.comparison.shared import Again, Arena, apart
+from tomoprior.comparison.shared import Reconstruct, SharedInput, choose_held_out
 
 
-def held_out(arena: Arena, again: Again) -> dict[str, Any]:
+def held_out(arena: SharedInput, again: Reconstruct) -> dict[str, Any]:
     """Reconstruct without every fifth tilt and compare those with the projections of the volume.
 
     The scale and offset are ``calibrate``'s from the tilts fitted. Errors are relative, ``||p_t - A_t x|| / ||p_t||``.
@@ -21,7 +21,7 @@ def held_out(arena: Arena, again: Again) -> dict[str, Any]:
         With fewer than five tilts.
     """
     series = arena.series
-    keep, out = apart(series)
+    keep, out = choose_held_out(series)
     train, test = series.select(keep), series.select(out)
     volume = again(train, "held_out").volume
     forward, ones = projected(volume, arena.projector(train.geometry))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from tomoprior.comparison.result import Planted
-from tomoprior.comparison.shared import Again, Arena
+from tomoprior.comparison.shared import Reconstruct, SharedInput
 from tomoprior.geometry import Geometry
 from tomoprior.simulate import Spheres
 
@@ -58,7 +58,7 @@ def place(geometry: Geometry, density: float, mask: NDArray[Any] | None, seed: i
     return Planted(np.array(found[:half]), np.array(found[half : 2 * half]), float(radius), float(density))
 
 
-def planted(arena: Arena, again: Again, volume: NDArray[np.float32]) -> dict[str, Any]:
+def planted(arena: SharedInput, again: Reconstruct, volume: NDArray[np.float32]) -> dict[str, Any]:
     """Reconstruct with the objects, and find them in what that adds to ``volume``.
 
     Returns

@@ -11,7 +11,7 @@ from scipy import fft
 
 from tomoprior.comparison.evidence.curves import curve
 from tomoprior.geometry import Geometry
-from tomoprior.metrics import directional_fsc, evaluate, fsc, matched, measured
+from tomoprior.metrics import directional_fsc, evaluate, fsc, match_scale, measured_region
 from tomoprior.metrics.matching import Match
 
 #: Against a reference without error.
@@ -22,7 +22,7 @@ BLOCKS = 16
 
 def against_truth(volume: NDArray[np.float32], truth: NDArray[np.float32], geometry: Geometry, match: Match) -> dict[str, Any]:
     """``metrics.evaluate``, the curves, the error inside and outside of what was measured, and errors of blocks of slices."""
-    a, b = matched(volume, truth, match), truth.astype(np.float64)
+    a, b = match_scale(volume, truth, match), truth.astype(np.float64)
     scores = evaluate(a, b, angles=geometry.angles, region="wedge")
     plain = {name: value if math.isfinite(value) else None for name, value in scores.items()}
     curves = {"fsc": fsc(a, b), **directional_fsc(a, b, geometry.angles, mode="wedge")}
@@ -38,7 +38,7 @@ def against_truth(volume: NDArray[np.float32], truth: NDArray[np.float32], geome
 
 def _errors(a: NDArray[np.float64], b: NDArray[np.float64], geometry: Geometry) -> dict[str, Any]:
     """Power of the error over the truth's, among the directions measured and among those that were not."""
-    present = measured(a.shape, geometry.angles, mode="wedge")
+    present = measured_region(a.shape, geometry.angles, mode="wedge")
     error, own = (np.abs(fft.rfftn(v)) ** 2 for v in (a - b, b - b.mean()))
     found = {}
     for name, region in (("error_present", present), ("error_missing", ~present)):

@@ -184,7 +184,7 @@ GROUPS: tuple[Group, ...] = (
                 "memory_bytes",
                 "Memory",
                 lambda e, _: None if e.memory is None else float(e.memory),
-                lambda e, _: memory.text(e.memory or 0),
+                lambda e, _: memory.format_bytes(e.memory or 0),
                 better="low",
             ),
         ),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tomoprior.comparison.report.window import Window, volumes
 from tomoprior.comparison.result import Comparison
-from tomoprior.metrics import split
+from tomoprior.metrics import split_measured
 
 Bytes = NDArray[np.uint8]
 
@@ -90,7 +90,7 @@ def _pack(comparison: Comparison, grey: Window, factor: int) -> Packed:
     nz, ny, nx = comparison.geometry.shape
     step = (min(factor, nz), min(factor, ny), min(factor, nx))
     small = {name: binned(v, step) for name, v in volumes(comparison).items()}
-    inferred = {name: split(v, comparison.geometry.angles)[1] for name, v in small.items()}
+    inferred = {name: split_measured(v, comparison.geometry.angles)[1] for name, v in small.items()}
     std = {e.label: binned(e.std, step) for e in comparison.done if e.std is not None}
     # what the tails reach beyond these is cut: they would take the levels of all others
     reach = max(float(np.percentile(np.abs(v), 99.95)) for v in inferred.values())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tomoprior.geometry import Geometry
-from tomoprior.units import symbol
+from tomoprior.units import unit_symbol
 
 #: Where there is no value.
 NONE = "–"
@@ -56,7 +56,7 @@ def runs(numbers: Sequence[int]) -> str:
 
 def unit(geometry: Geometry) -> str:
     """The symbol of the unit of lengths; where the size of a voxel is unknown lengths are in voxels."""
-    return "voxels" if geometry.unit == "pixel" else symbol(geometry.unit)
+    return "voxels" if geometry.unit == "pixel" else unit_symbol(geometry.unit)
 
 
 def voxel(geometry: Geometry) -> float:

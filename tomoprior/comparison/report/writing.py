@@ -15,7 +15,7 @@ from tomoprior.comparison.report.table import as_csv
 from tomoprior.comparison.report.window import volumes
 from tomoprior.comparison.result import Comparison
 from tomoprior.errors import FormatError, InputError
-from tomoprior.storage.files import check_target, replacing, told
+from tomoprior.storage.files import check_target, replace_atomically, reraise_disk_errors
 from tomoprior.storage.lazy import one_line
 
 #: Figures that a report may have; those of an earlier report that this one lacks are taken away.
@@ -62,8 +62,8 @@ def write_report(comparison: Comparison, folder: str | Path, *, overwrite: bool 
         _made(folder / "figures")
     with ExitStack() as outputs:
         for path, content in contents.items():
-            temporary = outputs.enter_context(replacing(path, overwrite=overwrite))
-            with told(path):
+            temporary = outputs.enter_context(replace_atomically(path, overwrite=overwrite))
+            with reraise_disk_errors(path):
                 temporary.write_bytes(content)
     for name in FIGURES:
         if (path := _figure(folder, name)) not in contents:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tomoprior.geometry import Geometry
 from tomoprior.projector import rowshift
-from tomoprior.projector.sparse import csr, product
+from tomoprior.projector.sparse import csr_product, csr_tensor
 
 #: Size of the blocks of interpolation indices and weights. They are made in place, in the same memory for every block: fresh
 #: memory and interleaving by ``torch.stack`` took five times as long as the products.
@@ -37,7 +37,7 @@ def backproject(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
         operator = _Interpolation(geometry, int(slices[0]), height, device)
         for first in range(0, nz, height):
             last = min(nz, first + height)
-            part = product(operator.rows(first, last), data).view(last - first, nx, len(slices))
+            part = csr_product(operator.rows(first, last), data).view(last - first, nx, len(slices))
             if every:
                 volume[first:last] = part
             else:
@@ -76,7 +76,7 @@ class _Interpolation:
         count = at.shape[0] * at.shape[1]
         entries = 2 * at.shape[2]
         start = torch.arange(count + 1, device=at.device, dtype=torch.int32) * entries
-        return csr(start, index.reshape(-1), values.reshape(-1), (count, at.shape[2] * (self.nu + 3)))
+        return csr_tensor(start, index.reshape(-1), values.reshape(-1), (count, at.shape[2] * (self.nu + 3)))
 
 
 def _single(values: NDArray[np.float64], device: torch.device) -> torch.Tensor:

@@ -11,7 +11,7 @@ from scipy import fft
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
-from tomoprior.methods.base import OVERHEAD, Tunable
+from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector, rowshift
 from tomoprior.reconstruction import Reconstruction
@@ -56,9 +56,9 @@ class Fourier:
         n, _, nu = geometry.range_shape
         size = _size(geometry, settings.oversampling)
         block = max(1, min(ny, BLOCK // size**2))
-        return OVERHEAD + 4 * ny * (nz * nx + n * nu) + block * (18 * size * size + 24 * n * size) + 96 * n * size
+        return ALLOCATOR_BYTES + 4 * ny * (nz * nx + n * nu) + block * (18 * size * size + 24 * n * size) + 96 * n * size
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """About four pairs."""
         return 4.0
 
@@ -76,10 +76,10 @@ class Fourier:
         """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, an initial volume has no meaning here."""
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
-        arguments.refuse(self.name, **{"initial volume": initial})
+        arguments.refuse_arguments(self.name, **{"initial volume": initial})
         trust = arguments.expand_weights(weights, projector)
         if trust is not None and trust.shape[1:] != (1, 1):
-            arguments.refuse(self.name, **{"weights per pixel": trust})
+            arguments.refuse_arguments(self.name, **{"weights per pixel": trust})
         m = arguments.expand_mask(mask, projector)
         with torch.no_grad():
             data = rowshift.undo(projections, geometry) if geometry.couples_slices else projections

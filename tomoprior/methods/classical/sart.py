@@ -13,7 +13,7 @@ from pydantic import Field
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
 from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.solving.problem import Problem, alike, padding, reciprocal_, sums, views_of
+from tomoprior.methods.solving.problem import Problem, padding, ray_and_voxel_sums, reciprocal_, select_tilts, slices_share_rays
 
 
 class SARTSettings(BoxSettings):
@@ -40,7 +40,7 @@ class SART(IterativeMethod):
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """With a volume for every subset, where slices differ."""
         needed = super().memory(geometry, settings)
-        if alike(geometry):
+        if slices_share_rays(geometry):
             return needed
         nz, ny, nx = geometry.shape
         pad = padding(geometry, settings.pad)
@@ -52,10 +52,10 @@ class SART(IterativeMethod):
         x = problem.x
         parts = []
         chosen = subsets(problem.A.geometry.angles, settings.subset_size)
-        average = sums(problem)[1].div_(len(chosen)) if problem.w is not None else torch.zeros(1)
+        average = ray_and_voxel_sums(problem)[1].div_(len(chosen)) if problem.w is not None else torch.zeros(1)
         for views in chosen:
-            part = views_of(problem, views)
-            rays, voxels = sums(part)
+            part = select_tilts(problem, views)
+            rays, voxels = ray_and_voxel_sums(part)
             if part.w is not None:
                 # within one subset its weights would cancel: one that is trusted less than the average moves the volume less
                 voxels = torch.maximum(voxels, average)

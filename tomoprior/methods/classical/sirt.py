@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tomoprior.methods.base import Tunable
 from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.solving.problem import Problem, reciprocal_, sums
+from tomoprior.methods.solving.problem import Problem, ray_and_voxel_sums, reciprocal_
 
 
 class SIRTSettings(BoxSettings):
@@ -50,5 +50,5 @@ class SIRT(IterativeMethod):
 
 def step_sizes(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     """``W / (A m)`` and ``m / (A^T W 1)`` for mask m: with these the iteration matrix has no eigenvalue above 1."""
-    rows, columns = (reciprocal_(s) for s in sums(problem))
+    rows, columns = (reciprocal_(s) for s in ray_and_voxel_sums(problem))
     return rows if problem.w is None else rows * problem.w, columns

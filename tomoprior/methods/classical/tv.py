@@ -14,7 +14,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
 from tomoprior.methods.solving import gradient, strength
 from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.solving.problem import Problem, padding, reciprocal_, sums
+from tomoprior.methods.solving.problem import Problem, padding, ray_and_voxel_sums, reciprocal_
 from tomoprior.reconstruction import Reconstruction
 
 #: Rows beyond its own that a slab sees: what lies farther away changes a voxel by less than the iterations leave open.
@@ -62,7 +62,7 @@ class TV(IterativeMethod):
 
     def solve(self, problem: Problem, settings: TVSettings, monitor: Monitor) -> torch.Tensor:
         """Choose the strength where it is left open, then iterate."""
-        reg_par = strength.resolve(problem, settings, minimise)
+        reg_par = strength.resolve_strength(problem, settings, minimise)
         monitor.settled["reg_par"] = reg_par * problem.w_scale
         return minimise(problem, settings, reg_par, monitor)
 
@@ -70,7 +70,7 @@ class TV(IterativeMethod):
         """Rows that a slab of a larger volume sees beyond its own."""
         return HALO
 
-    def carried(self, result: Reconstruction, settings: TVSettings, folder: Path) -> dict[str, Any]:
+    def settings_from_pilot(self, result: Reconstruction, settings: TVSettings, folder: Path) -> dict[str, Any]:
         """The strength, if it was left open."""
         return {} if not isinstance(settings.reg_par, str) else dict(result.provenance["settled"])
 
@@ -83,18 +83,18 @@ class TV(IterativeMethod):
         nz, ny, nx = geometry.shape
         return needed + 4 * (nz * ny * (nx + 2 * pad) + math.prod(geometry.range_shape))
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """With the search for the strength where there is one."""
-        extra = strength.pairs(settings.reg_par) * self.pairs
-        return super().work(geometry, settings) + extra
+        extra = strength.search_cost_in_pairs(settings.reg_par) * self.pairs
+        return super().cost_in_pairs(geometry, settings) + extra
 
 
 def minimise(
-    problem: Problem, settings: TVSettings, reg_par: float, monitor: Monitor, duals: strength.Duals | None = None
+    problem: Problem, settings: TVSettings, reg_par: float, monitor: Monitor, duals: strength.DualVariables | None = None
 ) -> torch.Tensor:
     """The iterations at a given strength, from ``problem.x`` and the dual variables that are given or follow from it."""
     A, p, w, x = problem.A, problem.p, problem.w, problem.x
-    rays, voxels = sums(replace(problem, w=None))
+    rays, voxels = ray_and_voxel_sums(replace(problem, w=None))
     balance = 1.0 if duals is None else duals.balance
     sigma, tau = reciprocal_(rays).mul_(balance), voxels.add_(gradient.COLUMN_SUM).mul_(balance).reciprocal_()
     # the dual step of the data term has a closed form: y <- (y + sigma (A xbar - p)) * shrink, with W in it

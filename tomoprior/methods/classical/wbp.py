@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
-from tomoprior.methods.base import OVERHEAD, Tunable
+from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
 from tomoprior.methods.classical import angular, backprojection, filters
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
@@ -52,9 +52,9 @@ class WBP:
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
         block = min(backprojection.BLOCK_BYTES, 16 * nz * nx * n)
-        return OVERHEAD + 4 * ny * (2 * nz * nx + 2 * n * nu) + block + block // 2
+        return ALLOCATOR_BYTES + 4 * ny * (2 * nz * nx + 2 * n * nu) + block + block // 2
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """Half a pair, and the places of the voxels on the detector, which cost the same for one slice as for many."""
         return 0.5 + 40 / geometry.shape[1]
 
@@ -72,7 +72,7 @@ class WBP:
         """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, an initial volume has no meaning here."""
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
-        arguments.refuse(self.name, **{"initial volume": initial})
+        arguments.refuse_arguments(self.name, **{"initial volume": initial})
         share = angular.for_method(self.name, geometry, arguments.expand_weights(weights, projector))
         m = arguments.expand_mask(mask, projector)
         with torch.no_grad():

@@ -40,7 +40,7 @@ def memory(geometry: Geometry, settings: CNSettings) -> int:
     return int(4 * (weights + arrays) + 1.5 * activations)
 
 
-def work(geometry: Geometry, settings: CNSettings) -> float:
+def cost_in_pairs(geometry: Geometry, settings: CNSettings) -> float:
     """Pairs of projection and adjoint on the padded grid."""
     count, slices, network = _slabs(geometry, settings)
     dense = sum(layer.weight.numel() for layer in [*network.hidden, network.output])

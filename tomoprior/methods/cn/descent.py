@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tomoprior.methods.cn import losses, schedule
-from tomoprior.methods.cn.grid_evaluation import OnVoxels
+from tomoprior.methods.cn.grid_evaluation import GridEvaluation
 from tomoprior.methods.cn.held_out import weights_apart
 from tomoprior.methods.cn.network import CoordinateNetwork
 from tomoprior.methods.cn.settings import CNSettings
@@ -94,7 +94,7 @@ class Descent:
             self.network.load_state_dict(start.state_dict())
         elif scales.level is not None:
             self.network.start_at(scales.level / scales.unit)
-        self.on_voxels = OnVoxels(self.network, device)
+        self.on_voxels = GridEvaluation(self.network, device)
         self.loss = losses.make_loss(settings, scales.spread or 1.0)
         self.regulariser = losses.make_regulariser(settings, reg_par, scales.contrast)
         # Adam does not care, but for its epsilon: derivatives of about one whatever the projections' unit

@@ -11,7 +11,7 @@ from tomoprior.errors import Interrupted
 from tomoprior.methods.cn import data_statistics, hyperparameters
 from tomoprior.methods.cn.field import Field
 from tomoprior.methods.cn.hyperparameters import Choice, Choices
-from tomoprior.methods.cn.interrupted import Kept, Weights
+from tomoprior.methods.cn.interrupted import BestSoFar, SplineWeights
 from tomoprior.methods.cn.primal_dual import Solver, State, Units
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis, SplineField
@@ -49,10 +49,10 @@ class SplineFitter:
         self.whole, self.settings, self.report = problem, settings, report
         self.history: dict[str, list[float]] = {"residual": []}
         self.settled: dict[str, float] = {}
-        self.kept = Kept()
+        self.kept = BestSoFar()
         self.done = 0
         self.total = iterations(settings)
-        contrast = strength.contrast(problem)
+        contrast = strength.typical_contrast(problem)
         self.units = Units(contrast, data_statistics.spread(problem), rule(problem, settings, contrast))
 
     def fit(self) -> Fit:
@@ -79,7 +79,7 @@ class SplineFitter:
         problem = replace(self.whole, p=self.whole.p - self.whole.A(background)) if choice.level else self.whole
         solver = Solver(problem, SplineBasis(choice.degree), self.settings, self.units)
         begin = self._begin(solver, choice, background)
-        weights = self.kept.running = Weights(choice.degree, choice.level, begin.c)
+        weights = self.kept.running = SplineWeights(choice.degree, choice.level, begin.c)
         scale = self.whole.scale
 
         def watch(norm: float) -> bool:
@@ -105,18 +105,18 @@ class SplineFitter:
     def _so_far(self, choice: Choice) -> Fit:
         """What an interrupt leaves: of the search's best and the fit of all tilts, what explains the projections better."""
 
-        def misfit(weights: Weights) -> float:
+        def misfit(weights: SplineWeights) -> float:
             return self.whole.norm(self.whole.A(self._volume(weights)).sub_(self.whole.p))
 
         found = self.kept.choose(misfit)
         if found is None:
             nodes = SplineBasis(choice.degree).nodes(tuple(self.whole.x.shape))
-            found = Weights(choice.degree, choice.level, self.whole.x.new_zeros(nodes))
+            found = SplineWeights(choice.degree, choice.level, self.whole.x.new_zeros(nodes))
         if self.settings.activation == "bound":
             found.c.clamp_(min=0.0)  # it may have come between a step and its bound
         return self._result(found)
 
-    def _result(self, weights: Weights) -> Fit:
+    def _result(self, weights: SplineWeights) -> Fit:
         self.settled.update(degree=float(weights.degree), background=weights.level)
         nz, ny, nx = self.whole.x.shape
         field = SplineField(
@@ -129,7 +129,7 @@ class SplineFitter:
         )
         return Fit(field, self._volume(weights), self.history, self.settled)
 
-    def _volume(self, weights: Weights) -> torch.Tensor:
+    def _volume(self, weights: SplineWeights) -> torch.Tensor:
         return self.whole.masked(SplineBasis(weights.degree).values(weights.c) + weights.level)
 
     def _step(self, values: dict[str, float]) -> None:

@@ -29,7 +29,7 @@ def chunks(extent: tuple[int, int, int], points: int) -> Iterator[tuple[slice, s
             yield slice(z, min(z + along, nz)), slice(x, min(x + across, nx))
 
 
-class OnVoxels:
+class GridEvaluation:
     """A network on all voxels of its slab: the outputs, and the weights' derivatives from the outputs'."""
 
     def __init__(self, network: CoordinateNetwork, device: torch.device) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.methods.solving.problem import Problem, views_of
-from tomoprior.methods.solving.strength import every_fifth
+from tomoprior.methods.solving.problem import Problem, select_tilts
+from tomoprior.methods.solving.strength import hold_out_tilts
 
 #: A step between strengths tried, and between those beside the best.
 FACTOR, FINE = 4.0, 2.0
@@ -46,8 +46,8 @@ class Split:
     @classmethod
     def of(cls, problem: Problem) -> Split:
         """Every fifth tilt apart; raises InputError where there are fewer than five."""
-        tilts = every_fifth(problem, "give numbers in place of held-out")
-        return cls(views_of(problem, tilts.keep), views_of(problem, tilts.out), tilts.keep, tilts.share)
+        tilts = hold_out_tilts(problem, "give numbers in place of held-out")
+        return cls(select_tilts(problem, tilts.keep), select_tilts(problem, tilts.out), tilts.keep, tilts.share)
 
     def errors(self, projections: torch.Tensor) -> NDArray[np.float64]:
         """Squared errors of predicted ``projections``, one per tilt held out, in parts of all their weighted squares."""
@@ -73,7 +73,7 @@ def weights_apart(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     Two tensors that broadcast over the projections and add up to the problem's weights; raises InputError where fewer than
     five tilts have a weight.
     """
-    tilts = every_fifth(problem, "use stop=none")
+    tilts = hold_out_tilts(problem, "use stop=none")
     out = torch.zeros(problem.A.geometry.n_angles, 1, 1, device=problem.p.device)
     out[torch.from_numpy(tilts.out)] = 1.0
     return (1 - out, out) if problem.w is None else (problem.w * (1 - out), problem.w * out)

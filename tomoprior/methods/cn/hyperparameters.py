@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tomoprior.methods.cn import data_statistics, held_out
 from tomoprior.methods.cn.held_out import Split
-from tomoprior.methods.cn.interrupted import Kept, Weights
+from tomoprior.methods.cn.interrupted import BestSoFar, SplineWeights
 from tomoprior.methods.cn.primal_dual import Solver, State, Units
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
@@ -78,7 +78,7 @@ class Choices:
         units: Units,
         step: Callable[[dict[str, float]], None],
         settled: dict[str, float],
-        kept: Kept,
+        kept: BestSoFar,
     ) -> None:
         self.whole, self.settings, self.units = problem, settings, units
         self.step, self.settled, self.kept = step, settled, kept
@@ -167,7 +167,7 @@ class Choices:
     def _stop(self, split: Split, solver: Solver, choice: Choice) -> int:
         """After how many iterations the tilts held out are predicted best: later ones fit what is wrong with the data."""
         state = solver.start() if choice.state is None else choice.state.copy()
-        self.kept.trial(Weights(choice.degree, choice.level, state.c))
+        self.kept.trial(SplineWeights(choice.degree, choice.level, state.c))
         count, worse, best = 0, 0, (float("inf"), 0)
 
         def watch(norm: float) -> bool:
@@ -176,7 +176,7 @@ class Choices:
                 error = math.sqrt(_errors(split, solver, state.c).sum())
                 worse = 0 if error < best[0] else worse + 1
                 if not worse:
-                    here = Weights(choice.degree, choice.level, state.c.clone())
+                    here = SplineWeights(choice.degree, choice.level, state.c.clone())
                     self.kept.offer(here, (error * split.test.scale) ** 2)
                 best = min(best, (error, count))
             count += 1
@@ -192,7 +192,7 @@ class Choices:
         self, split: Split, solver: Solver, state: State, level: float, reg_par: float, num_iter: int, what: str = "search"
     ) -> NDArray[np.float64]:
         """Iterate from ``state``, in place, at a strength against all tilts; squared errors of the tilts held out."""
-        weights, scale = Weights(solver.basis.degree, level, state.c), split.train.scale
+        weights, scale = SplineWeights(solver.basis.degree, level, state.c), split.train.scale
 
         def watch(norm: float) -> bool:
             self.step({what: norm / scale})

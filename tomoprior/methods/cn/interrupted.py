@@ -9,7 +9,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Weights:
+class SplineWeights:
     """A fitted field: degree of its splines, background per voxel, and weights on the nodes of the padded grid."""
 
     degree: int
@@ -17,7 +17,7 @@ class Weights:
     c: torch.Tensor
 
 
-class Kept:
+class BestSoFar:
     """The weights that predicted the tilts held out best, and those that are being iterated.
 
     Attributes
@@ -30,21 +30,21 @@ class Kept:
     """
 
     def __init__(self) -> None:
-        self.best: Weights | None = None
-        self.running: Weights | None = None
+        self.best: SplineWeights | None = None
+        self.running: SplineWeights | None = None
         self._error = float("inf")
 
-    def trial(self, weights: Weights) -> None:
+    def trial(self, weights: SplineWeights) -> None:
         """A search is about to iterate these."""
         if self.best is None:
             self.running = weights
 
-    def offer(self, weights: Weights, error: float) -> None:
+    def offer(self, weights: SplineWeights, error: float) -> None:
         """Weights that will not change any more, and the sum of weighted squares by which they miss the tilts held out."""
         if error < self._error:
             self.best, self.running, self._error = weights, None, error
 
-    def choose(self, misfit: Callable[[Weights], float]) -> Weights | None:
+    def choose(self, misfit: Callable[[SplineWeights], float]) -> SplineWeights | None:
         """Those of least ``misfit``, or None where there are none yet."""
         have = [weights for weights in (self.best, self.running) if weights is not None]
         return min(have, key=misfit) if len(have) > 1 else have[0] if have else None

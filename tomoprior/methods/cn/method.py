@@ -9,13 +9,13 @@ import torch
 
 from tomoprior.errors import Interrupted
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import OVERHEAD, Tunable
+from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
 from tomoprior.methods.cn import cost, fitting, training
 from tomoprior.methods.cn.fitting import Fit
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
 from tomoprior.methods.solving import strength
-from tomoprior.methods.solving.problem import Problem, padding, setup
+from tomoprior.methods.solving.problem import Problem, padding, set_up_problem
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -44,7 +44,7 @@ class CN:
         """Rows that a slab of a larger volume sees beyond its own."""
         return HALO
 
-    def carried(self, result: Reconstruction, settings: CNSettings, folder: Path) -> dict[str, Any]:
+    def settings_from_pilot(self, result: Reconstruction, settings: CNSettings, folder: Path) -> dict[str, Any]:
         """What held-out tilts chose; of networks the weights, from which others start."""
         found = dict(result.provenance["settled"])
         if settings.encoder != "spline":
@@ -63,19 +63,19 @@ class CN:
         """Bytes at the peak beside the projections given and the prepared projector."""
         padded = _padded(geometry, settings)
         if settings.encoder != "spline":
-            return OVERHEAD + cost.memory(padded, settings)
+            return ALLOCATOR_BYTES + cost.memory(padded, settings)
         n, ny, nu = geometry.range_shape
         nz, _, nx = padded.shape
         sx, sy, sz = SplineBasis(5 if settings.degree == "held-out" else settings.degree).nodes((nx, ny, nz))
-        return OVERHEAD + 4 * int(NODES * sx * sy * sz + PROJECTIONS * n * ny * nu)
+        return ALLOCATOR_BYTES + 4 * int(NODES * sx * sy * sz + PROJECTIONS * n * ny * nu)
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """Pairs of projection and adjoint."""
         padded = _padded(geometry, settings)
         wider = padded.shape[2] / geometry.shape[2]
         if settings.encoder != "spline":
-            return float(cost.work(padded, settings) * wider)
-        return float((PAIRS * fitting.iterations(settings) + strength.pairs("auto")) * wider)
+            return float(cost.cost_in_pairs(padded, settings) * wider)
+        return float((PAIRS * fitting.iterations(settings) + strength.search_cost_in_pairs("auto")) * wider)
 
     def reconstruct(
         self,
@@ -90,7 +90,7 @@ class CN:
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``; the result has a ``field``."""
         with torch.no_grad():
-            problem = setup(projections, projector, settings.pad, weights=weights, initial=initial, mask=mask)
+            problem = set_up_problem(projections, projector, settings.pad, weights=weights, initial=initial, mask=mask)
             try:
                 fit = _fit(problem, settings, progress)
             except Interrupted as stop:
@@ -109,7 +109,7 @@ def _fit(problem: Problem, settings: CNSettings, progress: Progress | None) -> F
     reg_par = 0.0
     if settings.regulariser != "none":
         given = None if isinstance(settings.reg_par, str) else settings.reg_par / problem.w_scale
-        reg_par = fitting.rule(problem, settings, strength.contrast(problem)) if given is None else given
+        reg_par = fitting.rule(problem, settings, strength.typical_contrast(problem)) if given is None else given
     settled = {"reg_par": reg_par * problem.w_scale, "background": float(settings.background)}
     try:
         field, volume, history = training.train(problem, settings, reg_par, progress, background=float(settings.background))

@@ -18,7 +18,7 @@ from tomoprior.errors import InputError
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
 from tomoprior.methods.solving import gradient
-from tomoprior.methods.solving.problem import Problem, like, reciprocal_, sums
+from tomoprior.methods.solving.problem import Problem, copy_in_layout, ray_and_voxel_sums, reciprocal_
 
 #: Dual steps are longer by this factor at most, primal ones shorter, and the other way round (measured on phantoms): duals have
 #: farther to go the stronger the penalty, and without noise it is the weights that lag behind.
@@ -79,16 +79,16 @@ class Solver:
 
     def __init__(self, problem: Problem, basis: SplineBasis, settings: CNSettings, units: Units) -> None:
         self.problem, self.basis, self.settings, self.units = problem, basis, settings, units
-        rays, voxels = sums(replace(problem, w=None))
+        rays, voxels = ray_and_voxel_sums(replace(problem, w=None))
         self._sigma = reciprocal_(rays)
-        spread = like(problem.x, voxels.expand(problem.x.shape))
+        spread = copy_in_layout(problem.x, voxels.expand(problem.x.shape))
         self._tau = basis.adjoint(spread).add_(gradient.COLUMN_SUM).reciprocal_()
         w = problem.w
         self._w = 1.0 if w is None else w
 
     def start(self, weights: torch.Tensor | None = None) -> State:
         """Weights given or zero, duals zero."""
-        c = torch.zeros_like(self._tau) if weights is None else like(self._tau, weights)
+        c = torch.zeros_like(self._tau) if weights is None else copy_in_layout(self._tau, weights)
         return State(c, torch.zeros_like(self.problem.p), gradient.zeros(c))
 
     def volume(self, c: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ FEWEST, MOST = 2, 4
 
 
 @dataclass(frozen=True)
-class Slab:
+class NetworkSlab:
     """The slices of one network.
 
     Attributes
@@ -50,11 +50,12 @@ def slices(settings: CNSettings, geometry: Geometry) -> int:
     return min(auto_slices(few.n_parameters, geometry.n_angles, geometry.detector[1]), ny)
 
 
-def slabs(ny: int, thickness: int) -> list[Slab]:
+def slabs(ny: int, thickness: int) -> list[NetworkSlab]:
     """Cut ``ny`` slices into slabs of ``thickness``, in order of y."""
     size = min(thickness, ny)
     return [
-        Slab(min(first, ny - size), min(first, ny - size) + size, first, min(first + size, ny)) for first in range(0, ny, size)
+        NetworkSlab(min(first, ny - size), min(first, ny - size) + size, first, min(first + size, ny))
+        for first in range(0, ny, size)
     ]
 
 

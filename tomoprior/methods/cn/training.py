@@ -25,7 +25,7 @@ from tomoprior.methods.cn.field import load_field
 from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, Part
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.solving import strength
-from tomoprior.methods.solving.problem import Problem, rows_of
+from tomoprior.methods.solving.problem import Problem, select_rows
 from tomoprior.progress import Progress
 
 History = dict[str, list[float]]
@@ -101,7 +101,7 @@ class _Run:
         support = torch.ones_like(self.volume)
         rays = problem.weighted(problem.A(problem.masked(support)))
         level = float(problem.weighted(rest).double().sum() / rays.double().sum().clamp(min=1e-30))
-        contrast = strength.contrast(replace(problem, p=rest)) or 1.0
+        contrast = strength.typical_contrast(replace(problem, p=rest)) or 1.0
         if settings.recipe == "paper":
             unit, start = _range(problem, rest) or 1.0, None if settings.activation != "softplus" else level
         else:
@@ -153,7 +153,7 @@ class _Run:
 
     def _begin(self, index: int, start: CoordinateNetwork | None, *, held_out: bool) -> Descent:
         slab = self.slabs[index]
-        problem = rows_of(self.problem, slab.start, slab.stop)
+        problem = select_rows(self.problem, slab.start, slab.stop)
         fit = Descent(problem, self.settings, self.reg_par, self.scales, start, held_out=held_out)
         self.at_hand.append((index, fit))
         return fit

@@ -9,7 +9,7 @@ import numpy as np
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.diffusion.prior import Prior
-from tomoprior.units import convert
+from tomoprior.units import convert_length
 
 #: Beyond the voxel sizes that it was trained on, a prior is still used within this factor.
 SLACK = 1.15
@@ -40,7 +40,7 @@ def voxel_size(geometry: Geometry, prior: Prior, *, check: bool) -> float:
             f"the voxel size is not known ({geometry.unit}), and the prior is for {low:g} to {high:g} {prior.unit}: give it "
             f"(--voxel-size and --unit), or set check_prior=false to take it for {typical:.3g} {prior.unit}"
         )
-    size = convert(geometry.voxel_size, geometry.unit, prior.unit)
+    size = convert_length(geometry.voxel_size, geometry.unit, prior.unit)
     if check and not low / SLACK <= size <= high * SLACK:
         if size < low:
             factor = max(2, round(typical / size))

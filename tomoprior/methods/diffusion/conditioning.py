@@ -26,7 +26,7 @@ def weigh_tilts(
     """The measurement with its tilts trusted as far as they fit with the others: two rounds of estimate and trust."""
     for _ in range(ROUNDS if data.y.shape[-3] > 3 else 0):
         estimate = wiener(data, spectrum, ROUGH, tol=0.0, inside=inside, flat=flat)
-        data = replace(data, trust=trust.learned(data, estimate))
+        data = replace(data, trust=trust.tilt_weights_from_misfit(data, estimate))
     return data
 
 

@@ -17,7 +17,7 @@ from tomoprior.methods import arguments
 from tomoprior.methods.diffusion import scale as scales
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.spectrum import Spectrum
-from tomoprior.methods.solving.problem import like
+from tomoprior.methods.solving.problem import copy_in_layout
 from tomoprior.projector import Projector
 
 #: Share of a tilt's range that the model itself may be wrong by: saturation, magnification, angles.
@@ -231,8 +231,8 @@ def lay_out(
     cos = torch.from_numpy(np.cos(geometry.angles).astype(np.float32)).abs().to(device)[:, None, None]
     background = scale.mean * nz / cos.clamp_min(1e-3)
     layout = A(A.T(torch.zeros_like(projections)))
-    y = like(layout, (projections - background) / scale.gain * valid)
-    w = like(layout, valid * scale.gain**2 / variance)
+    y = copy_in_layout(layout, (projections - background) / scale.gain * valid)
+    w = copy_in_layout(layout, valid * scale.gain**2 / variance)
     offset = (offset_std * mass / scale.gain) ** 2 + 1e-6
     trust = torch.ones(projections.shape[:-2], device=device)
     return Measurement(A, y, w, offset, scale, (A.domain_shape[2] - geometry.shape[2]) // 2, coverage(A, valid), trust)

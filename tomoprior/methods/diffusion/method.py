@@ -13,13 +13,13 @@ import torch
 from tomoprior.errors import InputError, Interrupted
 from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
-from tomoprior.methods.base import OVERHEAD, Tunable
+from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
 from tomoprior.methods.diffusion import applicability, determined
 from tomoprior.methods.diffusion.measurement import padding
 from tomoprior.methods.diffusion.prior import Prior, load, network_dtype, shipped
 from tomoprior.methods.diffusion.section import locating_bytes
 from tomoprior.methods.diffusion.settings import DiffusionSettings
-from tomoprior.methods.diffusion.slabs import HALO, Run
+from tomoprior.methods.diffusion.slabs import HALO, PosteriorSlabs
 from tomoprior.methods.diffusion.statement import INFERRED, LARGEST_MISFIT, statement
 from tomoprior.methods.diffusion.tiling import BATCH, MARGIN, tile_edges
 from tomoprior.methods.diffusion.wiener import NUM_ITER, estimate_bytes
@@ -82,11 +82,11 @@ class Diffusion:
         """Rows that a slab of a larger volume sees beyond its own."""
         return HALO
 
-    def carried(self, result: Reconstruction, settings: DiffusionSettings, folder: Path) -> dict[str, Any]:
+    def settings_from_pilot(self, result: Reconstruction, settings: DiffusionSettings, folder: Path) -> dict[str, Any]:
         """The specimen's scale and its section, and how far the prior fits it."""
         return settings.handed_over(result.provenance) | {"widening": result.provenance["widening"]}
 
-    def within(self, settings: DiffusionSettings, rows: range) -> DiffusionSettings:
+    def settings_for_rows(self, settings: DiffusionSettings, rows: range) -> DiffusionSettings:
         """All rows of a slab at once, with the random numbers that the whole volume has there."""
         return settings.model_copy(update={"first_row": settings.first_row + rows.start, "rows": len(rows)})
 
@@ -110,9 +110,9 @@ class Diffusion:
         # mean and variance of every slab with its halo; at the end the two of the whole volume, and one to smooth in
         volume = 4 * nz * ny * nx
         kept = 2 * volume * min(1 + 2 * HALO / own, max(1, ny / own))
-        return OVERHEAD + int(kept + max(at_work, 3 * volume))
+        return ALLOCATOR_BYTES + int(kept + max(at_work, 3 * volume))
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """Cost in pairs of a forward projection and an adjoint."""
         wider = 1 + 2 * padding(geometry) / geometry.shape[2]
         passes = settings.samples * settings.num_iter
@@ -144,7 +144,7 @@ class Diffusion:
         prior = replace(prior, denoiser=prior.denoiser.to(device))
         geometry = replace(projector.geometry, voxel_size=size, unit=prior.unit)
         with torch.no_grad():
-            run = Run(projections, projector.with_geometry(geometry), weights, prior, settings, progress, inside)
+            run = PosteriorSlabs(projections, projector.with_geometry(geometry), weights, prior, settings, progress, inside)
             try:
                 run.all_slabs(self._rows(settings, projector.geometry.shape[1]))
             except KeyboardInterrupt:
@@ -157,7 +157,7 @@ class Diffusion:
     def _rows(settings: DiffusionSettings, ny: int) -> int:
         return min(ny, ROWS if settings.rows == "auto" else settings.rows)
 
-    def _result(self, run: Run, projector: Projector, inside: torch.Tensor | None) -> Reconstruction:
+    def _result(self, run: PosteriorSlabs, projector: Projector, inside: torch.Tensor | None) -> Reconstruction:
         settings, prior, scale = run.settings, run.prior, run.scale
         assert scale is not None
         mean, variance, count = run.gathered()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tomoprior.methods.diffusion.measurement import Measurement
 from tomoprior.methods.solving import conjugate
-from tomoprior.methods.solving.problem import like
+from tomoprior.methods.solving.problem import copy_in_layout
 
 #: A data step's residual at which there is nothing left to do, as a share of its first.
 TOL = 1e-6
@@ -135,10 +135,10 @@ def data_step(
     if disturbance is not None:
         ray, tilt = disturbance
         brightness = math.sqrt(data.offset) * tilt[:, None, None] * (data.w > 0)
-        y = y + (like(y, ray) * data.deviation + brightness) / math.sqrt(data_weight)
+        y = y + (copy_in_layout(y, ray) * data.deviation + brightness) / math.sqrt(data_weight)
     r = A.T(data.weighted(y - A(prior_mean))).mul_(data_weight)
 
     def normal(v: torch.Tensor) -> torch.Tensor:
         return A.T(data.weighted(A(v))).mul_(data_weight).add_(v, alpha=1 / r2)
 
-    return conjugate.solve(normal, like(r, prior_mean), r, num_cg, TOL).contiguous()
+    return conjugate.solve_positive(normal, copy_in_layout(r, prior_mean), r, num_cg, TOL).contiguous()

@@ -155,7 +155,7 @@ def locate_section(
     data = prepare(projections, projector.with_geometry(geometry), spectrum, weights=weights)
     trust = weigh_tilts(data, spectrum, flat=flat).trust if robust else data.trust
     del data
-    memory.give_back()
+    memory.release_free_memory()
     valid = used_rays(geometry, padding(geometry)).to(projections.device)
     if weights is not None:
         counted = ((weights if weights.ndim == 3 else weights[:, None, None]) > 0).expand(projections.shape)
@@ -164,7 +164,7 @@ def locate_section(
         projections, geometry, spectrum, noise=noise_variance(projections), valid=valid, trust=trust, thickness=thickness,
         thickness_std=thickness_std,
     )  # fmt: skip
-    memory.give_back()  # what follows has arrays of other sizes
+    memory.release_free_memory()  # what follows has arrays of other sizes
     face_std = math.sqrt((found.low_std**2 + found.high_std**2) / 2)
     inside = found.profile.float().to(projections.device)[:, None, None]
     return KnownSection(inside, found.thickness, face_std, "found" if found.measured else "assumed", (found.low, found.high))

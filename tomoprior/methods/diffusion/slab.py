@@ -44,7 +44,7 @@ class Moments:
         return None if self.count < 2 or self.squares is None else self.squares / (self.count - 1)
 
 
-class Slab:
+class PosteriorSlab:
     """Some rows of a series, ready to be sampled.
 
     Parameters

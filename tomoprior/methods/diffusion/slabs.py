@@ -13,7 +13,7 @@ from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.section import section_of
 from tomoprior.methods.diffusion.settings import DiffusionSettings
-from tomoprior.methods.diffusion.slab import Moments, Slab
+from tomoprior.methods.diffusion.slab import Moments, PosteriorSlab
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 
@@ -22,7 +22,7 @@ HALO = 16
 
 
 @dataclass
-class Part:
+class SlabPosterior:
     """A slab's rows, without and with its halo, and what its samples amount to."""
 
     rows: range
@@ -35,7 +35,7 @@ class Part:
     misfit_per_ray: float = 1.0
 
 
-class Run:
+class PosteriorSlabs:
     """All slabs of one reconstruction; each is sampled to its end before the next is begun."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Run:
         self.section = section_of(
             projections, projector, prior.spectrum, settings, weights=weights, mask=mask, flat=prior.denoiser.unet.shape.flat
         )
-        self.parts: list[Part] = []
+        self.parts: list[SlabPosterior] = []
         self.scale = None if settings.scale is None else Scale(*settings.scale)
         self.shares: torch.Tensor | None = None
         self._adapted = False
@@ -58,12 +58,12 @@ class Run:
         ny = self.projector.geometry.shape[1]
         for first in range(0, ny, rows):
             own = range(first, min(first + rows, ny))
-            self.parts.append(Part(own, range(max(0, first - HALO), min(ny, own.stop + HALO))))
+            self.parts.append(SlabPosterior(own, range(max(0, first - HALO), min(ny, own.stop + HALO))))
         # the middle slab first: the whole volume takes its scale
         for number, part in enumerate(sorted(self.parts, key=lambda p: abs(p.rows.start + p.rows.stop - ny))):
             self._sample(part, number)
 
-    def _sample(self, part: Part, before: int) -> None:
+    def _sample(self, part: SlabPosterior, before: int) -> None:
         """Sample a slab, ``before`` others being done; nothing of it but its mean and variance is kept."""
         levels = self.settings.samples * self.settings.num_iter
         slab = self._slab(part.seen)
@@ -94,12 +94,12 @@ class Run:
                 part.misfit = slab.data.squared_residual(whole, seen, own)
                 part.misfit_per_ray = float(trust.misfits(slab.data, whole.contiguous()).median())
 
-    def _slab(self, seen: range) -> Slab:
+    def _slab(self, seen: range) -> PosteriorSlab:
         geometry = self.projector.geometry
         weights = self.weights
         if weights is not None and weights.ndim == 3:
             weights = weights[:, seen.start : seen.stop]
-        return Slab(
+        return PosteriorSlab(
             self.projections[:, seen.start : seen.stop], self.projector.with_geometry(geometry.rows(seen.start, seen.stop)),
             self.prior, self.settings, self.section.rows(seen), rows=range(seen.start + self.settings.first_row, seen.stop +
             self.settings.first_row), weights=weights, scale=self.scale,

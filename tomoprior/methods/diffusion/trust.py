@@ -29,7 +29,7 @@ def misfits(data: Measurement, u: torch.Tensor) -> torch.Tensor:
     return loss.sum((-2, -1)) / used
 
 
-def learned(data: Measurement, u: torch.Tensor) -> torch.Tensor:
+def tilt_weights_from_misfit(data: Measurement, u: torch.Tensor) -> torch.Tensor:
     """Trust in each tilt, ``(..., n_angles)``: ``1 / max(1, s)^2`` with ``s`` the misfit shrunk towards 1.
 
     The misfits are taken relative to their median where that exceeds 1: what all tilts share is the model's error, not a

@@ -79,5 +79,5 @@ def wiener(
         return root_T(A.T(data.weighted(A(root(v))))).add_(v)
 
     r = root_T(A.T(data.weighted(y)))
-    found = root(conjugate.solve(normal, torch.zeros_like(r), r, num_iter, tol))
+    found = root(conjugate.solve_positive(normal, torch.zeros_like(r), r, num_iter, tol))
     return found if inside is None else found.add_(mean)

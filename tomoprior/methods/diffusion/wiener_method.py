@@ -13,7 +13,7 @@ from pydantic import Field
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
-from tomoprior.methods.base import OVERHEAD
+from tomoprior.methods.base import ALLOCATOR_BYTES
 from tomoprior.methods.diffusion import applicability
 from tomoprior.methods.diffusion.conditioning import weigh_tilts
 from tomoprior.methods.diffusion.measurement import padding, prepare
@@ -57,16 +57,16 @@ class WienerMethod:
         """Rows that a slab of a larger volume sees beyond its own."""
         return HALO
 
-    def carried(self, result: Reconstruction, settings: WienerSettings, folder: Path) -> dict[str, Any]:
+    def settings_from_pilot(self, result: Reconstruction, settings: WienerSettings, folder: Path) -> dict[str, Any]:
         """The specimen's scale and its section."""
         return settings.handed_over(result.provenance)
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector."""
         known = settings.filled or settings.faces is not None
-        return OVERHEAD + max(estimate_bytes(geometry), 0 if known else locating_bytes(geometry))
+        return ALLOCATOR_BYTES + max(estimate_bytes(geometry), 0 if known else locating_bytes(geometry))
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """Cost in pairs of a forward projection and an adjoint."""
         return float((1 + 2 * padding(geometry) / geometry.shape[2]) * settings.num_iter * 1.5)
 

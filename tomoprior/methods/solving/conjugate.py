@@ -10,7 +10,7 @@ import torch
 TINY = torch.finfo(torch.float32).tiny
 
 
-def solve(
+def solve_positive(
     normal: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, r: torch.Tensor, num_iter: int, tol: float
 ) -> torch.Tensor:
     """Solve ``normal(x) = b`` from ``x`` with residual ``r = b - normal(x)``; both are changed in place, and x is returned.

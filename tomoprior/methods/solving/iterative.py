@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import OVERHEAD
-from tomoprior.methods.solving.problem import Problem, alike, padding, setup
+from tomoprior.methods.base import ALLOCATOR_BYTES
+from tomoprior.methods.solving.problem import Problem, padding, set_up_problem, slices_share_rays
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -89,11 +89,11 @@ class IterativeMethod(ABC):
         pad = padding(geometry, settings.pad)
         n, _, nu = geometry.range_shape
         volumes, projections = self.arrays
-        if not alike(geometry):
+        if not slices_share_rays(geometry):
             volumes, projections = volumes + self.own_sums[0], projections + self.own_sums[1]
-        return OVERHEAD + int(4 * ny * (volumes * nz * (nx + 2 * pad) + projections * n * nu))
+        return ALLOCATOR_BYTES + int(4 * ny * (volumes * nz * (nx + 2 * pad) + projections * n * nu))
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """Pairs of projection and adjoint."""
         pad = padding(geometry, settings.pad)
         return float((settings.num_iter * self.pairs + 2) * (1 + 2 * pad / geometry.shape[2]))
@@ -111,7 +111,7 @@ class IterativeMethod(ABC):
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``."""
         with torch.no_grad():
-            problem = setup(
+            problem = set_up_problem(
                 projections, projector, settings.pad, weights=weights, initial=initial, mask=mask,
                 slices_apart=not self.couples_slices,
             )  # fmt: skip

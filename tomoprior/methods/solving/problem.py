@@ -101,7 +101,7 @@ def padding(geometry: Geometry, pad: int | str) -> int:
     return auto_pad(geometry) if pad == "auto" else int(pad)
 
 
-def setup(
+def set_up_problem(
     projections: torch.Tensor,
     projector: Projector,
     pad: int | str,
@@ -128,28 +128,28 @@ def setup(
     if initial is not None:
         x[..., width : x.shape[-1] - width] = initial
         x = x if m is None else x.mul_(m)
-    p = like(A(x), projections)
+    p = copy_in_layout(A(x), projections)
     scale = 1.0
     if w is not None:
         scale = float(w[w > 0].double().mean())
         if slices_apart:
             # the mean is one of all slices at hand; a power of two leaves no trace in the rounding of any of them
             scale = 2.0 ** round(math.log2(scale))
-        w = like(p, w).div_(scale) if w.shape == p.shape else w / scale
+        w = copy_in_layout(p, w).div_(scale) if w.shape == p.shape else w / scale
     if m is not None and m.shape == x.shape:
-        m = like(x, m)
+        m = copy_in_layout(x, m)
     return Problem(A, p, w, m, x, width, scale)
 
 
-def views_of(problem: Problem, views: NDArray[np.intp]) -> Problem:
+def select_tilts(problem: Problem, views: NDArray[np.intp]) -> Problem:
     """The same problem with some tilts only; the volume is shared."""
     index = torch.from_numpy(views).to(problem.p.device)
     A = problem.A.subset(views)
-    p = like(A(problem.x), problem.p[index])
+    p = copy_in_layout(A(problem.x), problem.p[index])
     return replace(problem, A=A, p=p, w=None if problem.w is None else problem.w[index])
 
 
-def rows_of(problem: Problem, start: int, stop: int) -> Problem:
+def select_rows(problem: Problem, start: int, stop: int) -> Problem:
     """The same problem on the slices ``start <= y < stop`` only; nothing is copied."""
     geometry = problem.A.geometry
     if stop - start == geometry.shape[1]:
@@ -168,24 +168,24 @@ def rows_of(problem: Problem, start: int, stop: int) -> Problem:
     )
 
 
-def like(layout: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def copy_in_layout(layout: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """A copy of ``values`` with the strides of ``layout``: mixing strides makes element-wise work several times slower."""
     return torch.empty_like(layout).copy_(values)
 
 
-def alike(geometry: Geometry) -> bool:
+def slices_share_rays(geometry: Geometry) -> bool:
     """Whether all slices have the same rays."""
     return not geometry.couples_slices and len(geometry.slice_groups()) == 1
 
 
-def sums(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+def ray_and_voxel_sums(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     """``A m`` and ``m A^T W 1`` for mask m: what a ray and a voxel take part in.
 
     Where all slices are alike they are those of one slice, ``(n_angles, 1, nu)`` and ``(nz, 1, nx)``, and broadcast: a fifth
     of an iterative method's memory is saved, and most of SART's, which has them for every subset.
     """
     geometry, w, m = problem.A.geometry, problem.w, problem.mask
-    one = alike(geometry) and (w is None or w.shape[1] == 1) and (m is None or m.shape[1] == 1)
+    one = slices_share_rays(geometry) and (w is None or w.shape[1] == 1) and (m is None or m.shape[1] == 1)
     A = problem.A.with_geometry(geometry.rows(0, 1)) if one else problem.A
     ones = torch.ones(A.domain_shape, device=A.device)
     rays = A(ones if m is None else ones.mul_(m))

@@ -16,7 +16,7 @@ from tomoprior.errors import InputError
 from tomoprior.methods.solving import gradient
 from tomoprior.methods.solving.iterative import IterativeSettings, Monitor
 from tomoprior.methods.solving.least_squares import solve_least_squares
-from tomoprior.methods.solving.problem import Problem, views_of
+from tomoprior.methods.solving.problem import Problem, select_tilts
 
 #: The rule: strength = RULE * (sum of the tilts' weights) * (height of typical contrast). A feature r voxels wide loses about
 #: strength / (n_angles * r) of its height, so this costs a feature three voxels wide less than 1 %.
@@ -36,7 +36,7 @@ STRONG = 8.0
 
 
 @dataclass(frozen=True)
-class Tilts:
+class HeldOutSplit:
     """Tilts in two: those that are fitted, and those that they have to predict.
 
     Attributes
@@ -58,7 +58,7 @@ class Tilts:
 
 
 @dataclass
-class Duals:
+class DualVariables:
     """What a solver goes on from beside the volume, and changes in place, so that a path of strengths is one run.
 
     Attributes
@@ -75,25 +75,25 @@ class Duals:
 
 
 #: Problem (its x is the start), settings, strength, monitor, and the duals to go on from or None.
-Solver = Callable[[Problem, Any, float, Monitor, Duals | None], torch.Tensor]
+Solver = Callable[[Problem, Any, float, Monitor, DualVariables | None], torch.Tensor]
 
 
-def resolve(problem: Problem, settings: Any, solver: Solver) -> float:
+def resolve_strength(problem: Problem, settings: Any, solver: Solver) -> float:
     """``settings.reg_par`` as a number against ``problem``'s weights: given, by the rule, or by held-out tilts."""
     if not isinstance(settings.reg_par, str):
         return float(settings.reg_par) / problem.w_scale
-    rule = RULE * total_weight(problem) * contrast(problem)
-    return rule if settings.reg_par == "auto" else held_out(problem, settings, solver, rule)
+    rule = RULE * total_weight(problem) * typical_contrast(problem)
+    return rule if settings.reg_par == "auto" else search_strength(problem, settings, solver, rule)
 
 
-def pairs(reg_par: float | str) -> float:
-    """What ``resolve`` costs at most, in iterations of the solver."""
+def search_cost_in_pairs(reg_par: float | str) -> float:
+    """What ``resolve_strength`` costs at most, in iterations of the solver."""
     # of each strength, the start and the tilts held out make one more
     search = len(FACTORS) * (TRIAL_ITERATIONS + 1) * (1 - 1 / HELD_OUT)
     return {"auto": 4.0, "held-out": 4.0 + search}.get(str(reg_par), 0.0)
 
 
-def contrast(problem: Problem) -> float:
+def typical_contrast(problem: Problem) -> float:
     """Height of what stands out in the volume: the 99th percentile of ``|x - median|`` after 5 CGLS iterations."""
     start = replace(problem, x=torch.zeros_like(problem.x))
     x = solve_least_squares(start, 5, Monitor(problem, IterativeSettings(num_iter=5), None))
@@ -106,7 +106,7 @@ def contrast(problem: Problem) -> float:
     return float(torch.quantile(height, 0.99)) or float(height.amax())
 
 
-def every_fifth(problem: Problem, advice: str) -> Tilts:
+def hold_out_tilts(problem: Problem, advice: str) -> HeldOutSplit:
     """Every fifth tilt apart, in the order of angle.
 
     Raises
@@ -121,16 +121,16 @@ def every_fifth(problem: Problem, advice: str) -> Tilts:
     order = order[trust[order] > 0]  # a tilt without weight predicts nothing and is predicted by anything
     if len(order) < HELD_OUT:
         raise InputError(f"{len(order)} tilts are too few to hold some out; {advice}")
-    return Tilts(*parted(order), trust)
+    return HeldOutSplit(*split_held_out(order), trust)
 
 
-def parted(order: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def split_held_out(order: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Tilts in the order of angle in two: those to keep, and every fifth apart."""
     out = order[HELD_OUT // 2 : -1 : HELD_OUT]
     return np.setdiff1d(order, out), out
 
 
-def held_out(problem: Problem, settings: Any, solver: Solver, rule: float) -> float:
+def search_strength(problem: Problem, settings: Any, solver: Solver, rule: float) -> float:
     """The strength whose volume, made without every fifth tilt, predicts those tilts best.
 
     One run of the solver goes from strong to weak: simple volumes converge in a few iterations, and each is close to the next.
@@ -140,10 +140,10 @@ def held_out(problem: Problem, settings: Any, solver: Solver, rule: float) -> fl
     InputError
         With fewer than five tilts.
     """
-    tilts = every_fifth(problem, "give reg_par a number")
-    train, test = views_of(problem, tilts.keep), views_of(problem, tilts.out)
+    tilts = hold_out_tilts(problem, "give reg_par a number")
+    train, test = select_tilts(problem, tilts.keep), select_tilts(problem, tilts.out)
     trial = settings.model_copy(update={"num_iter": TRIAL_ITERATIONS, "residual_tolerance": None})
-    x, duals = torch.zeros_like(problem.x), Duals(torch.zeros_like(train.p), gradient.zeros(problem.x))
+    x, duals = torch.zeros_like(problem.x), DualVariables(torch.zeros_like(train.p), gradient.zeros(problem.x))
     errors: list[float] = []
     for factor in FACTORS:
         duals.balance = max(1.0, factor / STRONG)
@@ -151,10 +151,10 @@ def held_out(problem: Problem, settings: Any, solver: Solver, rule: float) -> fl
         errors.append(test.norm(test.A(x).sub_(test.p)))
         if len(errors) > RISES and all(b > a for a, b in pairwise(errors[-RISES - 1 :])):
             break
-    return rule * FACTORS[0] / math.pow(2.0, lowest(errors))
+    return rule * FACTORS[0] / math.pow(2.0, parabola_minimum(errors))
 
 
-def lowest(values: Sequence[float]) -> float:
+def parabola_minimum(values: Sequence[float]) -> float:
     """Where a curve through equidistant points is lowest, as an index: at the vertex of the parabola about the least."""
     i = int(np.argmin(values))
     if not 0 < i < len(values) - 1:

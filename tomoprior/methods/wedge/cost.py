@@ -32,7 +32,7 @@ def _per_voxel(settings: WedgeSettings) -> float:
 
 def memory(geometry: Geometry, settings: WedgeSettings) -> int:
     """Bytes beside the projections given and the prepared projector."""
-    room = start.Room.of(geometry, settings.cube_size + 2 * MARGIN)
+    room = start.WorkingGrid.of(geometry, settings.cube_size + 2 * MARGIN)
     begin = start.method(settings.start)
     first = begin.memory(room.geometry, begin.Settings())
     volume = 4 * math.prod(room.shape)
@@ -44,9 +44,9 @@ def memory(geometry: Geometry, settings: WedgeSettings) -> int:
     return int(layers + max(first, VOLUMES * volume + rays))
 
 
-def work(geometry: Geometry, settings: WedgeSettings) -> float:
+def cost_in_pairs(geometry: Geometry, settings: WedgeSettings) -> float:
     """Pairs of projection and adjoint on the grid that was asked for."""
-    room = start.Room.of(geometry, settings.cube_size + 2 * MARGIN)
+    room = start.WorkingGrid.of(geometry, settings.cube_size + 2 * MARGIN)
     begin = start.method(settings.start)
     asked = math.prod(geometry.shape)
     wider = math.prod(room.shape) / asked
@@ -57,4 +57,4 @@ def work(geometry: Geometry, settings: WedgeSettings) -> float:
         predicted *= settings.num_iter
     else:
         trained = 0.0
-    return float(begin.work(room.geometry, begin.Settings()) * wider + (trained + predicted) * per_voxel)
+    return float(begin.cost_in_pairs(room.geometry, begin.Settings()) * wider + (trained + predicted) * per_voxel)

@@ -14,11 +14,11 @@ from tomoprior.errors import InputError, Interrupted
 from tomoprior.formats.writing import check_target
 from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
-from tomoprior.methods.base import OVERHEAD, Tunable
+from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
 from tomoprior.methods.wedge import cost, rotations, start, training
 from tomoprior.methods.wedge.cubes import MARGIN, Cubes
 from tomoprior.methods.wedge.region import Region
-from tomoprior.methods.wedge.result import Filled, Task, made
+from tomoprior.methods.wedge.result import FilledReconstruction, FillTask, to_reconstruction
 from tomoprior.methods.wedge.settings import WedgeSettings
 from tomoprior.methods.wedge.state import Trained, load_network, load_training, save_training
 from tomoprior.progress import Progress
@@ -51,9 +51,9 @@ class Wedge:
         its = getattr(begin, "halo", None)
         return int(settings.cube_size // 2 + (its(geometry, begin.Settings()) if its is not None else 0))
 
-    def carried(self, result: Reconstruction, settings: WedgeSettings, folder: Path) -> dict[str, Any]:
+    def settings_from_pilot(self, result: Reconstruction, settings: WedgeSettings, folder: Path) -> dict[str, Any]:
         """The network: other slabs train none."""
-        if settings.network is not None or not isinstance(result, Filled) or result.network is None:
+        if settings.network is not None or not isinstance(result, FilledReconstruction) or result.network is None:
             return {}
         path = folder / "network.safetensors"
         result.network.save(path)
@@ -61,11 +61,11 @@ class Wedge:
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Bytes at the peak beside the projections given and the prepared projector."""
-        return OVERHEAD + cost.memory(geometry, settings)
+        return ALLOCATOR_BYTES + cost.memory(geometry, settings)
 
-    def work(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """Cost in pairs of a forward projection and an adjoint."""
-        return cost.work(geometry, settings)
+        return cost.cost_in_pairs(geometry, settings)
 
     def reconstruct(
         self,
@@ -91,7 +91,7 @@ class Wedge:
         if initial is not None and w is not None:
             raise InputError("wedge takes weights for the method that it starts with, and an initial volume takes its place")
         angles = _counting(projector.geometry, w)
-        found = rotations.useful(angles)
+        found = rotations.informative_rotations(angles)
         if not found:
             raise InputError("the tilts cover all directions: there is no missing wedge to fill in; use another method")
         if np.ptp(angles) == 0:
@@ -107,7 +107,7 @@ class Wedge:
                 volume = training.fill(network, task.volume, task.region, settings, keep_measured=settings.keep_measured)
                 if progress is not None:
                     progress(1, 1, {})
-                return made(task, projections, projector, settings, volume, known, None)
+                return to_reconstruction(task, projections, projector, settings, volume, known, None)
             about = {
                 **settings.model_dump(exclude=BESIDE),
                 "geometry": projector.geometry.digest(),
@@ -133,18 +133,18 @@ def _task(
     weights: torch.Tensor | None,
     initial: torch.Tensor | None,
     mask: torch.Tensor | None,
-) -> Task:
-    room = start.Room.of(projector.geometry, settings.cube_size + 2 * MARGIN)
+) -> FillTask:
+    room = start.WorkingGrid.of(projector.geometry, settings.cube_size + 2 * MARGIN)
     if initial is not None:
         volume = room.around(initial if mask is None else initial * mask, None)
     else:
         volume = start.reconstruct(settings.start, projections, projector, room, weights, mask)
     offset, unit = start.scale(volume, settings.percentile) if known is None else (known.offset, known.unit)
-    return Task(room, region, room.grown(volume).sub(offset).div_(unit), offset, unit, mask)
+    return FillTask(room, region, room.grown(volume).sub(offset).div_(unit), offset, unit, mask)
 
 
 def _train(
-    task: Task,
+    task: FillTask,
     projections: torch.Tensor,
     projector: Projector,
     settings: WedgeSettings,
@@ -156,8 +156,8 @@ def _train(
     inside = torch.ones(nz, 1, nx) if task.mask is None else task.mask
     # only within the grid that was asked for; in y the rows behind the last one count as it
     cubes = Cubes(task.region, found, settings.cube_size, task.room.around(inside, 0.0))
-    network = training.fresh(settings.width, settings.levels, about["seed"], task.volume.device)
-    state = training.begin(network, task.volume)
+    network = training.new_network(settings.width, settings.levels, about["seed"], task.volume.device)
+    state = training.initial_state(network, task.volume)
     path = None if settings.checkpoint is None else Path(settings.checkpoint)
     if path is not None and path.exists():
         state = load_training(path, about, state)
@@ -179,7 +179,7 @@ def _train(
         volume = run.state.filled
         if not settings.keep_measured:
             volume = training.fill(run.averaged(), task.volume, task.region, settings, keep_measured=False)
-        return made(task, projections, projector, settings, volume, trained(), run.state)
+        return to_reconstruction(task, projections, projector, settings, volume, trained(), run.state)
 
     try:
         run.run()

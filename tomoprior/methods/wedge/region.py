@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.metrics.fourier import measured
+from tomoprior.metrics.fourier import measured_region
 
 #: Rows y that are filtered at a time: they do not depend on each other, and spectra take twice the memory of volumes.
 ROWS = 16
@@ -30,7 +30,7 @@ class Region:
     def mask(self, nz: int, nx: int) -> torch.Tensor:
         """1 where ``rfftn`` over (z, x) holds what was measured, shape ``(nz, 1, nx // 2 + 1)``, float32."""
         if (nz, nx) not in self._masks:
-            found = measured((nz, 1, nx), self.angles, mode="wedge")
+            found = measured_region((nz, 1, nx), self.angles, mode="wedge")
             if nx % 2 == 0:  # at the Nyquist frequency k and -k share a place: what either measured counts
                 found[..., -1] |= np.roll(found[::-1, :, -1], 1, 0)
             self._masks[nz, nx] = torch.from_numpy(found).to(self.device, torch.float32)

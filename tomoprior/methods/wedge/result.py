@@ -17,7 +17,7 @@ from tomoprior.reconstruction import Reconstruction
 
 
 @dataclass(frozen=True, eq=False)
-class Filled(Reconstruction):
+class FilledReconstruction(Reconstruction):
     """A reconstruction with the network that filled it in.
 
     Attributes
@@ -30,10 +30,10 @@ class Filled(Reconstruction):
 
 
 @dataclass(frozen=True)
-class Task:
+class FillTask:
     """What a call works on: the volume with the wedge missing in the network's unit, and where it came from."""
 
-    room: start.Room
+    room: start.WorkingGrid
     region: Region
     volume: torch.Tensor
     offset: float
@@ -41,15 +41,15 @@ class Task:
     mask: torch.Tensor | None
 
 
-def made(
-    task: Task,
+def to_reconstruction(
+    task: FillTask,
     projections: torch.Tensor,
     projector: Projector,
     settings: WedgeSettings,
     filled: torch.Tensor,
     network: Trained,
     state: training.State | None,
-) -> Filled:
+) -> FilledReconstruction:
     """The result: ``filled`` is normalised, on the grid that was worked on; ``state`` is None where nothing was trained."""
     power = task.region.missing_share(filled)
 
@@ -62,7 +62,7 @@ def made(
 
     volume = asked_for(filled)
     low, high = (float(v) for v in np.rad2deg([task.region.angles.min(), task.region.angles.max()]))
-    return Filled(
+    return FilledReconstruction(
         volume,
         projector.geometry,
         history={} if state is None else {"loss": list(state.losses)},

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.metrics.fourier import measured
+from tomoprior.metrics.fourier import measured_region
 
 #: A rotation has to show at least this share of what the best one could show of the missing wedge.
 USEFUL = 0.1
@@ -33,7 +33,7 @@ class Rotation:
         return x.flip(self.reversed).permute(tuple(int(i) for i in np.argsort(self.order)))
 
 
-def every() -> list[Rotation]:
+def cube_rotations() -> list[Rotation]:
     """All 24, the identity first."""
     found = []
     for a, b, c in permutations(range(3)):
@@ -46,7 +46,7 @@ def every() -> list[Rotation]:
     return found
 
 
-def useful(angles: NDArray[np.float64]) -> list[Rotation]:
+def informative_rotations(angles: NDArray[np.float64]) -> list[Rotation]:
     """Those that do not map the wedge onto itself: the rotated volume has measured what the wedge hides.
 
     Parameters
@@ -60,13 +60,13 @@ def useful(angles: NDArray[np.float64]) -> list[Rotation]:
         20 for a range that is even about 0, as in Liu et al. 2022; for others the half turns about x and z count too as soon
         as they show something. Empty where nothing is missing.
     """
-    present = _whole(measured((GRID, GRID, GRID), angles, mode="wedge"))
+    present = _whole(measured_region((GRID, GRID, GRID), angles, mode="wedge"))
     missing = ~present
     if not missing.any():
         return []
     most = min(1.0, float(present.sum() / missing.sum()))
     seen = torch.from_numpy(present)
-    shown = {r: float((r(seen).numpy() & missing).sum() / missing.sum()) for r in every()}
+    shown = {r: float((r(seen).numpy() & missing).sum() / missing.sum()) for r in cube_rotations()}
     return [r for r, share in shown.items() if share >= USEFUL * most]
 
 

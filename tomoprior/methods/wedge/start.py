@@ -21,7 +21,7 @@ SAMPLED = 2**20
 
 
 @dataclass(frozen=True)
-class Room:
+class WorkingGrid:
     """The grid that is worked on: voxels more at either end of z and x, and mirrored rows behind the last one of y."""
 
     geometry: Geometry
@@ -30,7 +30,7 @@ class Room:
     x: int
 
     @classmethod
-    def of(cls, geometry: Geometry, edge: int) -> Room:
+    def of(cls, geometry: Geometry, edge: int) -> WorkingGrid:
         """For cubes of ``edge`` voxels."""
         nz, ny, nx = geometry.shape
         z, x = max(ABOVE, math.ceil((edge - nz) / 2)), max(0, math.ceil((edge - nx) / 2))
@@ -71,7 +71,7 @@ def reconstruct(
     name: str,
     projections: torch.Tensor,
     projector: Projector,
-    room: Room,
+    room: WorkingGrid,
     weights: torch.Tensor | None,
     mask: torch.Tensor | None,
 ) -> torch.Tensor:

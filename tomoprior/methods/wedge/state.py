@@ -12,7 +12,7 @@ import torch
 
 from tomoprior.errors import FormatError, InputError, NoSuchFileError
 from tomoprior.methods.wedge.network import UNet
-from tomoprior.methods.wedge.training import State, fresh
+from tomoprior.methods.wedge.training import State, new_network
 from tomoprior.storage.lazy import one_line
 from tomoprior.storage.tensors import load_tensors, save_tensors
 
@@ -53,7 +53,7 @@ class Trained:
 
     def network(self, device: torch.device) -> UNet:
         """Ready to predict."""
-        made = fresh(self.width, self.levels, 0, device)
+        made = new_network(self.width, self.levels, 0, device)
         made.load_state_dict(self.weights)
         return made.eval().requires_grad_(False)
 

@@ -55,7 +55,7 @@ class State:
     rounds: list[dict[str, float]] = field(default_factory=list)
 
 
-def fresh(width: int, levels: int, seed: int, device: torch.device) -> UNet:
+def new_network(width: int, levels: int, seed: int, device: torch.device) -> UNet:
     """A network before its first step, the same for the same seed on any device."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -64,7 +64,7 @@ def fresh(width: int, levels: int, seed: int, device: torch.device) -> UNet:
     return made.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[no-any-return, call-overload]
 
 
-def begin(network: UNet, start: torch.Tensor) -> State:
+def initial_state(network: UNet, start: torch.Tensor) -> State:
     """The state before the first step; its weights are the network's own."""
     weights = dict(network.state_dict())
     moments = {f"{k}.{m}": torch.zeros_like(v) for k, v in weights.items() for m in "mv"}
@@ -134,7 +134,7 @@ class Training:
 
     def averaged(self) -> UNet:
         """A network with the running average of the weights."""
-        judged = fresh(self.settings.width, self.settings.levels, 0, self.start.device)
+        judged = new_network(self.settings.width, self.settings.levels, 0, self.start.device)
         judged.load_state_dict(self.state.average)
         return judged.eval().requires_grad_(False)
 

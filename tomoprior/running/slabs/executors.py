@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from tomoprior import plugins
-from tomoprior.running.slabs.plan import Slab, available
+from tomoprior.running.slabs.plan import Slab, usable_memory
 
 #: name of the entry-point group
 GROUP = "tomoprior.executors"
@@ -54,7 +54,7 @@ class Serial:
 
     def memory(self, device: str) -> int:
         """What is free here."""
-        return available(device)
+        return usable_memory(device)
 
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
         """Lowest rows first."""
@@ -62,7 +62,7 @@ class Serial:
             yield work(slab)
 
 
-def opened(workers: int, scheduler: Any) -> AbstractContextManager[Executor]:
+def open_executor(workers: int, scheduler: Any) -> AbstractContextManager[Executor]:
     """One worker without a scheduler is this process; else the executor ``dask``.
 
     Raises

@@ -15,7 +15,15 @@ from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.slabs.job import Job
 from tomoprior.running.slabs.journal import GO_ON, Journal, write_json
 from tomoprior.series import TiltSeries
-from tomoprior.storage.files import beside, check_target, followed, put_in_place, record_of, remove, told
+from tomoprior.storage.files import (
+    check_target,
+    companion_path,
+    put_in_place,
+    record_path,
+    remove_tree,
+    reraise_disk_errors,
+    resolve_link,
+)
 
 #: What of a slab's record goes into that of the volume.
 KEPT = ("rows", "residual", "seconds", "settled", "device", "host", "input")
@@ -24,7 +32,7 @@ KEPT = ("rows", "residual", "seconds", "settled", "device", "host", "input")
 ARRAYS = ("volume", "std", "determined")
 
 
-def finish(job: Job, journal: Journal, more: dict[str, Any]) -> None:
+def assemble(job: Job, journal: Journal, more: dict[str, Any]) -> None:
     """Borders, whole files, and the record; what is interrupted here is done again by the next run."""
     plan, outputs, folder = job.plan, job.outputs, journal.folder
     done = journal.done()
@@ -50,47 +58,47 @@ def finish(job: Job, journal: Journal, more: dict[str, Any]) -> None:
         },
         "history": history,
     }
-    write_json(record_of(folder / job.out.name), record)
+    write_json(record_path(folder / job.out.name), record)
     determined = folder / "determined.npy"
     if determined.exists():
-        target = beside(folder / job.out.name, "determined")
+        target = companion_path(folder / job.out.name, "determined")
         values = np.load(determined, allow_pickle=False)
         with writing(target, Header(values.shape), overwrite=True) as sink:
             sink[:, :, :] = values
-    made = [name for name in ARRAYS if beside(folder / job.out.name, name).exists()]
+    made = [name for name in ARRAYS if companion_path(folder / job.out.name, name).exists()]
     journal.begin({**(journal.run or {}), "finished": made})
 
 
-def into_place(journal: Journal, *, overwrite: bool) -> None:
+def publish(journal: Journal, *, overwrite: bool) -> None:
     """Move what is finished to where it was asked for, links being followed, the volume last: where it is, all is."""
     folder, out = journal.folder, journal.out
     finished = (journal.run or {}).get("finished", [])
-    arrays = {beside(Path(out.name), array).name: array for array in ARRAYS}
-    for name in (*(n for n in arrays if n != out.name), record_of(out).name, out.name):
+    arrays = {companion_path(Path(out.name), array).name: array for array in ARRAYS}
+    for name in (*(n for n in arrays if n != out.name), record_path(out).name, out.name):
         made, target = folder / name, out.with_name(name)
         if not made.exists():
             if overwrite and name in arrays and arrays[name] not in finished:
-                remove(target)  # what an earlier output had beside it does not belong to this one
+                remove_tree(target)  # what an earlier output had beside it does not belong to this one
             continue
         if target.exists() and not overwrite:
             raise OutputExistsError(f"{target} appeared while it was being made; what was made is in {folder}")
-        with told(target, GO_ON):
+        with reraise_disk_errors(target, GO_ON):
             put_in_place(made, target)
     journal.remove()
 
 
 def check_outputs(out: Path, *, overwrite: bool = False) -> None:
     """Raise early if one of the files that a run may write cannot be written."""
-    for target in (out, record_of(out), beside(out, "std"), beside(out, "determined")):
-        check_target(followed(target), overwrite=overwrite)
+    for target in (out, record_path(out), companion_path(out, "std"), companion_path(out, "determined")):
+        check_target(resolve_link(target), overwrite=overwrite)
 
 
-def begun(out: Path) -> dict[str, Any]:
+def read_run_identity(out: Path) -> dict[str, Any]:
     """What an unfinished run, or the finished one that made ``out``, was asked for; empty if there is none."""
     unfinished = Journal(out).run
     if unfinished is not None:
         return unfinished
-    record = record_of(out)
+    record = record_path(out)
     if not (out.exists() and record.exists()):
         return {}
     try:
@@ -100,10 +108,10 @@ def begun(out: Path) -> dict[str, Any]:
     return {**run, "finished": []} if isinstance(run, dict) else {}
 
 
-def opened(out: Path, series: TiltSeries) -> Reconstruction:
+def open_result(out: Path, series: TiltSeries) -> Reconstruction:
     """A finished output as a result whose arrays are read when they are indexed."""
-    record = json.loads(record_of(out).read_text())
-    std, determined = (beside(out, array) for array in ("std", "determined"))
+    record = json.loads(record_path(out).read_text())
+    std, determined = (companion_path(out, array) for array in ("std", "determined"))
     return Reconstruction(
         open_stack(out).data,
         series.geometry,

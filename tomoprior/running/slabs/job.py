@@ -17,13 +17,13 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.running.in_memory import in_memory
+from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.running.slabs import source
 from tomoprior.running.slabs.journal import GO_ON, Journal, digest
 from tomoprior.running.slabs.outputs import Outputs
-from tomoprior.running.slabs.plan import Plan, Slab, within
+from tomoprior.running.slabs.plan import Plan, Slab, settings_for_rows
 from tomoprior.series import TiltSeries
-from tomoprior.storage.files import safe
+from tomoprior.storage.files import open_atomic
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Job:
         device
             Of this worker, where it differs from the run's.
         """
-        memory.give_back()  # what a slab before left would stand beside this one
+        memory.release_free_memory()  # what a slab before left would stand beside this one
         started = time.perf_counter()
         block = source.rows(self.projections, slab.first, slab.last)
         read = digest(block)
@@ -73,7 +73,7 @@ class Job:
             "rows": [slab.start, slab.stop],
             "residual": provenance.get("residual"),
             "settled": provenance.get("settled"),
-            "carried": self._carried(result) if slab == self.plan.pilot else None,
+            "settings_from_pilot": self._carried(result) if slab == self.plan.pilot else None,
             "input": read,
             "device": (provenance.get("projector") or {}).get("device", device or self.device),
             "host": socket.gethostname(),
@@ -88,9 +88,9 @@ class Job:
         weights = self.weights
         if weights is not None and weights.ndim == 3:
             weights = source.rows(weights, slab.first, slab.last)
-        settings = within(self.method, self.settings, range(slab.first, slab.last))
+        settings = settings_for_rows(self.method, self.settings, range(slab.first, slab.last))
         geometry = self.geometry.rows(slab.first, slab.last)
-        return in_memory(
+        return reconstruct_in_memory(
             TiltSeries(block, geometry, weights),
             self.method,
             settings,
@@ -120,11 +120,11 @@ class Job:
                     at = border - slab.first
                     self.outputs.keep(name, border, side, values[:, at - b : at + b])
         if result.determined is not None and slab == self.plan.pilot:
-            with safe(self.outputs.folder / "determined.npy", GO_ON) as file:
+            with open_atomic(self.outputs.folder / "determined.npy", GO_ON) as file:
                 np.save(file, result.determined, allow_pickle=False)
 
     def _carried(self, result: Reconstruction) -> dict[str, Any] | None:
         """Settings that were open and that other slabs take over from the pilot, by name."""
-        if not hasattr(self.method, "carried"):
+        if not hasattr(self.method, "settings_from_pilot"):
             return None
-        return dict(self.method.carried(result, self.settings, self.outputs.folder))
+        return dict(self.method.settings_from_pilot(result, self.settings, self.outputs.folder))

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tomoprior.errors import FormatError, InputError, OutputExistsError
-from tomoprior.storage.files import followed, safe, told
+from tomoprior.storage.files import open_atomic, reraise_disk_errors, resolve_link
 from tomoprior.storage.lazy import one_line
-from tomoprior.storage.locking import exclusive
+from tomoprior.storage.locking import exclusive_lock
 
 #: What the folder is called: the output's name and this.
 SUFFIX = ".partial"
@@ -34,7 +34,7 @@ class Journal:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        real = followed(out)  # on the disk where the output is to be
+        real = resolve_link(out)  # on the disk where the output is to be
         self.folder = real.with_name(real.name + SUFFIX)
 
     @property
@@ -51,7 +51,7 @@ class Journal:
 
     def begin(self, identity: Mapping[str, Any]) -> None:
         """Note what the run is; the folder must be new."""
-        with told(self.folder):
+        with reraise_disk_errors(self.folder):
             (self.folder / "slabs").mkdir(exist_ok=True)
         write_json(self.folder / "run.json", {"version": VERSION, **identity})
 
@@ -100,7 +100,7 @@ class Journal:
         FormatError
             If it cannot be made.
         """
-        with exclusive(
+        with exclusive_lock(
             self.folder / "lock", lambda owner: OutputExistsError(f"{self.out} is being written by {owner}"), host=True
         ):
             try:
@@ -130,7 +130,7 @@ class Journal:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """A file that appears whole, and is on the disk when this returns; raises FormatError if it cannot be written."""
-    with safe(path, GO_ON) as file:
+    with open_atomic(path, GO_ON) as file:
         file.write((json.dumps(values, indent=1) + "\n").encode())
 
 

@@ -16,7 +16,7 @@ from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Shared, registry
 from tomoprior.running.slabs.journal import GO_ON
 from tomoprior.running.slabs.plan import Plan, Slab
-from tomoprior.storage.files import beside, remove, safe, told
+from tomoprior.storage.files import companion_path, open_atomic, remove_tree, reraise_disk_errors
 
 #: Sections that are blended at a time: as high as a shard of a Zarr volume.
 SECTIONS = 512
@@ -42,12 +42,12 @@ class Outputs:
 
     def path(self, array: str) -> Path:
         """Where an array lies until the run is finished."""
-        return self.folder / beside(Path(self.name), array)
+        return self.folder / companion_path(Path(self.name), array)
 
     def write(self, array: str, slab: Slab, values: NDArray[Any]) -> None:
         """A slab's own rows, safe on the disk when this returns; raises FormatError if they cannot be."""
         nz, _, nx = self.header.shape
-        with told(self.path(array), GO_ON):
+        with reraise_disk_errors(self.path(array), GO_ON):
             self._begin(array)
             sink = _format(self.path(array)).reopen(self.path(array), self.header)
             try:
@@ -58,9 +58,9 @@ class Outputs:
     def keep(self, array: str, border: int, side: str, values: NDArray[Any]) -> None:
         """What a slab has for the rows about a border, until its neighbour is there too."""
         path = self._side(array, border, side)
-        with told(path, GO_ON):
+        with reraise_disk_errors(path, GO_ON):
             path.parent.mkdir(exist_ok=True)
-        with safe(path, GO_ON) as file:
+        with open_atomic(path, GO_ON) as file:
             np.save(file, np.ascontiguousarray(values, np.float32), allow_pickle=False)
 
     def arrays(self) -> list[str]:
@@ -72,7 +72,7 @@ class Outputs:
         nz, _, nx = self.header.shape
         after = ((np.arange(2 * plan.blend, dtype=np.float32) + 0.5) / (2 * plan.blend))[:, None]
         for array in self.arrays():
-            with told(self.path(array), GO_ON):
+            with reraise_disk_errors(self.path(array), GO_ON):
                 low, high = (np.load(self._side(array, border, side), mmap_mode="r") for side in ("low", "high"))
                 sink = _format(self.path(array)).reopen(self.path(array), self.header)
                 try:
@@ -86,7 +86,7 @@ class Outputs:
     def complete(self) -> None:
         """Make whole files of what has been written."""
         for array in self.arrays():
-            with told(self.path(array), GO_ON):
+            with reraise_disk_errors(self.path(array), GO_ON):
                 _format(self.path(array)).complete(self.path(array), self.header)
 
     def _side(self, array: str, border: int, side: str) -> Path:
@@ -107,7 +107,7 @@ class Outputs:
                 with suppress(FileExistsError):
                     os.link(temporary, path)
         finally:
-            remove(temporary.parent)
+            remove_tree(temporary.parent)
         if not path.exists():
             raise FormatError(f"{path}: cannot be begun")
 

@@ -100,7 +100,7 @@ class Cost:
     disk: int
 
 
-def halo(geometry: Geometry, method: Method, settings: Any) -> int:
+def halo_rows(geometry: Geometry, method: Method, settings: Any) -> int:
     """Rows beyond its own that a slab has to see: what the method asks for, and shifts of the tilts along y.
 
     Raises
@@ -117,7 +117,7 @@ def halo(geometry: Geometry, method: Method, settings: Any) -> int:
     return rows
 
 
-def cut(geometry: Geometry, rows: int, halo: int, workers: int = 1) -> Plan:
+def split_rows(geometry: Geometry, rows: int, halo: int, workers: int = 1) -> Plan:
     """The plan for slabs of ``rows``, at least as high as what is blended at both of its ends."""
     ny = geometry.shape[1]
     blend = halo // 2
@@ -157,12 +157,12 @@ def choose_rows(geometry: Geometry, halo: int, needed: Callable[[int], int], bud
         if rows >= least and fits(rows):
             return rows
     raise InputError(
-        f"a slab of {least} row(s) needs {memory.text(needed(min(ny, least + 2 * halo)))}, and there are {memory.text(budget)} "
-        "for each worker: use fewer workers, --bin, --backend astra-2d or a smaller --thickness"
+        f"a slab of {least} row(s) needs {memory.format_bytes(needed(min(ny, least + 2 * halo)))}, and there are "
+        f"{memory.format_bytes(budget)} for each worker: use fewer workers, --bin, --backend astra-2d or a smaller --thickness"
     )
 
 
-def make(
+def plan_slabs(
     geometry: Geometry,
     method: Method,
     settings: Any,
@@ -184,7 +184,7 @@ def make(
     workers
         Slabs at a time; each gets an equal share of the memory.
     budget
-        Bytes in all; by default what is ``available`` here.
+        Bytes in all; by default what is ``usable_memory`` here.
     given
         Bytes for each row of what is given besides: weights of pixels, an initial volume, a mask.
 
@@ -194,25 +194,25 @@ def make(
         If no slab fits, or the method cannot go slab by slab.
     """
     ny = geometry.shape[1]
-    around = halo(geometry, method, settings)
+    around = halo_rows(geometry, method, settings)
     if slab != "auto":
         if not int(slab) >= 1:
             raise InputError(f"a slab has at least one row, got {slab}")
-        return cut(geometry, int(slab), around, workers)
+        return split_rows(geometry, int(slab), around, workers)
 
     def taken(rows: int) -> int:
         part = geometry.rows(0, min(rows, ny))
-        own = within(method, settings, range(part.shape[1]))
+        own = settings_for_rows(method, settings, range(part.shape[1]))
         return _running(part, needed(method, Projector(part, device, kind, backend), own)) + GIVEN * given * part.shape[1]
 
-    each = (available(device) if budget is None else budget) // workers
-    return cut(geometry, choose_rows(geometry, around, taken, each, workers), around, workers)
+    each = (usable_memory(device) if budget is None else budget) // workers
+    return split_rows(geometry, choose_rows(geometry, around, taken, each, workers), around, workers)
 
 
-def cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, projector: Projector) -> Cost:
+def estimate_cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, projector: Projector) -> Cost:
     """What a plan takes; ``projector`` is that of its tallest slab."""
     part = projector.geometry
-    settings = within(method, settings, range(part.shape[1]))
+    settings = settings_for_rows(method, settings, range(part.shape[1]))
     one = estimate(method, projector, settings)
     prepared = projector.cost.seconds if method.uses_projector else 0.0
     rows = sum(slab.last - slab.first for slab in plan.slabs)
@@ -222,19 +222,19 @@ def cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, projecto
     return Cost(_running(part, one), seconds, volume + volume // 7 + borders)
 
 
-def projector_of(at_work: Plan, geometry: Geometry, device: str, kind: Kind, backend: str) -> Projector:
+def make_projector(at_work: Plan, geometry: Geometry, device: str, kind: Kind, backend: str) -> Projector:
     """That of the tallest slab, for what a run takes."""
     tallest = at_work.tallest()
     return Projector(geometry.rows(tallest.first, tallest.last), device, kind, backend)
 
 
-def within(method: Method, settings: Any, rows: range) -> Any:
+def settings_for_rows(method: Method, settings: Any, rows: range) -> Any:
     """The settings of a slab that sees ``rows``."""
-    asked = getattr(method, "within", None)
+    asked = getattr(method, "settings_for_rows", None)
     return settings if asked is None else asked(settings, rows)
 
 
-def available(device: str) -> int:
+def usable_memory(device: str) -> int:
     """Bytes that slabs may take together."""
     chosen = choose_device(device)
     free: int = torch.cuda.mem_get_info(chosen)[0] if chosen.type == "cuda" else memory.available()

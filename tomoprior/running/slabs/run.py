@@ -17,10 +17,10 @@ from tomoprior.methods.base import Method
 from tomoprior.progress import Progress
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.running.in_memory import about
+from tomoprior.running.in_memory import describe_run
 from tomoprior.running.slabs import executors, plan, source
 from tomoprior.running.slabs.executors import Executor
-from tomoprior.running.slabs.finishing import begun, check_outputs, finish, into_place, opened
+from tomoprior.running.slabs.finishing import assemble, check_outputs, open_result, publish, read_run_identity
 from tomoprior.running.slabs.job import Job
 from tomoprior.running.slabs.journal import Journal, digest
 from tomoprior.running.slabs.outputs import Outputs, check_format
@@ -31,7 +31,7 @@ from tomoprior.series import TiltSeries
 Tell = Callable[[str], None]
 
 
-def reconstruct_to(
+def reconstruct_to_file(
     series: TiltSeries,
     method: Method,
     settings: Any,
@@ -70,7 +70,7 @@ def reconstruct_to(
     check_format(out)
     initial, mask = _fitting(initial, mask, series.geometry.shape)
     journal = Journal(out)
-    before = begun(out)
+    before = read_run_identity(out)
     finished = before.get("finished") is not None
     if not (resume and finished):
         check_outputs(out, overwrite=overwrite)
@@ -79,13 +79,13 @@ def reconstruct_to(
             f"{journal.folder} holds {len(journal.done())} slab(s) of an earlier run: --resume goes on with it, --overwrite "
             "begins anew"
         )
-    with journal.locked(), executors.opened(workers, scheduler) as executor, _plainly_interrupted():
+    with journal.locked(), executors.open_executor(workers, scheduler) as executor, _plainly_interrupted():
         for note in executor.notes:
             tell(note)
         if not resume:
             journal.clear()
             before, finished = {}, False
-        at_work = planned(
+        at_work = plan_run(
             series, method, settings, before=before, slab=slab, workers=executor.workers,
             memory=executor.memory(device) if memory is None else memory, device=device, kind=kind, backend=backend,
             initial=initial, mask=mask,
@@ -105,7 +105,7 @@ def reconstruct_to(
             journal.begin(identity)
         if finished and journal.run is None:
             tell(f"{out} is finished already")
-            return opened(out, series)
+            return open_result(out, series)
         geometry = series.geometry
         header = Header(
             geometry.shape, np.float32, geometry.voxel_size, geometry.unit, labels=labels,
@@ -123,11 +123,11 @@ def reconstruct_to(
         run = _Run(job, journal, executor, progress, tell)
         if not finished:
             run.slabs()
-            finish(
+            assemble(
                 run.job,
                 journal,
                 {
-                    **about(series),
+                    **describe_run(series),
                     **(record or {}),
                     "settings": settings.model_dump(mode="json"),
                     "run": identity,
@@ -135,11 +135,11 @@ def reconstruct_to(
                     "mask": mask is not None,
                 },
             )
-        into_place(journal, overwrite=overwrite or finished)
-    return opened(out, series)
+        publish(journal, overwrite=overwrite or finished)
+    return open_result(out, series)
 
 
-def planned(
+def plan_run(
     series: TiltSeries,
     method: Method,
     settings: Any,
@@ -171,7 +171,7 @@ def planned(
     initial, mask = _fitting(initial, mask, series.geometry.shape)
     if before and slab == "auto":
         slab = int(before["plan"]["rows"])  # what is free now must not change what was begun
-    return plan.make(
+    return plan.plan_slabs(
         series.geometry, method, settings, slab=slab, workers=workers, budget=memory,
         given=sum(_row(array) for array in (series.weights, initial, mask)), device=device, kind=kind, backend=backend,
     )  # fmt: skip
@@ -200,11 +200,11 @@ class _Run:
         done = self.journal.done()
         if done:
             self.tell(f"{len(done)} of {len(plan.slabs)} slab(s) are done; going on with the others")
-        if hasattr(self.job.method, "carried") and len(plan.slabs) > 1:
+        if hasattr(self.job.method, "settings_from_pilot") and len(plan.slabs) > 1:
             if plan.pilot.number not in done:
                 self._run([plan.pilot], len(done))
                 done = self.journal.done()
-            taken = done[plan.pilot.number].get("carried") or {}
+            taken = done[plan.pilot.number].get("settings_from_pilot") or {}
             settings = type(self.job.settings).model_validate({**self.job.settings.model_dump(), **taken})
             self.job = replace(self.job, settings=settings)
         self._run([slab for slab in plan.slabs if slab.number not in done], len(done))

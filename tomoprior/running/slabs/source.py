@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.formats import Header, open_stack, registry
-from tomoprior.storage.files import told
-from tomoprior.storage.lazy import computed
+from tomoprior.storage.files import reraise_disk_errors
+from tomoprior.storage.lazy import to_numpy
 
 #: An array up to this many bytes travels to a worker as it is; what is larger is put on the disk first.
 SMALL = 1 << 20
@@ -31,7 +31,7 @@ def rows(array: Any, start: int, stop: int) -> NDArray[np.float32]:
     InputError
         For values that are not finite.
     """
-    block = np.ascontiguousarray(computed(array[:, start:stop, :]), dtype=np.float32)
+    block = np.ascontiguousarray(to_numpy(array[:, start:stop, :]), dtype=np.float32)
     if not np.isfinite(block).all():
         bad = ~np.isfinite(block)
         tilts = np.flatnonzero(bad.any((1, 2)))
@@ -62,11 +62,11 @@ def spool(array: Any, path: Path) -> Any:
         shape, dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype)
         temporary = path.with_name(f"new-{path.name}")
         temporary.unlink(missing_ok=True)
-        with told(path):
+        with reraise_disk_errors(path):
             sink = registry.for_writing(temporary).create(temporary, Header((shape[0], shape[1], shape[2]), dtype))
             try:
                 for i in range(shape[0]):
-                    sink[i : i + 1, 0 : shape[1], 0 : shape[2]] = computed(array[i : i + 1])
+                    sink[i : i + 1, 0 : shape[1], 0 : shape[2]] = to_numpy(array[i : i + 1])
             finally:
                 sink.close()
             temporary.rename(path)
@@ -80,9 +80,9 @@ def fingerprint(array: Any) -> dict[str, Any] | None:
     n, ny, _ = array.shape
     found = hashlib.sha256()
     if math.prod(array.shape) * np.dtype(array.dtype).itemsize <= LARGE:
-        found.update(np.ascontiguousarray(computed(array[...])).tobytes())
+        found.update(np.ascontiguousarray(to_numpy(array[...])).tobytes())
         n = 0
     for i in np.unique(np.linspace(0, n - 1, min(n, LOOKED_AT[0])).round().astype(int)):
         for y in np.unique(np.linspace(0, ny - 1, LOOKED_AT[1]).round().astype(int)):
-            found.update(np.ascontiguousarray(computed(array[int(i) : int(i) + 1, int(y) : int(y) + 1, :])).tobytes())
+            found.update(np.ascontiguousarray(to_numpy(array[int(i) : int(i) + 1, int(y) : int(y) + 1, :])).tobytes())
     return {"shape": [int(v) for v in array.shape], "dtype": str(np.dtype(array.dtype)), "content": found.hexdigest()}

@@ -15,12 +15,12 @@ from tomoprior.simulate.phantoms.spheres import HollowSpheres
 PHANTOMS: dict[str, type[Phantom]] = {kind.name: kind for kind in (HollowSpheres, Shapes, Capsid, Protein, Particles, Foam)}
 
 
-def available() -> list[str]:
+def list_phantoms() -> list[str]:
     """Names of all phantoms."""
     return list(PHANTOMS)
 
 
-def get(name: str, **settings: Any) -> Phantom:
+def get_phantom(name: str, **settings: Any) -> Phantom:
     """The phantom called ``name`` with these settings.
 
     Raises
@@ -31,8 +31,19 @@ def get(name: str, **settings: Any) -> Phantom:
         For a setting that it does not have, or a value that it cannot take.
     """
     if name not in PHANTOMS:
-        raise plugins.unknown("phantom", name, available())
+        raise plugins.unknown_name_error("phantom", name, list_phantoms())
     return PHANTOMS[name].parse(settings)
 
 
-__all__ = ["PHANTOMS", "Capsid", "Foam", "HollowSpheres", "Particles", "Phantom", "Protein", "Shapes", "available", "get"]
+__all__ = [
+    "PHANTOMS",
+    "Capsid",
+    "Foam",
+    "HollowSpheres",
+    "Particles",
+    "Phantom",
+    "Protein",
+    "Shapes",
+    "list_phantoms",
+    "get_phantom",
+]

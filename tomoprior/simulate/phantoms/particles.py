@@ -22,7 +22,7 @@ from tomoprior.simulate.packing import LARGEST, THINNEST, spread, text
 from tomoprior.simulate.phantoms.base import PLACES, Phantom, listed, stream
 from tomoprior.simulate.phantoms.files import DATA, digest, find
 from tomoprior.simulate.scene import Scene, positions
-from tomoprior.units import convert
+from tomoprior.units import convert_length
 
 #: Of the grid's smallest side, what the largest particle takes up by default.
 FILLED = 0.6
@@ -160,4 +160,4 @@ def read_map(path: Path) -> Map:
     inside = np.argwhere(values > 0)
     center = np.average(inside, axis=0, weights=values[values > 0])
     radius = float(np.linalg.norm(inside - center, axis=1).max()) + 1
-    return Map(path.name, values, center, radius, convert(stack.voxel_size, stack.unit, "angstrom"), digest(path))
+    return Map(path.name, values, center, radius, convert_length(stack.voxel_size, stack.unit, "angstrom"), digest(path))

@@ -1,0 +1,29 @@
+"""Old public names that keep working for one release."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def deprecated_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module's ``__getattr__`` that answers old names with the objects of today and a ``DeprecationWarning``.
+
+    Parameters
+    ----------
+    module
+        ``__name__`` of the module.
+    names
+        Old names and the names in that module that replace them.
+    """
+
+    def get(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        message = f"{module}.{name} is called {module}.{names[name]} now; the old name goes with the next release"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(sys.modules[module], names[name])
+
+    return get
