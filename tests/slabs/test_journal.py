@@ -14,7 +14,7 @@ from tomoprior.running.slabs.journal import Journal, digest, write_json
 HOLD = """
 import sys
 from pathlib import Path
-from tomoprior.slabs.journal import Journal
+from tomoprior.running.slabs.journal import Journal
 with Journal(Path(sys.argv[1])).locked():
     print("held", flush=True)
     sys.stdin.read()
