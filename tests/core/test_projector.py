@@ -182,16 +182,17 @@ def test_unknown_kinds_backends_and_devices_are_refused():
             Projector(geometry, device)
 
 
-def test_the_budget_decides_between_the_matrix_and_astra(monkeypatch):
+def test_the_budget_decides_between_the_matrix_and_what_needs_none(monkeypatch):
     geometry = Geometry(np.deg2rad(np.linspace(-60, 60, 61)), (64, 2, 64))
     size = Projector(geometry, "cpu", backend="astra-matrix").cost.bytes
     assert size > 2**20
     assert Projector(geometry, "cpu", budget=size).backend == "astra-matrix"
-    assert Projector(geometry, "cpu", budget=size - 1).backend == "astra-2d"
+    assert Projector(geometry, "cpu", budget=size - 1).backend == "numba"
+    assert Projector(geometry, "cpu", "strip", budget=size - 1).backend == "astra-2d"
     with pytest.raises(BackendError, match=r"the matrix needs .* MiB, the budget is"):
         Projector(geometry, "cpu", backend="astra-matrix", budget=size - 1)
     monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "1")
-    assert Projector(geometry, "cpu").backend == "astra-2d"
+    assert Projector(geometry, "cpu").backend == "numba"
     # who asks for it by name has decided
     assert Projector(geometry, "cpu", backend="astra-matrix").backend == "astra-matrix"
     monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "1000")
@@ -199,6 +200,16 @@ def test_the_budget_decides_between_the_matrix_and_astra(monkeypatch):
     monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "lots")
     with pytest.raises(BackendError, match="number of MiB, got 'lots'"):
         Projector(geometry, "cpu")
+
+
+def test_a_large_matrix_is_left_to_the_kernel_that_needs_none(monkeypatch):
+    monkeypatch.delenv("TOMOPRIOR_MATRIX_BUDGET", raising=False)
+    angles = np.deg2rad(np.linspace(-60, 60, 61))
+    small, large = Geometry(angles, (128, 2, 128)), Geometry(angles, (256, 2, 256))
+    assert Projector(small, "cpu").backend == "astra-matrix"
+    assert Projector(large, "cpu").backend == "numba"
+    # other kernels have no such choice
+    assert Projector(large, "cpu", "strip").backend == "astra-matrix"
 
 
 def test_distinct_centres_count_against_the_budget():
@@ -213,7 +224,7 @@ def test_a_wider_grid_may_fall_back_where_the_matrix_was_not_asked_for(monkeypat
     A = Projector(geometry, "cpu")
     monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", str(A.cost.bytes * 1.2 / 2**20))
     assert A.backend == "astra-matrix"
-    assert A.with_geometry(geometry.padded(16)).backend == "astra-2d"
+    assert A.with_geometry(geometry.padded(16)).backend == "numba"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

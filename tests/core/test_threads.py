@@ -20,7 +20,7 @@ def two_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("backend", ["astra-matrix", "astra-2d"])
+@pytest.mark.parametrize("backend", ["astra-matrix", "numba", "astra-2d"])
 def test_products_do_not_depend_on_the_number_of_threads(backend):
     geometry = Geometry(np.deg2rad(np.arange(-60, 61, 6)), (40, 7, 48), center=23.3)
     x = torch.rand(geometry.domain_shape, generator=torch.Generator().manual_seed(0))

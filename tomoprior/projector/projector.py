@@ -107,10 +107,12 @@ class Projector(LinearOperator):
         ASTRA's kernel: ``linear`` (Joseph's interpolation), ``line`` (length of intersection) or ``strip`` (area).
     backend
         ``auto``, ``astra-matrix`` (the system matrix of a slice, applied to all slices at once; an exact adjoint),
-        ``astra-2d`` (ASTRA's own projectors, slice by slice in threads; little memory) or ``astra-cuda``. ``auto``
-        takes ASTRA's GPU projector where there is a GPU, else the matrix if it fits the budget, else ``astra-2d``.
+        ``numba`` (the linear kernel for all slices at once without a matrix; an exact adjoint), ``astra-2d`` (ASTRA's own
+        projectors, slice by slice in threads) or ``astra-cuda``. ``auto`` takes ASTRA's GPU projector where there is a GPU,
+        else the matrix if it fits the budget, else ``numba``, and for other kernels ``astra-2d``.
     budget
-        Bytes that the matrix may take; by default a quarter of the free memory (``TOMOPRIOR_MATRIX_BUDGET`` in MiB).
+        Bytes that the matrix may take. By default 64 MiB for the linear kernel on the CPU, beyond which ``numba`` is faster,
+        and a quarter of the free memory otherwise (or ``TOMOPRIOR_MATRIX_BUDGET`` in MiB).
 
     Attributes
     ----------

@@ -1,0 +1,229 @@
+"""The projector ``numba``: no stored matrix, all slices at once, any size; on the CPU."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tomoprior.geometry import Geometry
+from tomoprior.projector.backends import Cost, Kind
+
+#: Slices of a block at most: 16 floats fill one vector register, and a block's copy of the volume stays small.
+LANES = 16
+#: Bytes of an image that the rows of a tile take: they stay in a core's second-level cache.
+TILE_BYTES = 2**18
+
+
+@dataclass(frozen=True)
+class Rays:
+    """The rays of the angles that run closer to one axis of the slice, as ``kernel`` takes them.
+
+    Attributes
+    ----------
+    views
+        Indices of the angles.
+    start, slope, length
+        Crossing with the first row, ``(n_angles, nu)``; its step from row to row and the length of a row's crossing,
+        ``(n_angles,)``. Angles that run closer to the other axis are not filled in.
+    transposed
+        True if the rows that the rays cross are the columns of the slice.
+    """
+
+    views: NDArray[np.int64]
+    start: NDArray[np.float32]
+    slope: NDArray[np.float32]
+    length: NDArray[np.float32]
+    transposed: bool
+
+
+class NumbaBackend:
+    """ASTRA's linear kernel, computed anew in every product; the adjoint is the exact transpose.
+
+    Memory beside volume and projections: copies of 16 slices of both. The result for a slice has the same bits whatever other
+    slices are projected with it, and whatever the number of threads.
+    """
+
+    name: ClassVar[str] = "numba"
+    preference: ClassVar[int] = 15
+    matched: ClassVar[bool] = True
+
+    def __init__(self, geometry: Geometry, kind: Kind, device: torch.device) -> None:
+        self.geometry = geometry
+        self._groups = geometry.slice_groups()
+        self._rays = [follow_rays(geometry, int(rows[0])) for rows in self._groups]
+
+    @classmethod
+    def cost(cls, geometry: Geometry, kind: Kind) -> Cost:
+        """The rays' places, and the copies of a block while a product runs."""
+        nz, ny, nx = geometry.shape
+        n, _, nu = geometry.range_shape
+        lanes = min(LANES, ny)
+        table = 8 * n * nu * len(geometry.slice_groups())
+        return Cost(table + 4 * lanes * (2 * (nz + 3) * (nx + 3) + n * nu), 0.01)
+
+    @classmethod
+    def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
+        """CPU and the linear kernel only."""
+        if device.type != "cpu":
+            return "it runs on the CPU"
+        if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+            return "NUMBA_DISABLE_JIT is set, and it has to be compiled"
+        return None if kind == "linear" else "it has the linear kernel only"
+
+    def forward(self, volumes: torch.Tensor) -> torch.Tensor:
+        """``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
+        from . import kernel
+
+        n, _, nu = self.geometry.range_shape
+        nz, _, nx = self.geometry.shape
+
+        def project(block: torch.Tensor, rays: list[Rays]) -> torch.Tensor:
+            lanes = block.shape[-1]
+            out = np.zeros((n, nu, lanes), np.float32)
+            for r in rays:
+                image = _image(nz, nx, lanes, transposed=r.transposed)
+                _inside(image).copy_(block.transpose(0, 1) if r.transposed else block)
+                _run(
+                    lambda views, r=r, image=image: kernel.project(
+                        image, out, r.start, r.slope, r.length, views, _tile(image), (np.int8(0),) * lanes
+                    ),
+                    [(part,) for part in np.array_split(r.views, _threads()) if len(part)],
+                )
+            return torch.from_numpy(out)
+
+        return self._map(volumes, (n, nu), project)
+
+    def adjoint(self, projections: torch.Tensor) -> torch.Tensor:
+        """``(batch, n_angles, ny, nu)`` to ``(batch, nz, ny, nx)``."""
+        from . import kernel
+
+        nz, _, nx = self.geometry.shape
+
+        def back_project(block: torch.Tensor, rays: list[Rays]) -> torch.Tensor:
+            lanes = block.shape[-1]
+            data = block.contiguous().numpy()
+            total: torch.Tensor | None = None
+            for r in rays:
+                image = _image(nz, nx, lanes, transposed=r.transposed)
+                bounds = np.linspace(0, image.shape[0], _threads() + 1).astype(int)
+                _run(
+                    lambda begin, end, r=r, image=image: kernel.back_project(
+                        data, image, r.start, r.slope, r.length, r.views, begin, end, _tile(image), (np.int8(0),) * lanes
+                    ),
+                    list(pairwise(bounds)),
+                )
+                part = _inside(image).transpose(0, 1) if r.transposed else _inside(image)
+                total = part if total is None else total.add_(part)
+            assert total is not None
+            return total
+
+        return self._map(projections, (nz, nx), back_project)
+
+    def _map(
+        self, x: torch.Tensor, out: tuple[int, int], operation: Callable[[torch.Tensor, list[Rays]], torch.Tensor]
+    ) -> torch.Tensor:
+        """Apply ``operation`` to blocks of slices, laid out as ``(row, column, slice)``."""
+        batch, _, ny, _ = x.shape
+        source = x.permute(1, 3, 0, 2)
+        result = x.new_empty(*out, batch, ny)
+        for slices, rays in zip(self._groups, self._rays, strict=True):
+            for b in range(batch):
+                for begin, end, lanes in cut_blocks(len(slices)):
+                    index = torch.from_numpy(slices[begin:end])
+                    block = source[:, :, b, index] if len(self._groups) > 1 else source[:, :, b, begin:end]
+                    if lanes > end - begin:
+                        block = torch.nn.functional.pad(block, (0, lanes - end + begin))
+                    found = operation(block, rays)[..., : end - begin]
+                    if len(self._groups) > 1:
+                        result[:, :, b, index] = found
+                    else:
+                        result[:, :, b, begin:end] = found
+        return result.permute(2, 0, 3, 1)
+
+
+def follow_rays(geometry: Geometry, y: int) -> list[Rays]:
+    """The rays of slice ``y``, those closer to z and those closer to x apart, placed in single precision as ASTRA does."""
+    nz, _, nx = geometry.shape
+    nu = geometry.detector[1]
+    F = np.float32
+    cos, sin = np.cos(geometry.angles), np.sin(geometry.angles)
+    offset = geometry.offsets(y)
+    # ASTRA's 2-D axes: x to the right, y up, against the rows of the image
+    ray_x, ray_y, step_x, step_y = (v.astype(F)[:, None] for v in (sin, -cos, cos, sin))
+    place = np.arange(nu, dtype=F) + F(0.5)
+    x = (offset * cos - 0.5 * nu * cos).astype(F)[:, None] + place * step_x
+    y_up = (offset * sin - 0.5 * nu * sin).astype(F)[:, None] + place * step_y
+    first_x, first_y = F(0.5 - nx / 2), F(nz / 2 - 0.5)
+    steep = np.abs(ray_x[:, 0]) < np.abs(ray_y[:, 0])
+    found = []
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for transposed in (False, True):
+            along, across = (ray_x, ray_y) if transposed else (ray_y, ray_x)
+            slope = across / along
+            length = np.sqrt(along * along + across * across) / np.abs(along)
+            start = -(y_up + (first_x - x) * slope - first_y) if transposed else x + (first_y - y_up) * slope - first_x
+            views = np.flatnonzero(steep != transposed)
+            if len(views):
+                places, slopes, lengths = (np.ascontiguousarray(v, F) for v in (start, slope[:, 0], length[:, 0]))
+                found.append(Rays(views, places, slopes, lengths, transposed))
+    return found
+
+
+def cut_blocks(count: int) -> Iterator[tuple[int, int, int]]:
+    """Blocks of slices ``(begin, end, lanes)``: powers of two, the last one padded where that wastes at most a quarter."""
+    begin = 0
+    while begin < count:
+        left = count - begin
+        lanes = min(LANES, 1 << (left - 1).bit_length())
+        if 4 * (lanes - left) > lanes:
+            lanes //= 2
+        end = min(count, begin + lanes)
+        yield begin, end, lanes
+        begin = end
+
+
+def _image(nz: int, nx: int, lanes: int, *, transposed: bool) -> NDArray[np.float32]:
+    rows, columns = (nx, nz) if transposed else (nz, nx)
+    return np.zeros((rows, columns + 3, lanes), np.float32)
+
+
+def _inside(image: NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(image)[:, 1:-2]
+
+
+def _tile(image: NDArray[np.float32]) -> int:
+    _, width, lanes = image.shape
+    return int(max(1, TILE_BYTES // (4 * width * lanes)))
+
+
+def _threads() -> int:
+    return torch.get_num_threads()
+
+
+def _run(task: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> None:
+    if len(arguments) == 1:
+        task(*arguments[0])
+        return
+    for future in [_pool().submit(task, *a) for a in arguments]:
+        future.result()
+
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+_lock = threading.Lock()
+# a forked child has the pool without its threads, and would wait for them for ever
+os.register_at_fork(after_in_child=_pools.clear)
+
+
+def _pool() -> ThreadPoolExecutor:
+    """One pool for the process, as wide as torch's thread count."""
+    with _lock:
+        return _pools.setdefault(_threads(), ThreadPoolExecutor(_threads(), thread_name_prefix="projector"))
