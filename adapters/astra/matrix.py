@@ -74,6 +74,12 @@ class MatrixBackend:
             return f"the matrix needs {memory.format_bytes(cost.bytes)}, the budget is {memory.format_bytes(budget)}"
         return None
 
+    @classmethod
+    def clear_cache(cls) -> None:
+        """Forget the matrices kept in memory; projectors in use keep theirs."""
+        with _lock:
+            _cache.clear()
+
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
         """``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
         n, _, nu = self.geometry.range_shape
@@ -116,12 +122,6 @@ def _cached(geometry: Geometry, y: int, kind: Kind, device: torch.device) -> Pai
             _cache[key] = pair
         _cache.move_to_end(key)
         return pair
-
-
-def clear_cache() -> None:
-    """Forget the matrices kept in memory; projectors in use keep theirs."""
-    with _lock:
-        _cache.clear()
 
 
 def _build(geometry: Geometry, y: int, kind: Kind, device: torch.device) -> Pair:

@@ -225,3 +225,9 @@ def test_repr_is_one_line_in_degrees(geometry):
     assert "35" in text
     assert "nanometer" in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("values", [{}, {"angles": [0.1]}, {"angles": [0.1], "shape": [2, 2, 2], "colour": 1}])
+def test_values_that_describe_no_geometry_are_refused(values):
+    with pytest.raises(GeometryError, match="not the values of a geometry"):
+        Geometry.from_dict(values)

@@ -77,15 +77,40 @@ def test_the_folder_may_go_with_the_lock(tmp_path: Path, monkeypatch: pytest.Mon
     assert removed
 
 
-def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_written_raises_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for lock in (tmp_path / "none" / "folder" / "lock", tmp_path / "file" / "lock"):
         with pytest.raises(FormatError, match=r"lock: cannot be written \("), exclusive_lock(lock, refused):
             pass
-    lock = tmp_path / "lock"
-    lock.symlink_to(tmp_path / "none" / "lock")
-    with pytest.raises(FormatError, match="No such file"), exclusive_lock(lock, refused):
+
+
+@pytest.mark.parametrize("kind", ["link to a file", "link to nothing", "hard link", "pipe", "folder"])
+def test_a_link_or_special_file_in_place_of_the_lock_is_refused_and_stays_untouched(tmp_path: Path, kind: str) -> None:
+    lock, other = tmp_path / "lock", tmp_path / "precious"
+    other.write_text("12345 on another machine")
+    if kind == "link to a file":
+        lock.symlink_to(other)
+    elif kind == "link to nothing":
+        lock.symlink_to(tmp_path / "new")
+    elif kind == "hard link":
+        lock.hardlink_to(other)
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.mkdir()
+    with pytest.raises(FormatError, match=r"/lock: not a plain lock file") as caught, exclusive_lock(lock, refused):
         pass
+    assert "\n" not in str(caught.value)
+    assert os.path.lexists(lock)
+    assert other.read_text() == "12345 on another machine"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_lock_file_of_other_bytes_is_taken_over(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.write_bytes(b"\xff\xfe\x00")
+    with exclusive_lock(lock, refused):
+        assert lock.read_text() == f"{os.getpid()}\n"
 
 
 @pytest.mark.usefixtures("without_locks")

@@ -122,7 +122,7 @@ def test_exclusion_counts_in_this_series(series, data):
     for bad in (5, -1):
         with pytest.raises(InputError, match=f"tilt {bad} cannot be excluded"):
             series.exclude([bad])
-    with pytest.raises(TomopriorError, match="no tilt is left"):
+    with pytest.raises(TomopriorError, match="the selection of tilts is empty"):
         series.exclude(range(5))
 
 

@@ -154,7 +154,7 @@ BROKEN = {
     "the std is negative": {"result": lambda self, x, A, h: Reconstruction(x, A.geometry, std=-x.abs() - 1)},
     "the residual goes from": {"result": lambda self, x, A, h: Reconstruction(x, A.geometry, history={"residual": [0.1, 0.2]})},
     "correlation of": {"result": lambda self, x, A, h: Reconstruction(-x, A.geometry)},
-    "other bits the second time": {"update": noisy},
+    "returns other bits": {"update": noisy},
     "progress is never called": {"reconstruct": reconstruct_with(drop("progress"))},
     "KeyboardInterrupt": {"reconstruct": swallow},
     "an initial volume of another width is accepted": {"reconstruct": reconstruct_with(drop("initial"))},
@@ -286,7 +286,7 @@ def test_a_projector_that_cannot_be_pickled_or_shared_is_found(monkeypatch):
 
 
 def test_errors_must_be_input_errors():
-    from tomoprior.testing.operators import refused
+    from tomoprior.testing.operators import require_refusal
 
     def fails(error):
         def action():
@@ -294,11 +294,11 @@ def test_errors_must_be_input_errors():
 
         return action
 
-    refused(fails(InputError("one line")), "this")
+    require_refusal(fails(InputError("one line")), "this")
     for error, message in (
         (ValueError("x"), "raises ValueError"),
         (InputError("a\nb"), "not one line"),
         (InputError(""), "not one line"),
     ):
         with pytest.raises(AssertionError, match=message):
-            refused(fails(error), "this")
+            require_refusal(fails(error), "this")

@@ -1,5 +1,6 @@
 """Forward projector and adjoint as differentiable operators, and the backends that compute them."""
 
+from tomoprior.projector.backends import clear_cache
 from tomoprior.projector.projector import LinearOperator, Projector
 
-__all__ = ["LinearOperator", "Projector"]
+__all__ = ["LinearOperator", "Projector", "clear_cache"]

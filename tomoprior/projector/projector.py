@@ -1,4 +1,4 @@
-"""The projector: the linear map A from a volume to its projections, differentiable any number of times, and its adjoint."""
+"""The projector: the linear map A from a volume to its projections, and its adjoint, differentiable any number of times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,29 @@ Array = TypeVar("Array", torch.Tensor, "np.ndarray[Any, Any]")
 
 
 class LinearOperator(ABC):
-    """A linear map on arrays whose last three axes it acts on; leading axes are a batch."""
+    """A linear map on the last three axes of an array; leading axes are a batch.
+
+    A subclass sets the three attributes and implements ``T`` and ``_apply``. The call then accepts torch tensors, with
+    gradients, and NumPy arrays.
+
+    Attributes
+    ----------
+    domain_shape, range_shape
+        Shape of an argument and of a result, without the batch.
+    device
+        Device of torch arguments and results.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tomoprior
+    >>> geometry = tomoprior.Geometry(np.deg2rad([-60, 0, 60]), (8, 4, 8))
+    >>> A = tomoprior.Projector(geometry, "cpu")
+    >>> isinstance(A.T, tomoprior.LinearOperator)
+    True
+    >>> A.T.domain_shape, A.T.range_shape
+    ((3, 4, 8), (8, 4, 8))
+    """
 
     domain_shape: tuple[int, int, int]
     range_shape: tuple[int, int, int]
@@ -34,14 +56,14 @@ class LinearOperator(ABC):
 
     @abstractmethod
     def _apply(self, batch: torch.Tensor) -> torch.Tensor:
-        """The map itself on ``(batch, *domain_shape)``, outside autograd."""
+        """Apply the map to ``(batch, *domain_shape)``, outside autograd."""
 
     def __call__(self, x: Array) -> Array:
         """Apply the map to ``(..., *domain_shape)``; the result is ``(..., *range_shape)``.
 
-        A torch tensor must be float32 on ``device``; gradients flow through it. A NumPy array of any real type is
-        converted and gives a float32 NumPy array. A torch result need not be contiguous: its last axes are laid out
-        as the projector likes them, which spares a copy when it is given back.
+        A torch tensor must be float32 on ``device``; gradients flow through the map. A NumPy array of any real type is
+        converted, and the result is a float32 NumPy array. A torch result need not be contiguous: its last axes have the
+        projector's memory layout, which saves a copy when the result is an argument again.
 
         Raises
         ------
@@ -59,9 +81,9 @@ class LinearOperator(ABC):
         if array.dtype.kind not in "fiub":
             raise InputError(f"the projector takes real numbers, got dtype {array.dtype}")
         self._check(array.shape)
-        # copies what torch could not take: read-only, strided or of another type
+        # copy an array that torch cannot use: read-only, strided or of another type
         array = np.require(array, np.float32, ["C", "W"])
-        if any(s < 0 for s in array.strides):  # a reversed axis of length one counts as contiguous, and torch refuses it
+        if any(s < 0 for s in array.strides):  # NumPy calls a reversed axis of length one contiguous, and torch refuses it
             array = array.copy()
         tensor = torch.from_numpy(array).to(self.device)
         with torch.no_grad():
@@ -108,22 +130,52 @@ class Projector(LinearOperator):
     backend
         ``auto``, ``astra-matrix`` (the system matrix of a slice, applied to all slices at once; an exact adjoint),
         ``astra-2d`` (ASTRA's own projectors, slice by slice in threads; little memory) or ``astra-cuda``. ``auto``
-        takes ASTRA's GPU projector where there is a GPU, else the matrix if it fits the budget, else ``astra-2d``.
+        takes ASTRA's GPU projector if there is a GPU, else the matrix if it fits the budget, else ``astra-2d``.
     budget
-        Bytes that the matrix may take; by default a quarter of the free memory (``TOMOPRIOR_MATRIX_BUDGET`` in MiB).
+        Bytes that the matrix may take; by default ``TOMOPRIOR_MATRIX_BUDGET`` in MiB, or a quarter of the free memory.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown kind.
+    BackendError
+        If the device does not exist or the backend cannot run here.
+    UnknownNameError
+        If no backend has the name.
 
     Attributes
     ----------
     domain_shape, range_shape
         ``(nz, ny, nx)`` and ``(n_angles, ny, nu)``.
     T
-        The adjoint, an operator like this one. ``matched`` says whether it is the exact transpose.
+        The adjoint, also a linear operator. ``matched`` is true if it is the exact transpose.
 
     Notes
     -----
-    A projector can be pickled and used from several threads. The transforms of
-    ``torch.func`` (vmap, jvp) are not supported. Projections are line integrals in voxel units. The
-    volume is zero outside its grid.
+    A projector can be pickled and used from several threads. It does not support the transforms of ``torch.func``
+    (vmap, jvp). Projections are line integrals in voxel units. The volume is zero outside its grid.
+
+    Examples
+    --------
+    The projection of a homogeneous box at 0 degrees is its thickness:
+
+    >>> import numpy as np
+    >>> import tomoprior
+    >>> geometry = tomoprior.Geometry(np.deg2rad([-60, 0, 60]), (8, 4, 16))
+    >>> A = tomoprior.Projector(geometry, "cpu")
+    >>> projections = A(np.ones(geometry.shape))
+    >>> projections.shape
+    (3, 4, 16)
+    >>> float(projections[1, 0, 8])
+    8.0
+
+    The gradient of a loss flows through ``A``:
+
+    >>> import torch
+    >>> x = torch.zeros(geometry.shape, requires_grad=True)
+    >>> ((A(x) - 1) ** 2).sum().backward()
+    >>> x.grad.shape
+    torch.Size([8, 4, 16])
     """
 
     def __init__(
@@ -142,33 +194,38 @@ class Projector(LinearOperator):
         self.device = backends.choose_device(device)
         self.domain_shape, self.range_shape = geometry.domain_shape, geometry.range_shape
         self._budget, self._requested = budget, backend
-        # chosen now, so that what cannot run is refused now; built at the first product, which some methods never make
-        self._chosen = backends.choose_backend(backend, geometry, kind, self.device, budget)
-        self._built: Backend | None = None
+        # the choice is made now, so that an error appears now; some methods never compute a product and need no preparation
+        self._backend_class = backends.choose_backend(backend, geometry, kind, self.device, budget)
+        self._prepared: Backend | None = None
         self._lock = threading.Lock()
         self._adjoint = _Adjoint(self)
 
     @property
     def _backend(self) -> Backend:
         with self._lock:
-            if self._built is None:
-                self._built = self._chosen(self.geometry, self.kind, self.device)
-            return self._built
+            if self._prepared is None:
+                self._prepared = self._backend_class(self.geometry, self.kind, self.device)
+            return self._prepared
+
+    @property
+    def is_prepared(self) -> bool:
+        """True after the first product, which builds the matrix or ASTRA's objects."""
+        return self._prepared is not None
 
     @property
     def cost(self) -> backends.Cost:
-        """Memory that the prepared projector keeps and seconds to prepare it, estimated before it is built."""
-        return self._chosen.cost(self.geometry, self.kind)
+        """Memory that the prepared projector keeps and seconds to prepare it, estimated without the preparation."""
+        return self._backend_class.cost(self.geometry, self.kind)
 
     @property
     def backend(self) -> str:
         """Name of the backend in use."""
-        return self._chosen.name
+        return self._backend_class.name
 
     @property
     def matched(self) -> bool:
         """True if ``A.T`` is the exact transpose of ``A``, up to rounding."""
-        return self._chosen.matched
+        return self._backend_class.matched
 
     @property
     def T(self) -> LinearOperator:
@@ -183,7 +240,7 @@ class Projector(LinearOperator):
         return self._backend.adjoint(rowshift.adjoint(batch, self.geometry) if self.geometry.couples_slices else batch)
 
     def adjoint_error(self, seed: int = 0) -> float:
-        """``|<A x, y> - <x, A^T y>| / (||A x|| ||y||)`` for random x and y: what the adjoint is off by, measured."""
+        """Return ``|<A x, y> - <x, A^T y>| / (||A x|| ||y||)`` for random x and y, the measured error of the adjoint."""
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(self.domain_shape, generator=generator).to(self.device)
         y = torch.randn(self.range_shape, generator=generator).to(self.device)
@@ -192,7 +249,7 @@ class Projector(LinearOperator):
         return float(difference.abs() / (ax.norm() * y.double().norm()).clamp_min(1e-300))
 
     def norm(self, num_iter: int = 20, seed: int = 0) -> float:
-        """Largest singular value of A, by power iteration."""
+        """Return the largest singular value of A, by power iteration."""
         x = torch.rand(self.domain_shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         value = 0.0
         for _ in range(num_iter):
@@ -202,32 +259,33 @@ class Projector(LinearOperator):
         return math.sqrt(value)
 
     def with_geometry(self, geometry: Geometry) -> Projector:
-        """A projector of the same kind on the same device for another geometry; ``auto`` chooses its backend anew."""
+        """Return a projector of the same kind on the same device for another geometry; ``auto`` chooses its backend again."""
         return Projector(geometry, self.device, self.kind, self._requested, budget=self._budget)
 
     def describe(self) -> dict[str, Any]:
-        """Backend, kernel, device and the adjoint error measured on the middle slice, for a record.
+        """Return backend, kernel, device and the adjoint error, measured on the middle slice, for a record.
 
-        One slice tells: all share the matrix or the kernel. Shifts along y, whose transpose is exact, are left out.
+        One slice is enough, since all slices share the matrix or the kernel. Shifts along y are left out: their transpose
+        is exact.
         """
         y = self.geometry.shape[1] // 2
-        thin = self.geometry.rows(y, y + 1)
-        if thin.shifts is not None:
-            thin = replace(thin, shifts=thin.shifts * [0, 1])
+        slab = self.geometry.rows(y, y + 1)
+        if slab.shifts is not None:
+            slab = replace(slab, shifts=slab.shifts * [0, 1])
         return {
             "backend": self.backend,
             "kind": self.kind,
             "device": str(self.device),
             "matched": self.matched,
-            "adjoint_error": self.with_geometry(thin).adjoint_error(),
+            "adjoint_error": self.with_geometry(slab).adjoint_error(),
         }
 
     def subset(self, views: ArrayLike) -> Projector:
-        """The projector of some tilts only (indices or a mask)."""
+        """Return the projector of some tilts only (indices or a mask)."""
         return self.with_geometry(self.geometry.select(views))
 
     def __getstate__(self) -> dict[str, Any]:
-        # ASTRA's objects are numbers in a table of this process: another one builds its own
+        # ASTRA's objects are numbers in a table of this process: another process builds its own
         return {
             "geometry": self.geometry, "device": str(self.device), "kind": self.kind,
             "backend": self._requested, "budget": self._budget,

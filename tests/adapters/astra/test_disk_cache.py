@@ -12,9 +12,9 @@ GEOMETRY = Geometry(np.deg2rad([-50.0, 0.0, 40.0]), (6, 2, 8))
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path / "cache"))
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
     yield tmp_path / "cache"
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def builds(monkeypatch):
 
 def project(geometry=GEOMETRY, kind="line"):
     """A fresh product: what is in memory is forgotten."""
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
     x = np.random.default_rng(0).random(geometry.shape, np.float32)
     return Projector(geometry, "cpu", kind, "astra-matrix")(x)
 
@@ -50,13 +50,13 @@ def test_the_second_time_nothing_is_built(folder, builds):
 
 
 def test_in_memory_one_matrix_serves_all_projectors_of_the_same_rays(builds):
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
     x = np.ones(GEOMETRY.shape, np.float32)
     Projector(GEOMETRY, "cpu", "line", "astra-matrix")(x)
     Projector(GEOMETRY, "cpu", "line", "astra-matrix")(x)
     Projector(GEOMETRY.rows(0, 1), "cpu", "line", "astra-matrix")(x[:, :1])
     assert builds == ["line"]
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import tomoprior
 from tomoprior import Geometry, Projector, methods
 from tomoprior.adapters.astra import matrix
 from tomoprior.adapters.astra.slicewise import SlicewiseBackend
@@ -42,10 +43,24 @@ def test_the_count_sees_an_object(objects):
     assert objects() == before
 
 
+def test_clearing_the_cache_frees_the_matrices_kept_for_later_projectors():
+    tomoprior.clear_cache()
+    assert not matrix._cache
+    A = Projector(GEOMETRY, "cpu", "line", "astra-matrix")
+    assert not A.is_prepared
+    x = torch.rand(GEOMETRY.shape)
+    before = A(x)
+    assert A.is_prepared
+    assert len(matrix._cache) == 3  # one for each distinct centre
+    tomoprior.clear_cache()
+    assert not matrix._cache
+    assert torch.equal(A(x), before)  # a projector in use keeps its own
+
+
 @pytest.mark.parametrize("backend", ["astra-2d", "astra-matrix"])
 def test_a_projector_frees_what_it_made(objects, backend):
     before = objects()
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
     A = Projector(GEOMETRY, "cpu", "line", backend)
     assert objects() == before, "nothing is made before the first product"
     x = torch.rand(GEOMETRY.shape, requires_grad=True)
