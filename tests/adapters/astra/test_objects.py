@@ -138,7 +138,7 @@ def test_the_gpu_projector_asks_astra_and_not_its_features(monkeypatch):
     from tomoprior.adapters.astra import cuda
 
     monkeypatch.setattr(astra, "has_feature", lambda name: True)
-    assert not cuda.usable()
+    assert not cuda.has_gpu()
     reason = cuda.CudaBackend.refusal(GEOMETRY, "linear", torch.device("cuda"), 0)
     assert reason == "ASTRA finds no GPU that it can use"
 
