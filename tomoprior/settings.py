@@ -11,22 +11,22 @@ from tomoprior.errors import SettingsError
 
 
 class Settings(BaseModel):
-    """Base class of the settings of methods, phantoms and training. Unknown names are refused; values cannot change."""
+    """Base of every method's settings: unknown names are refused, and a value cannot be changed afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
-        """Return settings from names and values; raises SettingsError, one line.
+        """Settings from names and values (text is converted); raises SettingsError, one line.
 
-        Values can be Python objects or text of the command line: ``"20"`` is valid for a number.
+        Values are checked as Python users and the command line give them: ``"20"`` for a number is fine.
         """
         known = list(cls.model_fields)
         for name in values:
             if name not in known:
                 raise SettingsError(str(plugins.unknown_name_error("setting", name, known)))
         try:
-            return cls.model_validate({k: _to_plain(v, cls.model_fields[k].annotation) for k, v in values.items()})
+            return cls.model_validate({k: _plain(v, cls.model_fields[k].annotation) for k, v in values.items()})
         except ValidationError as error:
             first = error.errors()[0]
             where = str(first["loc"][0]) if first["loc"] else "settings"
@@ -44,8 +44,8 @@ class Settings(BaseModel):
         return settings
 
 
-def _to_plain(value: Any, annotation: Any) -> Any:
-    """Return None for the text ``none`` where the setting allows None; elsewhere it can be a word, such as a filter's name."""
+def _plain(value: Any, annotation: Any) -> Any:
+    """``none`` as text is no value where there can be none; elsewhere it may be a word of its own, such as a filter's name."""
     if isinstance(value, str) and value.lower() in ("none", "null") and type(None) in get_args(annotation):
         return None
     return value

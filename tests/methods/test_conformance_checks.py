@@ -137,7 +137,7 @@ BROKEN = {
     "uses_projector is neither": {"uses_projector": None},
     "uses_projector is False": {"uses_projector": False},
     "unknown setting is accepted": {"Settings": Open},
-    "can be changed after": {"Settings": Mutable},
+    "of a settings object can be changed": {"Settings": Mutable},
     "has no description": {"Settings": Silent},
     "has no default": {"Settings": Demanding},
     "not a number of bytes": {"memory": lambda self, g, s: 0},
@@ -277,7 +277,7 @@ def test_a_projector_that_cannot_be_pickled_or_shared_is_found(monkeypatch):
     testing.check_projector(A)
     with monkeypatch.context() as patch:
         patch.setattr(Projector, "__getstate__", lambda self: {"geometry": self.geometry.flipped_hand(), "device": "cpu"})
-        with pytest.raises(AssertionError, match="does not bring the same projector back"):
+        with pytest.raises(AssertionError, match="does not restore the projector"):
             testing.check_projector(A)
     with monkeypatch.context() as patch:
         patch.setattr(Projector, "subset", lambda self, views: self)
@@ -286,7 +286,7 @@ def test_a_projector_that_cannot_be_pickled_or_shared_is_found(monkeypatch):
 
 
 def test_errors_must_be_input_errors():
-    from tomoprior.testing.operators import require_refusal
+    from tomoprior.testing._assertions import require_refusal
 
     def fails(error):
         def action():

@@ -15,7 +15,7 @@ from tomoprior.methods import Method, Settings
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate import Spheres
-from tomoprior.testing.operators import require
+from tomoprior.testing._assertions import require
 
 #: Relative difference between a slice alone and in a slab: the same arithmetic in other blocks.
 SLAB_TOLERANCE = 1e-6

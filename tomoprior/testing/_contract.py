@@ -10,8 +10,8 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods import Method, Settings
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate import Spheres
+from tomoprior.testing._assertions import require, require_close, require_refusal
 from tomoprior.testing._case import SLAB_TOLERANCE, Case, project_phantom
-from tomoprior.testing.operators import require, require_close, require_refusal
 
 
 def check_description(method: Method) -> None:

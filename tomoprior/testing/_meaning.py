@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from tomoprior.testing._assertions import require, require_close
 from tomoprior.testing._case import SLAB_TOLERANCE, Case, require_finite, run_unless_refused
-from tomoprior.testing.operators import require, require_close
 
 #: Relative difference between two orders of the tilts: sums round differently, and iterations amplify that.
 ORDER_TOLERANCE = 1e-3

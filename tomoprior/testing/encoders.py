@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from tomoprior.methods.cn.encoders.base import Encoder
-from tomoprior.testing.operators import ROUNDING, require, require_close
+from tomoprior.testing._assertions import ROUNDING, require, require_close
 
 #: A step of ``STEP`` in coordinates may change a feature by at most ``SLOPE`` times the step.
 STEP, SLOPE = 1e-3, 500.0

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError, InputError, TomopriorError
 from tomoprior.formats import Format, Header, Shared, Stack
+from tomoprior.testing._assertions import require
 from tomoprior.units import UNITS
 
 _ODD_SHAPES = ((3, 5, 7), (1, 4, 6), (5, 1, 4), (2, 3, 1), (1, 1, 1))
@@ -62,25 +63,24 @@ def write_whole(fmt: Format, path: Path, values: NDArray[Any], header: Header | 
 
 
 def _check_class(fmt: Format) -> None:
-    assert isinstance(fmt.name, str), "a format needs a name"
-    assert fmt.name, "a format needs a name"
-    assert isinstance(fmt.extensions, tuple), "extensions must be a tuple, for str.endswith"
-    assert fmt.extensions, "a format needs at least one extension"
+    require(isinstance(fmt.name, str) and bool(fmt.name), "a format needs a name")
+    require(isinstance(fmt.extensions, tuple), "extensions must be a tuple, for str.endswith")
+    require(bool(fmt.extensions), "a format needs at least one extension")
     for extension in fmt.extensions:
-        assert extension.startswith("."), f"the extension {extension!r} must start with a dot"
-        assert extension == extension.lower(), f"the extension {extension!r} must be in lower case"
+        require(extension.startswith("."), f"the extension {extension!r} must start with a dot")
+        require(extension == extension.lower(), f"the extension {extension!r} must be in lower case")
     for flag in ("is_folder", "can_stream", "holds_angles"):
-        assert isinstance(getattr(fmt, flag, None), bool), f"{flag} must be True or False"
+        require(isinstance(getattr(fmt, flag, None), bool), f"{flag} must be True or False")
 
 
 def _check_round_trip(fmt: Format, path: Path, shape: tuple[int, int, int]) -> None:
     values = values_for(shape)
     write_whole(fmt, path, values)
-    assert path.is_dir() == fmt.is_folder, f"is_folder is {fmt.is_folder}, but the output of {shape} is not"
-    assert fmt.matches(path), f"a file of shape {shape} that the format wrote is not recognised"
+    require(path.is_dir() == fmt.is_folder, f"is_folder is {fmt.is_folder}, but the output of {shape} is not")
+    require(fmt.matches(path), f"a file of shape {shape} that the format wrote is not recognised")
     stack = fmt.read(path)
     _check_same(stack, values, f"shape {shape}")
-    assert not stack.warnings, f"reading its own file warns: {stack.warnings}"
+    require(not stack.warnings, f"reading its own file warns: {stack.warnings}")
 
 
 def _check_voxel(fmt: Format, path: Path, unit: str) -> None:
@@ -90,13 +90,13 @@ def _check_voxel(fmt: Format, path: Path, unit: str) -> None:
     header = Header(values.shape, np.float32, size, unit, origin, angles=angles, labels=("a line of text",))
     write_whole(fmt, path, values, header)
     stack = fmt.read(path)
-    assert stack.unit == unit, f"the unit {unit} came back as {stack.unit}"
-    assert abs(stack.voxel_size - size) <= 1e-6 * size, f"a voxel size of {size} {unit} came back as {stack.voxel_size}"
-    assert np.allclose(stack.origin, origin, rtol=1e-6), f"the origin {origin} came back as {stack.origin}"
-    assert not stack.counts, "values that are not counts came back as counts"
+    require(stack.unit == unit, f"the unit {unit} came back as {stack.unit}")
+    require(abs(stack.voxel_size - size) <= 1e-6 * size, f"a voxel size of {size} {unit} came back as {stack.voxel_size}")
+    require(np.allclose(stack.origin, origin, rtol=1e-6), f"the origin {origin} came back as {stack.origin}")
+    require(not stack.counts, "values that are not counts came back as counts")
     if fmt.holds_angles:
-        assert stack.angles is not None, "holds_angles is True, and the angles did not come back"
-        assert np.allclose(stack.angles, angles, atol=1e-9), f"the angles {angles} came back as {stack.angles}"
+        require(stack.angles is not None, "holds_angles is True, and the angles did not come back")
+        require(np.allclose(np.asarray(stack.angles), angles, atol=1e-9), f"the angles {angles} came back as {stack.angles}")
 
 
 def _check_regions(fmt: Format, tmp_path: Path) -> None:
@@ -124,15 +124,15 @@ def _check_indexing(fmt: Format, path: Path) -> None:
     values = values_for((6, 7, 8), seed=2)
     write_whole(fmt, path, values)
     data = fmt.read(path).data
-    assert len(data.shape) == 3, "data need three axes"
+    require(len(data.shape) == 3, "data need three axes")
     for key in (
         np.s_[...], np.s_[2], np.s_[-1, 3], np.s_[1, 2, 3], np.s_[1:4, :, 2], np.s_[:, 2:5], np.s_[::2, 1::3, ::-1], np.s_[3:3],
     ):  # fmt: skip
         part = np.asarray(data[key])
-        assert part.dtype.isnative, "values must come in native byte order"
-        assert np.array_equal(part, values[key]), f"data[{key}] is not what NumPy gives"
+        require(bool(part.dtype.isnative), "values must come in native byte order")
+        require(np.array_equal(part, values[key]), f"data[{key}] is not what NumPy gives")
     copy = pickle.loads(pickle.dumps(data))  # as on a cluster
-    assert np.array_equal(np.asarray(copy[1:3]), values[1:3]), "pickled data have other values"
+    require(np.array_equal(np.asarray(copy[1:3]), values[1:3]), "pickled data have other values")
 
 
 def _check_sink(fmt: Format, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def _check_shared(fmt: Any, tmp_path: Path) -> None:
     for _ in range(2):
         fmt.complete(paths[1], header)
         _check_same(fmt.read(paths[1]), values, "written by several")
-        assert _content(paths[0]) == _content(paths[1]), "several sinks give other bytes than one sink"
+        require(_content(paths[0]) == _content(paths[1]), "several sinks give other bytes than one sink")
 
 
 def _content(path: Path) -> dict[str, bytes]:
@@ -202,7 +202,7 @@ def _check_broken(fmt: Format, tmp_path: Path) -> None:
     raw = whole.read_bytes()
     for content, description in ((b"", "an empty file"), (b"\x00" * 2000, "zeros"), (b"no such thing " * 200, "a text")):
         broken.write_bytes(content)
-        assert not fmt.matches(broken), f"{description} is taken for this format"
+        require(not fmt.matches(broken), f"{description} is taken for this format")
         _check_refuses(fmt, broken, description)
     for size in sorted({1, 4, 100, 512, 1000, len(raw) // 2}):
         broken.write_bytes(raw[:size])
@@ -213,22 +213,22 @@ def _check_broken(fmt: Format, tmp_path: Path) -> None:
 
 
 def _check_refuses(fmt: Format, path: Path, description: str) -> None:
-    message = None
+    message = ""
     try:
         np.asarray(fmt.read(path).data[-1, -1, -1])
     except FormatError as error:
         message = str(error)
     except Exception as error:
         raise AssertionError(f"{description} raises {type(error).__name__} and not FormatError: {error}") from error
-    assert message is not None, f"{description} is read as if it were complete"
-    assert path.name in message, f"the message about {description} does not name the file: {message}"
-    assert "\n" not in message, f"the message about {description} has more than one line"
+    require(bool(message), f"{description} is read as if it were complete")
+    require(path.name in message, f"the message about {description} does not name the file: {message}")
+    require("\n" not in message, f"the message about {description} has more than one line")
 
 
 def _check_same(stack: Stack, values: NDArray[Any], description: str) -> None:
-    assert tuple(stack.data.shape) == values.shape, f"{description}: {values.shape} came back as {tuple(stack.data.shape)}"
+    require(tuple(stack.data.shape) == values.shape, f"{description}: {values.shape} came back as {tuple(stack.data.shape)}")
     read_values = np.asarray(stack.data[...])
-    assert np.array_equal(read_values, values), f"{description}: the values changed"
+    require(np.array_equal(read_values, values), f"{description}: the values changed")
 
 
 def _sizes(values: NDArray[Any]) -> tuple[int, int, int]:

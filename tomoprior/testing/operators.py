@@ -5,22 +5,19 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pickle
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 
-from tomoprior.errors import InputError
 from tomoprior.projector import LinearOperator, Projector
+from tomoprior.testing._assertions import ROUNDING, require, require_close, require_refusal
 
 #: Adjoint error allowed for a pair that is declared matched: rounding of float32 sums.
 MATCHED_TOLERANCE = 1e-6
 #: Adjoint error allowed for another pair (``Projector.matched`` is false): two interpolations of one integral.
 UNMATCHED_TOLERANCE = 0.05
-#: Relative difference between two ways to the same float32 result, by rounding.
-ROUNDING = 1e-5
 
 
 def check_operator(A: LinearOperator, tol: float | None = None) -> None:
@@ -287,30 +284,3 @@ def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def _norm(a: torch.Tensor) -> float:
     return float(a.double().norm())
-
-
-def require_close(result: torch.Tensor, expected: torch.Tensor, tol: float, message: str) -> None:
-    """Check the shape and ``||result - expected|| <= tol ||expected||``, which is false for values that are not finite."""
-    shapes = f"{tuple(result.shape)} instead of {tuple(expected.shape)}"
-    require(result.shape == expected.shape, f"{message}: shape {shapes}")
-    error = float((result.double() - expected.double()).norm())
-    scale = float(expected.double().norm())
-    require(error <= tol * scale, f"{message}: relative difference {error / max(scale, 1e-300):.3g}")
-
-
-def require_refusal(action: Callable[[], object], argument: str) -> None:
-    """Check that ``action`` raises InputError with a message of one line."""
-    try:
-        action()
-    except InputError as error:
-        require(bool(str(error)) and "\n" not in str(error), f"the error for {argument} is not one line: {error}")
-    except Exception as error:
-        raise AssertionError(f"{argument} raises {type(error).__name__} instead of InputError") from error
-    else:
-        raise AssertionError(f"{argument} is accepted")
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise AssertionError with ``message`` unless ``condition`` holds, with ``python -O`` too."""
-    if not condition:
-        raise AssertionError(message)
