@@ -243,7 +243,7 @@ def test_a_good_operator_passes():
         (Operator(forward, lambda y: y @ MATRIX * 1.00001), "differ by"),
         (Operator(lambda x: x @ MATRIX.T + 1e-3, adjoint), "differ|linear|quotient"),
         (Operator(lambda x: forward(x).abs(), adjoint), "differ|linear|quotient"),
-        (Operator(lambda x: forward(x) * (1 + 0.1 * (len(x) > 1)), adjoint), "of a batch differs"),
+        (Operator(lambda x: forward(x) * (1 + 0.1 * (len(x) > 1)), adjoint), "differs in a batch and alone"),
         (Operator(lambda x: forward(x.mul_(1.0001)), adjoint), "differ|not A|changes"),
     ],
     ids=["adjoint", "offset", "nonlinear", "batch", "in place"],
