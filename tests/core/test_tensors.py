@@ -46,18 +46,18 @@ def write(path: Path, head: Any, data: int = 26, length: int | None = None) -> P
 def test_arrays_and_values_come_back(tmp_path: Path) -> None:
     arrays = {"a": A, "b": B, "none": torch.zeros(0, 3), "half": A.bfloat16(), "number": torch.tensor(3, dtype=torch.int64)}
     save_tensors(tmp_path / "t", KEY, {"x": [1, 2.5], "y": None}, arrays, overwrite=False)
-    values, found = load_tensors(tmp_path / "t", KEY)
+    values, loaded = load_tensors(tmp_path / "t", KEY)
     assert values == {"x": [1, 2.5], "y": None}
-    assert found.keys() == arrays.keys()
+    assert loaded.keys() == arrays.keys()
     for name, array in arrays.items():
-        assert found[name].dtype == array.dtype
-        assert torch.equal(found[name], array)
+        assert loaded[name].dtype == array.dtype
+        assert torch.equal(loaded[name], array)
 
 
 def test_the_plain_header_of_the_tests_is_read(tmp_path: Path) -> None:
-    values, found = load_tensors(write(tmp_path / "t", header()), KEY)
+    values, loaded = load_tensors(write(tmp_path / "t", header()), KEY)
     assert values == {}
-    assert torch.equal(found["a"], torch.zeros(2, 3))
+    assert torch.equal(loaded["a"], torch.zeros(2, 3))
 
 
 BAD = {

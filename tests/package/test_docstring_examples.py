@@ -68,9 +68,11 @@ def failures(examples: doctest.DocTest) -> str:
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module_run(name: str) -> None:
     module = importlib.import_module(name)
-    found = [test for test in doctest.DocTestFinder().find(module, globs=names_for_examples(module)) if test.examples]
-    assert found, f"no docstring of {name} has the example that its text shows"
-    assert not "".join(failures(test) for test in found)
+    examples_of_module = [
+        test for test in doctest.DocTestFinder().find(module, globs=names_for_examples(module)) if test.examples
+    ]
+    assert examples_of_module, f"no docstring of {name} has the example that its text shows"
+    assert not "".join(failures(test) for test in examples_of_module)
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLE)

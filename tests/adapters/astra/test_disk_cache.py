@@ -1,4 +1,4 @@
-"""Matrices kept on disk: found again, told apart, and built anew when they are damaged."""
+"""Matrices on disk: used again for the same rays only, and built again when they are damaged."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def builds(monkeypatch):
-    """How often a matrix is exported from ASTRA."""
+    """The kinds of all matrices exported from ASTRA."""
     calls = []
     original = matrix.export_matrix
     monkeypatch.setattr(matrix, "export_matrix", lambda *a: calls.append(a[0]) or original(*a))
@@ -27,7 +27,7 @@ def builds(monkeypatch):
 
 
 def project(geometry=GEOMETRY, kind="line"):
-    """A fresh product: what is in memory is forgotten."""
+    """Return a product of a new projector, without the cache in memory."""
     matrix.MatrixBackend.clear_cache()
     x = np.random.default_rng(0).random(geometry.shape, np.float32)
     return Projector(geometry, "cpu", kind, "astra-matrix")(x)

@@ -32,10 +32,10 @@ def test_a_slice_projects_as_with_astras_plain_parallel_geometry(backend, kind, 
         astra.projector.delete(projector)
     astra.data2d.delete([sinogram_id, back_id])
     A = Projector(Geometry(angles, (nz, 1, nx), (1, nu)), "cpu", kind, backend)
-    found = A(image[:, None, :])[:, 0]
-    assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
-    found = A.T(expected[:, None, :])[:, 0]
-    assert np.linalg.norm(found - back) < 1e-5 * np.linalg.norm(back)
+    result = A(image[:, None, :])[:, 0]
+    assert np.linalg.norm(result - expected) < 1e-5 * np.linalg.norm(expected)
+    result = A.T(expected[:, None, :])[:, 0]
+    assert np.linalg.norm(result - back) < 1e-5 * np.linalg.norm(back)
 
 
 def assert_same_matrix(geometry):

@@ -58,11 +58,11 @@ def test_clearing_the_cache_frees_the_matrices_kept_for_later_projectors():
 
 
 @pytest.mark.parametrize("backend", ["astra-2d", "astra-matrix"])
-def test_a_projector_frees_what_it_made(objects, backend):
+def test_a_projector_frees_its_objects(objects, backend):
     before = objects()
     matrix.MatrixBackend.clear_cache()
     A = Projector(GEOMETRY, "cpu", "line", backend)
-    assert objects() == before, "nothing is made before the first product"
+    assert objects() == before, "ASTRA has no new object before the first product"
     x = torch.rand(GEOMETRY.shape, requires_grad=True)
     A(x).sum().backward()
     assert objects() == before + (3 if backend == "astra-2d" else 0), "one for each distinct centre"
@@ -80,7 +80,7 @@ def test_many_projectors_leave_nothing(objects):
 
 
 @pytest.mark.parametrize("name", ["astra.SIRT", "astra.BP", "astra.FBP"])
-def test_a_method_frees_what_it_made_also_when_it_fails(objects, name):
+def test_a_method_frees_its_objects_also_when_it_fails(objects, name):
     method = methods.get(name)
     geometry = Geometry(GEOMETRY.angles, (8, 2, 8))
     before = objects()
@@ -100,7 +100,7 @@ def test_a_result_that_astra_left_unwritten_is_an_error(monkeypatch):
         backend.forward(torch.ones(1, *GEOMETRY.shape))
 
 
-def test_an_exception_in_a_thread_gets_out(monkeypatch):
+def test_an_exception_in_a_thread_propagates(monkeypatch):
     def fail(*arguments, out):
         raise RuntimeError("deep inside")
 
@@ -111,7 +111,7 @@ def test_an_exception_in_a_thread_gets_out(monkeypatch):
 
 
 @pytest.mark.parametrize("backend", ["astra-2d", "astra-matrix"])
-def test_what_is_not_finite_goes_through(backend):
+def test_values_that_are_not_finite_are_projected(backend):
     x = np.full(GEOMETRY.shape, np.nan, np.float32)
     assert np.isnan(Projector(GEOMETRY, "cpu", backend=backend)(x)).any()
 
