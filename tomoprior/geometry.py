@@ -64,16 +64,12 @@ class Geometry:
 
     Examples
     --------
-    A tilt series from -60 to 60 degrees of a volume 40 voxels thick, with voxels of 1.2 nm:
-
     >>> import numpy as np
     >>> import tomoprior
     >>> angles = np.deg2rad(np.linspace(-60, 60, 61))
     >>> geometry = tomoprior.Geometry(angles, shape=(40, 64, 128), voxel_size=1.2, unit="nanometer")
     >>> geometry
     Geometry(61 tilts from -60 to 60 degrees, volume (40, 64, 128), detector (64, 128), voxel 1.2 nanometer)
-    >>> geometry.range_shape
-    (61, 64, 128)
     >>> geometry.select(np.abs(angles) < 0.5).n_angles
     29
     >>> geometry.binned(2).voxel_size

@@ -47,6 +47,13 @@ def names(group: str) -> list[str]:
 def load(group: str, name: str) -> Any:
     """Import and return the object registered as ``name`` in ``group``.
 
+    Parameters
+    ----------
+    group
+        One of ``GROUPS``.
+    name
+        Name of the entry point.
+
     Raises
     ------
     UnknownNameError

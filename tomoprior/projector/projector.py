@@ -141,7 +141,13 @@ class Projector(LinearOperator):
         return self._backend.adjoint(rowshift.adjoint(batch, self.geometry) if self.geometry.couples_slices else batch)
 
     def adjoint_error(self, seed: int = 0) -> float:
-        """Return ``|<A x, y> - <x, A^T y>| / (||A x|| ||y||)`` for random x and y, the measured error of the adjoint."""
+        """Return ``|<A x, y> - <x, A^T y>| / (||A x|| ||y||)`` for random x and y, the measured error of the adjoint.
+
+        Parameters
+        ----------
+        seed
+            Seed of x and y.
+        """
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(self.domain_shape, generator=generator).to(self.device)
         y = torch.randn(self.range_shape, generator=generator).to(self.device)
@@ -150,7 +156,15 @@ class Projector(LinearOperator):
         return float(difference.abs() / (ax.norm() * y.double().norm()).clamp_min(1e-300))
 
     def norm(self, num_iter: int = 20, seed: int = 0) -> float:
-        """Return the largest singular value of A, by power iteration."""
+        """Return the largest singular value of A, by power iteration.
+
+        Parameters
+        ----------
+        num_iter
+            Number of pairs of products. The value grows towards the singular value from below.
+        seed
+            Seed of the initial volume.
+        """
         x = torch.rand(self.domain_shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         value = 0.0
         for _ in range(num_iter):
@@ -160,7 +174,13 @@ class Projector(LinearOperator):
         return math.sqrt(value)
 
     def with_geometry(self, geometry: Geometry) -> Projector:
-        """Return a projector of the same kind on the same device for another geometry; ``auto`` chooses its backend again."""
+        """Return a projector of the same kind on the same device for another geometry; ``auto`` chooses its backend again.
+
+        Raises
+        ------
+        BackendError
+            If a backend was named and cannot run with the geometry.
+        """
         return Projector(geometry, self.device, self.kind, self._requested, budget=self._budget)
 
     def describe(self) -> dict[str, Any]:
@@ -168,6 +188,11 @@ class Projector(LinearOperator):
 
         One slice is enough, since all slices share the matrix or the kernel. Shifts along y are left out: their transpose
         is exact.
+
+        Returns
+        -------
+        dict
+            ``backend``, ``kind``, ``device``, ``matched`` and ``adjoint_error``, for JSON.
         """
         y = self.geometry.shape[1] // 2
         slab = self.geometry.rows(y, y + 1)
@@ -182,7 +207,18 @@ class Projector(LinearOperator):
         }
 
     def subset(self, views: ArrayLike) -> Projector:
-        """Return the projector of some tilts only (indices or a mask)."""
+        """Return the projector of some tilts only.
+
+        Parameters
+        ----------
+        views
+            Indices, counted from 0, or a boolean mask of shape ``(n_angles,)``.
+
+        Raises
+        ------
+        GeometryError
+            If the selection is empty or does not fit.
+        """
         return self.with_geometry(self.geometry.select(views))
 
     def __getstate__(self) -> dict[str, Any]:

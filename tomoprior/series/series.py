@@ -84,7 +84,18 @@ class TiltSeries:
         return replace(self, projections=data)
 
     def select(self, views: ArrayLike) -> TiltSeries:
-        """Return some tilts only: indices (counted from 0 in this series) or a boolean mask. Data in a file stay there."""
+        """Return a series of some tilts only. Data in a file stay there.
+
+        Parameters
+        ----------
+        views
+            Indices, counted from 0 in this series, in any order, or a boolean mask of shape ``(n_angles,)``.
+
+        Raises
+        ------
+        GeometryError
+            If the selection is empty or does not fit.
+        """
         geometry = self.geometry.select(views)
         index = np.asarray(views)
         index = np.flatnonzero(index) if index.dtype == bool else index
@@ -98,7 +109,20 @@ class TiltSeries:
         return replace(self, projections=data, geometry=geometry, weights=weights, views=self.views[index])
 
     def exclude(self, views: Iterable[int]) -> TiltSeries:
-        """Return the series without these tilts (counted from 0 in this series)."""
+        """Return a series without some tilts. Data in a file stay there.
+
+        Parameters
+        ----------
+        views
+            Indices of the tilts to leave out, counted from 0 in this series.
+
+        Raises
+        ------
+        InputError
+            If a tilt does not exist.
+        GeometryError
+            If no tilt remains.
+        """
         views = list(views)
         n = self.geometry.n_angles
         bad = [v for v in views if not 0 <= v < n]
@@ -109,7 +133,18 @@ class TiltSeries:
         return self.select(keep)
 
     def angle_range(self, low: float, high: float) -> TiltSeries:
-        """Return the tilts with ``low <= angle <= high`` in radians, with a tolerance of a thousandth of a degree."""
+        """Return a series of the tilts in a range of angles. Data in a file stay there.
+
+        Parameters
+        ----------
+        low, high
+            Ends of the range in radians, both included, with a tolerance of a thousandth of a degree.
+
+        Raises
+        ------
+        InputError
+            If no tilt lies in the range.
+        """
         tolerance = np.deg2rad(1e-3)
         keep = (self.geometry.angles >= low - tolerance) & (self.geometry.angles <= high + tolerance)
         if not keep.any():
@@ -117,7 +152,13 @@ class TiltSeries:
         return self.select(keep)
 
     def rows(self, start: int, stop: int) -> TiltSeries:
-        """Return the slices ``start <= y < stop``, read into memory if the source is a file."""
+        """Return the slices ``start <= y < stop``, read into memory if the source is a file.
+
+        Raises
+        ------
+        GeometryError
+            If the slices do not exist.
+        """
         geometry = self.geometry.rows(start, stop)
         weights = self.weights[:, start:stop] if self.weights is not None and self.weights.ndim == 3 else self.weights
         return replace(self, projections=self.projections[:, start:stop, :], geometry=geometry, weights=weights)
@@ -127,6 +168,16 @@ class TiltSeries:
 
         Line integrals keep their values, so that values of the volume are per binned voxel. Divided by the voxel size,
         they do not depend on the binning.
+
+        Parameters
+        ----------
+        factor
+            A whole number from 1. Rows and columns beyond a multiple of it are left out.
+
+        Raises
+        ------
+        GeometryError
+            For another factor, or one larger than the detector.
         """
         geometry = self.geometry.binned(factor)
         if factor == 1:
@@ -160,7 +211,7 @@ class TiltSeries:
         return replace(self, geometry=self.geometry.flipped_hand(), metadata=metadata)
 
     def with_geometry(self, geometry: Geometry) -> TiltSeries:
-        """Return the data with another geometry of the same projection shape."""
+        """Return the data with another geometry of the same projection shape; raises InputError for another shape."""
         return replace(self, geometry=geometry)
 
 
