@@ -17,6 +17,9 @@ if not (Path(__file__).parent / "adapters").is_dir() and (Path(__file__).parents
     __path__.append(str(Path(__file__).parents[1]))
 
 if TYPE_CHECKING:  # the same names for type checkers
+    from collections.abc import Callable
+    from typing import Any
+
     from tomoprior import errors as errors
     from tomoprior import methods as methods
     from tomoprior import metrics as metrics
@@ -39,6 +42,9 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.running.reconstruct import reconstruct as reconstruct
     from tomoprior.series import TiltSeries as TiltSeries
     from tomoprior.series.pixels import repair_pixels as repair_pixels
+
+    algorithm: Callable[..., Any]  # of tomoprior.adapters.tomopy, which lies elsewhere in a checkout
+    recon: Callable[..., Any]
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
         __name__,

@@ -192,13 +192,14 @@ def test_the_budget_decides_between_the_matrix_and_astra(monkeypatch):
         Projector(geometry, "cpu", backend="astra-matrix", budget=size - 1)
     monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "1")
     assert Projector(geometry, "cpu").backend == "astra-2d"
-    # who asks for it by name has decided
+    # the budget of the environment does not apply to a named backend
     assert Projector(geometry, "cpu", backend="astra-matrix").backend == "astra-matrix"
     monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "1000")
     assert Projector(geometry, "cpu").backend == "astra-matrix"
-    monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "lots")
-    with pytest.raises(BackendError, match="number of MiB, got 'lots'"):
-        Projector(geometry, "cpu")
+    for wrong in ("lots", "nan", "inf", ""):
+        monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", wrong)
+        with pytest.raises(BackendError, match=f"number of MiB, got '{wrong}'"):
+            Projector(geometry, "cpu")
 
 
 def test_distinct_centres_count_against_the_budget():

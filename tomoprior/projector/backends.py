@@ -61,7 +61,7 @@ def default_budget() -> int:
         return memory.available() // 4
     try:
         return int(float(value) * 2**20)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BackendError(f"TOMOPRIOR_MATRIX_BUDGET must be a number of MiB, got {value!r}") from None
 
 
