@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tomoprior.errors import FormatError, NoSuchFileError
-from tomoprior.storage.tensors import load_tensors, save_tensors
+from tomoprior.storage.tensors import load_tensors, read_header, save_tensors
 
 KEY = "values"
 A, B = torch.arange(6, dtype=torch.float32).reshape(2, 3), torch.tensor([True, False])
@@ -58,6 +58,12 @@ def test_the_plain_header_of_the_tests_is_read(tmp_path: Path) -> None:
     values, loaded = load_tensors(write(tmp_path / "t", header()), KEY)
     assert values == {}
     assert torch.equal(loaded["a"], torch.zeros(2, 3))
+
+
+def test_a_header_is_read_without_the_arrays(tmp_path: Path) -> None:
+    text, arrays = read_header(write(tmp_path / "t", header()), KEY)
+    assert text == "{}"
+    assert arrays == {"a": ((2, 3), "F32"), "b": ((2,), "BOOL")}
 
 
 BAD = {

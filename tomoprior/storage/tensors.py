@@ -63,7 +63,7 @@ def load_tensors(
     from safetensors import SafetensorError, safe_open
 
     try:
-        values = _read_values(path, key)
+        values = parse_json(read_header(path, key)[0])
         with safe_open(str(path), "pt") as file:
             # the library may return a map of the file, so that each array is copied
             return values, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
@@ -73,8 +73,28 @@ def load_tensors(
         raise FormatError(f"{path}: not {kind} ({one_line(error)}){hint}") from error
 
 
-def _read_values(path: Path, key: str) -> dict[str, Any]:
-    """Return the values under ``key`` after a check of the whole header; raises ValueError, OSError."""
+def read_header(path: Path, key: str) -> tuple[str, dict[str, tuple[tuple[int, ...], str]]]:
+    """Return the text under ``key`` of a header, and shape and type of each array, after a check of the whole header.
+
+    Parameters
+    ----------
+    path, key
+        As for ``load_tensors``. No array is read.
+
+    Returns
+    -------
+    text
+        JSON of the values, not parsed.
+    arrays
+        ``(shape, type)`` by name; a type is ``F32``, ``BF16``, ``I64``, ...
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        For the first fault of the header, on one line.
+    """
     if path.exists() and not path.is_file():
         raise ValueError("not a regular file")  # a pipe would wait for a writer
     with path.open("rb") as file:
@@ -89,7 +109,7 @@ def _read_values(path: Path, key: str) -> dict[str, Any]:
     _check_layout({name: _check_entry(name, entry) for name, entry in header.items()}, size - length)
     if key not in metadata:
         raise ValueError(f"its header has no {key}")
-    return parse_json(metadata[key])
+    return metadata[key], {name: (tuple(entry["shape"]), entry["dtype"]) for name, entry in header.items()}
 
 
 def _check_entry(name: str, entry: Any) -> tuple[int, int]:
