@@ -1,69 +1,65 @@
 """tomoprior: learned and classical reconstruction of limited-angle tomography.
 
-This module is the public face. Everything in it is imported when it is first used, so that ``import tomoprior`` and
-``tomoprior --help`` stay light.
+This module is the public interface. A name is imported at its first use, so that ``import tomoprior`` and
+``tomoprior --help`` stay fast.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tomoprior._version import __version__
+import lazy_loader
 
-if TYPE_CHECKING:  # what __getattr__ finds when it is asked, told to type checkers
+# In a checkout, the adapters lie beside this folder; in an installation, they lie inside it. Without this line, Python
+# started in the root of a checkout finds this folder first and no adapter.
+if not (Path(__file__).parent / "adapters").is_dir() and (Path(__file__).parents[1] / "adapters").is_dir():
+    __path__.append(str(Path(__file__).parents[1]))
+
+if TYPE_CHECKING:  # the same names for type checkers
+    from collections.abc import Callable
+    from typing import Any
+
     from tomoprior import errors as errors
     from tomoprior import methods as methods
     from tomoprior import metrics as metrics
     from tomoprior import plot as plot
     from tomoprior import simulate as simulate
+    from tomoprior import testing as testing
+    from tomoprior import training as training
+    from tomoprior._version import __version__ as __version__
     from tomoprior.comparison import compare as compare
+    from tomoprior.formats import open_stack as open_stack
     from tomoprior.formats import read as read
     from tomoprior.formats import write as write
+    from tomoprior.formats import write_series as write_series
     from tomoprior.geometry import Geometry as Geometry
     from tomoprior.progress import progress_bar as progress_bar
+    from tomoprior.projector import LinearOperator as LinearOperator
     from tomoprior.projector import Projector as Projector
+    from tomoprior.projector import clear_cache as clear_cache
     from tomoprior.reconstruction import Reconstruction as Reconstruction
     from tomoprior.running.reconstruct import reconstruct as reconstruct
     from tomoprior.series import TiltSeries as TiltSeries
+    from tomoprior.series.pixels import repair_pixels as repair_pixels
 
-# In a checkout the adapters lie beside this folder and not inside it; installed, they are inside. Without this, Python
-# started in the root of a checkout would find this folder first and no adapter.
-if not (Path(__file__).parent / "adapters").is_dir() and (Path(__file__).parents[1] / "adapters").is_dir():
-    __path__.append(str(Path(__file__).parents[1]))
-
-_PUBLIC = {
-    "Geometry": "tomoprior.geometry",
-    "TiltSeries": "tomoprior.series",
-    "Reconstruction": "tomoprior.reconstruction",
-    "Projector": "tomoprior.projector",
-    "read": "tomoprior.formats",
-    "write": "tomoprior.formats",
-    "reconstruct": "tomoprior.running.reconstruct",
-    "compare": "tomoprior.comparison",
-    "progress_bar": "tomoprior.progress",
-    "methods": "tomoprior.methods",
-    "metrics": "tomoprior.metrics",
-    "plot": "tomoprior.plot",
-    "simulate": "tomoprior.simulate",
-    "errors": "tomoprior.errors",
-    "algorithm": "tomoprior.adapters.tomopy",
-    "recon": "tomoprior.adapters.tomopy",
-}
-_SUBPACKAGES = ("methods", "metrics", "plot", "simulate", "errors")
-
-__all__ = ["__version__", *sorted(_PUBLIC)]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'tomoprior' has no attribute {name!r}")
-    module = import_module(_PUBLIC[name])
-    value = module if name in _SUBPACKAGES else getattr(module, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+    algorithm: Callable[..., Any]  # of tomoprior.adapters.tomopy, which lies elsewhere in a checkout
+    recon: Callable[..., Any]
+else:
+    __getattr__, __dir__, __all__ = lazy_loader.attach(
+        __name__,
+        submodules=["errors", "methods", "metrics", "plot", "simulate", "testing", "training"],
+        submod_attrs={
+            "_version": ["__version__"],
+            "adapters.tomopy": ["algorithm", "recon"],
+            "comparison": ["compare"],
+            "formats": ["open_stack", "read", "write", "write_series"],
+            "geometry": ["Geometry"],
+            "progress": ["progress_bar"],
+            "projector": ["LinearOperator", "Projector", "clear_cache"],
+            "reconstruction": ["Reconstruction"],
+            "running.reconstruct": ["reconstruct"],
+            "series": ["TiltSeries"],
+            "series.pixels": ["repair_pixels"],
+        },
+    )

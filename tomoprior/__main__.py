@@ -1,4 +1,4 @@
-"""``python -m tomoprior``."""
+"""Run the command line: ``python -m tomoprior``."""
 
 from tomoprior.cli import main
 

@@ -9,14 +9,19 @@ from typing import Any
 
 
 def deprecated_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's ``__getattr__`` that answers old names with the objects of today and a ``DeprecationWarning``.
+    """Return a module's ``__getattr__`` that gives the new object for an old name, with a ``DeprecationWarning``.
 
     Parameters
     ----------
     module
         ``__name__`` of the module.
     names
-        Old names and the names in that module that replace them.
+        Old names, and the names in that module that replace them.
+
+    Returns
+    -------
+    callable
+        Takes a name and returns the object; raises AttributeError for a name that is not in ``names``.
     """
 
     def get(name: str) -> Any:

@@ -1,7 +1,22 @@
-"""Every error that tomoprior raises on purpose: one base class, so that a caller can catch them all.
+"""The errors that tomoprior raises on purpose. All have one base class, so that a caller can catch them together.
 
-Each also derives from the built-in that Python users expect (``ValueError``, ``OSError``, ...). The message is one
-line that says what is wrong and, where there is one, the way out.
+Each also derives from the built-in class that Python users expect (``ValueError``, ``OSError``, ...). The message is one
+line with the fault and, where possible, the remedy.
+
+Environment variables
+---------------------
+``TOMOPRIOR_MATRIX_BUDGET``
+    Memory for system matrices of projectors, in MiB. Default: a quarter of the free memory. It decides whether
+    ``backend="auto"`` uses a matrix, and bounds the matrices kept for later projectors. ``tomoprior.clear_cache()`` frees
+    them. Not a number: BackendError.
+``TOMOPRIOR_CACHE_DIR``
+    Folder in which system matrices are kept between runs. Default: none, and nothing is read or written. A damaged entry is
+    built again.
+``TOMOPRIOR_DATA``
+    Folder with the files of phantoms (atomic models, density maps in ``maps/``), used where a phantom gets no ``file``.
+    Default: none.
+``TOMOPRIOR_DEBUG``
+    Any value but an empty one: the command line also prints the traceback of an unexpected error. Default: one line only.
 """
 
 from __future__ import annotations
@@ -14,31 +29,31 @@ class TomopriorError(Exception):
 
 
 class GeometryError(TomopriorError, ValueError):
-    """The geometry is impossible or contradicts itself (angles, shapes, centre, shifts)."""
+    """The geometry is impossible or inconsistent (angles, shapes, centre, shifts)."""
 
 
 class InputError(TomopriorError, ValueError):
-    """An array or a tilt series does not fit what was asked of it (shape, type, bad pixels, empty selection)."""
+    """An array or a tilt series does not fit the request (shape, type, bad pixels, empty selection)."""
 
 
 class SettingsError(TomopriorError, ValueError):
-    """A method's setting is unknown or has a value that it cannot take."""
+    """A setting is unknown or has a value that is not allowed."""
 
 
 class UnknownNameError(TomopriorError, LookupError):
-    """No method, projector or format of that name is installed."""
+    """No method, projector, format or executor of that name is installed."""
 
 
 class FormatError(TomopriorError, OSError):
-    """A file cannot be read or written: unknown kind, truncated, or a header that contradicts the file."""
+    """A file cannot be read or written: unknown format, truncated, or a header that contradicts the file."""
 
 
 class NoSuchFileError(FormatError, FileNotFoundError):
-    """A file or folder that was named does not exist, or an output's name says no known format."""
+    """A named file or folder does not exist, or the name of an output has no known format."""
 
 
 class OutputExistsError(TomopriorError, FileExistsError):
-    """The output exists already and overwriting was not asked for."""
+    """The output exists, and overwriting is not enabled."""
 
 
 class BackendError(TomopriorError, RuntimeError):
@@ -46,16 +61,16 @@ class BackendError(TomopriorError, RuntimeError):
 
 
 class MissingDependencyError(TomopriorError, ImportError):
-    """An optional package is needed and is not installed; the message says how to install it."""
+    """A required optional package is not installed; the message names the way to install it."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A long run was interrupted, and what it had so far is kept.
+    """A long run was interrupted, and its intermediate result is available.
 
     Attributes
     ----------
     result
-        What the call would have returned, as good as it was by then.
+        The return value of the call, as of the interruption.
     """
 
     def __init__(self, result: Any) -> None:

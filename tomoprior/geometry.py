@@ -10,16 +10,14 @@ Conventions
 - Detector sample ``d`` (counted from 0) of slice ``y`` in tilt ``i`` lies at ``u = d + 0.5 - center[y] - shifts[i, 1]``.
   ``center`` is TomoPy's: the position of the rotation axis in pixels from the detector's left edge, which is the
   index of the axis plus 0.5. The middle of a detector of ``nu`` pixels is ``nu / 2``.
-- ``shifts[i] = (dy, dx)`` in detector pixels is how far the picture in tilt ``i`` lies from where it should: a feature
-  that belongs at row r, column d is found at row ``r + dy``, column ``d + dx``.
+- ``shifts[i] = (dy, dx)`` in detector pixels is how far the image of tilt ``i`` lies from its true position: a feature
+  whose true position is row r, column d appears at row ``r + dy``, column ``d + dx``.
 - Angles are radians. A projection is a line integral in voxel units: values of a volume are per voxel.
 - ``volume[z, y, x]`` is TomoPy's ``recon[y, z, x]``: a transpose without a flip.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import numbers
 from collections.abc import Iterable, Mapping
@@ -30,15 +28,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import GeometryError
+from tomoprior.storage.digest import compute_digest
 from tomoprior.units import UNITS
 
-#: Larger angles are taken for degrees: no one turns a specimen more than twice around in one series.
+#: Larger angles are taken for degrees: no series turns a specimen more than twice around.
 MAX_ANGLE = 4 * math.pi
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class Geometry:
-    """Where the rays run: angles, volume grid and detector of a single-axis parallel-beam tilt series.
+    """Angles, volume grid and detector of a single-axis parallel-beam tilt series. Immutable.
 
     Parameters
     ----------
@@ -53,13 +52,28 @@ class Geometry:
         number or one per slice, shape ``(ny,)``; by default ``nu / 2``.
     shifts
         ``(dy, dx)`` of each tilt in detector pixels, shape ``(n_angles, 2)``; by default none.
-    voxel_size, unit
-        Edge of a voxel (and of a detector pixel) and the unit that it is given in.
+    voxel_size
+        Edge of a voxel, and of a detector pixel, in ``unit``.
+    unit
+        One of ``tomoprior.units.UNITS``; ``pixel`` if the size is unknown.
 
     Raises
     ------
     GeometryError
         For angles that look like degrees, sizes that do not fit together, or values that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tomoprior
+    >>> angles = np.deg2rad(np.linspace(-60, 60, 61))
+    >>> geometry = tomoprior.Geometry(angles, shape=(40, 64, 128), voxel_size=1.2, unit="nanometer")
+    >>> geometry
+    Geometry(61 tilts from -60 to 60 degrees, volume (40, 64, 128), detector (64, 128), voxel 1.2 nanometer)
+    >>> geometry.select(np.abs(angles) < 0.5).n_angles
+    29
+    >>> geometry.binned(2).voxel_size
+    2.4
     """
 
     angles: NDArray[np.float64]
@@ -80,11 +94,11 @@ class Geometry:
         voxel_size: float = 1.0,
         unit: str = "pixel",
     ) -> None:
-        theta = _angles(angles)
-        grid = _sizes(shape, 3, "shape", "(nz, ny, nx)")
-        screen = _sizes(grid[1:] if detector is None else detector, 2, "detector", "(ny, nu)")
-        if screen[0] != grid[1]:
-            raise GeometryError(f"the detector has {screen[0]} rows and the volume {grid[1]} slices: they must be equal")
+        theta = _check_angles(angles)
+        grid = _check_sizes(shape, 3, "shape", "(nz, ny, nx)")
+        pixels = _check_sizes(grid[1:] if detector is None else detector, 2, "detector", "(ny, nu)")
+        if pixels[0] != grid[1]:
+            raise GeometryError(f"the detector has {pixels[0]} rows and the volume {grid[1]} slices: they must be equal")
         if not (isinstance(voxel_size, numbers.Real) and 0 < float(voxel_size) < math.inf):
             raise GeometryError(f"voxel_size must be a positive number, got {voxel_size!r}")
         if unit not in UNITS:
@@ -92,9 +106,9 @@ class Geometry:
         values = {
             "angles": theta,
             "shape": grid,
-            "detector": screen,
-            "center": _center(center, *screen),
-            "shifts": _shifts(shifts, len(theta)),
+            "detector": pixels,
+            "center": _check_center(center, *pixels),
+            "shifts": _check_shifts(shifts, len(theta)),
             "voxel_size": float(voxel_size),
             "unit": unit,
         }
@@ -117,12 +131,12 @@ class Geometry:
         return self.shape
 
     def offsets(self, y: int) -> NDArray[np.float64]:
-        """``u`` of the detector's middle in slice ``y``, one per tilt, shape ``(n_angles,)``, in pixels."""
+        """Return ``u`` of the detector's centre in slice ``y``, one per tilt, shape ``(n_angles,)``, in pixels."""
         dx = 0.0 if self.shifts is None else self.shifts[:, 1]
         return np.asarray(self.detector[1] / 2 - self.center[y] - dx + np.zeros(self.n_angles))
 
     def slice_groups(self) -> list[NDArray[np.intp]]:
-        """Slices that share a centre, and so a system matrix: a list of index arrays, most often a single one."""
+        """Return the indices of the slices that share a centre, and so a system matrix: a list of arrays, usually one."""
         _, inverse = np.unique(self.center, return_inverse=True)
         return [np.flatnonzero(inverse == group) for group in range(inverse.max() + 1)]
 
@@ -132,12 +146,12 @@ class Geometry:
         return self.shifts is not None and bool(np.any(self.shifts[:, 0]))
 
     def select(self, views: ArrayLike) -> Geometry:
-        """The same geometry with some tilts only: indices or a boolean mask of shape ``(n_angles,)``."""
-        index = _view_index(views, self.n_angles)
+        """Return the same geometry with some tilts only: indices or a boolean mask of shape ``(n_angles,)``."""
+        index = _to_tilt_indices(views, self.n_angles)
         return replace(self, angles=self.angles[index], shifts=None if self.shifts is None else self.shifts[index])
 
     def rows(self, start: int, stop: int) -> Geometry:
-        """The slab of slices ``start <= y < stop``."""
+        """Return the geometry of the slices ``start <= y < stop``."""
         if not 0 <= start < stop <= self.shape[1]:
             raise GeometryError(f"slices {start}..{stop} do not lie within 0..{self.shape[1]}")
         nz, _, nx = self.shape
@@ -145,7 +159,7 @@ class Geometry:
         return replace(self, shape=(nz, size, nx), detector=(size, self.detector[1]), center=self.center[start:stop])
 
     def binned(self, factor: int) -> Geometry:
-        """Detector and grid binned by ``factor`` on all axes; rows and columns beyond a multiple of it are cut off."""
+        """Return detector and grid binned by ``factor`` on all axes, without the rows and columns beyond a multiple of it."""
         if not isinstance(factor, (int, np.integer)) or factor < 1:
             raise GeometryError(f"the binning must be a whole number from 1, got {factor!r}")
         if factor == 1:
@@ -165,31 +179,34 @@ class Geometry:
         )
 
     def padded(self, pad: int) -> Geometry:
-        """The grid made wider by ``pad`` voxels at either end of x; the detector stays."""
+        """Return a grid wider by ``pad`` voxels at each end of x, with the same detector."""
         nz, ny, nx = self.shape
         return replace(self, shape=(nz, ny, nx + 2 * pad))
 
     def with_thickness(self, nz: int) -> Geometry:
-        """The same rays on a grid of ``nz`` voxels along z."""
+        """Return the same rays on a grid of ``nz`` voxels along z."""
         return replace(self, shape=(nz, *self.shape[1:]))
 
     def flipped_hand(self) -> Geometry:
-        """The same series with all angles negated: the volume is mirrored in z."""
+        """Return the geometry with all angles negated: the volume is mirrored in z."""
         return replace(self, angles=-self.angles)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, for JSON; ``from_dict`` takes them back."""
+        """Return plain numbers and lists, for JSON; ``from_dict`` is the inverse."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Geometry:
-        """Inverse of ``to_dict``."""
-        return cls(**values)
+        """Return the geometry that ``to_dict`` described; raises GeometryError."""
+        try:
+            return cls(**values)
+        except TypeError as error:  # names that are missing or unknown
+            raise GeometryError(f"these are not the values of a geometry ({error})") from None
 
     def digest(self) -> str:
-        """SHA-256 of all that defines the geometry, in hexadecimal."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        """Return the SHA-256 digest of all values of the geometry, in hexadecimal."""
+        return compute_digest(self.to_dict())
 
     def __eq__(self, other: object) -> bool:
         return self.digest() == other.digest() if isinstance(other, Geometry) else NotImplemented
@@ -205,14 +222,14 @@ class Geometry:
         )
 
 
-def _view_index(views: ArrayLike, n: int) -> NDArray[np.intp]:
+def _to_tilt_indices(views: ArrayLike, n: int) -> NDArray[np.intp]:
     array = np.asarray(views)
     if array.dtype == bool:
         if array.shape != (n,):
             raise GeometryError(f"a mask over tilts needs shape ({n},), got {array.shape}")
         array = np.flatnonzero(array)
     if array.size == 0:
-        raise GeometryError("no tilt is left: the selection is empty")
+        raise GeometryError("the selection of tilts is empty")
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise GeometryError("tilts are selected by a list of whole numbers or by a mask")
     if array.min() < 0 or array.max() >= n:
@@ -222,13 +239,13 @@ def _view_index(views: ArrayLike, n: int) -> NDArray[np.intp]:
     return array.astype(np.intp)
 
 
-def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
+def _read_only(array: NDArray[np.float64]) -> NDArray[np.float64]:
     array = np.array(array, dtype=np.float64)
     array.flags.writeable = False
     return array
 
 
-def _numbers(values: Any, name: str) -> NDArray[np.float64]:
+def _to_numbers(values: Any, name: str) -> NDArray[np.float64]:
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -238,17 +255,17 @@ def _numbers(values: Any, name: str) -> NDArray[np.float64]:
     return array
 
 
-def _angles(values: Any) -> NDArray[np.float64]:
-    array = _numbers(values, "angles")
+def _check_angles(values: Any) -> NDArray[np.float64]:
+    array = _to_numbers(values, "angles")
     if array.ndim != 1 or array.size == 0:
         raise GeometryError(f"angles need shape (n_angles,) with at least one, got {array.shape}")
     worst = float(np.abs(array).max())
     if worst > MAX_ANGLE:
         raise GeometryError(f"an angle of {worst:.6g} radians is beyond 4 pi: are these degrees? Use numpy.deg2rad(angles)")
-    return _frozen(array)
+    return _read_only(array)
 
 
-def _sizes(values: Iterable[int], n: int, name: str, form: str) -> Any:
+def _check_sizes(values: Iterable[int], n: int, name: str, form: str) -> Any:
     try:
         sizes = tuple(values)
     except TypeError:
@@ -260,8 +277,8 @@ def _sizes(values: Iterable[int], n: int, name: str, form: str) -> Any:
     return tuple(int(s) for s in sizes)
 
 
-def _center(values: Any, ny: int, nu: int) -> NDArray[np.float64]:
-    array = np.full(ny, nu / 2) if values is None else _numbers(values, "center")
+def _check_center(values: Any, ny: int, nu: int) -> NDArray[np.float64]:
+    array = np.full(ny, nu / 2) if values is None else _to_numbers(values, "center")
     if array.shape not in ((), (1,), (ny,)):
         raise GeometryError(f"center must be one number or one per slice ({ny}), got shape {array.shape}")
     array = np.broadcast_to(array, (ny,))
@@ -269,13 +286,13 @@ def _center(values: Any, ny: int, nu: int) -> NDArray[np.float64]:
         raise GeometryError(
             f"a center of {array[np.argmax(np.abs(array - nu / 2))]:.6g} lies far outside a detector of {nu} pixels"
         )
-    return _frozen(array)
+    return _read_only(array)
 
 
-def _shifts(values: Any, n: int) -> NDArray[np.float64] | None:
+def _check_shifts(values: Any, n: int) -> NDArray[np.float64] | None:
     if values is None:
         return None
-    array = _numbers(values, "shifts")
+    array = _to_numbers(values, "shifts")
     if array.shape != (n, 2):
         raise GeometryError(f"shifts must be (dy, dx) for each of {n} tilts, got shape {array.shape}")
-    return _frozen(array) if np.any(array) else None
+    return _read_only(array) if np.any(array) else None

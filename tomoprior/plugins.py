@@ -1,11 +1,11 @@
-"""Finds methods, projector backends, file formats and executors through entry points.
+"""Discovery of methods, projector backends, file formats and executors through entry points.
 
-A package that wants to add one declares it in its own ``pyproject.toml``::
+A package adds one by an entry in its own ``pyproject.toml``::
 
     [project.entry-points."tomoprior.methods"]
     mymethod = "mypackage.mymethod:MyMethod"
 
-Names are listed without importing anything; an object is imported when it is asked for.
+A list of names imports nothing; ``load`` imports one object.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from tomoprior.errors import MissingDependencyError, UnknownNameError
 
-#: What other programs call things; only for the hint in an error.
+#: Names that other programs use, for the hint in an error only.
 SYNONYMS = {
     **dict.fromkeys(("iterations", "iter", "niter", "n_iter", "n_iterations", "max_iter", "numiter"), "num_iter"),
     **dict.fromkeys(("lambda", "lam", "alpha", "beta", "reg", "weight", "strength"), "reg_par"),
@@ -39,20 +39,27 @@ def _entries(group: str) -> dict[str, EntryPoint]:
 
 
 def names(group: str) -> list[str]:
-    """Names registered in ``group``, sorted; nothing is imported."""
+    """Return the names registered in ``group``, sorted; imports nothing."""
     return sorted(_entries(group))
 
 
 @cache
 def load(group: str, name: str) -> Any:
-    """The object that ``name`` stands for in ``group``.
+    """Import and return the object registered as ``name`` in ``group``.
+
+    Parameters
+    ----------
+    group
+        One of ``GROUPS``.
+    name
+        Name of the entry point.
 
     Raises
     ------
     UnknownNameError
-        If no installed package registers the name; the nearest names are in the message.
+        If no installed package registers the name. The message has the most similar names.
     MissingDependencyError
-        If the plug-in is there and a package that it needs is not.
+        If the plug-in is installed and a package that it needs is not.
     """
     entry = _entries(group).get(name)
     if entry is None:
@@ -60,13 +67,14 @@ def load(group: str, name: str) -> Any:
     try:
         return entry.load()
     except ImportError as error:
-        raise MissingDependencyError(f"{name} cannot be loaded ({error}); install what it needs with pip") from error
+        raise MissingDependencyError(f"{name} cannot be loaded ({error}); install the missing package with pip") from error
 
 
-def unknown_name_error(what: str, name: str, known: list[str]) -> UnknownNameError:
-    """The error for a name that does not exist, with the nearest ones that do."""
-    lower = {k.lower(): k for k in reversed(known)}
-    same = [lower[n] for n in (name.lower(), SYNONYMS.get(name.lower(), "")) if n in lower]
-    near = same or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known) or 'none (is tomoprior installed?)'}"
-    return UnknownNameError(f"no {what} is called {name!r}; {hint}")
+def unknown_name_error(kind: str, name: str, known: list[str]) -> UnknownNameError:
+    """Return the error for an unknown name, with the most similar known names."""
+    by_lower_case = {k.lower(): k for k in reversed(known)}
+    synonyms = [by_lower_case[n] for n in (name.lower(), SYNONYMS.get(name.lower(), "")) if n in by_lower_case]
+    similar = synonyms or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    every = ", ".join(known) or "none (is tomoprior installed?)"
+    hint = f"did you mean {' or '.join(similar)}?" if similar else f"there are {every}"
+    return UnknownNameError(f"no {kind} is called {name!r}; {hint}")

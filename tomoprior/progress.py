@@ -1,4 +1,9 @@
-"""A bar over iterations with the residual and the time left: in a terminal, or in a notebook."""
+"""Progress bars over iterations with the residual and the time left: in a terminal or in a notebook.
+
+``tqdm.auto`` is not used, for three reasons. It chooses between terminal and notebook once, at its import; it warns in a
+notebook without ipywidgets; and there it draws nothing, since standard error is not a terminal. The total of a
+bar can also change here, for which tqdm's widget has no public call that keeps the time already spent.
+"""
 
 from __future__ import annotations
 
@@ -10,114 +15,118 @@ from typing import Any, Protocol
 
 
 class Progress(Protocol):
-    """Called once an iteration; what it raises (``KeyboardInterrupt``, say) ends the method."""
+    """A function called once per iteration. An exception from it, such as ``KeyboardInterrupt``, ends the method."""
 
     def __call__(self, iteration: int, num_iter: int, values: dict[str, float], /) -> None:
-        """``iteration`` counts from 1; ``values`` holds what there is to show, such as ``residual``."""
+        """Report an iteration, counted from 1, of ``num_iter``; ``values`` are shown, such as ``residual``."""
 
 
 @contextmanager
 def progress_bar(title: str = "") -> Iterator[Progress]:
-    """A bar, to be given to whatever takes ``progress``.
+    """Draw a bar; its value is the argument ``progress`` of ``reconstruct`` and of other long calls.
 
-    In a terminal it is drawn on standard error, in a notebook as a widget, or as text where ipywidgets is not installed. In a
-    file or a pipe nothing is drawn.
+    In a terminal, the bar is drawn on standard error. In a notebook it is a widget, or text if ipywidgets is not installed.
+    In a file or a pipe nothing is drawn.
 
     Parameters
     ----------
     title
-        What stands before the bar.
+        Text before the bar.
 
     Yields
     ------
     Progress
-        Called with the iteration, counted from 1, their number, and values to show, such as the residual.
+        Takes the iteration, counted from 1, the number of iterations, and values to show, such as the residual.
 
     Examples
     --------
-    >>> with tomoprior.progress_bar("tv") as progress:
-    ...     result = tomoprior.reconstruct(series, "tv", progress=progress)
+    >>> import numpy as np
+    >>> import tomoprior
+    >>> geometry = tomoprior.Geometry(np.deg2rad([-60, 0, 60]), (8, 4, 8))
+    >>> series = tomoprior.TiltSeries(np.ones((3, 4, 8), np.float32), geometry)
+    >>> with tomoprior.progress_bar("sirt") as progress:
+    ...     result = tomoprior.reconstruct(series, "sirt", num_iter=5, device="cpu", progress=progress)
     """
-    with _bar(title) as shown:
+    with _new_bar(title) as bar:
 
         def step(iteration: int, num_iter: int, values: dict[str, float], /) -> None:
-            if shown.disable:
+            if bar.disable:
                 return
-            _set_total(shown, num_iter)
+            _set_total(bar, num_iter)
             if values:
-                shown.set_postfix({k: f"{v:.4g}" for k, v in values.items()}, refresh=False)
-            shown.update(iteration - shown.n)
+                bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()}, refresh=False)
+            bar.update(iteration - bar.n)
 
         yield step
 
 
 @contextmanager
 def stages_bar() -> Iterator[Callable[[str, str, int, int], None]]:
-    """A bar for each of several jobs that have stages: ``tomoprior.compare`` takes it as ``progress``.
+    """Draw a bar for each of several jobs with stages: the argument ``progress`` of ``tomoprior.compare``.
 
-    Where nothing can be drawn, each stage is a line on standard error, for the logs of batch jobs.
+    Where a bar cannot be drawn, each stage is a line on standard error, for the logs of batch jobs.
 
     Yields
     ------
     step
-        Called with a job's name, its stage, the iteration and their number.
+        Takes the name of a job, its stage, the iteration and the number of iterations.
     """
-    shown: Any = None
+    bar: Any = None
     last = ("", "")
 
     def step(job: str, stage: str, iteration: int, num_iter: int) -> None:
-        nonlocal shown, last
+        nonlocal bar, last
         if job != last[0]:
-            if shown is not None:
-                shown.close()
-            shown = _bar(job)
+            if bar is not None:
+                bar.close()
+            bar = _new_bar(job)
         if (job, stage) != last:
             last = (job, stage)
-            if shown.disable:
+            if bar.disable:
                 sys.stderr.write(f"{job}: {stage}\n")
                 sys.stderr.flush()
             else:
-                shown.reset(total=num_iter)
-                shown.set_description(f"{job}: {stage}")
-        if not shown.disable:
-            _set_total(shown, num_iter)
-            shown.update(iteration - shown.n)
+                bar.reset(total=num_iter)
+                bar.set_description(f"{job}: {stage}")
+        if not bar.disable:
+            _set_total(bar, num_iter)
+            bar.update(iteration - bar.n)
 
     try:
         yield step
     finally:
-        if shown is not None:
-            shown.close()
+        if bar is not None:
+            bar.close()
 
 
-def _bar(title: str) -> Any:
+def _new_bar(title: str) -> Any:
     common: dict[str, Any] = {"desc": title or None, "leave": True, "unit": "it"}
     if not in_notebook():
         from tqdm import tqdm
 
-        return tqdm(disable=None, dynamic_ncols=True, **common)  # None: only in a terminal
+        return tqdm(disable=None, dynamic_ncols=True, **common)  # None: draw only in a terminal
     if find_spec("ipywidgets") is not None:
         from tqdm.notebook import tqdm as widget
 
         return widget(**common)
     from tqdm import tqdm
 
-    return tqdm(ncols=100, **common)  # a notebook's output is no terminal, but shows text that is drawn over
+    return tqdm(ncols=100, **common)  # the output of a notebook is not a terminal, but can overwrite a line of text
 
 
-def _set_total(shown: Any, num_iter: int) -> None:
-    """A total that is known only now, or has changed (a training by the clock), without beginning anew."""
-    if shown.total is None and hasattr(shown, "container"):  # a widget that could not know its length
-        started = shown.start_t
-        shown.reset(total=num_iter)
-        shown.start_t = started
-    elif shown.total != num_iter and hasattr(shown, "container"):
-        shown.container.children[1].max = num_iter
-    shown.total = num_iter
+def _set_total(bar: Any, num_iter: int) -> None:
+    """Set a total that is known only now or has changed (a training limited in time), and keep the time already spent."""
+    if bar.total is None and hasattr(bar, "container"):  # a widget without a length until now
+        started = bar.start_t
+        bar.reset(total=num_iter)
+        bar.start_t = started
+    elif bar.total != num_iter and hasattr(bar, "container"):
+        bar.container.children[1].max = num_iter
+    bar.total = num_iter
 
 
 def in_notebook() -> bool:
-    """True in a Jupyter kernel."""
+    """Return whether Python runs in a Jupyter kernel."""
     if "IPython" not in sys.modules:
         return False
     shell = sys.modules["IPython"].get_ipython()

@@ -1,4 +1,4 @@
-"""What a method gives back: the volume, how sure it is of it, and how it came about."""
+"""The result of a method: the volume, its uncertainty and its record."""
 
 from __future__ import annotations
 
@@ -25,21 +25,35 @@ class Reconstruction:
         Values per voxel, shape ``(nz, ny, nx)``, float32. A torch tensor inside a method, a NumPy array from
         ``tomoprior.reconstruct``.
     geometry
-        The geometry that it was reconstructed in (grid, voxel size, unit).
+        The geometry of the reconstruction (grid, voxel size, unit).
     std
-        Standard deviation per voxel, the same shape, where the method gives one.
+        Standard deviation per voxel, the same shape, if the method estimates one.
     determined
-        Share of each frequency's variance that the data took away from a prior's, where the method has a prior: 1 is measured,
-        0 is the prior's alone. ``(nz, rows, nx)``, zero frequency in the middle (``fftshift``), ``rows`` at most 64.
+        Share of the prior's variance at each frequency that the data remove, if the method has a prior: 1 is measured, 0 comes
+        from the prior alone. ``(nz, rows, nx)``, zero frequency in the centre (``fftshift``), ``rows`` at most 64.
     history
         One list per quantity with a value per iteration, such as ``residual``: ``||W^(1/2)(p - A x)|| / ||W^(1/2) p||`` of the
-        volume that the iteration began with (what it ends with would cost a projection more).
+        volume at the start of the iteration (that at its end would cost another projection).
     provenance
-        Method, settings, versions, adjoint error, times: what is needed to do it again, and which part was
-        measured and which inferred.
+        Method, settings, versions, adjoint error, times: all that a repetition needs, and which part is measured and which
+        inferred.
     field
-        The reconstruction as a continuous function, ``field(points)``, where the method fits one: see
+        The reconstruction as a continuous function, ``field(points)``, if the method fits one: see
         ``tomoprior.methods.cn.Field``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tomoprior
+    >>> geometry = tomoprior.Geometry(np.deg2rad(np.arange(-60, 61, 5)), (16, 4, 16), voxel_size=2, unit="nanometer")
+    >>> truth = np.zeros(geometry.shape, np.float32)
+    >>> truth[6:10, :, 6:10] = 1
+    >>> series = tomoprior.TiltSeries(tomoprior.Projector(geometry, "cpu")(truth), geometry)
+    >>> result = tomoprior.reconstruct(series, "sirt", num_iter=5, device="cpu")
+    >>> result.volume.shape, result.voxel_size, result.unit
+    ((16, 4, 16), 2.0, 'nanometer')
+    >>> len(result.history["residual"])
+    5
     """
 
     volume: Any
@@ -61,7 +75,7 @@ class Reconstruction:
         return self.geometry.unit
 
     def plot(self, **options: Any) -> Figure:
-        """Orthogonal slices of the volume, and of its standard deviation where there is one.
+        """Plot orthogonal slices of the volume, and of its standard deviation if it has one.
 
         Parameters
         ----------
@@ -71,18 +85,18 @@ class Reconstruction:
         Raises
         ------
         InputError
-            As ``tomoprior.plot.slices``.
+            As for ``tomoprior.plot.slices``.
         """
         from tomoprior.plot import slices
 
         return slices(self, **{"std": self.std is not None, **options})
 
     def numpy(self) -> Reconstruction:
-        """The same with NumPy arrays, C-contiguous float32."""
-        return replace(self, volume=_numpy(self.volume), std=_numpy(self.std), determined=_numpy(self.determined))
+        """Return the same reconstruction with NumPy arrays, C-contiguous float32."""
+        return replace(self, volume=_to_numpy(self.volume), std=_to_numpy(self.std), determined=_to_numpy(self.determined))
 
 
-def _numpy(array: Any) -> Any:
+def _to_numpy(array: Any) -> Any:
     if array is None:
         return None
     if hasattr(array, "detach"):

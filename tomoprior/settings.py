@@ -30,13 +30,13 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = str(first["loc"][0]) if first["loc"] else "settings"
-            # a setting that may be a number or a word fails for both reasons
+            # a setting that accepts a number or a word fails for both reasons
             reasons = dict.fromkeys(e["msg"].lower() for e in error.errors() if e["loc"][:1] == first["loc"][:1])
             raise SettingsError(f"{where}: {', or '.join(reasons)}; got {first['input']!r}") from None
 
     @classmethod
-    def chosen(cls, settings: Self | None, values: dict[str, Any]) -> Self:
-        """Settings given as an object, or one by one; raises SettingsError for both."""
+    def resolve(cls, settings: Self | None, values: dict[str, Any]) -> Self:
+        """Return ``settings``, or settings from ``values`` if it is None; raises SettingsError if both are present."""
         if settings is None:
             return cls.parse(values)
         if values:

@@ -1,4 +1,4 @@
-"""Units of length: the names that files use, and the numbers between them."""
+"""Units of length: their names in files, symbols, and conversion."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHORT = {"pixel": "pixel", "angstrom": "\u00c5", "nanometer": "nm", "micrometer
 
 
 def parse_unit(text: Any) -> str | None:
-    """One of ``UNITS`` for what a file calls its unit (``"nm"``, ``b"microns"``); None if unknown."""
+    """Return one of ``UNITS`` for the name of a unit in a file (``"nm"``, ``b"microns"``); None if unknown."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     if not isinstance(text, str):
@@ -36,7 +36,7 @@ def parse_unit(text: Any) -> str | None:
 
 
 def convert_length(value: float, unit: str, target: str) -> float:
-    """``value`` given in ``unit`` as a number of ``target``; a pixel has no size, and stays what it is.
+    """Return the length ``value`` in ``unit`` as a number of ``target``. Pixels have no size: their number stays the same.
 
     Raises
     ------
@@ -48,12 +48,12 @@ def convert_length(value: float, unit: str, target: str) -> float:
     if unit == target or "pixel" in (unit, target):
         return value
     exponent = round(math.log10(_METERS[unit] / _METERS[target]))
-    # dividing by a whole power of ten is exact where multiplying by its inverse is not
+    # division by a power of ten is exact, multiplication by its inverse is not
     return value * 10.0**exponent if exponent >= 0 else value / 10.0**-exponent
 
 
 def parse_size(value: Any) -> float | None:
-    """``value`` as a float if it can be the size of a voxel (finite, positive, neither absurdly small nor large)."""
+    """Return ``value`` as a float if it can be the size of a voxel (between 1e-15 and 1e15), else None."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -62,20 +62,20 @@ def parse_size(value: Any) -> float | None:
 
 
 def unit_symbol(unit: str) -> str:
-    """``nm`` for ``nanometer``; raises InputError for a unit that ``Geometry`` does not know."""
+    """Return the symbol of a unit, ``nm`` for ``nanometer``; raises InputError for a unit that is not in ``UNITS``."""
     if unit not in _SHORT:
         raise InputError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
     return _SHORT[unit]
 
 
 def check_positive_size(voxel_size: float) -> float:
-    """The edge of a voxel, positive and finite; raises InputError."""
+    """Return the edge of a voxel as a float; raises InputError unless it is positive and finite."""
     if not (isinstance(voxel_size, (int, float)) and 0 < voxel_size < math.inf):
         raise InputError(f"voxel_size must be a positive number, got {voxel_size!r}")
     return float(voxel_size)
 
 
 def round_length(longest: float) -> float:
-    """The largest of 1, 2, 5 times a power of ten that is not above ``longest``."""
+    """Return the largest of 1, 2, 5 times a power of ten that is not above ``longest``."""
     power = 10.0 ** math.floor(math.log10(longest))
     return max(m * power for m in (1, 2, 5) if m * power <= longest * (1 + 1e-9))

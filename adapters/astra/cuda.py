@@ -1,7 +1,7 @@
 """ASTRA's 3-D GPU projector on torch's CUDA tensors, without a copy through DLPack.
 
-ASTRA's GPU pair is not matched: rays are interpolated forwards, voxels backwards. ``Projector.adjoint_error`` says by how
-much; the exact pair on the GPU is ``astra-matrix``.
+ASTRA's GPU pair is not matched: the forward projector is ray-driven, the back-projector voxel-driven.
+``Projector.adjoint_error`` measures the difference; the exact pair on the GPU is ``astra-matrix``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tomoprior.projector.backends import Cost, Kind
 from .geometry import vectors_3d
 
 
-def usable() -> bool:
-    """True if ASTRA can run on a GPU here. ``has_feature('cuda')`` is true without one, and then a projection kills Python."""
+def has_gpu() -> bool:
+    """Return whether ASTRA can use a GPU. ``has_feature('cuda')`` is true without one, and a projection then kills Python."""
     return bool(astra.use_cuda())
 
 
@@ -35,7 +35,7 @@ class CudaBackend:
 
     def __init__(self, geometry: Geometry, kind: Kind, device: torch.device) -> None:
         self.geometry, self.device = geometry, device
-        self._lock = threading.Lock()  # ASTRA's choice of GPU belongs to the thread, its texture memory to the process
+        self._lock = threading.Lock()  # ASTRA selects the GPU per thread, and shares its texture memory in the process
         self._groups = geometry.slice_groups()
         nz, _, nx = geometry.shape
         ids = []
@@ -45,24 +45,24 @@ class CudaBackend:
             projections = astra.create_proj_geom("parallel3d_vec", len(rows), geometry.detector[1], rays)
             ids.append(astra.create_projector("cuda3d", projections, volume))
         self._ids = ids
-        self._finalizer = weakref.finalize(self, _free, ids)
+        self._finalizer = weakref.finalize(self, _delete_projectors, ids)
 
     @classmethod
     def cost(cls, geometry: Geometry, kind: Kind) -> Cost:
-        """ASTRA copies the volume (forward) or the projections (back) to texture memory for the length of a call."""
+        """Return no cost: ASTRA copies the volume or the projections to texture memory during a call only."""
         return Cost(0, 0.0)
 
     @classmethod
     def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
-        """Needs a GPU for torch and for ASTRA; its kernel is the linear one."""
+        """Refuse without a GPU for torch and for ASTRA, and every kernel but the linear one."""
         if device.type != "cuda":
             return f"it needs a GPU, and the device is {device}"
-        if not usable():
+        if not has_gpu():
             return "ASTRA finds no GPU that it can use"
         return None if kind == "linear" else "ASTRA's GPU projector has the linear kernel only"
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
-        """``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
+        """Project ``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
         n, ny, nu = self.geometry.range_shape
         # ASTRA's order of projections is (row, angle, column)
         out = volumes.new_empty(volumes.shape[0], ny, n, nu)
@@ -78,7 +78,7 @@ class CudaBackend:
         return out.permute(0, 2, 1, 3)
 
     def adjoint(self, projections: torch.Tensor) -> torch.Tensor:
-        """``(batch, n_angles, ny, nu)`` to ``(batch, nz, ny, nx)``."""
+        """Back-project ``(batch, n_angles, ny, nu)`` to ``(batch, nz, ny, nx)``."""
         out = projections.new_empty(projections.shape[0], *self.geometry.shape)
         for data, result in zip(projections.permute(0, 2, 1, 3), out, strict=True):
             for slices, projector in zip(self._groups, self._ids, strict=True):
@@ -94,14 +94,14 @@ class CudaBackend:
     def _call(self, operation: Any, projector: int, source: torch.Tensor, out: torch.Tensor) -> None:
         source = source.detach().contiguous()
         with self._lock, torch.cuda.device(source.device):
-            out.view(-1)[:: max(1, out.numel() - 1)] = float("nan")  # ASTRA 2.5 can fail here without raising
+            out.view(-1)[:: max(1, out.numel() - 1)] = float("nan")  # ASTRA 2.5 can fail here without an exception
             astra.set_gpu_index(torch.cuda.current_device())
-            # ASTRA works on its own streams and knows nothing of the one that filled these tensors
+            # ASTRA uses its own streams and does not wait for the stream that filled these tensors
             torch.cuda.current_stream().synchronize()
             operation(projector, source, out=out)
             if bool(torch.isnan(out.view(-1)[0])) and bool(torch.isfinite(source).all()):
                 raise BackendError("ASTRA's GPU projector returned without a result; is the GPU's memory full?")
 
 
-def _free(ids: list[int]) -> None:
+def _delete_projectors(ids: list[int]) -> None:
     astra.projector3d.delete(ids)

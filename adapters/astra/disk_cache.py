@@ -1,9 +1,8 @@
-"""System matrices kept on disk between runs, for kernels that take long to export; off unless a folder is named."""
+"""A cache of system matrices on disk, for kernels that take long to export; in use only if the variable names a folder."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import uuid
 import zipfile
@@ -15,40 +14,42 @@ from scipy import sparse
 
 from tomoprior._version import __version__
 from tomoprior.geometry import Geometry
+from tomoprior.storage.digest import compute_digest
 
 from .geometry import vectors_2d
 
-#: The folder; where the variable is not set, nothing is read or written.
+#: Environment variable with the folder. If it is not set, nothing is read or written.
 VARIABLE = "TOMOPRIOR_CACHE_DIR"
 
 
-def key(geometry: Geometry, y: int, kind: str) -> str:
-    """What the matrix of slice ``y`` depends on, as a digest: rays, grid, kernel and the versions that computed it."""
+def matrix_key(geometry: Geometry, y: int, kind: str) -> str:
+    """Return a digest of all that the matrix of slice ``y`` depends on: rays, grid, kernel, and the versions in use."""
     nz, _, nx = geometry.shape
     head = f"{kind} {nz} {nx} {geometry.detector[1]} {__version__} {astra.__version__}".encode()
-    return hashlib.sha256(head + vectors_2d(geometry, y).tobytes()).hexdigest()
+    return compute_digest(head, vectors_2d(geometry, y))
 
 
-def load(geometry: Geometry, y: int, kind: str) -> sparse.csr_matrix | None:
-    """The stored matrix, or None if there is none that can be read."""
+def load_matrix(geometry: Geometry, y: int, kind: str) -> sparse.csr_matrix | None:
+    """Return the stored matrix of shape ``(n_angles * nu, nz * nx)``, or None if no valid one exists.
+
+    A damaged or foreign entry is not an error: it is built again and replaced. Indices are checked, since torch does not
+    check them and reads beyond the array.
+    """
     path = _path(geometry, y, kind)
     if path is None or not path.exists():
         return None
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            return sparse.csr_matrix((found["data"], found["indices"], found["indptr"]), shape=tuple(found["shape"]))
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        zipfile.BadZipFile,
-    ):  # a damaged entry is as good as none: it is built again and replaced
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            shape = (geometry.n_angles * geometry.detector[1], geometry.shape[0] * geometry.shape[2])
+            matrix = sparse.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+            matrix.check_format(full_check=True)
+            return matrix
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 
 
-def save(matrix: sparse.csr_matrix, geometry: Geometry, y: int, kind: str) -> None:
-    """Store the matrix, whole or not at all; a cache that cannot be written is no error."""
+def save_matrix(matrix: sparse.csr_matrix, geometry: Geometry, y: int, kind: str) -> None:
+    """Store the matrix atomically; a cache that cannot be written is not an error."""
     path = _path(geometry, y, kind)
     if path is None:
         return
@@ -64,4 +65,4 @@ def save(matrix: sparse.csr_matrix, geometry: Geometry, y: int, kind: str) -> No
 
 def _path(geometry: Geometry, y: int, kind: str) -> Path | None:
     folder = os.environ.get(VARIABLE)
-    return Path(folder) / f"{key(geometry, y, kind)}.npz" if folder else None
+    return Path(folder) / f"{matrix_key(geometry, y, kind)}.npz" if folder else None

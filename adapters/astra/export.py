@@ -1,4 +1,4 @@
-"""ASTRA's own system matrix, for the kernels that are not built here, and as the reference for the one that is."""
+"""ASTRA's own system matrix, for the kernels ``line`` and ``strip``, and as the reference for ``linear_kernel``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from scipy import sparse
 
 
-def export(kind: str, projection_geometry: Any, volume_geometry: Any) -> sparse.csr_matrix:
-    """ASTRA's matrix of one slice as float32 with int32 indices; frees ASTRA's copies."""
+def export_matrix(kind: str, projection_geometry: Any, volume_geometry: Any) -> sparse.csr_matrix:
+    """Return ASTRA's matrix of one slice as float32 with int32 indices; frees ASTRA's copies."""
     projector = astra.create_projector(kind, projection_geometry, volume_geometry)
     try:
         matrix_id = astra.projector.matrix(projector)
         try:
-            found = astra.matrix.get(matrix_id)
+            matrix = astra.matrix.get(matrix_id)
         finally:
             astra.matrix.delete(matrix_id)
     finally:
         astra.projector.delete(projector)
-    return sparse.csr_matrix((found.data.astype(np.float32), found.indices, found.indptr), shape=found.shape)
+    return sparse.csr_matrix((matrix.data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)

@@ -18,41 +18,41 @@ from tomoprior.methods.base import ALLOCATOR_BYTES
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
-from .cuda import usable
+from .cuda import has_gpu
 from .geometry import slice_geometries, vectors_3d
 
 ON_CPU = ("ART", "BP", "CGLS", "FBP", "SART", "SIRT")
 ON_GPU = ("BP_CUDA", "CGLS_CUDA", "EM_CUDA", "FBP_CUDA", "SART_CUDA", "SIRT_CUDA")
 IN_3D = ("BP3D_CUDA", "CGLS3D_CUDA", "SIRT3D_CUDA")
-#: Take no start and no bounds.
+#: Algorithms without an initial volume and bounds.
 DIRECT = ("BP", "FBP")
 
 
 class AstraSettings(Settings):
-    """Settings of ASTRA's algorithms; each takes those that it knows."""
+    """Settings of ASTRA's algorithms; an algorithm ignores those that it does not know."""
 
     num_iter: int = Field(
         20,
         ge=1,
-        description="Iterations (for ART and SART of rays and tilts, as ASTRA counts them: a pass over all is one here).",
+        description="Iterations. For ART and SART, one iteration is a pass over all rays or tilts.",
     )
-    min_constraint: float | None = Field(None, description="Lower bound (SIRT, SART, ART and their kin).")
+    min_constraint: float | None = Field(None, description="Lower bound (SIRT, SART, ART and EM).")
     max_constraint: float | None = Field(None, description="Upper bound.")
     filter_name: str = Field("ram-lak", description="Filter of FBP: ram-lak, shepp-logan, cosine, hamming, hann.")
 
 
 class AstraMethods:
-    """The family ``astra``."""
+    """The family of methods ``astra``."""
 
     summary: ClassVar[str] = "ASTRA's own algorithms, slice by slice on the CPU, or on the GPU"
 
     def members(self) -> list[str]:
-        """Those that can run here."""
-        return sorted([*ON_CPU, *(ON_GPU + IN_3D if usable() else ())])
+        """Return the names of the algorithms that can run here."""
+        return sorted([*ON_CPU, *(ON_GPU + IN_3D if has_gpu() else ())])
 
     def get(self, member: str) -> Method:
-        """``astra.<member>``; raises BackendError for one that needs a GPU where there is none."""
-        if member in ON_GPU + IN_3D and not usable():
+        """Return ``astra.<member>``; raises BackendError without the GPU that it needs, UnknownNameError for no algorithm."""
+        if member in ON_GPU + IN_3D and not has_gpu():
             raise BackendError(f"astra.{member} needs a GPU that ASTRA can use, and there is none")
         if member == "EM":
             raise UnknownNameError("ASTRA has EM on the GPU only, as astra.EM_CUDA; tomopy.mlem is the same on the CPU")
@@ -62,7 +62,7 @@ class AstraMethods:
 
 
 class AstraMethod:
-    """One algorithm of ASTRA, as it is."""
+    """One unmodified algorithm of ASTRA."""
 
     Settings: type[Settings] = AstraSettings
     couples_slices = False
@@ -75,14 +75,14 @@ class AstraMethod:
         self.citation = "van Aarle et al., Opt. Express 24 (2016) 25129"
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """The volume, and a few slices or, in 3-D, a few volumes and projections."""
+        """Return the bytes of the volume and a few slices or, in 3-D, of a few volumes and projections."""
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
-        times = 4 * ny if self.algorithm in IN_3D else 8
-        return ALLOCATOR_BYTES + 4 * nz * ny * nx + 4 * times * (nz * nx + n * nu)
+        copies = 4 * ny if self.algorithm in IN_3D else 8
+        return ALLOCATOR_BYTES + 4 * nz * ny * nx + 4 * copies * (nz * nx + n * nu)
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
-        """ASTRA's slice by slice is about twenty times slower than a pair of ours."""
+        """Return the cost in pairs of products; a pair of ASTRA, slice by slice, takes about twenty times as long."""
         return 20.0 * (1 if self.algorithm.split("_")[0] in DIRECT else settings.num_iter)
 
     def reconstruct(
@@ -96,14 +96,14 @@ class AstraMethod:
         mask: torch.Tensor | None = None,
         progress: Progress | None = None,
     ) -> Reconstruction:
-        """See ``tomoprior.methods.Method.reconstruct``; takes no weights, and a mask that is the same for all slices."""
+        """Reconstruct as ``tomoprior.methods.Method.reconstruct``, without weights, and with one mask for all slices."""
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
         arguments.check_initial(initial, projector)
         base = self.algorithm.split("_")[0].removesuffix("3D")
         arguments.refuse_arguments(self.name, weights=weights)
         if base in (*DIRECT, "CGLS") and _bounds(settings):
-            raise InputError(f"{self.name} knows no bounds; leave min_constraint and max_constraint out")
+            raise InputError(f"{self.name} has no bounds; leave out min_constraint and max_constraint")
         if base in DIRECT:
             arguments.refuse_arguments(self.name, **{"initial volume": initial})
         if geometry.couples_slices:
@@ -115,17 +115,17 @@ class AstraMethod:
         data = projections.cpu().numpy()
         start = np.zeros(geometry.shape, np.float32) if initial is None else initial.cpu().numpy().copy()
         if self.algorithm in IN_3D:
-            volume = self._whole(data, start, geometry, settings)
+            volume = self._reconstruct_volume(data, start, geometry, settings)
             volume = volume if plane is None else volume * plane[:, None, :]
         else:
             volume = start
             for y in range(geometry.shape[1]):
-                volume[:, y] = self._slice(data[:, y], volume[:, y], geometry, y, projector.kind, settings, plane)
+                volume[:, y] = self._reconstruct_slice(data[:, y], volume[:, y], geometry, y, projector.kind, settings, plane)
                 if progress is not None:
                     progress(y + 1, geometry.shape[1], {})
         return Reconstruction(torch.from_numpy(np.ascontiguousarray(volume)), geometry)
 
-    def _slice(
+    def _reconstruct_slice(
         self,
         data: NDArray[Any],
         start: NDArray[Any],
@@ -141,7 +141,7 @@ class AstraMethod:
         rays, grid = slice_geometries(geometry, y)
         filtered = base == "FBP" and not self.algorithm.endswith("_CUDA")
         if filtered:
-            rays = _plain(geometry, y)  # ASTRA's CPU FBP knows no vector geometry
+            rays = _parallel_geometry(geometry, y)  # ASTRA's CPU FBP has no vector geometry
         kind = "cuda" if self.algorithm.endswith("_CUDA") else kind
         ids: list[tuple[Any, int]] = []
         try:
@@ -151,7 +151,7 @@ class AstraMethod:
             config = astra.astra_dict(self.algorithm)
             config["ProjectorId"], config["ProjectionDataId"], config["ReconstructionDataId"] = (i for _, i in ids)
             option = _bounds(settings) if base not in (*DIRECT, "CGLS") else {}
-            if mask is not None and not filtered:  # which knows none; the result is masked below
+            if mask is not None and not filtered:  # FBP has no mask: its result is masked below
                 ids.append((astra.data2d, astra.data2d.create("-vol", grid, np.ascontiguousarray(mask))))
                 option["ReconstructionMaskId"] = ids[-1][1]
             if base == "FBP":
@@ -161,17 +161,19 @@ class AstraMethod:
             # ASTRA counts single rays (ART) or tilts (SART) as iterations
             steps = {"ART": data.size, "SART": len(data)}.get(base, 1)
             astra.algorithm.run(ids[-1][1], steps * settings.num_iter if base not in DIRECT else 1)
-            found = astra.data2d.get(ids[2][1])
-            if not np.all(np.isfinite(found)):
+            image = astra.data2d.get(ids[2][1])
+            if not np.all(np.isfinite(image)):
                 raise BackendError(f"{self.name} gave values that are not finite in slice {y}")
-            return np.asarray(found * mask if mask is not None else found, np.float32)
+            return np.asarray(image * mask if mask is not None else image, np.float32)
         except astra.log.AstraError as error:
             raise BackendError(f"{self.name}: {str(error).splitlines()[0]}") from error
         finally:
             for table, number in reversed(ids):
                 table.delete(number)
 
-    def _whole(self, data: NDArray[Any], start: NDArray[Any], geometry: Geometry, settings: Any) -> NDArray[np.float32]:
+    def _reconstruct_volume(
+        self, data: NDArray[Any], start: NDArray[Any], geometry: Geometry, settings: Any
+    ) -> NDArray[np.float32]:
         if len(geometry.slice_groups()) > 1:
             raise InputError(f"{self.name} takes one centre for all slices")
         nz, ny, nx = geometry.shape
@@ -200,8 +202,8 @@ def _bounds(settings: Any) -> dict[str, float]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _plain(geometry: Geometry, y: int) -> Any:
-    """ASTRA's ``parallel`` geometry; its FBP takes no other, and no shift of the axis that differs between tilts."""
+def _parallel_geometry(geometry: Geometry, y: int) -> Any:
+    """Return ASTRA's ``parallel`` geometry, the only one for its FBP; raises InputError for an axis off the centre."""
     offset = geometry.offsets(y)
     if np.any(np.abs(offset - offset[0]) > 1e-9):
         raise InputError("astra.FBP takes the same centre for all tilts; use wbp")

@@ -1,4 +1,4 @@
-"""ASTRA's 2-D CPU projectors, slice by slice in threads: hardly any memory of its own, any size."""
+"""ASTRA's 2-D CPU projectors, slice by slice in threads: for any size, with little memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import astra
-import astra.experimental  # direct_FP and direct_BP need it, and `import astra` does not load it
+import astra.experimental  # direct_FP and direct_BP need it, and `import astra` does not import it
 import numpy as np
 import torch
 
@@ -35,62 +35,62 @@ class SlicewiseBackend:
             ids.append(astra.create_projector(kind, *slice_geometries(geometry, int(rows[0]))))
             for y in rows:
                 self._projector[y] = ids[-1]
-        # ASTRA's objects are numbers in a global table, which nobody else empties
-        self._finalizer = weakref.finalize(self, _free, ids)
+        # ASTRA's objects are numbers in a global table and must be freed explicitly
+        self._finalizer = weakref.finalize(self, _delete_projectors, ids)
 
     @classmethod
     def cost(cls, geometry: Geometry, kind: Kind) -> Cost:
-        """Next to nothing: ASTRA computes the weights anew in every product."""
+        """Return no cost: ASTRA computes the weights again in every product."""
         return Cost(0, 0.0)
 
     @classmethod
     def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
-        """CPU only."""
+        """Refuse every device but the CPU."""
         return None if device.type == "cpu" else "ASTRA's 2-D projectors run on the CPU"
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
-        """``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
+        """Project ``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
         n, _, nu = self.geometry.range_shape
         return self._run(volumes, (n, nu), astra.projector.direct_FP)
 
     def adjoint(self, projections: torch.Tensor) -> torch.Tensor:
-        """``(batch, n_angles, ny, nu)`` to ``(batch, nz, ny, nx)``."""
+        """Back-project ``(batch, n_angles, ny, nu)`` to ``(batch, nz, ny, nx)``."""
         nz, _, nx = self.geometry.shape
         return self._run(projections, (nz, nx), astra.projector.direct_BP)
 
     def _run(self, x: torch.Tensor, out: tuple[int, int], operation: Any) -> torch.Tensor:
         batch, _, ny, _ = x.shape
         source = x.permute(0, 2, 1, 3)
-        # ASTRA can fail without raising: what it left unwritten must not pass for a result
+        # ASTRA can fail without an exception: unwritten values stay NaN
         result = np.full((batch, ny, *out), np.nan, np.float32)
 
-        def one(index: tuple[int, int]) -> None:
+        def process_slice(index: tuple[int, int]) -> None:
             b, y = index
             image = np.require(source[b, y].numpy(), np.float32, ["C", "W"])
             operation(self._projector[y], image, out=result[b, y])
             if np.isnan(result[b, y, 0, 0]) and np.all(np.isfinite(image)):
                 raise BackendError("ASTRA returned without a result")
 
-        pool = _pool()
-        for _ in pool.map(one, np.ndindex(batch, ny)):
+        pool = _thread_pool()
+        for _ in pool.map(process_slice, np.ndindex(batch, ny)):
             pass
         return torch.from_numpy(result).permute(0, 2, 1, 3)
 
 
-_local: dict[int, ThreadPoolExecutor] = {}
+_pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
-# a forked child has the pool without its threads, and would wait for them for ever
-os.register_at_fork(after_in_child=_local.clear)
+# a forked child has the pool without its threads, and would wait for them without end
+os.register_at_fork(after_in_child=_pools.clear)
 
 
-def _pool() -> ThreadPoolExecutor:
-    """One pool for the process, as wide as torch's thread count."""
+def _thread_pool() -> ThreadPoolExecutor:
+    """Return the pool of this process with as many threads as torch uses."""
     width = torch.get_num_threads()
     with _lock:
-        if width not in _local:
-            _local[width] = ThreadPoolExecutor(width, thread_name_prefix="astra-2d")
-        return _local[width]
+        if width not in _pools:
+            _pools[width] = ThreadPoolExecutor(width, thread_name_prefix="astra-2d")
+        return _pools[width]
 
 
-def _free(ids: list[int]) -> None:
+def _delete_projectors(ids: list[int]) -> None:
     astra.projector.delete(ids)

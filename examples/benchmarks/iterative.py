@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from timing import best
 
-from tomoprior import Geometry, Projector, methods, metrics
-from tomoprior.adapters.astra.matrix import clear_cache
+from tomoprior import Geometry, Projector, clear_cache, methods, metrics
 from tomoprior.simulate import Spheres
 
 

@@ -100,14 +100,14 @@ def test_angles_up_to_two_turns_are_accepted():
         ({"unit": "furlong"}, "angstrom"),
     ],
 )
-def test_what_is_impossible_is_refused_in_one_line(change, message):
+def test_an_impossible_geometry_is_refused_in_one_line(change, message):
     with pytest.raises(GeometryError, match=message) as caught:
         Geometry(**{"angles": ANGLES, "shape": (3, 2, 9), **change})
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, ValueError)
 
 
-def test_selection_keeps_order_and_takes_shifts_along(geometry):
+def test_a_selection_keeps_order_and_shifts(geometry):
     for views in ([3, 0], np.array([3, 0])):
         part = geometry.select(views)
         assert part.angles.tolist() == ANGLES[[3, 0]].tolist()
@@ -130,12 +130,12 @@ def test_selection_keeps_order_and_takes_shifts_along(geometry):
         (np.ones(3, bool), "mask"),
     ],
 )
-def test_selections_that_mean_nothing_are_refused(geometry, views, message):
+def test_invalid_selections_are_refused(geometry, views, message):
     with pytest.raises(GeometryError, match=message):
         geometry.select(views)
 
 
-def test_a_slab_takes_its_own_centres(geometry):
+def test_a_slab_has_its_own_centres(geometry):
     part = geometry.rows(1, 4)
     assert part.shape == (6, 3, 9)
     assert part.detector == (3, 11)
@@ -225,3 +225,9 @@ def test_repr_is_one_line_in_degrees(geometry):
     assert "35" in text
     assert "nanometer" in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("values", [{}, {"angles": [0.1]}, {"angles": [0.1], "shape": [2, 2, 2], "colour": 1}])
+def test_values_that_describe_no_geometry_are_refused(values):
+    with pytest.raises(GeometryError, match="not the values of a geometry"):
+        Geometry.from_dict(values)

@@ -1,4 +1,4 @@
-"""One process at a time, also while another gives the lock back, and where the file system has none."""
+"""Locks: one process at a time, also while another one releases the lock, and on a file system without locks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fcntl.flock", none)
 
 
-def test_the_owner_is_named_and_the_file_goes(tmp_path: Path) -> None:
+def test_the_holder_is_named_and_the_file_is_removed(tmp_path: Path) -> None:
     lock = tmp_path / "new" / "lock"
     me = f"process {os.getpid()} on {socket.gethostname()}"
     with exclusive_lock(lock, refused, host=True):
@@ -36,7 +36,7 @@ def test_the_owner_is_named_and_the_file_goes(tmp_path: Path) -> None:
     assert list(lock.parent.iterdir()) == []
 
 
-def test_a_lock_that_names_no_one_is_held_all_the_same(tmp_path: Path) -> None:
+def test_a_lock_file_without_a_name_is_respected(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -46,7 +46,7 @@ def test_a_lock_that_names_no_one_is_held_all_the_same(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lock_that_another_has_made_since_is_left(tmp_path: Path) -> None:
+def test_a_lock_file_of_another_process_is_left_in_place(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with exclusive_lock(lock, refused):
         lock.unlink()
@@ -59,8 +59,8 @@ def test_a_lock_that_another_has_made_since_is_left(tmp_path: Path) -> None:
     assert here.st_size > 0
 
 
-def test_the_folder_may_go_with_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that waits at the door of a folder that is being removed makes it anew."""
+def test_the_folder_can_be_removed_with_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that waits for a lock creates the folder again if it is removed meanwhile."""
     folder = tmp_path / "folder"
     lock, flock = folder / "lock", fcntl.flock
     removed = []
@@ -77,15 +77,40 @@ def test_the_folder_may_go_with_the_lock(tmp_path: Path, monkeypatch: pytest.Mon
     assert removed
 
 
-def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_written_raises_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for lock in (tmp_path / "none" / "folder" / "lock", tmp_path / "file" / "lock"):
         with pytest.raises(FormatError, match=r"lock: cannot be written \("), exclusive_lock(lock, refused):
             pass
-    lock = tmp_path / "lock"
-    lock.symlink_to(tmp_path / "none" / "lock")
-    with pytest.raises(FormatError, match="No such file"), exclusive_lock(lock, refused):
+
+
+@pytest.mark.parametrize("kind", ["link to a file", "link to nothing", "hard link", "pipe", "folder"])
+def test_a_link_or_special_file_in_place_of_the_lock_is_refused_and_stays_untouched(tmp_path: Path, kind: str) -> None:
+    lock, other = tmp_path / "lock", tmp_path / "precious"
+    other.write_text("12345 on another machine")
+    if kind == "link to a file":
+        lock.symlink_to(other)
+    elif kind == "link to nothing":
+        lock.symlink_to(tmp_path / "new")
+    elif kind == "hard link":
+        lock.hardlink_to(other)
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.mkdir()
+    with pytest.raises(FormatError, match=r"/lock: not a plain lock file") as caught, exclusive_lock(lock, refused):
         pass
+    assert "\n" not in str(caught.value)
+    assert os.path.lexists(lock)
+    assert other.read_text() == "12345 on another machine"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_lock_file_of_other_bytes_is_taken_over(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.write_bytes(b"\xff\xfe\x00")
+    with exclusive_lock(lock, refused):
+        assert lock.read_text() == f"{os.getpid()}\n"
 
 
 @pytest.mark.usefixtures("without_locks")
@@ -100,7 +125,7 @@ def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         ("", True),
     ],
 )
-def test_without_locks_the_named_process_has_it_as_long_as_it_runs(tmp_path: Path, owner: str, free: bool) -> None:
+def test_without_locks_the_named_process_holds_the_lock_as_long_as_it_runs(tmp_path: Path, owner: str, free: bool) -> None:
     lock = tmp_path / "lock"
     lock.write_text(owner)
     if free:

@@ -71,7 +71,7 @@ def test_a_notebook_without_widgets_gets_text_and_no_warning(screen, kernel, mon
 
 
 def test_a_notebook_with_widgets_gets_one(kernel, monkeypatch):
-    made = []
+    widgets = []
 
     class Widget:
         """What the bar uses of tqdm's."""
@@ -79,7 +79,7 @@ def test_a_notebook_with_widgets_gets_one(kernel, monkeypatch):
         def __init__(self, **options):
             self.options, self.disable, self.total, self.n, self.start_t = options, False, None, 0, 7.0
             self.container = types.SimpleNamespace(children=[None, types.SimpleNamespace(max=None), None])
-            made.append(self)
+            widgets.append(self)
 
         def __enter__(self):
             return self
@@ -99,7 +99,7 @@ def test_a_notebook_with_widgets_gets_one(kernel, monkeypatch):
     monkeypatch.setattr("tomoprior.progress.find_spec", lambda name: types.SimpleNamespace(name=name))
     monkeypatch.setitem(sys.modules, "tqdm.notebook", types.SimpleNamespace(tqdm=Widget))
     run(totals=(4, 4, 6))
-    (widget,) = made
+    (widget,) = widgets
     assert (widget.total, widget.n, widget.container.children[1].max) == (6, 3, 6)
     assert widget.start_t == 7.0  # the time before the first iteration counts
     assert widget.values == {"residual": f"{0.5 / 3:.4g}"}

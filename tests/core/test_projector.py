@@ -1,4 +1,4 @@
-"""The projector on every CPU backend and kernel: adjoint, handedness, refusals, choice of backend, copies."""
+"""The projector on every CPU backend and kernel: adjoint, hand, refusals, choice of backend, copies."""
 
 import copy
 import pickle
@@ -109,9 +109,9 @@ def test_every_slice_has_its_own_centre(backend):
     geometry = Geometry(np.deg2rad([-50, 0, 40]), (15, 4, 20), (4, 25), center)
     column = blob((15, 1, 20), (2.0, 0, -3.0))
     p = Projector(geometry, "cpu", backend=backend)(np.repeat(column, 4, axis=1)).astype(float)
-    found = (p * np.arange(25)).sum(2) / p.sum(2)
+    result = (p * np.arange(25)).sum(2) / p.sum(2)
     u = -3.0 * np.cos(geometry.angles) - 2.0 * np.sin(geometry.angles)
-    np.testing.assert_allclose(found, u[:, None] + center[None, :] - 0.5, atol=0.02)
+    np.testing.assert_allclose(result, u[:, None] + center[None, :] - 0.5, atol=0.02)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -197,9 +197,10 @@ def test_the_budget_decides_between_the_matrix_and_what_needs_none(monkeypatch):
     assert Projector(geometry, "cpu", backend="astra-matrix").backend == "astra-matrix"
     monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "1000")
     assert Projector(geometry, "cpu").backend == "astra-matrix"
-    monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", "lots")
-    with pytest.raises(BackendError, match="number of MiB, got 'lots'"):
-        Projector(geometry, "cpu")
+    for wrong in ("lots", "nan", "inf", ""):
+        monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", wrong)
+        with pytest.raises(BackendError, match=f"number of MiB, got '{wrong}'"):
+            Projector(geometry, "cpu")
 
 
 def test_a_large_matrix_is_left_to_the_kernel_that_needs_none(monkeypatch):
@@ -219,7 +220,7 @@ def test_distinct_centres_count_against_the_budget():
     assert eight == pytest.approx(8 * one, rel=0.01)
 
 
-def test_a_wider_grid_may_fall_back_where_the_matrix_was_not_asked_for(monkeypatch):
+def test_a_wider_grid_may_fall_back_where_the_backend_is_automatic(monkeypatch):
     geometry = Geometry(np.deg2rad(np.linspace(-60, 60, 61)), (32, 2, 32))
     A = Projector(geometry, "cpu")
     monkeypatch.setenv("TOMOPRIOR_MATRIX_BUDGET", str(A.cost.bytes * 1.2 / 2**20))
@@ -228,7 +229,7 @@ def test_a_wider_grid_may_fall_back_where_the_matrix_was_not_asked_for(monkeypat
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_copies_work_by_themselves(backend):
+def test_copies_are_independent(backend):
     geometry = Geometry(np.deg2rad([-50, 0, 40]), (4, 2, 5))
     A, x = Projector(geometry, "cpu", "line", backend), np.random.default_rng(0).random((4, 2, 5))
     expected = A(x)

@@ -26,7 +26,7 @@ def test_the_adjoint_is_exact(dy, ny, seed):
     assert abs(float(left - right)) < 1e-12 * float(x.norm() * y.norm())
 
 
-def test_whole_rows_move_and_nothing_comes_round():
+def test_whole_rows_move_and_nothing_wraps_around():
     x = torch.arange(7.0).add(1).view(1, 1, 7, 1).repeat(1, 4, 1, 3)
     moved = rowshift.forward(x, geometry([2.0, -3.0, 7.0, -9.0]))[0, :, :, 0]
     assert moved[0].tolist() == [0, 0, 1, 2, 3, 4, 5]
@@ -45,15 +45,15 @@ def test_a_fraction_of_a_row_moves_the_centroid_by_that_much(dy):
 
 def test_the_argument_stays_as_it_is():
     x = torch.rand(1, 2, 7, 3)
-    kept = x.clone()
+    before = x.clone()
     rowshift.forward(x, geometry([1.5, -0.5]))
     rowshift.adjoint(x, geometry([1.5, -0.5]))
-    assert torch.equal(x, kept)
+    assert torch.equal(x, before)
 
 
 @pytest.mark.parametrize("name", ["wbp", "fourier"])
 def test_slices_near_the_ends_are_as_bright_as_the_others(name):
-    """A rod along y, every other tilt moved along it: the specimen goes on beyond the detector, and so do the slices."""
+    """A rod along y, every other tilt moved along it: the specimen extends beyond the detector, and the slices too."""
     angles = np.deg2rad(np.arange(-80, 81, 4))
     shifts = np.zeros((len(angles), 2))
     shifts[::2, 0] = 2.5

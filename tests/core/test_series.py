@@ -1,4 +1,4 @@
-"""A tilt series: what fits, what is read when, and what travels along."""
+"""A tilt series: checks of its parts, when data are read, and what selections keep."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ ANGLES = np.deg2rad([-60.0, -30.0, 0.0, 30.0, 60.0])
 
 
 class Lazy:
-    """Stands for an HDF5 dataset: knows its shape, reads when it is indexed, and only one tilt or a slice at a time."""
+    """Acts as an HDF5 dataset: has a shape, reads when it is indexed, and only one tilt or a slice at a time."""
 
     def __init__(self, array):
         self.array, self.reads = array, 0
@@ -90,7 +90,7 @@ def test_what_is_no_real_number_is_refused(geometry, data, dtype):
         (np.zeros(5), "all weights are zero"),
     ],
 )
-def test_weights_that_mean_nothing_are_refused(geometry, data, weights, message):
+def test_invalid_weights_are_refused(geometry, data, weights, message):
     with pytest.raises(InputError, match=message):
         TiltSeries(data, geometry, weights=weights)
 
@@ -101,7 +101,7 @@ def test_weights_per_tilt_and_per_pixel(geometry, data):
 
 
 @pytest.mark.parametrize("source", [np.asarray, Lazy])
-def test_selection_takes_everything_along(geometry, data, source):
+def test_a_selection_keeps_weights_views_and_metadata(geometry, data, source):
     series = TiltSeries(source(data), geometry, weights=np.arange(1, 6))
     part = series.select([3, 0])
     np.testing.assert_array_equal(part.projections, data[[3, 0]])
@@ -122,7 +122,7 @@ def test_exclusion_counts_in_this_series(series, data):
     for bad in (5, -1):
         with pytest.raises(InputError, match=f"tilt {bad} cannot be excluded"):
             series.exclude([bad])
-    with pytest.raises(TomopriorError, match="no tilt is left"):
+    with pytest.raises(TomopriorError, match="the selection of tilts is empty"):
         series.exclude(range(5))
 
 
@@ -157,7 +157,7 @@ def test_binning_takes_means_tilt_by_tilt(geometry, data):
     assert series.binned(1) is series
 
 
-def test_a_pixel_without_weight_does_not_reach_a_binned_one():
+def test_a_pixel_of_weight_zero_does_not_change_a_binned_one():
     data = np.ones((1, 2, 4), np.float32)
     data[0, 0, 0] = np.inf
     weights = np.ones((1, 2, 4), np.float32)
@@ -167,5 +167,5 @@ def test_a_pixel_without_weight_does_not_reach_a_binned_one():
     np.testing.assert_allclose(part.weights, [[[0.75, 1]]])
 
 
-def test_metadata_travels(series):
+def test_metadata_are_kept(series):
     assert series.select([0]).rows(0, 2).binned(2).metadata == {"source": "made up", "binned": 2}

@@ -22,11 +22,11 @@ widths = [1, 2, 4, 8, FEW - 4, FEW, FEW + 1, BLOCK, 2 * BLOCK - 1, 2 * BLOCK, 2 
 
 
 @pytest.mark.parametrize("width", widths)
-def test_a_column_is_the_same_to_the_last_bit_whatever_stands_beside_it(matrix, dense, width):
+def test_a_column_is_the_same_to_the_last_bit_whatever_the_others_hold(matrix, dense, width):
     ours = csr_tensor(
         torch.from_numpy(matrix.indptr), torch.from_numpy(matrix.indices), torch.from_numpy(matrix.data), matrix.shape
     )
-    found = csr_product(ours, dense[:, :width].contiguous())
-    np.testing.assert_allclose(found.numpy(), matrix @ dense[:, :width].numpy(), rtol=1e-4, atol=1e-5)
-    assert torch.equal(found[:, :1], csr_product(ours, dense[:, : BLOCK + 3].contiguous())[:, :1])
-    assert torch.equal(found, csr_product(ours, dense)[:, :width])
+    result = csr_product(ours, dense[:, :width].contiguous())
+    np.testing.assert_allclose(result.numpy(), matrix @ dense[:, :width].numpy(), rtol=1e-4, atol=1e-5)
+    assert torch.equal(result[:, :1], csr_product(ours, dense[:, : BLOCK + 3].contiguous())[:, :1])
+    assert torch.equal(result, csr_product(ours, dense)[:, :width])

@@ -18,8 +18,8 @@ CASES = ("n64_c32p00", "n65_c32p50", "n64_c34p70", "n65_c29p20")
 
 @pytest.fixture(scope="module")
 def reference():
-    with np.load(DATA) as found:
-        return dict(found)
+    with np.load(DATA) as result:
+        return dict(result)
 
 
 @pytest.mark.parametrize("order", ["sino", "radiographs"])
@@ -30,13 +30,13 @@ def test_projections_agree_with_tomopy_project(reference, order):
     expected = expected.transpose(1, 0, 2) if order == "sino" else expected
     geometry = Geometry(reference["theta"], volume.shape)
     np.testing.assert_allclose(Projector(geometry, "cpu", "line")(volume), expected, rtol=1e-4, atol=1e-3)
-    found = Projector(geometry, "cpu")(volume)
+    result = Projector(geometry, "cpu")(volume)
     for y in range(3):
-        assert np.corrcoef(found[:, y].ravel(), expected[:, y].ravel())[0, 1] > 0.99
+        assert np.corrcoef(result[:, y].ravel(), expected[:, y].ravel())[0, 1] > 0.99
     column = np.arange(40)
-    difference = (found * column).sum(2) / found.sum(2) - (expected * column).sum(2) / expected.sum(2)
+    difference = (result * column).sum(2) / result.sum(2) - (expected * column).sum(2) / expected.sum(2)
     assert np.abs(difference.mean(0)).max() < 0.02
-    np.testing.assert_allclose(found.sum(2), expected.sum(2), rtol=0.02)
+    np.testing.assert_allclose(result.sum(2), expected.sum(2), rtol=0.02)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -48,18 +48,18 @@ def test_sirt_agrees_with_tomopy_sirt(reference, case):
     projector = Projector(geometry, "cpu")
     method = methods.get("sirt")
     data = torch.from_numpy(np.ascontiguousarray(sino.transpose(1, 0, 2)))
-    found = method.reconstruct(data, projector, method.Settings(num_iter=60)).volume.numpy().transpose(1, 0, 2)
+    result = method.reconstruct(data, projector, method.Settings(num_iter=60)).volume.numpy().transpose(1, 0, 2)
     z, x = np.meshgrid(*2 * [np.arange(n) - (n - 1) / 2], indexing="ij")
     # what every tilt sees, also where the axis is off the middle
     inside = np.hypot(z, x) < n / 2 - 1 - abs(float(reference[f"{case}_center"]) - n / 2)
     for y in range(slices):
-        assert np.corrcoef(found[y][inside], expected[y][inside])[0, 1] > 0.99
-        displacement = phase_cross_correlation(expected[y] * inside, found[y] * inside, upsample_factor=100)[0]
+        assert np.corrcoef(result[y][inside], expected[y][inside])[0, 1] > 0.99
+        displacement = phase_cross_correlation(expected[y] * inside, result[y] * inside, upsample_factor=100)[0]
         assert np.abs(displacement).max() <= 0.05
         # values per voxel, on the same scale
-        slope = np.sum(found[y][inside] * expected[y][inside]) / np.sum(expected[y][inside] ** 2)
+        slope = np.sum(result[y][inside] * expected[y][inside]) / np.sum(expected[y][inside] ** 2)
         assert slope == pytest.approx(1, abs=0.03)
         truth = reference[f"{case}_truth"][y]
-        assert np.corrcoef(found[y][inside], truth[inside])[0, 1] > 0.9
+        assert np.corrcoef(result[y][inside], truth[inside])[0, 1] > 0.9
         for mirrored in (truth[::-1], truth[:, ::-1], truth.T):
-            assert np.corrcoef(found[y][inside], truth[inside])[0, 1] > np.corrcoef(found[y][inside], mirrored[inside])[0, 1]
+            assert np.corrcoef(result[y][inside], truth[inside])[0, 1] > np.corrcoef(result[y][inside], mirrored[inside])[0, 1]

@@ -158,7 +158,7 @@ if os.geteuid() == 0:  # root may do everything, so it becomes someone else once
     open_stack(folder / "open.mrc"), [registry.get(n) for n in plugins.names(registry.GROUP)]
     os.setuid(65534)
 calls = {
-    "may not be written": lambda: writing(folder / "out.mrc", Header((1, 1, 1))).__enter__(),
+    "no permission to write": lambda: writing(folder / "out.mrc", Header((1, 1, 1))).__enter__(),
     "in.mrc: cannot be read (Permission denied)": lambda: open_stack(folder / "in.mrc"),
     "in.tlt: cannot be read (Permission denied)": lambda: read(folder / "open.mrc", angles=folder / "in.tlt"),
     "hidden: cannot be read (Permission denied)": lambda: open_stack(folder / "hidden"),

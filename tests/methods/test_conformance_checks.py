@@ -137,7 +137,7 @@ BROKEN = {
     "uses_projector is neither": {"uses_projector": None},
     "uses_projector is False": {"uses_projector": False},
     "unknown setting is accepted": {"Settings": Open},
-    "can be changed after": {"Settings": Mutable},
+    "of a settings object can be changed": {"Settings": Mutable},
     "has no description": {"Settings": Silent},
     "has no default": {"Settings": Demanding},
     "not a number of bytes": {"memory": lambda self, g, s: 0},
@@ -154,7 +154,7 @@ BROKEN = {
     "the std is negative": {"result": lambda self, x, A, h: Reconstruction(x, A.geometry, std=-x.abs() - 1)},
     "the residual goes from": {"result": lambda self, x, A, h: Reconstruction(x, A.geometry, history={"residual": [0.1, 0.2]})},
     "correlation of": {"result": lambda self, x, A, h: Reconstruction(-x, A.geometry)},
-    "other bits the second time": {"update": noisy},
+    "returns other bits": {"update": noisy},
     "progress is never called": {"reconstruct": reconstruct_with(drop("progress"))},
     "KeyboardInterrupt": {"reconstruct": swallow},
     "an initial volume of another width is accepted": {"reconstruct": reconstruct_with(drop("initial"))},
@@ -243,7 +243,7 @@ def test_a_good_operator_passes():
         (Operator(forward, lambda y: y @ MATRIX * 1.00001), "differ by"),
         (Operator(lambda x: x @ MATRIX.T + 1e-3, adjoint), "differ|linear|quotient"),
         (Operator(lambda x: forward(x).abs(), adjoint), "differ|linear|quotient"),
-        (Operator(lambda x: forward(x) * (1 + 0.1 * (len(x) > 1)), adjoint), "of a batch differs"),
+        (Operator(lambda x: forward(x) * (1 + 0.1 * (len(x) > 1)), adjoint), "differs in a batch and alone"),
         (Operator(lambda x: forward(x.mul_(1.0001)), adjoint), "differ|not A|changes"),
     ],
     ids=["adjoint", "offset", "nonlinear", "batch", "in place"],
@@ -277,7 +277,7 @@ def test_a_projector_that_cannot_be_pickled_or_shared_is_found(monkeypatch):
     testing.check_projector(A)
     with monkeypatch.context() as patch:
         patch.setattr(Projector, "__getstate__", lambda self: {"geometry": self.geometry.flipped_hand(), "device": "cpu"})
-        with pytest.raises(AssertionError, match="does not bring the same projector back"):
+        with pytest.raises(AssertionError, match="does not restore the projector"):
             testing.check_projector(A)
     with monkeypatch.context() as patch:
         patch.setattr(Projector, "subset", lambda self, views: self)
@@ -286,7 +286,7 @@ def test_a_projector_that_cannot_be_pickled_or_shared_is_found(monkeypatch):
 
 
 def test_errors_must_be_input_errors():
-    from tomoprior.testing.operators import refused
+    from tomoprior.testing._assertions import require_refusal
 
     def fails(error):
         def action():
@@ -294,11 +294,11 @@ def test_errors_must_be_input_errors():
 
         return action
 
-    refused(fails(InputError("one line")), "this")
+    require_refusal(fails(InputError("one line")), "this")
     for error, message in (
         (ValueError("x"), "raises ValueError"),
         (InputError("a\nb"), "not one line"),
         (InputError(""), "not one line"),
     ):
         with pytest.raises(AssertionError, match=message):
-            refused(fails(error), "this")
+            require_refusal(fails(error), "this")

@@ -1,4 +1,4 @@
-"""Public names of the last release: each still answers, with a warning that says what it is called now."""
+"""Public names of the last release: each still works, with a warning that gives its new name."""
 
 import importlib
 
@@ -20,12 +20,12 @@ RENAMED = [
 
 @pytest.mark.parametrize(("module", "old", "new"), RENAMED)
 def test_an_old_name_gives_the_new_object_and_a_warning(module, old, new):
-    found = importlib.import_module(module)
+    module_object = importlib.import_module(module)
     with pytest.warns(DeprecationWarning, match=f"{module}.{old} is called {module}.{new} now"):
-        assert getattr(found, old) is getattr(found, new)
-    assert old not in found.__all__
+        assert getattr(module_object, old) is getattr(module_object, new)
+    assert old not in module_object.__all__
 
 
-def test_a_name_that_never_was_is_an_attribute_error():
+def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'rsme'"):
         deprecated_names("tomoprior.metrics", {})("rsme")

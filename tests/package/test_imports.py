@@ -57,8 +57,16 @@ def test_every_public_name_is_there(name):
     assert name in dir(tomoprior)
 
 
+def test_type_checkers_see_the_same_names():
+    tree = ast.parse(Path(tomoprior.__file__).read_text(encoding="utf-8"))
+    (block,) = (node.body for node in tree.body if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING")
+    names = [alias.asname for node in block if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname]
+    names += [node.target.id for node in block if isinstance(node, ast.AnnAssign)]
+    assert sorted(names) == sorted(tomoprior.__all__)
+
+
 def test_unknown_names_raise_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'reconstrukt'"):
+    with pytest.raises(AttributeError, match="attribute reconstrukt"):
         tomoprior.reconstrukt  # noqa: B018
     assert not hasattr(tomoprior, "gpu")
 

@@ -40,7 +40,7 @@ class Transmission(LazyArray):
                 gain = np.where(span > 0, 1.0 / span, np.nan)
             self._dark_and_gain = np.asarray(dark, np.float32), gain.astype(np.float32)
         dark32, gain32 = (field[box[1], box[2]] for field in self._dark_and_gain)
-        out: NDArray[Any] = (self._source._checked(box).astype(np.float32) - dark32) * gain32
+        out: NDArray[Any] = (self._source.read(box).astype(np.float32) - dark32) * gain32
         return out
 
 
@@ -56,7 +56,7 @@ class MinusLog(LazyArray):
         self._source = source
 
     def _read(self, box: Box) -> NDArray[Any]:
-        values = self._source._checked(box).astype(np.float32)
+        values = self._source.read(box).astype(np.float32)
         out = np.full(values.shape, np.nan, np.float32)
         np.log(values, out=out, where=values > 0)  # a NaN compares as False and stays
         return np.negative(out, out=out)

@@ -1,5 +1,7 @@
 """Forward projector and adjoint as differentiable operators, and the backends that compute them."""
 
-from tomoprior.projector.projector import LinearOperator, Projector
+from tomoprior.projector.backends import clear_cache
+from tomoprior.projector.operator import LinearOperator
+from tomoprior.projector.projector import Projector
 
-__all__ = ["LinearOperator", "Projector"]
+__all__ = ["LinearOperator", "Projector", "clear_cache"]

@@ -1,4 +1,4 @@
-"""What a projector backend is, and which one a projector takes when it is told ``auto``."""
+"""The protocol of a projector backend, and the choice among the installed ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUP = "tomoprior.projectors"
 
 @dataclass(frozen=True)
 class Cost:
-    """What a backend takes before its first product: bytes that stay allocated, and roughly the seconds to prepare."""
+    """Cost of a backend before its first product: bytes that stay allocated, and roughly the seconds to prepare."""
 
     bytes: int
     seconds: float
@@ -27,30 +27,31 @@ class Cost:
 class Backend(Protocol):
     """A pair of linear maps between a batch of volumes and a batch of projections.
 
-    ``forward`` takes ``(batch, nz, ny, nx)`` and gives ``(batch, n_angles, ny, nu)``, both float32 on ``device``;
-    ``adjoint`` goes the other way. Neither may keep its argument, and both must be callable from several threads.
-    Shifts along y are applied outside; a backend sees only what lies within a slice.
+    ``forward`` takes ``(batch, nz, ny, nx)`` and returns ``(batch, n_angles, ny, nu)``, both float32 on ``device``;
+    ``adjoint`` maps in the other direction. Neither may keep its argument, and both must be callable from several threads.
+    ``Projector`` applies shifts along y; a backend works within slices only. A backend that keeps prepared data for later
+    projectors also has a class method ``clear_cache()`` that frees them.
     """
 
     name: ClassVar[str]
-    preference: ClassVar[int]  #: among the backends that can run, ``auto`` takes the highest
+    preference: ClassVar[int]  #: ``auto`` takes the highest among the backends that can run
     matched: ClassVar[bool]  #: True if ``adjoint`` is the exact transpose of ``forward``
 
     def __init__(self, geometry: Geometry, kind: Kind, device: torch.device) -> None: ...
 
     @classmethod
     def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
-        """Why this backend cannot or should not run here, in one line; None if it can."""
+        """Return the reason why this backend cannot or should not run here, in one line; None if it can."""
 
     @classmethod
     def cost(cls, geometry: Geometry, kind: Kind) -> Cost:
-        """Memory and time of the preparation."""
+        """Return the memory and time of the preparation."""
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
-        """Line integrals, in voxel units."""
+        """Return line integrals, in voxel units."""
 
     def adjoint(self, projections: torch.Tensor) -> torch.Tensor:
-        """Back-projection without a filter."""
+        """Return the back-projection without a filter."""
 
 
 #: Bytes of a matrix up to which it is faster than computing its entries in every product (measured on two cores: equal at 64 to
@@ -59,7 +60,7 @@ MATRIX_PAYS = 64 * 2**20
 
 
 def matrix_budget(kind: Kind, device: torch.device) -> int:
-    """Bytes that the matrix of a projector may take where the backend is left open.
+    """Return the bytes that the matrix of a projector may take where the backend is left open.
 
     The linear kernel on a CPU can be computed without a matrix, so that its matrix is limited to ``MATRIX_PAYS``.
     """
@@ -69,18 +70,18 @@ def matrix_budget(kind: Kind, device: torch.device) -> int:
 
 
 def default_budget() -> int:
-    """Bytes that prepared matrices may take: ``TOMOPRIOR_MATRIX_BUDGET`` in MiB, or a quarter of the free memory."""
+    """Return the bytes that prepared matrices may take: ``TOMOPRIOR_MATRIX_BUDGET`` in MiB, or a quarter of the free memory."""
     value = os.environ.get("TOMOPRIOR_MATRIX_BUDGET")
     if value is None:
         return memory.available() // 4
     try:
         return int(float(value) * 2**20)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BackendError(f"TOMOPRIOR_MATRIX_BUDGET must be a number of MiB, got {value!r}") from None
 
 
 def choose_backend(name: str, geometry: Geometry, kind: Kind, device: torch.device, budget: int | None) -> type[Backend]:
-    """The backend called ``name``, or for ``auto`` the best that can run.
+    """Return the backend called ``name``, or for ``auto`` the best that can run.
 
     Raises
     ------
@@ -91,23 +92,40 @@ def choose_backend(name: str, geometry: Geometry, kind: Kind, device: torch.devi
     """
     if name == "auto":
         limit = matrix_budget(kind, device) if budget is None else budget
-        found = [plugins.load(GROUP, n) for n in plugins.names(GROUP)]
-        refusals = {b.name: b.refusal(geometry, kind, device, limit) for b in found}
-        fitting = [b for b in found if refusals[b.name] is None]
-        if not fitting:
+        installed = [plugins.load(GROUP, n) for n in plugins.names(GROUP)]
+        refusals = {b.name: b.refusal(geometry, kind, device, limit) for b in installed}
+        able = [b for b in installed if refusals[b.name] is None]
+        if not able:
             reasons = "; ".join(f"{n}: {reason}" for n, reason in refusals.items()) or "none is installed"
             raise BackendError(f"no projector can run kind {kind!r} on {device} ({reasons})")
-        return max(fitting, key=lambda b: b.preference)  # type: ignore[no-any-return]
+        return max(able, key=lambda b: b.preference)  # type: ignore[no-any-return]
     backend: type[Backend] = plugins.load(GROUP, name)
-    # who names a backend has decided on its memory: only what is impossible is refused, unless a budget is given
+    # a caller who names a backend decides about its memory: without a budget only the impossible is refused
     reason = backend.refusal(geometry, kind, device, 2**62 if budget is None else budget)
     if reason is not None:
         raise BackendError(f"{name} cannot run here: {reason}")
     return backend
 
 
+def clear_cache() -> None:
+    """Free the prepared data that backends keep for later projectors, such as system matrices.
+
+    Projectors in use keep their data. A long-lived service calls this to bound its memory between jobs; the size of the
+    cache itself is bounded by ``TOMOPRIOR_MATRIX_BUDGET``.
+
+    Examples
+    --------
+    >>> import tomoprior
+    >>> tomoprior.clear_cache()
+    """
+    for name in plugins.names(GROUP):
+        backend = plugins.load(GROUP, name)
+        if hasattr(backend, "clear_cache"):
+            backend.clear_cache()
+
+
 def choose_device(device: str | torch.device) -> torch.device:
-    """The torch device meant; ``auto`` is the GPU if torch sees one, else the CPU.
+    """Return the torch device; ``auto`` is the GPU if torch sees one, else the CPU.
 
     Raises
     ------
@@ -117,13 +135,13 @@ def choose_device(device: str | torch.device) -> torch.device:
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(device)
+        result = torch.device(device)
     except (RuntimeError, TypeError):
         raise BackendError(f"{device!r} is not a device; use auto, cpu or cuda") from None
-    if found.type == "cuda" and not torch.cuda.is_available():
+    if result.type == "cuda" and not torch.cuda.is_available():
         raise BackendError("there is no GPU that torch can use; use device cpu")
-    if found.type == "cuda" and found.index is not None and found.index >= torch.cuda.device_count():
-        raise BackendError(f"there is no {found}: torch sees {torch.cuda.device_count()} GPU(s)")
-    if found.type not in ("cpu", "cuda"):
-        raise BackendError(f"no projector runs on {found.type!r}; use cpu or cuda")
-    return found
+    if result.type == "cuda" and result.index is not None and result.index >= torch.cuda.device_count():
+        raise BackendError(f"there is no {result}: torch sees {torch.cuda.device_count()} GPU(s)")
+    if result.type not in ("cpu", "cuda"):
+        raise BackendError(f"no projector runs on {result.type!r}; use cpu or cuda")
+    return result

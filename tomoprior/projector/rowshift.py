@@ -9,19 +9,19 @@ from tomoprior.geometry import Geometry
 
 
 def forward(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Move tilt i by ``shifts[i, 0]`` rows; ``(batch, n_angles, ny, nu)``, zero where nothing moves in."""
+    """Move tilt i by ``shifts[i, 0]`` rows: ``(batch, n_angles, ny, nu)``, with zeros in rows that come from outside."""
     return _shift(projections, geometry, adjoint=False)
 
 
 def adjoint(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Transpose of ``forward``."""
+    """Apply the transpose of ``forward``."""
     return _shift(projections, geometry, adjoint=True)
 
 
 def undo(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Move the rows back to where they belong, ``(n_angles, ny, nu)``; beside the detector its outermost row goes on.
+    """Move the rows back to their true positions, ``(n_angles, ny, nu)``; the outermost rows extend beyond the detector.
 
-    For methods that take the projections as they come: the transpose would leave slices near the ends of y dark.
+    For methods that use the projections directly: the transpose would leave slices near the ends of y dark.
     """
     assert geometry.shifts is not None
     dy = torch.from_numpy(geometry.shifts[:, 0].copy()).to(projections.device)
@@ -42,7 +42,7 @@ def _shift(projections: torch.Tensor, geometry: Geometry, *, adjoint: bool) -> t
     ny = projections.shape[-2]
     for i, (k, fraction) in enumerate(zip(whole, dy - whole, strict=True)):
         for step, weight in ((int(k), 1 - fraction), (int(k) + 1, fraction)):
-            # row r of the moved picture is row r - step of the original; the transpose reads it the other way
+            # row r of the moved image is row r - step of the original; the transpose reverses this
             shift = -step if adjoint else step
             low, high = max(0, shift), min(ny, ny + shift)
             if weight and low < high:

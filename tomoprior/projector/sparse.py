@@ -8,26 +8,27 @@ import torch
 
 
 def csr_tensor(start: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """A CSR matrix from int32 row starts ``(rows + 1,)``, int32 columns and float32 values; nothing is copied or checked."""
+    """Return a CSR matrix from int32 row starts ``(rows + 1,)``, int32 columns and float32 values, without copy or check."""
     with warnings.catch_warnings():
-        # torch says once in a process that the format is young; what is used of it here is tested
+        # torch warns once in a process that the format is in beta; the tests cover the functions used here
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
         return torch.sparse_csr_tensor(start, columns, values, shape, check_invariants=False)
 
 
-#: Below so many columns, and for multiples of ``STEP`` alone, MKL takes another kernel, which rounds differently.
+#: With fewer than ``FEW`` columns, MKL uses a different kernel when the count is a multiple of ``STEP``; its rounding differs.
 FEW, STEP = 32, 4
 
-#: Columns at a time on the CPU: a row's values are four cache lines then. Measured with 192 columns, of 384 x 384 voxels and 61
-#: tilts: a pair of products takes 13.9 ms a column in place of 22.8 on one core, and 8.0 in place of 11.3 on two.
+#: Columns per product on the CPU: the values of a row then fill four cache lines. Measured with 192 columns of 384 x 384 voxels
+#: and 61 tilts: a pair of products takes 13.9 ms per column instead of 22.8 on one core, and 8.0 instead of 11.3 on two.
 BLOCK = 64
 
 
 def csr_product(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
-    """``matrix @ dense`` for CSR and dense ``(columns, n)``, without the temporary of the result's size that ``@`` takes.
+    """Return ``matrix @ dense`` for CSR and dense ``(columns, n)``, without the temporary array that ``@`` allocates.
 
-    On the CPU a column's result is the same to the last bit whatever stands beside it, so that a volume in slabs is the whole.
+    On the CPU, the result of a column is the same to the last bit whatever the other columns hold and however many they are.
+    Slabs of a volume therefore give the bits of the whole volume.
     """
     n = dense.shape[1]
     if dense.device.type == "cpu" and n < FEW and n % STEP == 0:
@@ -35,11 +36,11 @@ def csr_product(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
         wider[:, :n] = dense
         return csr_product(matrix, wider)[:, :n].contiguous()
     out = torch.empty(matrix.shape[0], n, device=dense.device)
-    # with beta = 0 what stood in `out` is not read
+    # with beta = 0, addmm does not read `out`
     if dense.device.type != "cpu" or n < 2 * BLOCK:
         return torch.addmm(out, matrix, dense, beta=0, out=out)
     starts = range(0, n - BLOCK + 1, BLOCK)
     for start in starts:
-        part = slice(start, n if start == starts[-1] else start + BLOCK)  # the last takes what is left over
+        part = slice(start, n if start == starts[-1] else start + BLOCK)  # the last block takes the remaining columns too
         torch.addmm(out[:, part], matrix, dense[:, part], beta=0, out=out[:, part])
     return out

@@ -1,4 +1,4 @@
-"""A tilt series, its selections and binned copies, and the repair of its pixels."""
+"""The tilt series, its views, and the inspection and repair of its pixels."""
 
 from tomoprior.series.series import TiltSeries
 

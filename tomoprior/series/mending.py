@@ -1,4 +1,4 @@
-"""Values for pixels that have none, and a lazy array that has them in place."""
+"""Replacement values for bad pixels, and lazy arrays with the replacements."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from scipy import ndimage
 
 from tomoprior.storage.lazy import Box, LazyArray
 
-#: Pixels beyond a region that are read so that its pixels can be mended.
+#: Pixels read beyond a region, so that the bad pixels in it can be filled.
 MARGIN = 16
-_WIDEST = 4  # radius of the largest window for a median; in the middle of a larger hole the nearest pixel serves
+#: Radius of the largest window for a median. Further inside a hole, the nearest finite pixel is used.
+_MAX_RADIUS = 4
 
 
 class PatchedArray(LazyArray):
@@ -21,9 +22,9 @@ class PatchedArray(LazyArray):
     Parameters
     ----------
     source
-        The array underneath.
+        The original array.
     where, values
-        Indices ``(tilt, y, u)`` in rising order of tilt, shape ``(k, 3)``, and what stands there, shape ``(k,)``.
+        Indices ``(tilt, y, u)`` in rising order of tilt, shape ``(k, 3)``, and the values there, shape ``(k,)``.
     """
 
     def __init__(self, source: LazyArray, where: NDArray[np.intp], values: NDArray[Any]) -> None:
@@ -31,7 +32,7 @@ class PatchedArray(LazyArray):
         self._source, self._where, self._values = source, where, values
 
     def _read(self, box: Box) -> NDArray[Any]:
-        block = np.array(self._source._checked(box), self.dtype)
+        block = np.array(self._source.read(box), self.dtype)
         first, last = np.searchsorted(self._where[:, 0], [box[0].start, box[0].stop])
         where, values = self._where[first:last], self._values[first:last]
         inside = np.ones(len(where), bool)
@@ -43,10 +44,10 @@ class PatchedArray(LazyArray):
 
 
 class RepairedArray(LazyArray):
-    """A lazy array whose pixels that are not finite are filled when they are read, from what lies around them in their tilt.
+    """A lazy array that fills pixels that are not finite when it reads them, from their neighbours in the same tilt.
 
-    Nothing is looked at before: for series too large to be read twice. Values come from at most ``MARGIN`` pixels beyond the
-    region that is read; a tilt without a finite pixel there stays as it is.
+    It reads nothing in advance, for series too large to be read twice. Values come from at most ``MARGIN`` pixels beyond the
+    region; a tilt without a finite pixel there stays unchanged.
     """
 
     def __init__(self, source: LazyArray) -> None:
@@ -55,7 +56,7 @@ class RepairedArray(LazyArray):
 
     def _read(self, box: Box) -> NDArray[Any]:
         grown = [slice(max(0, s.start - MARGIN), min(n, s.stop + MARGIN)) for s, n in zip(box[1:], self.shape[1:], strict=True)]
-        block = np.array(self._source._checked((box[0], grown[0], grown[1])), self.dtype)
+        block = np.array(self._source.read((box[0], grown[0], grown[1])), self.dtype)
         if self.dtype.kind == "f":
             for image in block:
                 bad = ~np.isfinite(image)
@@ -67,14 +68,14 @@ class RepairedArray(LazyArray):
 
 
 def fill_pixels(image: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[Any]:
-    """Values for the bad pixels of an image: the median of at least three finite neighbours, or the nearest finite pixel.
+    """Return values for the bad pixels of an image: the median of at least three finite neighbours, or the nearest one.
 
     Parameters
     ----------
     image
-        Shape ``(ny, nu)``, with NaN or infinity at the bad pixels and a finite value somewhere.
+        Shape ``(ny, nu)``, with NaN or infinity at the bad pixels and at least one finite value.
     rows, columns
-        Where they are, shape ``(k,)``.
+        Indices of the bad pixels, shape ``(k,)``.
 
     Returns
     -------
@@ -83,21 +84,21 @@ def fill_pixels(image: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np
     """
     out = np.full(len(rows), np.nan, image.dtype)
     clean = np.where(np.isfinite(image), image, np.nan)
-    for radius in range(1, _WIDEST + 1):
-        todo = np.flatnonzero(np.isnan(out))
-        if not len(todo):
+    for radius in range(1, _MAX_RADIUS + 1):
+        missing = np.flatnonzero(np.isnan(out))
+        if not len(missing):
             return out
         padded = np.pad(clean, radius, constant_values=np.nan)
         side = np.arange(2 * radius + 1)
-        for part in np.array_split(todo, max(1, len(todo) * len(side) ** 2 // 10_000_000)):
+        for part in np.array_split(missing, max(1, len(missing) * len(side) ** 2 // 10_000_000)):
             y, x = rows[part, None, None] + side[:, None], columns[part, None, None] + side
-            around = padded[y, x].reshape(len(part), -1)
-            enough = np.count_nonzero(np.isfinite(around), axis=1) >= min(3, np.count_nonzero(np.isfinite(clean)))
+            windows = padded[y, x].reshape(len(part), -1)
+            enough = np.count_nonzero(np.isfinite(windows), axis=1) >= min(3, np.count_nonzero(np.isfinite(clean)))
             if enough.any():
-                out[part[enough]] = np.nanmedian(around[enough], axis=1)
-    todo = np.flatnonzero(np.isnan(out))
-    if len(todo):
-        near = ndimage.distance_transform_edt(np.isnan(clean), return_distances=False, return_indices=True)
-        y, x = near[0][rows[todo], columns[todo]], near[1][rows[todo], columns[todo]]
-        out[todo] = clean[y, x]
+                out[part[enough]] = np.nanmedian(windows[enough], axis=1)
+    missing = np.flatnonzero(np.isnan(out))
+    if len(missing):
+        nearest = ndimage.distance_transform_edt(np.isnan(clean), return_distances=False, return_indices=True)
+        y, x = nearest[0][rows[missing], columns[missing]], nearest[1][rows[missing], columns[missing]]
+        out[missing] = clean[y, x]
     return out

@@ -1,6 +1,6 @@
-"""What the pixels of a tilt series are: whether some are dead, and whether they are line integrals at all.
+"""Inspection and repair of the pixels of a tilt series: bad pixels, and the kind of values (line integrals or others).
 
-Everything goes tilt by tilt, so that a series larger than memory can be looked at and mended.
+All functions read tilt by tilt, so that a series larger than memory can be inspected and repaired.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tomoprior.series import TiltSeries
 from tomoprior.series.mending import PatchedArray, fill_pixels
 from tomoprior.storage.lazy import as_lazy
 
-_LARGE_MEAN = 10.0  # line integrals of -log are a few units at most
-_GLASS = 1.5  # no transmission is above this, noise included
+_LARGE_MEAN = 10.0  # line integrals from -log are a few units at most
+_MAX_TRANSMISSION = 1.5  # transmissions stay below this, noise included
 
 
 @dataclass(frozen=True)
 class PixelReport:
-    """What ``describe_pixels`` found.
+    """Result of ``describe_pixels``.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class PixelReport:
     minimum, maximum, mean
         Over all finite pixels; NaN if there is none.
     looks_like
-        ``"line integrals"``, ``"transmissions"`` or ``"counts"``: a guess, unless the file said so.
+        ``"line integrals"``, ``"transmissions"`` or ``"counts"``: a guess, unless the file names the kind.
     warnings
-        Lines that a user should see; none if there is nothing to worry about.
+        Lines for the user; empty if nothing is suspicious.
     """
 
     nan: NDArray[np.int64]
@@ -51,7 +51,7 @@ class PixelReport:
 
 
 def describe_pixels(series: TiltSeries) -> PixelReport:
-    """Read a tilt series once, tilt by tilt, and say what its values are.
+    """Read a tilt series once, tilt by tilt, and report its values.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def describe_pixels(series: TiltSeries) -> PixelReport:
     Returns
     -------
     report
-        Counts, range and a guess of the kind of values, with warnings for a user.
+        Bad pixels per tilt, range and a guess of the kind of values, with warnings for the user.
     """
     n = series.geometry.n_angles
     nan, infinite = np.zeros(n, np.int64), np.zeros(n, np.int64)
@@ -77,20 +77,20 @@ def describe_pixels(series: TiltSeries) -> PixelReport:
             continue
         low, high = min(low, float(values.min())), max(high, float(values.max()))
         total, count = total + float(values.sum(dtype=np.float64)), count + values.size
-        border_minus_middle += _contrast(image)
+        border_minus_middle += _border_contrast(image)
     mean = total / count if count else float("nan")
-    kind = _kind(series, low, mean, high, border_minus_middle)
+    kind = _guess_kind(series, low, mean, high, border_minus_middle)
     if not count:
         low = high = float("nan")
-    return PixelReport(nan, infinite, low, high, mean, kind, tuple(_warnings(series, nan, infinite, low, high, kind)))
+    return PixelReport(nan, infinite, low, high, mean, kind, tuple(_find_warnings(series, nan, infinite, low, high, kind)))
 
 
 def repair_pixels(series: TiltSeries) -> TiltSeries:
     """Replace every pixel that is not finite by the median of its finite neighbours in the same tilt.
 
     The window grows from 3 x 3 until at least three neighbours are finite, up to 9 x 9; further inside a hole the
-    nearest finite pixel is taken. Only the new values are kept in memory: a series in a file stays there, and regions
-    of it are mended when they are read.
+    nearest finite pixel is used. Only the new values are kept in memory: a series in a file stays there, and its pixels
+    are replaced when they are read.
 
     Parameters
     ----------
@@ -100,12 +100,23 @@ def repair_pixels(series: TiltSeries) -> TiltSeries:
     Returns
     -------
     series
-        The same series if all its pixels are finite; else one whose ``metadata["repaired_pixels"]`` is their number.
+        The same series if all its pixels are finite; else a series with ``metadata["repaired_pixels"]``, their number.
 
     Raises
     ------
     InputError
-        If a tilt has no finite pixel: it must be left out, not made up.
+        If a tilt has no finite pixel: it must be excluded, not invented.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tomoprior
+    >>> projections = np.ones((3, 4, 8), np.float32)
+    >>> projections[1, 2, 3] = np.nan
+    >>> series = tomoprior.TiltSeries(projections, tomoprior.Geometry([-0.5, 0, 0.5], (8, 4, 8)))
+    >>> repaired = tomoprior.repair_pixels(series)
+    >>> float(repaired.projections[1, 2, 3]), repaired.metadata["repaired_pixels"]
+    (1.0, 1)
     """
     source = series.projections
     if np.dtype(source.dtype).kind != "f":
@@ -132,8 +143,8 @@ def repair_pixels(series: TiltSeries) -> TiltSeries:
     return replace(series, projections=data, metadata={**series.metadata, "repaired_pixels": earlier + len(values)})
 
 
-def _contrast(image: NDArray[Any]) -> float:
-    """How much brighter the left and right border are than the middle: positive where absorption is seen as darkness."""
+def _border_contrast(image: NDArray[Any]) -> float:
+    """Return the brightness of the left and right border less that of the middle: positive where absorption looks dark."""
     width = max(1, image.shape[1] // 16)
     border = np.concatenate([image[:, :width], image[:, -width:]], axis=1)
     middle = image[:, image.shape[1] // 4 : max(image.shape[1] // 4 + 1, 3 * image.shape[1] // 4)]
@@ -141,18 +152,18 @@ def _contrast(image: NDArray[Any]) -> float:
     return float(np.median(border) - np.median(middle)) if border.size and middle.size else 0.0
 
 
-def _kind(series: TiltSeries, low: float, mean: float, high: float, contrast: float) -> str:
+def _guess_kind(series: TiltSeries, low: float, mean: float, high: float, contrast: float) -> str:
     whole = np.dtype(series.projections.dtype).kind in "iu"
     if series.metadata.get("counts"):
-        return "transmissions" if not whole and high <= _GLASS * 10 else "counts"
+        return "transmissions" if not whole and high <= _MAX_TRANSMISSION * 10 else "counts"
     if low >= 0 and (whole or mean > _LARGE_MEAN) and mean > _LARGE_MEAN:
         return "counts"
-    if low >= 0 and high <= _GLASS and contrast > 0:
+    if low >= 0 and high <= _MAX_TRANSMISSION and contrast > 0:
         return "transmissions"
     return "line integrals"
 
 
-def _warnings(
+def _find_warnings(
     series: TiltSeries, nan: NDArray[np.int64], infinite: NDArray[np.int64], low: float, high: float, kind: str
 ) -> list[str]:
     lines = []
@@ -168,12 +179,12 @@ def _warnings(
         n_pixels = int(np.prod(series.geometry.detector))
         empty = np.flatnonzero(bad == n_pixels)
         if len(empty):
-            lines.append(f"tilts without a single finite pixel: {', '.join(map(str, empty[:8]))}; exclude them")
+            lines.append(f"tilts without a finite pixel: {', '.join(map(str, empty[:8]))}; exclude them")
     if low == high:
         lines.append(f"all pixels have the same value, {low:g}")
     if kind == "transmissions":
         lines.append(
-            "these look like transmissions (the specimen is darker than what is around it); a reconstruction needs line "
+            "these look like transmissions (the specimen is darker than its surroundings); a reconstruction needs line "
             "integrals: read them with minus_log (--minus-log)"
         )
     elif kind == "counts" and series.metadata.get("counts"):

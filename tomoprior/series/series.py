@@ -1,4 +1,4 @@
-"""A tilt series: projections with the geometry they were taken in, and how far each is to be trusted."""
+"""A tilt series: projections with their geometry and weights."""
 
 from __future__ import annotations
 
@@ -22,23 +22,36 @@ class TiltSeries:
     Parameters
     ----------
     projections
-        Line integrals in voxel units, shape ``geometry.range_shape``: a NumPy array, or anything that has ``shape``
-        and ``dtype`` and gives a NumPy array when it is indexed (a memory map, an HDF5 or Zarr array). It is read
-        only when it is needed.
+        Line integrals in voxel units, shape ``geometry.range_shape``: a NumPy array, a torch tensor, or an array with
+        ``shape`` and ``dtype`` whose indexing returns a NumPy array (a memory map, an HDF5 or Zarr array). An array in a
+        file is read only when it is needed.
     geometry
         Angles, grid, detector, centre, voxel size.
     weights
-        How far to trust the data, zero or positive: one per tilt, shape ``(n_angles,)``, or one per pixel, shape
-        ``range_shape``. ``None`` means equal trust. A weight is an inverse variance up to a factor.
+        Inverse variances up to a common factor, zero or positive: one per tilt, shape ``(n_angles,)``, or one per pixel,
+        shape ``range_shape``. ``None`` means equal weights.
     views
-        Index of each tilt in the file that it came from, shape ``(n_angles,)``.
+        Index of each tilt in its source file, shape ``(n_angles,)``.
     metadata
-        What else the file said (source, labels, origin), for the record.
+        Other values of the file (source, labels, origin), for the record.
 
     Raises
     ------
     InputError
-        If shapes do not agree or weights are negative.
+        If shapes do not agree, or weights are negative, not finite or all zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tomoprior
+    >>> geometry = tomoprior.Geometry(np.deg2rad([-60, -30, 0, 30, 60]), shape=(8, 4, 16))
+    >>> series = tomoprior.TiltSeries(np.ones((5, 4, 16), np.float32), geometry)
+    >>> series.exclude([2]).views
+    array([0, 1, 3, 4])
+    >>> series.angle_range(-0.6, 0.6).projections.shape
+    (3, 4, 16)
+    >>> series.binned(2).geometry.shape
+    (4, 2, 8)
     """
 
     projections: Any
@@ -66,16 +79,26 @@ class TiltSeries:
             object.__setattr__(self, "views", np.arange(self.geometry.n_angles))
 
     def load(self) -> TiltSeries:
-        """The same series with its projections in memory as contiguous float32."""
+        """Return the series with its projections in memory as contiguous float32."""
         data = np.ascontiguousarray(self.projections[...], dtype=np.float32)
         return replace(self, projections=data)
 
     def select(self, views: ArrayLike) -> TiltSeries:
-        """Some tilts only: indices (counted from 0 in this series) or a boolean mask. What is in a file stays there."""
+        """Return a series of some tilts only. Data in a file stay there.
+
+        Parameters
+        ----------
+        views
+            Indices, counted from 0 in this series, in any order, or a boolean mask of shape ``(n_angles,)``.
+
+        Raises
+        ------
+        GeometryError
+            If the selection is empty or does not fit.
+        """
         geometry = self.geometry.select(views)
         index = np.asarray(views)
         index = np.flatnonzero(index) if index.dtype == bool else index
-        # in a file it stays there
         data = (
             self.projections[index]
             if isinstance(self.projections, np.ndarray)
@@ -86,7 +109,20 @@ class TiltSeries:
         return replace(self, projections=data, geometry=geometry, weights=weights, views=self.views[index])
 
     def exclude(self, views: Iterable[int]) -> TiltSeries:
-        """All tilts but these (counted from 0 in this series)."""
+        """Return a series without some tilts. Data in a file stay there.
+
+        Parameters
+        ----------
+        views
+            Indices of the tilts to leave out, counted from 0 in this series.
+
+        Raises
+        ------
+        InputError
+            If a tilt does not exist.
+        GeometryError
+            If no tilt remains.
+        """
         views = list(views)
         n = self.geometry.n_angles
         bad = [v for v in views if not 0 <= v < n]
@@ -97,7 +133,18 @@ class TiltSeries:
         return self.select(keep)
 
     def angle_range(self, low: float, high: float) -> TiltSeries:
-        """Tilts with ``low <= angle <= high`` in radians, with a tolerance of a thousandth of a degree."""
+        """Return a series of the tilts in a range of angles. Data in a file stay there.
+
+        Parameters
+        ----------
+        low, high
+            Ends of the range in radians, both included, with a tolerance of a thousandth of a degree.
+
+        Raises
+        ------
+        InputError
+            If no tilt lies in the range.
+        """
         tolerance = np.deg2rad(1e-3)
         keep = (self.geometry.angles >= low - tolerance) & (self.geometry.angles <= high + tolerance)
         if not keep.any():
@@ -105,60 +152,76 @@ class TiltSeries:
         return self.select(keep)
 
     def rows(self, start: int, stop: int) -> TiltSeries:
-        """The slab of slices ``start <= y < stop``, read into memory if the source is a file."""
+        """Return the slices ``start <= y < stop``, read into memory if the source is a file.
+
+        Raises
+        ------
+        GeometryError
+            If the slices do not exist.
+        """
         geometry = self.geometry.rows(start, stop)
         weights = self.weights[:, start:stop] if self.weights is not None and self.weights.ndim == 3 else self.weights
         return replace(self, projections=self.projections[:, start:stop, :], geometry=geometry, weights=weights)
 
     def binned(self, factor: int) -> TiltSeries:
-        """Binned by ``factor`` along both detector axes (means), grid and voxel size with it.
+        """Return means over ``factor`` x ``factor`` detector pixels, with the grid and the voxel size binned too.
 
-        A line integral stays what it is, so values of the volume become per binned voxel; divided by the voxel size
+        Line integrals keep their values, so that values of the volume are per binned voxel. Divided by the voxel size,
         they do not depend on the binning.
+
+        Parameters
+        ----------
+        factor
+            A whole number from 1. Rows and columns beyond a multiple of it are left out.
+
+        Raises
+        ------
+        GeometryError
+            For another factor, or one larger than the detector.
         """
         geometry = self.geometry.binned(factor)
         if factor == 1:
             return self
         _, ny, nu = geometry.range_shape
         weights = self.weights
-        per_pixel = weights is not None and weights.ndim == 3
+        weights_per_pixel = weights is not None and weights.ndim == 3
         metadata = {**self.metadata, "binned": factor * self.metadata.get("binned", 1)}
-        if not per_pixel and not isinstance(self.projections, np.ndarray):
+        if not weights_per_pixel and not isinstance(self.projections, np.ndarray):
             return replace(
                 self, projections=BinnedTilts(as_lazy(self.projections), factor), geometry=geometry, metadata=metadata
             )
-        data, trust = [], []
-        for i in range(geometry.n_angles):  # tilt by tilt: a series in a file never stands in memory at full size
+        data, sums = [], []
+        for i in range(geometry.n_angles):  # tilt by tilt: a series in a file is never in memory at full size
             image = np.asarray(self.projections[i])
-            if weights is not None and per_pixel:
+            if weights is not None and weights_per_pixel:
                 w = weights[i]
-                trust.append(bin_image(w, factor, ny, nu))
-                # a pixel without weight must not reach the result, whatever its value
-                image = bin_image(np.where(w > 0, image, 0) * w, factor, ny, nu) / np.where(trust[-1] > 0, trust[-1], 1)
+                sums.append(bin_image(w, factor, ny, nu))
+                # a pixel of weight zero must not change the result, whatever its value
+                image = bin_image(np.where(w > 0, image, 0) * w, factor, ny, nu) / np.where(sums[-1] > 0, sums[-1], 1)
                 data.append(image.astype(np.float32))
             else:
                 data.append(bin_image(image, factor, ny, nu))
-        if per_pixel:
-            weights = np.stack(trust)
+        if weights_per_pixel:
+            weights = np.stack(sums)
         return replace(self, projections=np.stack(data), geometry=geometry, weights=weights, metadata=metadata)
 
     def flipped_hand(self) -> TiltSeries:
-        """The same data with all angles negated: the volume is mirrored in z."""
+        """Return the data with all angles negated: the volume is mirrored in z."""
         metadata = {**self.metadata, "flipped_hand": not self.metadata.get("flipped_hand", False)}
         return replace(self, geometry=self.geometry.flipped_hand(), metadata=metadata)
 
     def with_geometry(self, geometry: Geometry) -> TiltSeries:
-        """The same data under another geometry of the same projection shape."""
+        """Return the data with another geometry of the same projection shape; raises InputError for another shape."""
         return replace(self, geometry=geometry)
 
 
 def check_weights(weights: ArrayLike, geometry: Geometry) -> NDArray[np.float32]:
-    """Weights as float32, shape ``(n_angles,)`` or ``range_shape``; raises InputError for anything else."""
+    """Return weights as float32, shape ``(n_angles,)`` or ``range_shape``; raises InputError for anything else."""
     array = np.asarray(weights, dtype=np.float32)
     if array.shape not in ((geometry.n_angles,), geometry.range_shape):
         raise InputError(f"weights need shape ({geometry.n_angles},) or {geometry.range_shape}, got {array.shape}")
     if not np.all(np.isfinite(array)) or np.any(array < 0):
         raise InputError("weights must be finite and not negative")
     if not np.any(array > 0):
-        raise InputError("all weights are zero: nothing is left to reconstruct from")
+        raise InputError("all weights are zero: no data are left for a reconstruction")
     return array

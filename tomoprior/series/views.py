@@ -1,4 +1,4 @@
-"""Tilt series made of others, read when they are indexed: some of the tilts, larger pixels."""
+"""Views of a tilt series that read when they are indexed: some of the tilts, or larger pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tomoprior.storage.lazy import Box, LazyArray
 
 
 class SelectedTilts(LazyArray):
-    """Some images of a lazy array, in the order given."""
+    """Some images of a lazy array, in the order of ``index``."""
 
     def __init__(self, source: LazyArray, index: Sequence[int] | NDArray[np.intp]) -> None:
         super().__init__(source.path, (len(index), *source.shape[1:]), source.dtype)
@@ -20,8 +20,8 @@ class SelectedTilts(LazyArray):
 
     def _read(self, box: Box) -> NDArray[Any]:
         index = self._index[box[0]]
-        rising, back = np.unique(index, return_inverse=True)  # HDF5 reads rising indices only
-        return np.asarray(self._source[rising, box[1], box[2]])[back]
+        rising, order = np.unique(index, return_inverse=True)  # HDF5 reads rising indices only
+        return np.asarray(self._source[rising, box[1], box[2]])[order]
 
 
 class BinnedTilts(LazyArray):
@@ -42,6 +42,6 @@ class BinnedTilts(LazyArray):
 
 
 def bin_image(image: NDArray[Any], factor: int, ny: int, nu: int) -> NDArray[np.float32]:
-    """``(ny, nu)`` means over ``factor`` x ``factor`` pixels of an image of at least that many."""
+    """Return means over ``factor`` x ``factor`` pixels, ``(ny, nu)``, of an image with at least that many pixels."""
     tiles = image[: ny * factor, : nu * factor].reshape(ny, factor, nu, factor)
     return np.asarray(tiles.mean(axis=(1, 3), dtype=np.float32))

@@ -86,7 +86,7 @@ def tilt_series(
     InputError, SettingsError, GeometryError
         One line that says what is wrong, before any work.
     """
-    settings = MicroscopeSettings.chosen(settings, values)
+    settings = MicroscopeSettings.resolve(settings, values)
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise InputError(f"the seed must be a whole number from 0, got {seed!r}")
     size = _size(tissue, voxel_size)

@@ -1,1 +1,1 @@
-"""Files: locks, atomic writes, tensors without pickle, arrays that are read when needed."""
+"""Files: locks, atomic writes, tensors without pickle, JSON records, digests, arrays that are read when indexed."""

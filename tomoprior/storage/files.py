@@ -1,4 +1,4 @@
-"""Outputs are whole or absent: everything is written under a temporary name beside the target and renamed at the end."""
+"""Atomic outputs: a file or folder is written under a temporary name beside the target and renamed at the end."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tomoprior.storage.lazy import one_line
 
 @contextmanager
 def replace_atomically(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary path beside ``path`` that becomes ``path`` when the block ends well, and vanishes when it does not.
+    """Yield a temporary path beside ``path``, renamed to ``path`` after the block and removed if the block fails.
 
-    A link is followed: what it leads to is replaced, not the link.
+    A link is followed: its target is replaced, not the link.
 
     Raises
     ------
     OutputExistsError
-        If ``path`` exists and ``overwrite`` is not set; before any work and once more at the end.
+        If ``path`` exists and ``overwrite`` is not set; checked before the block and again at its end.
     FormatError
         If its folder does not exist or cannot be written.
     """
     path = resolve_link(path)
     check_target(path, overwrite=overwrite)
-    temporary = _temporary(path)
+    temporary = _temporary_path(path)
     try:
         yield temporary
         if not overwrite and path.exists():
@@ -39,46 +39,46 @@ def replace_atomically(path: Path, *, overwrite: bool = False) -> Iterator[Path]
         remove_tree(temporary)
 
 
-def put_in_place(made: Path, target: Path) -> None:
-    """Move a file or folder to ``target``, a link being followed, and replace what is there; raises OSError.
+def put_in_place(source: Path, target: Path) -> None:
+    """Move a file or folder to ``target`` or, if that is a link, to its target, and replace it; raises OSError.
 
-    What is replaced is there until the new one is, and the new one is never there in part.
+    The old file stays until the new one is complete, and the new one is never visible in part.
     """
     target = resolve_link(target)
-    if made.stat().st_dev != target.parent.stat().st_dev:  # a link may lead to another disk
-        near = _temporary(target)
+    if source.stat().st_dev != target.parent.stat().st_dev:  # a link may lead to another disk
+        copy = _temporary_path(target)
         try:
-            shutil.move(made, near)
-            put_in_place(near, target)
+            shutil.move(source, copy)
+            put_in_place(copy, target)
         finally:
-            remove_tree(near)
+            remove_tree(copy)
         return
-    if not (target.exists() and (made.is_dir() or target.is_dir())):
-        os.replace(made, target)
+    if not (target.exists() and (source.is_dir() or target.is_dir())):
+        os.replace(source, target)
         return
-    # a folder cannot be replaced in one step: the old one stands aside until the new one is in its place
-    aside = made.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-    os.replace(target, aside)
+    # a folder cannot be replaced in one step: the old one keeps another name until the new one is in its place
+    backup = source.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
+    os.replace(target, backup)
     try:
-        os.replace(made, target)
+        os.replace(source, target)
     except BaseException:
-        os.replace(aside, target)
+        os.replace(backup, target)
         raise
-    remove_tree(aside)
+    remove_tree(backup)
 
 
 def resolve_link(path: Path) -> Path:
-    """Where a link leads, which may not be there yet; any other path as it is."""
+    """Return the target of a link, which need not exist; any other path unchanged."""
     return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
-def _temporary(path: Path) -> Path:
-    # the suffix stays at the end: some libraries choose what to write by it
+def _temporary_path(path: Path) -> Path:
+    # the suffix stays at the end: some libraries choose the format by it
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
 
 
 def check_target(path: Path, *, overwrite: bool = False) -> None:
-    """Raise early if ``path`` cannot become an output.
+    """Check early that ``path`` can become an output.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
     """
     if "\0" in str(path):
         raise FormatError(f"{str(path)!r}: a path cannot have a NUL character in it")
-    with reraise_disk_errors(path):  # no permission to look, or a name that is too long
+    with reraise_disk_errors(path):  # no permission, or a name that is too long
         if path.exists() and not overwrite:
             raise OutputExistsError(f"{path} exists; use overwrite (--overwrite) to replace it")
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -98,12 +98,12 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
         if not folder.is_dir():
             raise NoSuchFileError(f"{folder}: no such folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise FormatError(f"{folder}: may not be written")
+        raise FormatError(f"{folder}: no permission to write")
 
 
 @contextmanager
 def reraise_disk_errors(path: Path, hint: str = "") -> Iterator[None]:
-    """Errors of the disk as one line that names the output, with ``hint`` after it; raises FormatError."""
+    """Raise FormatError for an OSError in the block: one line with the name of the output and ``hint``."""
     try:
         yield
     except TomopriorError:
@@ -114,17 +114,19 @@ def reraise_disk_errors(path: Path, hint: str = "") -> Iterator[None]:
 
 @contextmanager
 def open_atomic(path: Path, hint: str = "") -> Iterator[BinaryIO]:
-    """A file to write to that appears whole at ``path``, and is on the disk, when the block ends well.
+    """Yield a file for writing that appears at ``path``, complete and flushed to the disk, after the block.
+
+    A link at ``path`` is replaced, not followed.
 
     Raises
     ------
     FormatError
-        If it cannot be written, with ``hint`` after it; nothing is left then.
+        If it cannot be written, with ``hint`` at the end; no file remains.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     with reraise_disk_errors(path, hint):
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -136,7 +138,7 @@ def open_atomic(path: Path, hint: str = "") -> Iterator[BinaryIO]:
 
 
 def remove_tree(path: Path) -> None:
-    """A file, or a folder with all that is in it, if it is there."""
+    """Remove a file, or a folder with its content, if it exists; a link is removed, not followed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -144,10 +146,10 @@ def remove_tree(path: Path) -> None:
 
 
 def companion_path(path: Path, array: str) -> Path:
-    """The file of an array (``std``, ``determined``) that belongs to a volume's; that of ``volume`` is the volume's own."""
+    """Return the file of an array (``std``, ``determined``) beside the file of its volume; ``volume`` gives ``path`` itself."""
     return path if array == "volume" else path.with_name(f"{path.stem}_{array}{path.suffix}")
 
 
 def record_path(path: Path) -> Path:
-    """The file of a volume's record."""
+    """Return the file of the record beside the file of a volume."""
     return path.with_name(f"{path.name}.json")

@@ -1,4 +1,4 @@
-"""Arrays that lie in files: NumPy indexing on top, one contiguous box at a time underneath."""
+"""Arrays in files: NumPy indexing outside, reads of one contiguous box at a time inside."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Box: TypeAlias = tuple[slice, slice, slice]
 
 
 class LazyArray(ABC):
-    """A three-dimensional array that reads only what is indexed.
+    """A three-dimensional array that reads only the indexed part.
 
-    A subclass gives ``_read(box)``. Whole numbers, slices, one list of indices or a mask per axis, and ``...`` mean what they
-    mean to NumPy, and give arrays in memory in native byte order. Along the first axis exactly the chosen tilts are read, along
-    the others the range that spans the choice.
+    A subclass implements ``_read(box)``. Indexing takes whole numbers, slices, ``...``, and a list of indices or a mask per
+    axis, with NumPy's meaning. It returns arrays in memory in native byte order. Along the first axis it reads exactly the
+    selected tilts, along the others the range that contains the selection.
 
     Parameters
     ----------
     path
-        Named in error messages.
+        File that error messages name.
     shape, dtype
-        What the array looks like from outside.
+        Shape and type of the array.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int], dtype: DTypeLike) -> None:
@@ -38,11 +38,11 @@ class LazyArray(ABC):
 
     @abstractmethod
     def _read(self, box: Box) -> NDArray[Any]:
-        """The values in ``box``: three slices with start < stop within the shape, and no step."""
+        """Return the values in ``box``: three slices within the shape, with start < stop and without a step."""
 
     @property
     def ndim(self) -> int:
-        """3."""
+        """Number of axes, 3."""
         return 3
 
     @property
@@ -52,7 +52,7 @@ class LazyArray(ABC):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the whole would take in memory."""
+        """Bytes that the whole array takes in memory."""
         return self.size * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -67,28 +67,35 @@ class LazyArray(ABC):
         return f"{type(self).__name__}({self.shape}, {self.dtype}, {str(self.path)!r})"
 
     def __getitem__(self, key: Any) -> Any:
-        keys = _expand(key)
-        tilts, first = _select(keys[0], self.shape[0], 0)
-        (y0, y1), second = _span(keys[1], self.shape[1], 1)
-        (x0, x1), third = _span(keys[2], self.shape[2], 2)
+        keys = _to_three_keys(key)
+        tilts, first = _select_tilts(keys[0], self.shape[0], 0)
+        (y0, y1), second = _select_range(keys[1], self.shape[1], 1)
+        (x0, x1), third = _select_range(keys[2], self.shape[2], 2)
         block = np.empty((len(tilts), y1 - y0, x1 - x0), self.dtype)
         if block.size:
-            for at, start, stop in _runs(tilts):
+            for at, start, stop in _consecutive_runs(tilts):
                 box = (slice(start, stop), slice(y0, y1), slice(x0, x1))
-                block[at : at + stop - start] = self._checked(box)
+                block[at : at + stop - start] = self.read(box)
         return block[first, second, third]
 
-    def _checked(self, box: Box) -> NDArray[Any]:
+    def read(self, box: Box) -> NDArray[Any]:
+        """Return the values in ``box``, three slices within the shape with start < stop and without a step.
+
+        Raises
+        ------
+        FormatError
+            If the file cannot be read there.
+        """
         try:
             return self._read(box)
         except (TomopriorError, MemoryError):
             raise
-        except Exception as error:  # the libraries underneath raise anything for a broken file
+        except Exception as error:  # libraries raise errors of any class for a broken file
             raise FormatError(f"{self.path}: cannot be read ({one_line(error)})") from error
 
 
 class TransposedArray(LazyArray):
-    """Another lazy array with its axes in another order: axis ``i`` is axis ``order[i]`` of the source."""
+    """A lazy array with its axes in another order: axis ``i`` is axis ``order[i]`` of the source."""
 
     def __init__(self, source: LazyArray, order: tuple[int, int, int]) -> None:
         super().__init__(source.path, (source.shape[order[0]], source.shape[order[1]], source.shape[order[2]]), source.dtype)
@@ -98,11 +105,11 @@ class TransposedArray(LazyArray):
         inner = [slice(0)] * 3
         for axis, s in zip(self._order, box, strict=True):
             inner[axis] = s
-        return self._source._checked((inner[0], inner[1], inner[2])).transpose(self._order)
+        return self._source.read((inner[0], inner[1], inner[2])).transpose(self._order)
 
 
 class WrappedArray(LazyArray):
-    """Anything with ``shape``, ``dtype`` and slicing (a NumPy or Zarr array), with our indexing and our errors."""
+    """An array with ``shape``, ``dtype`` and slicing (NumPy, Zarr) as a lazy array, with the same indexing and errors."""
 
     def __init__(self, source: Any, path: Path) -> None:
         super().__init__(path, source.shape, source.dtype)
@@ -113,24 +120,24 @@ class WrappedArray(LazyArray):
 
 
 def as_lazy(array: Any) -> LazyArray:
-    """The array itself if it is lazy, else one that reads from it."""
+    """Return the array itself if it is lazy, else a lazy array that reads from it."""
     return array if isinstance(array, LazyArray) else WrappedArray(array, Path("the projections"))
 
 
 def to_numpy(part: Any) -> NDArray[Any]:
-    """A NumPy array; of a Dask array in this thread, as its own scheduler would wait for the worker that asks."""
+    """Return a NumPy array. A Dask array is computed in this thread: its scheduler would wait for the worker that calls."""
     return np.asarray(part.compute(scheduler="synchronous") if hasattr(part, "compute") else part)
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
-    """What an exception says, on one line and not too long; its class where it says nothing."""
+    """Return the message of an exception on one line of at most ``limit`` characters, or its class if it has no message."""
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)  # some libraries put a whole page into the text
+        return os.strerror(error.errno)  # some libraries write a whole page as the message
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _expand(key: Any) -> tuple[Any, Any, Any]:
+def _to_three_keys(key: Any) -> tuple[Any, Any, Any]:
     keys = key if isinstance(key, tuple) else (key,)
     dots = [i for i, k in enumerate(keys) if k is Ellipsis]
     if len(dots) > 1:
@@ -143,7 +150,7 @@ def _expand(key: Any) -> tuple[Any, Any, Any]:
     return keys
 
 
-def _indices(key: Any, n: int, axis: int) -> NDArray[np.intp] | int:
+def _to_indices(key: Any, n: int, axis: int) -> NDArray[np.intp] | int:
     if not isinstance(key, (list, np.ndarray)) or np.ndim(key) == 0:
         try:
             index = operator.index(key)
@@ -164,23 +171,23 @@ def _indices(key: Any, n: int, axis: int) -> NDArray[np.intp] | int:
     return array.astype(np.intp) % n
 
 
-def _select(key: Any, n: int, axis: int) -> tuple[Any, Any]:
-    """Positions to read along the first axis, and the index that takes the result out of what was read."""
+def _select_tilts(key: Any, n: int, axis: int) -> tuple[Any, Any]:
+    """Return the positions to read along the first axis, and the index into the block read that gives the result."""
     if isinstance(key, slice):
         return range(*key.indices(n)), slice(None)
-    index = _indices(key, n, axis)
+    index = _to_indices(key, n, axis)
     return (range(index, index + 1), 0) if isinstance(index, int) else (index, np.arange(len(index)))
 
 
-def _span(key: Any, n: int, axis: int) -> tuple[tuple[int, int], Any]:
-    """The range ``(start, stop)`` to read along an axis, and the index into it."""
+def _select_range(key: Any, n: int, axis: int) -> tuple[tuple[int, int], Any]:
+    """Return the range ``(start, stop)`` to read along an axis, and the index into it."""
     if isinstance(key, slice):
-        chosen = range(*key.indices(n))
-        if not chosen:
+        positions = range(*key.indices(n))
+        if not positions:
             return (0, 0), slice(None)
-        low, high = min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])
-        return (low, high + 1), slice(None, None, chosen.step)
-    index = _indices(key, n, axis)
+        low, high = min(positions[0], positions[-1]), max(positions[0], positions[-1])
+        return (low, high + 1), slice(None, None, positions.step)
+    index = _to_indices(key, n, axis)
     if isinstance(index, int):
         return (index, index + 1), 0
     if len(index) == 0:
@@ -188,8 +195,8 @@ def _span(key: Any, n: int, axis: int) -> tuple[tuple[int, int], Any]:
     return (int(index.min()), int(index.max()) + 1), index - index.min()
 
 
-def _runs(tilts: Any) -> list[tuple[int, int, int]]:
-    """Consecutive tilts together: ``(place in the result, first tilt, tilt after the last)``."""
+def _consecutive_runs(tilts: Any) -> list[tuple[int, int, int]]:
+    """Group consecutive tilts: ``(place in the result, first tilt, tilt after the last)`` of each run."""
     numbers = np.asarray(tilts)
     if len(numbers) == 0:
         return []

@@ -1,14 +1,14 @@
 """Conformance tests that the author of a plug-in runs on a projector, a method or a file format.
 
-Each check raises ``AssertionError`` with one line that says what is wrong, and returns nothing. They need no test framework::
+Each check raises ``AssertionError`` with one line about the fault, and returns nothing. No test framework is needed::
 
     import tomoprior.testing
 
     def test_my_method() -> None:
         tomoprior.testing.check_method(MyMethod(), {"num_iter": 5})
 
-``operators`` checks linear maps and projectors, ``methods`` reconstruction methods, ``formats`` file formats, ``encoders`` what
-coordinate networks see of a point.
+``operators`` checks linear maps and projectors, ``methods`` reconstruction methods, ``formats`` file formats, ``encoders`` the
+encoders of coordinate networks.
 """
 
 from tomoprior.testing.encoders import check_encoder

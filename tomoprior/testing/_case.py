@@ -1,4 +1,4 @@
-"""A method on a small phantom, as the checks of ``tomoprior.testing.methods`` run it."""
+"""A method on a small phantom, for the checks of ``tomoprior.testing.methods``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tomoprior.methods import Method, Settings
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate import Spheres
-from tomoprior.testing.operators import require
+from tomoprior.testing._assertions import require
 
-#: A slice alone against the same slice in a slab: the same arithmetic, blocked otherwise.
+#: Relative difference between a slice alone and in a slab: the same arithmetic in other blocks.
 SLAB_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class Case:
-    """A method with its settings and a phantom to try it on."""
+    """A method with its settings, a phantom and its projections."""
 
     method: Method
     settings: Settings
@@ -32,23 +32,24 @@ class Case:
     projections: torch.Tensor
 
     @classmethod
-    def make(cls, method: Method, settings: Settings, device: str, center: float) -> Case:
+    def create(cls, method: Method, settings: Settings, device: str, center: float) -> Case:
+        """Return the method with hollow spheres of 12 x 6 x 24 voxels at 17 tilts."""
         shape = (12, 6, 24)
-        # an axis off the middle and tilts that are not even: what a method might take for granted
+        # an axis off the centre and uneven tilts: a method must not assume the opposite
         angles = np.deg2rad(np.linspace(-64, 64, 17) + np.tile([0.0, 0.7], 9)[:17])
         geometry = Geometry(angles, shape, center=np.array(center))
         phantom = Spheres.random(shape, radius=(2.5, 4.0), fill=0.2, seed=3)
-        return cls(method, settings, phantom, Projector(geometry, device), data_of(phantom, geometry, device))
+        return cls(method, settings, phantom, Projector(geometry, device), project_phantom(phantom, geometry, device))
 
     @cached_property
     def plain(self) -> torch.Tensor:
-        """The volume from these data without any argument, made once: that a second one is the same is checked by itself."""
+        """The volume without optional arguments, computed once; ``check_repeats`` tests that a second one is the same."""
         return self.volume()
 
     def run(
         self, projections: torch.Tensor | None = None, projector: Projector | None = None, **arguments: Any
     ) -> Reconstruction:
-        """Run the method on these data or others."""
+        """Run the method on these projections or on others."""
         p = self.projections if projections is None else projections
         torch.manual_seed(0)  # as tomoprior.reconstruct does, for methods that draw random numbers
         return self.method.reconstruct(p, self.projector if projector is None else projector, self.settings, **arguments)
@@ -56,17 +57,18 @@ class Case:
     def volume(
         self, projections: torch.Tensor | None = None, projector: Projector | None = None, **arguments: Any
     ) -> torch.Tensor:
-        """Run the method and keep the volume only."""
+        """Run the method and return the volume only."""
         volume: torch.Tensor = self.run(projections, projector, **arguments).volume
         return volume
 
 
-def data_of(phantom: Spheres, geometry: Geometry, device: str) -> torch.Tensor:
+def project_phantom(phantom: Spheres, geometry: Geometry, device: str) -> torch.Tensor:
+    """Return the exact projections of a phantom, ``(n_angles, ny, nu)``."""
     return torch.from_numpy(phantom.project(geometry)).to(device)
 
 
-def unless_refused(case: Case, **arguments: Any) -> torch.Tensor | None:
-    """Give the volume, or None if the method says in one line that it has no use for an argument."""
+def run_unless_refused(case: Case, **arguments: Any) -> torch.Tensor | None:
+    """Return the volume, or None if the method refuses an argument with an error of one line."""
     try:
         return case.volume(**arguments)
     except InputError as error:
@@ -74,6 +76,7 @@ def unless_refused(case: Case, **arguments: Any) -> torch.Tensor | None:
         return None
 
 
-def finite(volume: torch.Tensor, case: Case, when: str) -> None:
-    require(tuple(volume.shape) == case.projector.domain_shape, f"the result {when} has shape {tuple(volume.shape)}")
-    require(bool(torch.isfinite(volume).all()), f"the result {when} holds values that are not finite")
+def require_finite(volume: torch.Tensor, case: Case, condition: str) -> None:
+    """Check the shape of a volume and that its values are finite."""
+    require(tuple(volume.shape) == case.projector.domain_shape, f"the result {condition} has shape {tuple(volume.shape)}")
+    require(bool(torch.isfinite(volume).all()), f"the result {condition} holds values that are not finite")

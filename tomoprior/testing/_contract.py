@@ -1,4 +1,4 @@
-"""What a method has to be and to do: its description, settings, estimates, result, and how it takes bad input."""
+"""Checks of the interface of a method: description, settings, estimates, result, progress and refusals."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods import Method, Settings
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate import Spheres
-from tomoprior.testing._case import SLAB_TOLERANCE, Case, data_of
-from tomoprior.testing.operators import close, refused, require
+from tomoprior.testing._assertions import require, require_close, require_refusal
+from tomoprior.testing._case import SLAB_TOLERANCE, Case, project_phantom
 
 
 def check_description(method: Method) -> None:
+    """Check that all members exist and that texts are one line."""
     members = (
         "name",
         "summary",
@@ -26,8 +27,8 @@ def check_description(method: Method) -> None:
         "cost_in_pairs",
         "reconstruct",
     )
-    lacking = [name for name in members if not hasattr(method, name)]
-    require(not lacking, f"{type(method).__name__} lacks {', '.join(lacking)}")
+    missing = [name for name in members if not hasattr(method, name)]
+    require(not missing, f"{type(method).__name__} lacks {', '.join(missing)}")
     for name in ("name", "summary", "citation"):
         value = getattr(method, name)
         require(isinstance(value, str) and bool(value.strip()), f"{name} is empty")
@@ -37,14 +38,15 @@ def check_description(method: Method) -> None:
 
 
 def check_settings(method: Method) -> None:
+    """Check that settings are strict, frozen and described, and that each has a default."""
     kind = method.Settings
     require(isinstance(kind, type) and issubclass(kind, Settings), "Settings does not derive from tomoprior.methods.Settings")
     for name, field in kind.model_fields.items():
         require(bool(field.description), f"setting {name} has no description")
         require(not field.is_required(), f"setting {name} has no default")
     defaults = kind.parse({})
-    again = kind.parse(defaults.model_dump())
-    require(again == defaults, "the default settings do not survive model_dump and parse")
+    parsed = kind.parse(defaults.model_dump())
+    require(parsed == defaults, "the default settings do not survive model_dump and parse")
     try:
         kind.parse({"no_such_setting": 1})
     except SettingsError:
@@ -56,28 +58,30 @@ def check_settings(method: Method) -> None:
             setattr(defaults, name, getattr(defaults, name))
         except ValueError:  # pydantic's error for a frozen instance
             continue
-        raise AssertionError(f"setting {name} can be changed after the settings are made")
+        raise AssertionError(f"setting {name} of a settings object can be changed")
 
 
 def check_estimates(case: Case) -> None:
+    """Check that the estimates of memory and cost are positive and that memory grows with the slices."""
     geometry = case.projector.geometry
     size = case.method.memory(geometry, case.settings)
-    require(isinstance(size, int) and size > 0, f"memory() gives {size!r}, not a number of bytes")
+    require(isinstance(size, int) and size > 0, f"memory() returns {size!r}, not a number of bytes")
     work = case.method.cost_in_pairs(geometry, case.settings)
-    require(isinstance(work, (int, float)) and 0 < work < float("inf"), f"cost_in_pairs() gives {work!r}, not a cost")
-    # per-slice methods share tables between slices, so only the direction is certain
+    require(isinstance(work, (int, float)) and 0 < work < float("inf"), f"cost_in_pairs() returns {work!r}, not a cost")
+    # methods share tables between slices, so that only the direction is certain
     nz, ny, nx = geometry.shape
     taller = Geometry(geometry.angles, (nz, 100 * ny, nx))
     require(case.method.memory(taller, case.settings) > size, "memory() does not grow with the number of slices")
 
 
 def check_result(case: Case) -> None:
+    """Check shape, type and values of the result, and that the inputs are unchanged."""
     p, geometry = case.projections.clone(), case.projector.geometry
     projector = case.projector.with_geometry(geometry)
     result = case.run(p, projector)
     require(torch.equal(p, case.projections), "the method changes the projections")
-    require(case.method.uses_projector or projector._built is None, "the projector is prepared, but uses_projector is False")
-    require(isinstance(result, Reconstruction), f"reconstruct gives a {type(result).__name__}, not a Reconstruction")
+    require(case.method.uses_projector or not projector.is_prepared, "the projector is prepared, but uses_projector is False")
+    require(isinstance(result, Reconstruction), f"reconstruct returns a {type(result).__name__}, not a Reconstruction")
     require(result.geometry == geometry, "the result has another geometry than the projector")
     for name, array in (("volume", result.volume), ("std", result.std)):
         if array is None and name == "std":
@@ -99,19 +103,19 @@ def check_result(case: Case) -> None:
 
 
 def check_repeats(case: Case) -> None:
+    """Check that a second call returns the same bits, and that strides of the projections do not matter."""
     volumes = []
     for seed in (0, 1):
         torch.manual_seed(seed)
         volumes.append(case.volume())
     if case.projector.device.type == "cpu":
-        require(
-            torch.equal(*volumes), "the same call gives other bits the second time; a method takes its seed from its settings"
-        )
+        require(torch.equal(*volumes), "a second call returns other bits; a method takes its seed from its settings")
     strided = case.projections.permute(2, 0, 1).contiguous().permute(1, 2, 0)
-    close(case.volume(strided), volumes[0], SLAB_TOLERANCE, "the result depends on the strides of the projections")
+    require_close(case.volume(strided), volumes[0], SLAB_TOLERANCE, "the result depends on the strides of the projections")
 
 
 def check_progress(case: Case) -> None:
+    """Check that progress is reported and changes nothing, and that an exception from it propagates."""
     calls: list[tuple[int, int]] = []
 
     def progress(iteration: int, num_iter: int, values: dict[str, float]) -> None:
@@ -138,34 +142,37 @@ def check_progress(case: Case) -> None:
     except KeyboardInterrupt:
         pass
     else:
-        raise AssertionError("a KeyboardInterrupt from progress does not get out")
+        raise AssertionError("a KeyboardInterrupt from progress does not propagate")
 
 
 def check_refusals(case: Case) -> None:
+    """Check that arguments of wrong shape, type or value raise InputError."""
     p, geometry = case.projections, case.projector.geometry
     n, (nz, ny, nx) = geometry.n_angles, geometry.shape
     for bad in (float("nan"), float("inf"), -float("inf")):
-        spoilt = p.clone()
-        spoilt[1, 2, 3] = bad
-        refused(lambda data=spoilt: case.run(data), f"a pixel that is {bad}")  # type: ignore[misc]
-    refused(lambda: case.run(p[:-1]), "a tilt too few")
-    refused(lambda: case.run(p[..., :-1]), "a column too few")
-    refused(lambda: case.run(p[None]), "an axis too many")
-    refused(lambda: case.run(p.double()), "float64 projections")
+        damaged = p.clone()
+        damaged[1, 2, 3] = bad
+        require_refusal(lambda data=damaged: case.run(data), f"a pixel that is {bad}")  # type: ignore[misc]
+    require_refusal(lambda: case.run(p[:-1]), "a tilt too few")
+    require_refusal(lambda: case.run(p[..., :-1]), "a column too few")
+    require_refusal(lambda: case.run(p[None]), "an axis too many")
+    require_refusal(lambda: case.run(p.double()), "float64 projections")
     ones = torch.ones_like(p)
-    refused(lambda: case.run(weights=ones[:-1]), "weights for a tilt too few")
-    refused(lambda: case.run(weights=torch.ones(n + 1, device=p.device)), "weights for a tilt too many")
-    refused(lambda: case.run(weights=-torch.ones(n, device=p.device)), "negative weights")
-    refused(lambda: case.run(weights=torch.zeros(n, device=p.device)), "weights that are all zero")
-    refused(lambda: case.run(weights=torch.full((n,), torch.nan, device=p.device)), "weights that are NaN")
-    refused(lambda: case.run(mask=torch.ones(nz, nx + 1, device=p.device)), "a mask of another width")
-    refused(lambda: case.run(mask=torch.zeros(nz, nx, device=p.device)), "a mask that is empty")
-    refused(lambda: case.run(initial=torch.zeros(nz, ny, nx + 1, device=p.device)), "an initial volume of another width")
-    refused(lambda: case.run(initial=torch.full((nz, ny, nx), torch.nan, device=p.device)), "an initial volume of NaN")
+    require_refusal(lambda: case.run(weights=ones[:-1]), "weights for a tilt too few")
+    require_refusal(lambda: case.run(weights=torch.ones(n + 1, device=p.device)), "weights for a tilt too many")
+    require_refusal(lambda: case.run(weights=-torch.ones(n, device=p.device)), "negative weights")
+    require_refusal(lambda: case.run(weights=torch.zeros(n, device=p.device)), "weights that are all zero")
+    require_refusal(lambda: case.run(weights=torch.full((n,), torch.nan, device=p.device)), "weights that are NaN")
+    require_refusal(lambda: case.run(mask=torch.ones(nz, nx + 1, device=p.device)), "a mask of another width")
+    require_refusal(lambda: case.run(mask=torch.zeros(nz, nx, device=p.device)), "a mask that is empty")
+    require_refusal(
+        lambda: case.run(initial=torch.zeros(nz, ny, nx + 1, device=p.device)), "an initial volume of another width"
+    )
+    require_refusal(lambda: case.run(initial=torch.full((nz, ny, nx), torch.nan, device=p.device)), "an initial volume of NaN")
 
 
 def check_small(case: Case) -> None:
-    """Check sizes of one, odd and even, a centre per slice and shifts: a finite result, or a refusal in one line."""
+    """Check small and odd sizes, a centre per slice and shifts: a finite result, or a refusal of one line."""
     shifts = np.tile([[0.0, 0.4], [0.25, -0.3]], (4, 1))[:7]
     angles = np.deg2rad(np.linspace(-60, 60, 7))
     cases = {
@@ -180,7 +187,7 @@ def check_small(case: Case) -> None:
         phantom = Spheres(np.array([[0.0, 0.0, 1.5]]), np.array([3.0]), np.array([0.0]), np.array([1.0]))
         projector = case.projector.with_geometry(geometry)
         try:
-            volume = case.volume(data_of(phantom, geometry, str(projector.device)), projector)
+            volume = case.volume(project_phantom(phantom, geometry, str(projector.device)), projector)
         except InputError as error:
             require("\n" not in str(error), f"the error for {name} takes more than one line")
             continue

@@ -1,4 +1,4 @@
-"""Checks of a reconstruction method on a small phantom: its result, its settings, its arguments, and what it promises."""
+"""Checks of a reconstruction method on a small phantom: result, settings, arguments and declared properties."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def check_method(
     center: float = 12.4,
     order_tolerance: float = ORDER_TOLERANCE,
 ) -> None:
-    """Check everything that the rest of tomoprior relies on in a method, on hollow spheres with exact projections.
+    """Check the properties of a method that tomoprior needs, on hollow spheres with exact projections.
 
-    The result has the grid's shape, is finite, float32 and like the truth; inputs are left as they are; the same call gives the
-    same bits; the order of the tilts does not matter; arguments that do not fit raise
-    InputError; weights, mask and initial volume are honoured or refused; progress is reported and what it raises gets out;
-    slices are independent where ``couples_slices`` is false; settings are strict and described.
+    The result has the grid's shape, is finite, float32 and similar to the truth; inputs stay unchanged; the same call gives the
+    same bits; the order of the tilts does not matter; arguments that do not fit raise InputError; weights, mask and initial
+    volume are used or refused; progress is reported, and an exception from it propagates; slices are independent where
+    ``couples_slices`` is false; settings are strict and described.
 
     Parameters
     ----------
@@ -36,23 +36,28 @@ def check_method(
         Settings other than the defaults: few iterations, small networks. The method runs some twenty times on 12 x 6 x 24
         voxels and 17 tilts.
     device
-        Where to run. Equal bits are asked for on the CPU only.
+        Device. Equal bits are required on the CPU only.
     center
-        Rotation axis; off the middle, which is 12, unless the method takes no other.
+        Rotation axis. Use 12, the centre of the detector, only for a method that accepts no other.
     order_tolerance
-        Relative difference allowed between the volumes from two orders of the tilts: more for a method that goes through
-        them one after the other.
+        Relative difference allowed between the volumes from two orders of the tilts: larger for a method that uses the tilts
+        one after the other.
 
     Raises
     ------
     AssertionError
-        With what is wrong, in one line.
+        With the fault, in one line.
+
+    Examples
+    --------
+    >>> import tomoprior
+    >>> tomoprior.testing.check_method("cgls", {"num_iter": 5})
     """
-    found = methods.get(method) if isinstance(method, str) else method
-    contract.check_description(found)
-    contract.check_settings(found)
-    values = found.Settings.parse(dict(settings or {}))
-    case = Case.make(found, values, device, center)
+    checked = methods.get(method) if isinstance(method, str) else method
+    contract.check_description(checked)
+    contract.check_settings(checked)
+    values = checked.Settings.parse(dict(settings or {}))
+    case = Case.create(checked, values, device, center)
     contract.check_estimates(case)
     contract.check_result(case)
     contract.check_repeats(case)

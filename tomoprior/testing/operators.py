@@ -5,38 +5,41 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pickle
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 
-from tomoprior.errors import InputError
 from tomoprior.projector import LinearOperator, Projector
+from tomoprior.testing._assertions import ROUNDING, require, require_close, require_refusal
 
-#: Adjoint error allowed to a pair that claims to be matched: rounding of float32 sums.
+#: Adjoint error allowed for a pair that is declared matched: rounding of float32 sums.
 MATCHED_TOLERANCE = 1e-6
-#: The same for a pair that does not (``Projector.matched`` is false): two interpolations of one integral.
+#: Adjoint error allowed for another pair (``Projector.matched`` is false): two interpolations of one integral.
 UNMATCHED_TOLERANCE = 0.05
-#: Two ways to the same float32 result differ by rounding only.
-ROUNDING = 1e-5
 
 
 def check_operator(A: LinearOperator, tol: float | None = None) -> None:
-    """Everything that holds for any linear operator: adjoint, linearity, derivatives, batches, kinds of arrays, refusals.
+    """Check a linear operator: adjoint, linearity, derivatives, batches, kinds of arrays, refusals.
 
     Parameters
     ----------
     A
-        The operator; every check is also made on ``A.T``.
+        The operator. ``A.T`` gets the same checks.
     tol
-        Adjoint error allowed; by default 1e-6, or 0.05 for a projector that says that its pair is not matched.
+        Adjoint error allowed; by default 1e-6, or 0.05 for a projector whose ``matched`` is false.
 
     Raises
     ------
     AssertionError
-        With what is wrong, in one line.
+        With the fault, in one line.
+
+    Examples
+    --------
+    >>> import tomoprior
+    >>> A = tomoprior.Projector(tomoprior.Geometry([-0.5, 0.1, 0.7], (8, 3, 9)), "cpu")
+    >>> tomoprior.testing.check_operator(A)
     """
     check_adjoint(A, _tolerance(A) if tol is None else tol)
     check_gradient(A)
@@ -56,9 +59,14 @@ def check_adjoint(A: LinearOperator, tol: float = MATCHED_TOLERANCE, *, seeds: i
         The operator.
     tol
         Difference allowed, relative to the larger of ``||A x|| ||y||`` and ``||x|| ||A^T y||``: in a small operator one of
-        them can cancel. The test sums in float64, so what is left is the operator's own.
+        them can cancel. The check sums in float64, so that the difference is the operator's own.
     seeds
-        Random pairs tried.
+        Number of random pairs.
+
+    Raises
+    ------
+    AssertionError
+        With the fault, in one line.
     """
     require(A.T.domain_shape == A.range_shape, f"A.T takes {A.T.domain_shape}, but A gives {A.range_shape}")
     require(A.T.range_shape == A.domain_shape, f"A.T gives {A.T.range_shape}, but A takes {A.domain_shape}")
@@ -70,22 +78,27 @@ def check_adjoint(A: LinearOperator, tol: float = MATCHED_TOLERANCE, *, seeds: i
         require(
             difference <= tol * scale, f"<A x, y> and <x, A^T y> differ by {difference / max(scale, 1e-300):.3g} > {tol:.3g}"
         )
-        close(A.T.T(x), ax, ROUNDING, "A.T.T is not A")
+        require_close(A.T.T(x), ax, ROUNDING, "A.T.T is not A")
 
 
 def check_gradient(A: LinearOperator) -> None:
-    """First and second derivatives through ``A`` and through ``A.T``.
+    """Check first and second derivatives through ``A`` and through ``A.T``.
 
     For ``f(x) = ||A x - b||^2 / 2`` the gradient is ``A^T (A x - b)`` and its product with a vector v has the gradient
     ``A^T A v``; both are compared with the operator itself. Where the pair is matched, the slope of f is also compared with
-    a difference quotient, which is exact for a quadratic and does not involve the adjoint.
+    a difference quotient, which is exact for a quadratic and does not use the adjoint.
+
+    Raises
+    ------
+    AssertionError
+        With the fault, in one line.
     """
     for operator in (A, A.T):
         _check_derivatives(operator, matched=_tolerance(A) <= MATCHED_TOLERANCE)
 
 
 def check_projector(A: Projector, tol: float | None = None) -> None:
-    """``check_operator``, and what a projector promises besides: geometry, subsets, threads, pickling.
+    """Check a projector as ``check_operator`` does, and its geometry, subsets, use from threads and pickling.
 
     Parameters
     ----------
@@ -93,6 +106,17 @@ def check_projector(A: Projector, tol: float | None = None) -> None:
         The projector.
     tol
         As for ``check_operator``.
+
+    Raises
+    ------
+    AssertionError
+        With the fault, in one line.
+
+    Examples
+    --------
+    >>> import tomoprior
+    >>> geometry = tomoprior.Geometry([-0.5, 0.1, 0.7], (8, 3, 9), center=4.3)
+    >>> tomoprior.testing.check_projector(tomoprior.Projector(geometry, "cpu", backend="astra-2d"))
     """
     geometry = A.geometry
     require(
@@ -114,12 +138,12 @@ def _check_derivatives(operator: LinearOperator, *, matched: bool) -> None:
     (grad,) = torch.autograd.grad(value, x, create_graph=True)
     with torch.no_grad():
         expected = operator.T(operator(x.detach()) - b)
-    close(grad.detach(), expected, ROUNDING, "the gradient of ||A x - b||^2 / 2 is not A^T (A x - b)")
+    require_close(grad.detach(), expected, ROUNDING, "the gradient of ||A x - b||^2 / 2 is not A^T (A x - b)")
     require(grad.requires_grad, "the gradient cannot be differentiated again")
     (second,) = torch.autograd.grad((grad * v).sum(), x)
     with torch.no_grad():
         expected = operator.T(operator(v))
-        close(second, expected, ROUNDING, "the second derivative of ||A x - b||^2 / 2 along v is not A^T A v")
+        require_close(second, expected, ROUNDING, "the second derivative of ||A x - b||^2 / 2 along v is not A^T A v")
         if matched:
             # f(x + v) - f(x - v) = 2 <grad f(x), v>, exactly
             plus, minus = (operator(x.detach() + s * v).double() - b.double() for s in (1, -1))
@@ -134,7 +158,7 @@ def _check_derivatives(operator: LinearOperator, *, matched: bool) -> None:
 def _check_linear(operator: LinearOperator) -> None:
     x, y = _random(operator, 4), _random(operator, 5)
     before = x.clone()
-    close(operator(2 * x - 3 * y), 2 * operator(x) - 3 * operator(y), ROUNDING, "the operator is not linear")
+    require_close(operator(2 * x - 3 * y), 2 * operator(x) - 3 * operator(y), ROUNDING, "the operator is not linear")
     require(torch.equal(x, before), "the operator changes its argument")
     out = operator(torch.zeros_like(x))
     require(not bool(out.any()), "the operator does not map zero to zero")
@@ -147,29 +171,29 @@ def _check_batches(operator: LinearOperator) -> None:
     for leading in ((0,), (1,), (1, 1), (2, 0)):
         shape = tuple(operator(one.new_zeros(*leading, *operator.domain_shape)).shape)
         require(shape == (*leading, *operator.range_shape), f"a batch of shape {leading} gives a result of shape {shape}")
-    found = operator(many)
-    require(tuple(found.shape) == (2, 3, *operator.range_shape), f"a batch of shape (2, 3) gives {tuple(found.shape)}")
+    results = operator(many)
+    require(tuple(results.shape) == (2, 3, *operator.range_shape), f"a batch of shape (2, 3) gives {tuple(results.shape)}")
     for i in range(2):
         for j in range(3):
-            close(
-                found[i, j], operator(many[i, j].contiguous()), ROUNDING, f"element {i}, {j} of a batch differs from it alone"
+            require_close(
+                results[i, j], operator(many[i, j].contiguous()), ROUNDING, f"element {i}, {j} differs in a batch and alone"
             )
-    turned = one.permute(2, 1, 0).contiguous().permute(2, 1, 0)
-    close(operator(turned), operator(one), ROUNDING, "the result depends on the strides of the argument")
+    strided = one.permute(2, 1, 0).contiguous().permute(2, 1, 0)
+    require_close(operator(strided), operator(one), ROUNDING, "the result depends on the strides of the argument")
 
 
 def _check_arrays(operator: LinearOperator) -> None:
     x = _random(operator, 8)
     expected = operator(x).cpu()
     array = x.cpu().numpy()
-    frozen = array.copy()
-    frozen.flags.writeable = False
+    read_only = array.copy()
+    read_only.flags.writeable = False
     strided = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), np.float32)[..., ::2]
     strided[...] = array
     swapped = array.astype(array.dtype.newbyteorder())
     cases = {
         "float32": array,
-        "read-only": frozen,
+        "read-only": read_only,
         "strided": strided,
         "Fortran-ordered": np.asfortranarray(array),
         "reversed": array[..., ::-1].copy()[..., ::-1],
@@ -178,39 +202,41 @@ def _check_arrays(operator: LinearOperator) -> None:
     }
     for name, case in cases.items():
         before = case.copy()
-        found: Any = operator(case)
-        require(isinstance(found, np.ndarray), f"a NumPy array gives a {type(found).__name__}")
+        result: Any = operator(case)
+        require(isinstance(result, np.ndarray), f"a NumPy array gives a {type(result).__name__}")
         require(
-            found.dtype == np.float32 and found.flags.c_contiguous,
-            f"a {name} array gives {found.dtype}, not contiguous float32",
+            result.dtype == np.float32 and result.flags.c_contiguous,
+            f"a {name} array gives {result.dtype}, not contiguous float32",
         )
-        close(torch.from_numpy(found), expected, ROUNDING, f"a {name} array gives other values than a tensor")
+        require_close(torch.from_numpy(result), expected, ROUNDING, f"a {name} array gives other values than a tensor")
         require(np.array_equal(case, before), f"the operator changes a {name} array")
-    whole: Any = operator(np.ones(operator.domain_shape, np.uint8))
-    close(torch.from_numpy(whole), operator(torch.ones_like(x)).cpu(), ROUNDING, "whole numbers give other values than float32")
+    integers: Any = operator(np.ones(operator.domain_shape, np.uint8))
+    require_close(
+        torch.from_numpy(integers), operator(torch.ones_like(x)).cpu(), ROUNDING, "whole numbers give other values than float32"
+    )
 
 
 def _check_refusals(operator: LinearOperator) -> None:
     x = _random(operator, 9)
-    refused(lambda: operator(x.double()), "a float64 tensor")
-    refused(lambda: operator(x.to(torch.int32)), "an int32 tensor")
-    refused(lambda: operator(x.to(torch.complex64)), "a complex tensor")
-    refused(lambda: operator(x.cpu().numpy().astype(np.complex64)), "a complex array")
-    refused(lambda: operator(x[0]), "a tensor with an axis too few")
-    refused(lambda: operator(torch.cat([x, x], dim=-1)), "a tensor of another width")
-    refused(lambda: operator(torch.cat([x, x], dim=0).cpu().numpy()), "an array of another length")
-    refused(lambda: operator(x.to("meta")), "a tensor on another device")
+    require_refusal(lambda: operator(x.double()), "a float64 tensor")
+    require_refusal(lambda: operator(x.to(torch.int32)), "an int32 tensor")
+    require_refusal(lambda: operator(x.to(torch.complex64)), "a complex tensor")
+    require_refusal(lambda: operator(x.cpu().numpy().astype(np.complex64)), "a complex array")
+    require_refusal(lambda: operator(x[0]), "a tensor with an axis too few")
+    require_refusal(lambda: operator(torch.cat([x, x], dim=-1)), "a tensor of another width")
+    require_refusal(lambda: operator(torch.cat([x, x], dim=0).cpu().numpy()), "an array of another length")
+    require_refusal(lambda: operator(x.to("meta")), "a tensor on another device")
 
 
 def _check_subset(A: Projector) -> None:
     n = A.geometry.n_angles
     views = np.arange(n)[::-2].copy()
     x = _random(A, 10)
-    close(
+    require_close(
         A.subset(views)(x),
         A(x)[torch.from_numpy(views).to(A.device)],
         ROUNDING,
-        "a subset of the tilts projects otherwise than all",
+        "a subset of the tilts gives other projections than all tilts",
     )
 
 
@@ -226,21 +252,21 @@ def _check_threads(A: Projector) -> None:
 def _check_pickling(A: Projector) -> None:
     x, y = _random(A, 13), _random(A.T, 14)
     modules: list[Any] = [pickle]
-    if importlib.util.find_spec("cloudpickle") is not None:  # what Dask uses; it comes with dask
+    if importlib.util.find_spec("cloudpickle") is not None:  # used by Dask and installed with it
         modules.append(importlib.import_module("cloudpickle"))
     for module in modules:
-        sent = module.dumps(A)
+        pickled = module.dumps(A)
         require(
-            len(sent) < 65536 + 64 * A.geometry.n_angles + 64 * A.geometry.shape[1],
-            f"a pickled projector takes {len(sent)} bytes",
+            len(pickled) < 65536 + 64 * A.geometry.n_angles + 64 * A.geometry.shape[1],
+            f"a pickled projector takes {len(pickled)} bytes",
         )
-        other = module.loads(sent)
+        other = module.loads(pickled)
         require(
             other.geometry == A.geometry and other.backend == A.backend,
-            f"{module.__name__} does not bring the same projector back",
+            f"{module.__name__} does not restore the projector",
         )
-        close(other(x), A(x), ROUNDING, f"a projector that went through {module.__name__} projects otherwise")
-        close(module.loads(module.dumps(A.T))(y), A.T(y), ROUNDING, f"an adjoint that went through {module.__name__} differs")
+        require_close(other(x), A(x), ROUNDING, f"a projector restored by {module.__name__} gives other projections")
+        require_close(module.loads(module.dumps(A.T))(y), A.T(y), ROUNDING, f"an adjoint restored by {module.__name__} differs")
 
 
 def _tolerance(A: LinearOperator) -> float:
@@ -258,30 +284,3 @@ def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def _norm(a: torch.Tensor) -> float:
     return float(a.double().norm())
-
-
-def close(found: torch.Tensor, expected: torch.Tensor, tol: float, message: str) -> None:
-    """Check ``||found - expected|| <= tol ||expected||``, which no value that is not finite fulfils, and the shape."""
-    shapes = f"{tuple(found.shape)} instead of {tuple(expected.shape)}"
-    require(found.shape == expected.shape, f"{message}: shape {shapes}")
-    error = float((found.double() - expected.double()).norm())
-    scale = float(expected.double().norm())
-    require(error <= tol * scale, f"{message}: relative difference {error / max(scale, 1e-300):.3g}")
-
-
-def refused(action: Callable[[], object], what: str) -> None:
-    """Check that ``action`` raises InputError with a message of one line."""
-    try:
-        action()
-    except InputError as error:
-        require(bool(str(error)) and "\n" not in str(error), f"the error for {what} is not one line: {error}")
-    except Exception as error:
-        raise AssertionError(f"{what} raises {type(error).__name__} instead of InputError") from error
-    else:
-        raise AssertionError(f"{what} is accepted")
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise AssertionError with ``message`` unless ``condition`` holds, with ``python -O`` too."""
-    if not condition:
-        raise AssertionError(message)

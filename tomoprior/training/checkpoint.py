@@ -92,7 +92,7 @@ def load(path: Path, about: dict[str, Any], fresh: State) -> State:
         If it is none, or belongs to a training with other settings or data.
     """
     try:
-        facts, arrays = load_tensors(path, "state")
+        facts, arrays = load_tensors(path, "state", "the state of a training", "; remove it to begin anew")
         different = _different(facts["about"], json.loads(json.dumps(about)))
         parts = [{} if different else _like(getattr(fresh, part), _part(arrays, f"{part}/")) for part in PARTS]
         device = next(iter(fresh.weights.values())).device
@@ -104,8 +104,10 @@ def load(path: Path, about: dict[str, Any], fresh: State) -> State:
             int(facts["step"]), float(facts["seconds"]), int(facts["drawn"]), list(facts["rows"]),
             list(facts["losses"]),
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError) as error:
-        reason = one_line(error) if isinstance(error, (ValueError, OSError)) and str(error) else "parts of it are missing"
+    except FormatError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = one_line(error) if isinstance(error, ValueError) and str(error) else "parts of it are missing"
         raise FormatError(f"{path}: not the state of a training ({reason}); remove it to begin anew") from error
     if different:
         raise FormatError(

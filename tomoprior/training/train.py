@@ -90,7 +90,7 @@ def train(
     TomopriorError
         If series cannot be simulated, or the weights grow beyond all bounds.
     """
-    chosen = TrainingSettings.chosen(settings, values)
+    chosen = TrainingSettings.resolve(settings, values)
     tissues = (tissue,) if isinstance(tissue, Tissue) else tuple(tissue)
     outputs = Outputs(Path(out))
     outputs.check(overwrite=overwrite)

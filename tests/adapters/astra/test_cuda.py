@@ -66,7 +66,7 @@ def test_auto_takes_the_gpu_and_its_own_projector():
     assert Projector(GEOMETRIES["plain"], kind="strip").backend == "astra-matrix"
 
 
-def test_nothing_is_copied_where_nothing_need_be():
+def test_nothing_is_copied_without_need():
     """One call allocates its result and no more than a whole array besides."""
     geometry = Geometry(ANGLES, (64, 64, 64))
     A = Projector(geometry, "cuda", backend="astra-cuda")
@@ -88,13 +88,13 @@ def test_a_tensor_from_a_side_stream_is_waited_for():
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(200_000_000)  # a tenth of a second: the product below is queued behind it
-        found = A(x * 2)
+        result = A(x * 2)
     stream.synchronize()
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(result, expected)
 
 
 @pytest.mark.parametrize("backend", ["astra-cuda", "astra-matrix"])
-def test_any_layout_is_taken(backend):
+def test_any_memory_layout_is_accepted(backend):
     geometry = GEOMETRIES["plain"]
     A = Projector(geometry, "cuda", backend=backend)
     x = smooth(geometry).cuda()
@@ -117,7 +117,7 @@ def test_tensors_on_the_wrong_device_are_refused():
     assert isinstance(A(np.zeros(A.domain_shape, np.float32)), np.ndarray)
 
 
-def test_a_gpu_that_is_not_there_is_refused():
+def test_a_missing_gpu_is_refused():
     with pytest.raises(BackendError, match="torch sees"):
         Projector(GEOMETRIES["plain"], f"cuda:{torch.cuda.device_count()}")
 

@@ -1,4 +1,4 @@
-"""Matrices kept on disk: found again, told apart, and built anew when they are damaged."""
+"""Matrices on disk: used again for the same rays only, and built again when they are damaged."""
 
 import numpy as np
 import pytest
@@ -12,23 +12,23 @@ GEOMETRY = Geometry(np.deg2rad([-50.0, 0.0, 40.0]), (6, 2, 8))
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv(disk_cache.VARIABLE, str(tmp_path / "cache"))
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
     yield tmp_path / "cache"
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
 
 
 @pytest.fixture
 def builds(monkeypatch):
-    """How often a matrix is exported from ASTRA."""
+    """The kinds of all matrices exported from ASTRA."""
     calls = []
-    original = matrix.export
-    monkeypatch.setattr(matrix, "export", lambda *a: calls.append(a[0]) or original(*a))
+    original = matrix.export_matrix
+    monkeypatch.setattr(matrix, "export_matrix", lambda *a: calls.append(a[0]) or original(*a))
     return calls
 
 
 def project(geometry=GEOMETRY, kind="line"):
-    """A fresh product: what is in memory is forgotten."""
-    matrix.clear_cache()
+    """Return a product of a new projector, without the cache in memory."""
+    matrix.MatrixBackend.clear_cache()
     x = np.random.default_rng(0).random(geometry.shape, np.float32)
     return Projector(geometry, "cpu", kind, "astra-matrix")(x)
 
@@ -50,13 +50,13 @@ def test_the_second_time_nothing_is_built(folder, builds):
 
 
 def test_in_memory_one_matrix_serves_all_projectors_of_the_same_rays(builds):
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
     x = np.ones(GEOMETRY.shape, np.float32)
     Projector(GEOMETRY, "cpu", "line", "astra-matrix")(x)
     Projector(GEOMETRY, "cpu", "line", "astra-matrix")(x)
     Projector(GEOMETRY.rows(0, 1), "cpu", "line", "astra-matrix")(x[:, :1])
     assert builds == ["line"]
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_in_memory_one_matrix_serves_all_projectors_of_the_same_rays(builds):
 def test_other_rays_have_another_entry(folder, change):
     values = {**GEOMETRY.to_dict(), **change}
     values["angles"] = np.clip(values["angles"], -1, 1)
-    assert disk_cache.key(Geometry.from_dict(values), 0, "line") != disk_cache.key(GEOMETRY, 0, "line")
-    assert disk_cache.key(GEOMETRY, 0, "strip") != disk_cache.key(GEOMETRY, 0, "line")
+    assert disk_cache.matrix_key(Geometry.from_dict(values), 0, "line") != disk_cache.matrix_key(GEOMETRY, 0, "line")
+    assert disk_cache.matrix_key(GEOMETRY, 0, "strip") != disk_cache.matrix_key(GEOMETRY, 0, "line")
 
 
 def damage_empty(data):
@@ -105,6 +105,26 @@ def test_an_entry_that_lacks_an_array_is_built_again(folder, builds):
     first = project()
     (entry,) = folder.iterdir()
     np.savez(entry, data=np.ones(3))
+    np.testing.assert_array_equal(project(), first)
+    assert builds == ["line", "line"]
+
+
+@pytest.mark.parametrize("damage", ["index beyond the voxels", "negative index", "other shape", "falling row starts"])
+def test_an_entry_with_impossible_indices_is_built_again(folder, builds, damage):
+    """torch does not check indices: with these it would read beyond the volume."""
+    first = project()
+    (entry,) = folder.iterdir()
+    with np.load(entry) as arrays:
+        values = dict(arrays)
+    if damage == "index beyond the voxels":
+        values["indices"][5] = 6 * 8
+    elif damage == "negative index":
+        values["indices"][5] = -1
+    elif damage == "other shape":
+        values["indptr"] = values["indptr"][:-1]
+    else:
+        values["indptr"][3] = values["indptr"][4] + 1
+    np.savez(entry, **values)
     np.testing.assert_array_equal(project(), first)
     assert builds == ["line", "line"]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tomoprior import Geometry, Projector
 from tomoprior.adapters.astra import linear_kernel
-from tomoprior.adapters.astra.export import export
+from tomoprior.adapters.astra.export import export_matrix
 from tomoprior.adapters.astra.geometry import slice_geometries, vectors_2d, vectors_3d
 from tomoprior.adapters.astra.matrix import BYTES_PER_ENTRY, MatrixBackend
 
@@ -32,16 +32,16 @@ def test_a_slice_projects_as_with_astras_plain_parallel_geometry(backend, kind, 
         astra.projector.delete(projector)
     astra.data2d.delete([sinogram_id, back_id])
     A = Projector(Geometry(angles, (nz, 1, nx), (1, nu)), "cpu", kind, backend)
-    found = A(image[:, None, :])[:, 0]
-    assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
-    found = A.T(expected[:, None, :])[:, 0]
-    assert np.linalg.norm(found - back) < 1e-5 * np.linalg.norm(back)
+    result = A(image[:, None, :])[:, 0]
+    assert np.linalg.norm(result - expected) < 1e-5 * np.linalg.norm(expected)
+    result = A.T(expected[:, None, :])[:, 0]
+    assert np.linalg.norm(result - back) < 1e-5 * np.linalg.norm(back)
 
 
 def assert_same_matrix(geometry):
     nz, _, nx = geometry.shape
-    ours = linear_kernel.build(vectors_2d(geometry, 0), nz, nx, geometry.detector[1])
-    theirs = export("linear", *slice_geometries(geometry, 0))
+    ours = linear_kernel.build_matrix(vectors_2d(geometry, 0), nz, nx, geometry.detector[1])
+    theirs = export_matrix("linear", *slice_geometries(geometry, 0))
     assert ours.shape == theirs.shape
     assert (ours.dtype, ours.indices.dtype, ours.indptr.dtype) == (np.float32, np.int32, np.int32)
     difference = abs(ours - theirs)
@@ -70,7 +70,7 @@ def test_the_linear_kernel_is_astras_for_any_centre(degrees, size, offset):
 
 def test_threads_build_the_same_matrix():
     vectors = vectors_2d(Geometry(np.deg2rad(np.linspace(-70, 70, 30)), (16, 1, 24)), 0)
-    one, four = (linear_kernel.build(vectors, 16, 24, 24, threads=n) for n in (1, 4))
+    one, four = (linear_kernel.build_matrix(vectors, 16, 24, 24, threads=n) for n in (1, 4))
     assert (one != four).nnz == 0
 
 
@@ -82,7 +82,7 @@ def test_threads_build_the_same_matrix():
 def test_the_cost_is_never_less_than_the_matrix_takes(degrees, size):
     nz, nx, nu = size
     geometry = Geometry(np.deg2rad(degrees), (nz, 1, nx), (1, nu))
-    entries = linear_kernel.build(vectors_2d(geometry, 0), nz, nx, nu).nnz
+    entries = linear_kernel.build_matrix(vectors_2d(geometry, 0), nz, nx, nu).nnz
     assert MatrixBackend.cost(geometry, "linear").bytes >= entries * BYTES_PER_ENTRY
 
 
@@ -91,7 +91,7 @@ def test_the_cost_is_never_less_than_the_matrix_takes(degrees, size):
 @pytest.mark.parametrize("limit", [60, 70, 90])
 def test_the_cost_of_a_tilt_series_is_close(kind, nz, nx, limit):
     geometry = Geometry(np.deg2rad(np.linspace(-limit, limit, 41)), (nz, 1, nx))
-    entries = export(kind, *slice_geometries(geometry, 0)).nnz
+    entries = export_matrix(kind, *slice_geometries(geometry, 0)).nnz
     assert 1 <= MatrixBackend.cost(geometry, kind).bytes / (entries * BYTES_PER_ENTRY) <= 1.3
 
 

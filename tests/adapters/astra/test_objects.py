@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import tomoprior
 from tomoprior import Geometry, Projector, methods
 from tomoprior.adapters.astra import matrix
 from tomoprior.adapters.astra.slicewise import SlicewiseBackend
@@ -42,12 +43,26 @@ def test_the_count_sees_an_object(objects):
     assert objects() == before
 
 
+def test_clearing_the_cache_frees_the_matrices_kept_for_later_projectors():
+    tomoprior.clear_cache()
+    assert not matrix._cache
+    A = Projector(GEOMETRY, "cpu", "line", "astra-matrix")
+    assert not A.is_prepared
+    x = torch.rand(GEOMETRY.shape)
+    before = A(x)
+    assert A.is_prepared
+    assert len(matrix._cache) == 3  # one for each distinct centre
+    tomoprior.clear_cache()
+    assert not matrix._cache
+    assert torch.equal(A(x), before)  # a projector in use keeps its own
+
+
 @pytest.mark.parametrize("backend", ["astra-2d", "astra-matrix"])
-def test_a_projector_frees_what_it_made(objects, backend):
+def test_a_projector_frees_its_objects(objects, backend):
     before = objects()
-    matrix.clear_cache()
+    matrix.MatrixBackend.clear_cache()
     A = Projector(GEOMETRY, "cpu", "line", backend)
-    assert objects() == before, "nothing is made before the first product"
+    assert objects() == before, "ASTRA has no new object before the first product"
     x = torch.rand(GEOMETRY.shape, requires_grad=True)
     A(x).sum().backward()
     assert objects() == before + (3 if backend == "astra-2d" else 0), "one for each distinct centre"
@@ -65,7 +80,7 @@ def test_many_projectors_leave_nothing(objects):
 
 
 @pytest.mark.parametrize("name", ["astra.SIRT", "astra.BP", "astra.FBP"])
-def test_a_method_frees_what_it_made_also_when_it_fails(objects, name):
+def test_a_method_frees_its_objects_also_when_it_fails(objects, name):
     method = methods.get(name)
     geometry = Geometry(GEOMETRY.angles, (8, 2, 8))
     before = objects()
@@ -85,7 +100,7 @@ def test_a_result_that_astra_left_unwritten_is_an_error(monkeypatch):
         backend.forward(torch.ones(1, *GEOMETRY.shape))
 
 
-def test_an_exception_in_a_thread_gets_out(monkeypatch):
+def test_an_exception_in_a_thread_propagates(monkeypatch):
     def fail(*arguments, out):
         raise RuntimeError("deep inside")
 
@@ -96,7 +111,7 @@ def test_an_exception_in_a_thread_gets_out(monkeypatch):
 
 
 @pytest.mark.parametrize("backend", ["astra-2d", "astra-matrix"])
-def test_what_is_not_finite_goes_through(backend):
+def test_values_that_are_not_finite_are_projected(backend):
     x = np.full(GEOMETRY.shape, np.nan, np.float32)
     assert np.isnan(Projector(GEOMETRY, "cpu", backend=backend)(x)).any()
 
@@ -123,7 +138,7 @@ def test_the_gpu_projector_asks_astra_and_not_its_features(monkeypatch):
     from tomoprior.adapters.astra import cuda
 
     monkeypatch.setattr(astra, "has_feature", lambda name: True)
-    assert not cuda.usable()
+    assert not cuda.has_gpu()
     reason = cuda.CudaBackend.refusal(GEOMETRY, "linear", torch.device("cuda"), 0)
     assert reason == "ASTRA finds no GPU that it can use"
 

@@ -24,7 +24,7 @@ from tomoprior.projector import Projector
 from tomoprior.simulate import Spheres
 from tomoprior.testing import _contract as contract
 from tomoprior.testing import _meaning as meaning
-from tomoprior.testing._case import Case, data_of
+from tomoprior.testing._case import Case, project_phantom
 
 
 @pytest.fixture(scope="module")
@@ -447,7 +447,7 @@ def conformance(file):
     angles = np.deg2rad(np.linspace(-64, 64, 17) + np.tile([0.0, 0.7], 9)[:17])
     geometry = tomoprior.Geometry(angles, shape, center=24.4)
     phantom = Spheres.random(shape, radius=(2.5, 4.0), fill=0.2, seed=3)
-    return Case(Diffusion(), settings, phantom, tomoprior.Projector(geometry, "cpu"), data_of(phantom, geometry, "cpu"))
+    return Case(Diffusion(), settings, phantom, tomoprior.Projector(geometry, "cpu"), project_phantom(phantom, geometry, "cpu"))
 
 
 @pytest.mark.parametrize("check", [contract.check_estimates, contract.check_result, contract.check_repeats,

@@ -114,9 +114,7 @@ def load_field(path: str | Path) -> Field:
 
     kinds: dict[str, type[Field]] = {SplineField.kind: SplineField, NetworkField.kind: NetworkField}
     try:
-        values, arrays = load_tensors(Path(path), KEY)
+        values, arrays = load_tensors(Path(path), KEY, "a field saved by tomoprior")
         return kinds[values.pop("kind")].from_state(arrays, values)
-    except FileNotFoundError:
-        raise FormatError(f"{path}: no such file") from None
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: not a field saved by tomoprior ({error})") from error

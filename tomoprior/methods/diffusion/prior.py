@@ -126,7 +126,7 @@ class Prior:
                 known = ", ".join(shipped()) or "none"
                 raise FormatError(f"no prior called {str(path)!r} comes with tomoprior ({known}); give a .safetensors file")
         try:
-            found, arrays = load_tensors(target, KEY)
+            found, arrays = load_tensors(target, KEY, "a prior saved by tomoprior")
             if found["version"] > VERSION:
                 raise FormatError(f"{target}: a prior of a later version ({found['version']}); update tomoprior")
             if found["version"] < VERSION:

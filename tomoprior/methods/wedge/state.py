@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 
-from tomoprior.errors import FormatError, InputError, NoSuchFileError
+from tomoprior.errors import FormatError, InputError
 from tomoprior.methods.wedge.network import UNet
 from tomoprior.methods.wedge.training import State, new_network
-from tomoprior.storage.lazy import one_line
 from tomoprior.storage.tensors import load_tensors, save_tensors
 
 #: Of the header.
@@ -72,7 +71,7 @@ def load_network(path: str | Path, span: tuple[float, float]) -> Trained:
     InputError
         If it was trained on another wedge.
     """
-    facts, arrays = _load(Path(path), "a trained network")
+    facts, arrays = load_tensors(Path(path), KEY, "a trained network")
     try:
         found = Trained(
             _part(arrays, "average/"), int(facts["width"]), int(facts["levels"]), float(facts["offset"]),
@@ -109,7 +108,7 @@ def load_training(path: Path, about: dict[str, Any], begun: State) -> State:
     FormatError
         If it is none, or belongs to a training with other settings or data.
     """
-    facts, arrays = _load(path, "the state of a training")
+    facts, arrays = load_tensors(path, KEY, "the state of a training")
     theirs, ours = facts.get("about") or {}, json.loads(json.dumps(about))
     if not theirs:
         raise FormatError(f"{path}: a network without the state of its training; give it as network, or another checkpoint")
@@ -126,18 +125,6 @@ def load_training(path: Path, about: dict[str, Any], begun: State) -> State:
         return State(parts[0], parts[1], parts[2], filled, int(facts["step"]), losses, list(facts["rounds"]))
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: not the state of a training (parts of it are missing); remove it to begin anew") from error
-
-
-def _load(path: Path, what: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    try:
-        facts, arrays = load_tensors(path, KEY)
-    except FileNotFoundError:
-        raise NoSuchFileError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
-        raise FormatError(f"{path}: not {what} ({one_line(error)})") from error
-    if not isinstance(facts, dict):
-        raise FormatError(f"{path}: not {what} (its header holds no names)")
-    return facts, arrays
 
 
 def _part(arrays: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
