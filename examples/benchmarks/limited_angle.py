@@ -35,7 +35,7 @@ from limited_angle_scores import accuracy, uncertainty
 from limited_angle_table import Table
 
 from tomoprior.errors import FormatError
-from tomoprior.methods.diffusion.prior import load
+from tomoprior.methods.diffusion.prior import load_prior
 
 BARS = ("accuracy", "uncertainty", "samples", "denoiser", "clean", "slice", "speed")
 
@@ -68,7 +68,7 @@ def main() -> None:
         parser.error(f"no range of {unknown.pop()} degrees; there are {', '.join(map(str, RANGES))}")
     training, validation = tissue(args.data, "train_520.tif"), tissue(args.data, "validation_250.tif")
     own = {} if args.prior is None else {"prior": args.prior}
-    prior = load(args.prior or "tissue")
+    prior = load_prior(args.prior or "tissue")
     if args.figures is not None:
         args.figures.mkdir(parents=True, exist_ok=True)
         for span in args.ranges:
@@ -168,7 +168,7 @@ def of_table(bars: Bars, table: Table, args) -> None:
 def has_slices() -> bool:
     """Whether the prior of single slices can be read."""
     try:
-        load("tissue-slice")
+        load_prior("tissue-slice")
     except FormatError as error:
         print(f"diffusion.slice is left out: {error}", flush=True)
         return False

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tomoprior.methods.diffusion.section import expected_profile
+from tomoprior.methods.diffusion.section import compute_expected_profile
 from tomoprior.training import faces
 from tomoprior.training.faces import EXPECTED, GIVEN, ROUGHNESS, UNKNOWN, draw_faces
 
@@ -30,7 +30,7 @@ class Scripted:
 
 
 def section(low, high, nx=20):
-    profile = expected_profile(NZ, low, high, 0.0, 0.0)
+    profile = compute_expected_profile(NZ, low, high, 0.0, 0.0)
     inside = profile[:, None, None].expand(NZ, 4, nx).clone()
     return inside
 

@@ -15,11 +15,11 @@ from tomoprior.errors import InputError, Interrupted, SettingsError
 from tomoprior.formats import read
 from tomoprior.formats.writing import write
 from tomoprior.methods.diffusion import method as module
-from tomoprior.methods.diffusion import slabs
-from tomoprior.methods.diffusion.denoiser import BLIND, Denoiser
+from tomoprior.methods.diffusion import posterior_slabs
+from tomoprior.methods.diffusion.denoiser import BLIND_SIGMA, Denoiser
 from tomoprior.methods.diffusion.method import Diffusion, DiffusionSlice
-from tomoprior.methods.diffusion.section import from_faces
-from tomoprior.methods.diffusion.statement import statement
+from tomoprior.methods.diffusion.section import section_from_faces
+from tomoprior.methods.diffusion.statements import write_statements
 from tomoprior.projector import Projector
 from tomoprior.simulate import Spheres
 from tomoprior.testing import _contract as contract
@@ -93,7 +93,7 @@ def test_the_record_says_what_was_done(plain):
     assert record["scale"]["mean"] == pytest.approx(1.5, rel=0.05)
     assert record["section"]["source"] == "given"
     assert record["section"]["faces"] == [0.0, 12.0]
-    assert len(record["trust"]) == 13
+    assert len(record["tilt_weights"]) == 13
     assert 0 < record["determined"]["power"] < 1
     assert 0.005 < record["residual"] < 0.05  # noise of 0.5 on 18, and each tilt's brightness
     assert record["statement"][0].startswith("13 tilts over 100 degrees determine ")
@@ -160,7 +160,7 @@ def test_a_thickness_that_is_odd_or_the_tiles_own(run, simulated):
 
 def test_slabs_of_rows_leave_no_seam(file, simulated, monkeypatch):
     """Rows in slabs against all at once: the same scale, the same noise, and no step where slabs meet."""
-    monkeypatch.setattr(slabs, "HALO", 8)
+    monkeypatch.setattr(posterior_slabs, "HALO", 8)
     case = simulated((12, 36, 40), tilts=9)
     values = {"prior": str(file), "samples": 2, "num_iter": 2, "filled": True}
     whole, parts = (tomoprior.reconstruct(case.series, Diffusion(), device="cpu", rows=rows, **values) for rows in (36, 12))
@@ -182,10 +182,13 @@ def test_slabs_of_rows_leave_no_seam(file, simulated, monkeypatch):
 
 def test_slabs_go_over_into_each_other_within_their_halos():
     """Half and half at the border, and nothing of a neighbour beyond the halo."""
-    parts = [SimpleNamespace(rows=range(a, b), seen=range(max(0, a - 16), min(120, b + 16))) for a, b in ((0, 40), (40, 120))]
+    parts = [
+        SimpleNamespace(rows=range(a, b), rows_with_halo=range(max(0, a - 16), min(120, b + 16)))
+        for a, b in ((0, 40), (40, 120))
+    ]
     run = SimpleNamespace(parts=parts, projector=SimpleNamespace(geometry=SimpleNamespace(shape=(3, 120, 4))))
-    volumes = [torch.full((3, len(part.seen), 4), float(i)) for i, part in enumerate(parts)]
-    found = slabs.PosteriorSlabs._blended(run, volumes)
+    volumes = [torch.full((3, len(part.rows_with_halo), 4), float(i)) for i, part in enumerate(parts)]
+    found = posterior_slabs.PosteriorSlabs._blend(run, volumes)
     assert found.shape == (3, 120, 4)
     line = found[1, :, 2]
     assert not bool(line[:24].any())
@@ -199,36 +202,35 @@ def test_a_tilt_that_does_not_fit_is_named(run, simulated):
     p = case.projections.clone()
     p[6] = p[6].roll(8, 1)
     result = run(replace(case, projections=p), samples=1, num_iter=1)
-    assert result.provenance["trust"][6] < 0.2
-    assert "tilt(s) 6 (0.5 deg) do not fit with the others and have hardly a vote" in result.provenance["statement"]
+    assert result.provenance["tilt_weights"][6] < 0.2
+    assert "tilt(s) 6 (0.5 deg) do not agree with the others and have little weight" in result.provenance["statement"]
 
 
 KNOWN = {"power": 0.256, "finest_x": 2.5, "finest_z": 0.0}
 
 
 def test_statements_in_words(small):
-    section = from_faces(12, (2.0, 9.5), 0.5, torch.device("cpu"))
-    found = statement(small.geometry, KNOWN, [1.0, 0.1, 1.0, 0.0], 8, section)
+    section = section_from_faces(12, (2.0, 9.5), 0.5, torch.device("cpu"))
+    found = write_statements(small.geometry, KNOWN, [1.0, 0.1, 1.0, 0.0], 8, section)
     assert found == [
         "13 tilts over 100 degrees determine 26 % of the structure's power: along x structure coarser than 50 nanometer, along "
         "z (the beam) no structure; the rest is inferred from the prior's tissue, not measured",
         "the section's faces are taken as given, at 40 and 190 nanometer along z",
-        "tilt(s) 1 (-41.2 deg), 3 (-24.5 deg) do not fit with the others and have hardly a vote",
+        "tilt(s) 1 (-41.2 deg), 3 (-24.5 deg) do not agree with the others and have little weight",
     ]
 
 
 def test_statements_say_who_places_the_section(small):
-    section = from_faces(12, (2.0, 9.5), 0.5, torch.device("cpu"))
+    section = section_from_faces(12, (2.0, 9.5), 0.5, torch.device("cpu"))
     found, assumed = (
-        statement(small.geometry, KNOWN, [1.0], 8, replace(section, source=source))[1] for source in ("found", "assumed")
+        write_statements(small.geometry, KNOWN, [1.0], 8, replace(section, source=source))[1] for source in ("found", "assumed")
     )
     assert found == (
-        "the tilts place the section's faces at 40 and 190 nanometer along z, +-10 nanometer; what they do not tell of its "
-        "height is set by convention to the middle of the grid"
+        "the tilts place the section's faces at 40 and 190 nanometer along z, +-10 nanometer; where they do not "
+        "determine its height, the middle of the grid is assumed by convention"
     )
     assert assumed == (
-        "the tilts are too few to tell where the section ends: its faces are assumed at 40 and 190 nanometer along z, +-10 "
-        "nanometer"
+        "the tilts are too few to find the section's faces: they are assumed at 40 and 190 nanometer along z, +-10 nanometer"
     )
 
 
@@ -274,15 +276,15 @@ def test_too_few_tilts_for_faces_are_said_to_be(file, small):
     few = replace(small, geometry=small.geometry.select([5, 7]), projections=small.projections[[5, 7]])
     result = tomoprior.reconstruct(few.series, Diffusion(), device="cpu", prior=str(file), samples=1, num_iter=1)
     assert result.provenance["section"]["source"] == "assumed"
-    assert result.provenance["statement"][1].startswith("the tilts are too few to tell where the section ends")
+    assert result.provenance["statement"][1].startswith("the tilts are too few to find the section's faces")
 
 
 class Doubtful(Denoiser):
     """A network that knows the tissue and the vacuum, and where it is not told which of both there is knows nothing."""
 
-    def forward(self, noisy, sigma, linear, inside, depth, coverage, numbers, told):
+    def forward(self, noisy, sigma, linear, inside, depth, coverage, numbers, conditioned):
         spread = 4 * inside * (1 - inside) * torch.ones_like(sigma)[:, None, None, None]
-        seen = torch.where(sigma[:, None, None, None] < BLIND, noisy - linear, 0.0)
+        seen = torch.where(sigma[:, None, None, None] < BLIND_SIGMA, noisy - linear, 0.0)
         return linear + seen * spread**2 / (spread**2 + sigma[:, None, None, None] ** 2), sigma
 
 
@@ -292,7 +294,7 @@ def test_the_samples_differ_about_uncertain_faces_and_not_in_vacuum(prior, thin,
     values = {"samples": 3, "num_iter": 8, "faces": (6.0, 14.0), "face_std": 1.0}
     result = tomoprior.reconstruct(thin.series, Diffusion(), device="cpu", **values)
     std = result.std.mean((1, 2)) / result.provenance["scale"]["gain"]
-    assert std[0] == pytest.approx(module.LEAST_STD, rel=0.2)  # less than that no voxel has
+    assert std[0] == pytest.approx(module.MIN_STD, rel=0.2)  # less than that no voxel has
     assert float(std[[5, 6, 13, 14]].min()) > 10 * std[0]
     assert float(std[[5, 6, 13, 14]].min()) > 2 * std[9:11].max()
 
@@ -428,11 +430,11 @@ def test_the_flat_prior_reconstructs_slice_by_slice(run, small, flat):
 
 
 def test_descriptions_name_the_prior(file, monkeypatch):
-    monkeypatch.setattr(module, "shipped", list)
+    monkeypatch.setattr(module, "list_shipped_priors", list)
     assert "tissue does not come with this installation" in Diffusion().describe()
-    monkeypatch.setattr(module, "shipped", lambda: ["tissue"])
-    known = module.load(str(file))
-    monkeypatch.setattr(module, "load", lambda name: known)
+    monkeypatch.setattr(module, "list_shipped_priors", lambda: ["tissue"])
+    known = module.load_prior(str(file))
+    monkeypatch.setattr(module, "load_prior", lambda name: known)
     found = Diffusion().describe()
     assert "random numbers" in found
     assert "16 to 25 nanometer" in found

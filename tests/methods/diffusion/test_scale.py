@@ -8,14 +8,16 @@ import torch
 
 from tomoprior.errors import InputError
 from tomoprior.methods.diffusion import scale as scales
-from tomoprior.methods.diffusion.measurement import noise_variance, padding, prepare, used_rays
+from tomoprior.methods.diffusion.data_statistics import estimate_noise_variance
+from tomoprior.methods.diffusion.measurement_model import prepare_model
+from tomoprior.methods.diffusion.ray_geometry import compute_padding, mark_used_rays
 from tomoprior.methods.diffusion.scale import Scale
 
 
 def measure(case, spectrum, projections=None):
     p = case.projections if projections is None else projections
     g = case.geometry
-    return scales.measure(p, used_rays(g, padding(g)), noise_variance(p), g, spectrum)
+    return scales.measure_scale(p, mark_used_rays(g, compute_padding(g)), estimate_noise_variance(p), g, spectrum)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def wide(simulated):
 
 
 def test_vacuum_is_where_the_density_is_zero():
-    assert Scale(3.0, 2.0).vacuum == -1.5
+    assert Scale(3.0, 2.0).vacuum_value == -1.5
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0, 3.0])
@@ -46,7 +48,9 @@ def test_steep_tilts_show_more_contrast_and_more_density_which_is_reckoned_with(
         g = case.geometry
         steep = np.flatnonzero(np.abs(g.angles) > np.deg2rad(55))
         p = case.projections[steep]
-        found = scales.measure(p, used_rays(g, padding(g))[steep], noise_variance(p), g.select(steep), spectrum)
+        found = scales.measure_scale(
+            p, mark_used_rays(g, compute_padding(g))[steep], estimate_noise_variance(p), g.select(steep), spectrum
+        )
         assert found.mean == pytest.approx(1.5, rel=0.03)
         gains.append(found.gain)
     # without the cosine it would be 1.4 times that
@@ -83,12 +87,12 @@ def test_each_tilts_brightness_matters_little(wide, spectrum):
 
 def test_a_series_without_contrast_is_refused(case, spectrum):
     with pytest.raises(InputError, match="no contrast above their noise") as error:
-        prepare(torch.full_like(case.projections, 24.0), case.projector, spectrum)
+        prepare_model(torch.full_like(case.projections, 24.0), case.projector, spectrum)
     assert "\n" not in str(error.value)
     noise = torch.randn(case.projections.shape, generator=torch.Generator().manual_seed(5))
     g = case.geometry
     with pytest.raises(InputError, match="no contrast"):  # less than the noise that is expected
-        scales.measure(noise, used_rays(g, padding(g)), torch.full((g.n_angles,), 3.0), g, spectrum)
+        scales.measure_scale(noise, mark_used_rays(g, compute_padding(g)), torch.full((g.n_angles,), 3.0), g, spectrum)
 
 
 def test_white_noise_is_hardly_taken_for_contrast(case, spectrum):
@@ -102,7 +106,7 @@ def test_white_noise_is_hardly_taken_for_contrast(case, spectrum):
 def white_noise_taken_for_contrast(case, spectrum, seed):
     noise = torch.randn(case.projections.shape, generator=torch.Generator().manual_seed(seed))
     try:
-        return prepare(24 + noise, case.projector, spectrum).scale.gain
+        return prepare_model(24 + noise, case.projector, spectrum).scale.gain
     except InputError:  # it is refused: less than the noise that is expected
         return 0.0
 

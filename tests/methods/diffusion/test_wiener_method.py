@@ -12,9 +12,9 @@ import torch
 import tomoprior
 from tomoprior.errors import InputError
 from tomoprior.methods import registry
-from tomoprior.methods.diffusion.measurement import prepare
+from tomoprior.methods.diffusion.measurement_model import prepare_model
 from tomoprior.methods.diffusion.scale import Scale
-from tomoprior.methods.diffusion.wiener import wiener
+from tomoprior.methods.diffusion.wiener import solve_wiener
 from tomoprior.methods.diffusion.wiener_method import WienerMethod
 from tomoprior.simulate import Spheres
 from tomoprior.testing import _contract as contract
@@ -78,9 +78,9 @@ def test_the_volume_is_in_the_users_units(plain, thin):
 
 def test_it_is_the_linear_estimate_of_what_was_measured(plain, thin, spectrum):
     """Nothing is lost between the equation and the user."""
-    filled = tomoprior.methods.diffusion.section.from_faces(24, FACES, 0.0, torch.device("cpu"))
-    data = prepare(thin.projections, thin.projector, spectrum, thickness=12.0)
-    u = wiener(data, spectrum, 40, tol=0.0, inside=filled.inside)
+    filled = tomoprior.methods.diffusion.section.section_from_faces(24, FACES, 0.0, torch.device("cpu"))
+    data = prepare_model(thin.projections, thin.projector, spectrum, thickness=12.0)
+    u = solve_wiener(data, spectrum, 40, tol=0.0, inside=filled.inside)
     want = data.crop(u) * data.scale.gain + data.scale.mean
     assert isinstance(data.scale, Scale)
     assert float(np.abs(plain.volume - want.numpy()).max()) < 0.2  # the method trusts some tilts less
@@ -113,7 +113,7 @@ def test_the_record_says_what_was_done(plain, file):
     assert record["section"]["faces"] == list(FACES)
     assert record["scale"]["mean"] == pytest.approx(1.5, rel=0.1)
     assert record["scale"]["gain"] == pytest.approx(0.4, rel=0.3)
-    assert len(record["trust"]) == 31
+    assert len(record["tilt_weights"]) == 31
     assert record["prior"] == {"name": str(file), "spectrum_only": True}
     assert 0 < record["residual"] < 0.3
 
@@ -145,8 +145,8 @@ def test_a_tilt_that_does_not_fit_loses_its_vote(run, thin):
     p[15] = p[15].roll(16, 1)
     spoilt = replace(thin, projections=p)
     result = run(spoilt, faces=FACES)
-    assert result.provenance["trust"][15] < 0.2
-    assert run(spoilt, faces=FACES, robust=False, num_iter=2).provenance["trust"][15] == 1
+    assert result.provenance["tilt_weights"][15] < 0.2
+    assert run(spoilt, faces=FACES, robust=False, num_iter=2).provenance["tilt_weights"][15] == 1
 
 
 @pytest.fixture(scope="module")

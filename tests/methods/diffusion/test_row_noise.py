@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from tomoprior.methods.diffusion.noise import PURPOSES, RowNoise
+from tomoprior.methods.diffusion.row_noise import PURPOSES, RowNoise
 
 CPU = torch.device("cpu")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tomoprior.methods.diffusion.flow import follow_flow
-from tomoprior.methods.diffusion.noise import RowNoise
+from tomoprior.methods.diffusion.probability_flow import follow_flow
+from tomoprior.methods.diffusion.row_noise import RowNoise
 from tomoprior.methods.diffusion.sampler import Schedule
 
 SHAPE = (16, 16, 16)
