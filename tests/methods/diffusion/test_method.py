@@ -98,7 +98,7 @@ def test_the_record_says_what_was_done(plain):
     assert 0.005 < record["residual"] < 0.05  # noise of 0.5 on 18, and each tilt's brightness
     assert record["statement"][0].startswith("13 tilts over 100 degrees determine ")
     assert "nanometer" in record["statement"][0]
-    assert record["statement"][1:] == ["the section's faces are taken as given, at 0 and 240 nanometer along z"]
+    assert record["statement"][1:] == ["the section's faces are set by the user, at 0 and 240 nanometer along z"]
     assert "inferred" in record["inferred"]
 
 
@@ -215,7 +215,7 @@ def test_statements_in_words(small):
     assert found == [
         "13 tilts over 100 degrees determine 26 % of the structure's power: along x structure coarser than 50 nanometer, along "
         "z (the beam) no structure; the rest is inferred from the prior's tissue, not measured",
-        "the section's faces are taken as given, at 40 and 190 nanometer along z",
+        "the section's faces are set by the user, at 40 and 190 nanometer along z",
         "tilt(s) 1 (-41.2 deg), 3 (-24.5 deg) do not agree with the others and have little weight",
     ]
 
@@ -250,7 +250,7 @@ def test_faces_that_are_given_bound_the_volume(run, thin):
     record = result.provenance["section"]
     assert (record["source"], record["faces"], record["face_std"]) == ("given", [6.0, 14.0], 0.4)
     assert record["thickness"] == 8
-    assert result.provenance["statement"][1] == "the section's faces are taken as given, at 120 and 280 nanometer along z"
+    assert result.provenance["statement"][1] == "the section's faces are set by the user, at 120 and 280 nanometer along z"
     assert result.provenance["scale"]["mean"] == pytest.approx(1.5, rel=0.1)
     profile = profile_of(result)
     assert float(profile[7:13].mean()) == pytest.approx(1, abs=0.2)

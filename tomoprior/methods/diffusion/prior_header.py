@@ -111,13 +111,13 @@ class PriorHeader(_Part):
         """
         return _parse(cls, text)
 
-    def check_tensors(self, found: dict[str, tuple[tuple[int, ...], str]]) -> None:
+    def check_tensors(self, tensors: dict[str, tuple[tuple[int, ...], str]]) -> None:
         """Compare shapes and types of a file's tensors with those of the network, which is not allocated.
 
         Parameters
         ----------
-        found
-            Shape and element type of each tensor, by name.
+        tensors
+            Shape and element type of each tensor in the file, by name.
 
         Raises
         ------
@@ -127,9 +127,9 @@ class PriorHeader(_Part):
         with torch.device("meta"):  # without memory, whatever the file says
             unet = UNet(CHANNELS, FEATURES, Shape.from_dict(self.shape.model_dump()))
         expected = {f"unet.{name}": tuple(value.shape) for name, value in unet.state_dict().items()}
-        for name in sorted(expected.keys() ^ found.keys()):
+        for name in sorted(expected.keys() ^ tensors.keys()):
             raise ValueError(f"tensor {name[:60]!a} is {'missing' if name in expected else 'not part of the network'}")
-        for name, (shape, dtype) in found.items():
+        for name, (shape, dtype) in tensors.items():
             if shape != expected[name]:
                 raise ValueError(f"tensor {name} has the shape {shape}, the network needs {expected[name]}")
             if dtype not in self.DTYPES:

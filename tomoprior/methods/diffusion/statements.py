@@ -11,7 +11,7 @@ from tomoprior.methods.diffusion.section import Section
 
 INFERRED = (
     "what no tilt measured - the missing wedge, the gaps between tilts, detail below their noise - is inferred from the tissue "
-    "that the prior was trained on; the samples' standard deviation says how far they agree there, not that it is so"
+    "that the prior was trained on; the samples' standard deviation shows how far they agree there, not whether they are right"
 )
 
 #: Squared residual over its expectation above which the prior does not fit the specimen. On tissue of the prior's kind it is
@@ -72,7 +72,7 @@ def _describe_section(section: Section, size: float, unit: str) -> str:
     where = f"at {low:.3g} and {high:.3g} {unit} along z"
     within = f"+-{section.face_std * size:.2g} {unit}"
     if section.source == "given":
-        return f"the section's faces are taken as given, {where}"
+        return f"the section's faces are set by the user, {where}"
     if section.source == "found":
         convention = "where they do not determine its height, the middle of the grid is assumed by convention"
         return f"the tilts place the section's faces {where}, {within}; {convention}"
