@@ -152,7 +152,7 @@ def test_a_group_at_an_empty_place_is_made_elsewhere(simulator, monkeypatch):
 
 
 def test_series_without_contrast_are_left_out_and_of_none_others_are_made(simulator, monkeypatch):
-    ordinary, seen = module.measure_batch, []
+    ordinary, seen = module.measure_mean_and_gain, []
 
     def measure(*values):
         mean, gain = ordinary(*values)
@@ -160,7 +160,7 @@ def test_series_without_contrast_are_left_out_and_of_none_others_are_made(simula
         gain[: len(gain) if len(seen) == 1 else 1] = math.nan
         return mean, gain
 
-    monkeypatch.setattr(module, "measure_batch", measure)
+    monkeypatch.setattr(module, "measure_mean_and_gain", measure)
     assert len(changed(simulator, group=2).draws(0)) == 1
     assert seen == [2, 2]
 

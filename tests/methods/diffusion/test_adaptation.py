@@ -1,4 +1,4 @@
-"""A network that is fitted to a series explains tilts that it was not shown better, and the prior stays as it was."""
+"""An adapted network explains held-out tilts better, and the prior does not change."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_tilts_held_out_are_explained_better(slab, lively):
     assert not any(p.requires_grad for p in adapted.parameters())
 
 
-def test_no_step_leaves_the_network_as_it_is(slab, lively):
+def test_zero_steps_leave_the_network_unchanged(slab, lively):
     with torch.no_grad():
         same = adapt_denoiser(lively, slab.data, slab.section, 0, 0)
     for name, value in lively.denoiser.state_dict().items():
         torch.testing.assert_close(same.state_dict()[name], value)
 
 
-def test_the_same_seed_adapts_alike(slab, lively):
+def test_the_same_seed_gives_the_same_adaptation(slab, lively):
     with torch.no_grad():
         one, two = (adapt_denoiser(lively, slab.data, slab.section, 2, seed).state_dict() for seed in (1, 1))
     assert all(torch.equal(one[k], two[k]) for k in one)

@@ -1,4 +1,4 @@
-"""A batch of series gives what each series gives by itself."""
+"""A batch of series gives the same results as its series one by one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FACE_STD = torch.tensor([0.0, 0.5, 2.0])
 
 @dataclass
 class Batch:
-    """The same series laid out together and one by one, and their sections."""
+    """Measurement models of the same series as a batch and one by one, and their sections."""
 
     projections: torch.Tensor
     valid: torch.Tensor
@@ -78,7 +78,7 @@ def test_the_scale(batch, spectrum):
     same(found[1], [one.gain for one in alone])
 
 
-def test_one_without_contrast_leaves_the_others_theirs(batch, spectrum):
+def test_a_series_without_contrast_does_not_change_the_others(batch, spectrum):
     g = batch.together.A.geometry
     spoilt = batch.projections.clone()
     spoilt[1] = 20.0
@@ -88,7 +88,7 @@ def test_one_without_contrast_leaves_the_others_theirs(batch, spectrum):
     assert torch.equal(gain[[0, 2]], before[[0, 2]])
 
 
-def test_the_layout(batch):
+def test_the_measurement_model(batch):
     for name in ("y", "w", "tilt_weights", "deviation"):
         same(getattr(batch.together, name), [getattr(one, name) for one in batch.alone])
     same(batch.together.offset.flatten(), [one.offset for one in batch.alone])
@@ -110,7 +110,7 @@ def test_the_linear_estimate(batch, spectrum, flat, num_iter):
     same(one(batch.together, None), [one(d, None) for d in batch.alone], 1e-3)
 
 
-def test_trust(batch, spectrum):
+def test_tilt_weights(batch, spectrum):
     u = torch.randn((3, *batch.together.A.domain_shape), generator=torch.Generator().manual_seed(1))
     same(
         tilt_weights.compute_tilt_misfits(batch.together, u),
@@ -125,7 +125,7 @@ def test_trust(batch, spectrum):
     assert int(found[1].argmin()) == 4
 
 
-def test_what_the_denoiser_is_told(batch, spectrum):
+def test_the_condition(batch, spectrum):
     found = build_condition(batch.together, spectrum, batch.inside, FACE_STD, num_iter=6)
     alone = [
         build_condition(d, spectrum, i, s, num_iter=6)
@@ -136,7 +136,7 @@ def test_what_the_denoiser_is_told(batch, spectrum):
     assert torch.equal(found.coverage, alone[0].coverage)
 
 
-def test_systems_of_a_batch_are_solved_each_by_its_own_steps():
+def test_each_system_of_a_batch_has_its_own_steps():
     g = torch.Generator().manual_seed(0)
     scale = torch.tensor([1.0, 100.0, 1e-3])[:, None, None]
     root = torch.randn((3, 24, 24), generator=g)
@@ -158,15 +158,15 @@ def test_systems_of_a_batch_are_solved_each_by_its_own_steps():
     torch.testing.assert_close(found, exact, rtol=1e-2, atol=1e-2 * float(exact.abs().max()))
 
 
-def test_a_system_that_is_solved_already_stays_so():
+def test_a_solved_system_does_not_change():
     b = torch.stack([torch.zeros(2, 3, 4), torch.ones(2, 3, 4)])
     found = conjugate.solve_positive(lambda x: 2 * x, torch.zeros_like(b), b.clone(), 5, 0.0)
     torch.testing.assert_close(found, b / 2)
     assert bool(torch.isfinite(found).all())
 
 
-def test_the_measurement_of_one_series_is_left_as_it_was(batch, spectrum):
-    """Rounds of trust make another one."""
+def test_weighing_tilts_does_not_change_the_model(batch, spectrum):
+    """The result is a new model."""
     before = batch.alone[0].tilt_weights.clone()
     after = weigh_tilts(batch.alone[0], spectrum)
     assert torch.equal(batch.alone[0].tilt_weights, before)

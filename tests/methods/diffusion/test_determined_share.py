@@ -1,4 +1,4 @@
-"""Which frequencies are measured: those that the tilts saw, as far as their noise allows."""
+"""The tilts determine the frequencies that they see, as far as their noise allows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def shares(good, spectrum):
     return determined_share.compute_determined_share(good, spectrum, 12)
 
 
-def test_what_the_tilts_saw_is_determined_and_the_missing_wedge_is_not(shares):
+def test_frequencies_that_the_tilts_see_are_determined_and_the_missing_wedge_is_not(shares):
     assert shares.shape == (16, 12, 64)
     assert float(shares.min()) >= 0
     assert float(shares.max()) <= 1
@@ -47,7 +47,7 @@ def test_a_frequency_and_its_opposite_are_the_same(shares):
     torch.testing.assert_close(opposite, shares, rtol=1e-3, atol=1e-3)
 
 
-def test_noise_takes_the_fine_detail(simulated, spectrum):
+def test_with_noise_fine_detail_is_not_determined(simulated, spectrum):
     found = []
     for noise in (0.5, 20.0):
         case = simulated((16, 8, 64), span=80.0, tilts=41, noise=noise)
@@ -61,7 +61,7 @@ def test_noise_takes_the_fine_detail(simulated, spectrum):
     assert found[0]["finest_x"] < 0.7 * found[1]["finest_x"]
 
 
-def test_untrusted_tilts_determine_nothing(good, spectrum):
+def test_tilts_of_weight_zero_determine_nothing(good, spectrum):
     good.tilt_weights[:] = 0
     try:
         assert not bool(determined_share.compute_determined_share(good, spectrum, 12).any())
@@ -83,7 +83,7 @@ def test_the_summary(spectrum):
     assert nothing == {"power": 0.0, "finest_x": 0.0, "finest_z": 0.0}
 
 
-def test_a_gap_ends_what_counts_as_determined(spectrum):
+def test_detail_beyond_a_gap_does_not_count_as_determined(spectrum):
     shares = torch.ones(16, 8, 32)
     shares[0, 0, 3] = shares[0, 0, -3] = 0.4
     assert determined_share.summarise_determined_share(shares, spectrum, 20.0)["finest_x"] == 16

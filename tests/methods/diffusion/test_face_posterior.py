@@ -1,4 +1,4 @@
-"""A slab's faces from its tilts. The tilts are made without the package's projectors: sums over sheared planes."""
+"""A slab's faces from its tilts. The tilts are sums over sheared planes, without the package's projectors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Make = Callable[..., Tilts]
 
 @pytest.fixture(scope="module")
 def make(spectrum: Spectrum) -> Make:
-    """Tilts of a slab between two heights, over ``span`` degrees, each moved by ``(dy, dx)`` that no one is told."""
+    """Tilts of a slab between two heights, over ``span`` degrees, each moved by an unknown ``(dy, dx)``."""
 
     def tilts(low: float, high: float, span: float = 60.0, step: float = 4.0, seed: int = 0, moved: float = 0.0) -> Tilts:
         theta = np.deg2rad(np.arange(-span / 2, span / 2 + 1e-6, step))
@@ -67,7 +67,7 @@ def make(spectrum: Spectrum) -> Make:
 
 @pytest.fixture(scope="module")
 def off(make: Make) -> Tilts:
-    """Of a slab that lies above the middle."""
+    """Tilts of a slab above the middle of the grid."""
     return make(8.0, 22.0)
 
 
@@ -107,7 +107,7 @@ def test_the_profile_is_a_share_that_sums_to_the_thickness(found: FacePosterior)
     assert float(profile[3]) < 0.1
 
 
-def test_tilts_that_tell_nothing_leave_the_prior(off: Tilts, make: Make) -> None:
+def test_with_too_few_tilts_the_posterior_is_the_prior(off: Tilts, make: Make) -> None:
     one = Tilts(off.projections[7:8], off.geometry.select([7]), off.spectrum).section()
     assert not one.measured
     assert one.thickness == pytest.approx(0.625 * NZ, abs=0.1)
@@ -119,13 +119,13 @@ def test_tilts_that_tell_nothing_leave_the_prior(off: Tilts, make: Make) -> None
     assert abs(few.centre - NZ / 2) < one.centre_std
 
 
-def test_a_small_range_tells_less(make: Make, found: FacePosterior) -> None:
+def test_a_small_range_gives_a_wider_posterior(make: Make, found: FacePosterior) -> None:
     small = make(8.0, 22.0, span=20.0).section()
     assert small.thickness_std > 1.2 * found.thickness_std
     assert small.centre_std > 1.2 * found.centre_std
 
 
-def test_what_is_known_of_the_thickness_counts(off: Tilts, found: FacePosterior) -> None:
+def test_the_prior_of_the_thickness_counts(off: Tilts, found: FacePosterior) -> None:
     known = off.section(thickness=14.0, thickness_std=0.3)
     assert known.thickness == pytest.approx(14, abs=0.3)
     assert known.thickness_std < 0.35 < found.thickness_std
@@ -134,7 +134,7 @@ def test_what_is_known_of_the_thickness_counts(off: Tilts, found: FacePosterior)
     assert math.isfinite(wrong.low_std)
 
 
-def test_a_spoilt_tilt_is_ignored_without_trust(off: Tilts, found: FacePosterior) -> None:
+def test_a_spoilt_tilt_of_little_weight_is_ignored(off: Tilts, found: FacePosterior) -> None:
     spoilt = off.projections.clone()
     spoilt[4] = 10 * torch.randn(NY, NX, generator=torch.Generator().manual_seed(3))
     trust = torch.ones(len(spoilt))
@@ -144,7 +144,7 @@ def test_a_spoilt_tilt_is_ignored_without_trust(off: Tilts, found: FacePosterior
     assert section.high == pytest.approx(found.high, abs=0.3)
 
 
-def test_rays_that_must_not_be_used_are_not(off: Tilts, found: FacePosterior) -> None:
+def test_invalid_rays_are_not_used(off: Tilts, found: FacePosterior) -> None:
     broken, valid = off.projections.clone(), torch.ones_like(off.projections)
     broken[..., :6] = float("nan")
     valid[..., :6] = 0
@@ -153,7 +153,7 @@ def test_rays_that_must_not_be_used_are_not(off: Tilts, found: FacePosterior) ->
     assert section.high == pytest.approx(found.high, abs=1.5)
 
 
-def test_contrast_and_brightness_do_not_matter(off: Tilts, found: FacePosterior) -> None:
+def test_contrast_and_brightness_have_no_influence(off: Tilts, found: FacePosterior) -> None:
     other = replace(off, projections=3 * off.projections + 5).section(noise=torch.full((16,), 9 * SIGMA**2))
     assert other.low == pytest.approx(found.low, abs=1e-3)
     assert other.thickness_std == pytest.approx(found.thickness_std, rel=1e-3)
@@ -168,7 +168,7 @@ def test_shifts_of_the_geometry_are_undone(off: Tilts, found: FacePosterior) -> 
     assert section.high == pytest.approx(found.high, abs=0.6)
 
 
-def test_shifts_that_alignment_left_are_found(make: Make) -> None:
+def test_remaining_shifts_are_found(make: Make) -> None:
     tilts = make(6.0, 20.0, moved=0.3, seed=5)
     p, g = tilts.projections, tilts.geometry
     compared = compute_tilt_coefficients(p, g, torch.full((len(p),), SIGMA**2), torch.ones_like(p), None)
@@ -180,7 +180,7 @@ def test_shifts_that_alignment_left_are_found(make: Make) -> None:
     assert abs(section.high - 20) < 2.5 * section.high_std
 
 
-def test_a_slab_that_goes_on_beyond_the_grid_fills_it(make: Make) -> None:
+def test_a_slab_thicker_than_the_grid_fills_it(make: Make) -> None:
     section = make(-4.0, NZ + 4.0, seed=2).section()
     assert section.low < 1.2
     assert section.high > NZ - 1.2

@@ -1,4 +1,4 @@
-"""The series in the prior's units: which rays are used, and how far each is trusted."""
+"""The measurement model: used rays, line integrals in the prior's units, and inverse variances."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def geometry(shape=(12, 3, 40), degrees=None, **values):
     ],
 )
 def test_used_rays_stay_in_the_grid(values):
-    """What lies beside the padded grid changes none of them, and most of the others."""
+    """Material outside the padded grid changes no used ray, and most of the unused ones."""
     g = geometry(**values)
     pad = compute_padding(g)
     used = mark_used_rays(g, pad)
@@ -71,14 +71,14 @@ def test_rays_within_the_field_of_view_are_used_up_to_steep_tilts():
 
 
 @pytest.mark.parametrize("sigma", [0.02, 1.0, 300.0])
-def test_the_noise_is_found(sigma):
+def test_the_noise_is_estimated(sigma):
     levels = sigma * torch.tensor([1.0, 0.5, 2.0])
     p = levels[:, None, None] * seeded(3, 150, 150)
     found = estimate_noise_variance(p)
     torch.testing.assert_close(found, levels**2, rtol=0.05, atol=0)
 
 
-def test_smooth_pictures_are_no_noise():
+def test_a_smooth_picture_has_no_noise():
     y, x = torch.meshgrid(torch.arange(60.0), torch.arange(80.0), indexing="ij")
     picture = 100 + 3 * x - 2 * y + 20 * torch.sin(x / 9) * torch.cos(y / 11)
     p = picture + 0.5 * seeded(1, 60, 80)
@@ -86,7 +86,7 @@ def test_smooth_pictures_are_no_noise():
 
 
 def test_a_shift_changes_a_picture_by_its_gradient():
-    """``shift_std^2 |grad p|^2`` is what random shifts along both axes really do."""
+    """``shift_std^2 |grad p|^2`` is the variance that random shifts along both axes cause."""
     y, x = torch.meshgrid(torch.arange(40.0), torch.arange(40.0), indexing="ij")
 
     def picture(dy, dx):
@@ -100,7 +100,7 @@ def test_a_shift_changes_a_picture_by_its_gradient():
     assert float(found[inner, inner].mean() / want[inner, inner].mean()) == pytest.approx(1, abs=0.15)
 
 
-def test_weights_hold_noise_misalignment_and_the_models_own_error(case, spectrum):
+def test_weights_contain_noise_misalignment_and_the_models_own_error(case, spectrum):
     p = case.projections
     data = prepare_model(p, case.projector, spectrum, shift_std=0.0, scale=SCALE)
     used = mark_used_rays(case.geometry, data.pad) > 0
@@ -114,7 +114,7 @@ def test_weights_hold_noise_misalignment_and_the_models_own_error(case, spectrum
     torch.testing.assert_close(more, (0.49 / 0.16 * compute_gradient_power(p))[used], rtol=1e-2, atol=1e-3)
 
 
-def test_projections_are_what_a_volume_in_the_priors_units_has(simulated, spectrum):
+def test_projections_are_those_of_a_volume_in_the_priors_units(simulated, spectrum):
     case = simulated(noise=0.0, gain=0.4, mean=1.5)
     data = prepare_model(case.projections, case.projector, spectrum, scale=SCALE)
     used = data.w > 0
@@ -127,7 +127,7 @@ def test_projections_are_what_a_volume_in_the_priors_units_has(simulated, spectr
     torch.testing.assert_close(data.y[middle, :, inner], seen[middle, :, inner], rtol=1e-3, atol=0.3)
 
 
-def test_given_weights_count_up_to_a_factor(case, spectrum):
+def test_the_scale_of_the_users_weights_has_no_influence(case, spectrum):
     p, n = case.projections, case.geometry.n_angles
     tilts = torch.linspace(0.5, 2, n)
     tilts[3] = 0
@@ -144,7 +144,7 @@ def test_given_weights_count_up_to_a_factor(case, spectrum):
     assert float(product.mean()) == pytest.approx(0.25 * float(tilts[tilts > 0].median()), rel=0.3)
 
 
-def test_pixels_of_weight_zero_are_left_out_and_without_influence(case, spectrum):
+def test_pixels_of_weight_zero_have_no_influence(case, spectrum):
     weights = torch.ones_like(case.projections)
     weights[5, 4:9, 20:30] = 0
     weights[8] = 0
@@ -162,8 +162,8 @@ def test_pixels_of_weight_zero_are_left_out_and_without_influence(case, spectrum
     torch.testing.assert_close(other.y, data.y, rtol=1e-4, atol=1e-4)
 
 
-def test_a_tilts_brightness_is_not_taken_for_density(case, spectrum):
-    """With each tilt's brightness unknown, a constant more hardly weighs; a pattern does."""
+def test_a_tilts_brightness_does_not_count_as_density(case, spectrum):
+    """Each tilt's brightness is unknown, so that an added constant hardly counts; a pattern counts."""
     data = prepare_model(case.projections, case.projector, spectrum)
     constant = (data.w > 0).float()
     pattern = constant * seeded(*data.w.shape)
@@ -175,7 +175,7 @@ def test_a_tilts_brightness_is_not_taken_for_density(case, spectrum):
     assert left == pytest.approx(len(data.y) / data.offset, rel=0.1)
 
 
-def test_a_tilt_without_trust_has_no_say(case, spectrum):
+def test_a_tilt_of_weight_zero_has_no_influence(case, spectrum):
     data = prepare_model(case.projections, case.projector, spectrum)
     data.tilt_weights[2] = 0
     out = data.weighted(torch.ones_like(data.y))

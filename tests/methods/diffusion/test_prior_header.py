@@ -1,4 +1,4 @@
-"""A prior's file comes from anyone: every wrong value in it is refused in one line, before the network is allocated."""
+"""Priors come from untrusted sources: any wrong value is refused in one line before the network is allocated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With an exact Gaussian prior in place of the network the sampler must give that prior's posterior."""
+"""With an exact Gaussian prior instead of the network, the sampler gives the posterior of this prior."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_data_step_solves_its_equation():
 
 @pytest.mark.parametrize("num_iter", [3, 6])
 def test_white_prior_gives_the_exact_posterior(num_iter):
-    """Mean and variance, whatever the number of levels: both the drawing and the data step are exact for it."""
+    """Mean and variance are exact for any number of levels: both the drawing and the data step are exact here."""
     data = measurement()
     normal, rhs = dense(data)
     covariance = torch.linalg.inv(normal + torch.eye(len(rhs), dtype=torch.float64) / SPREAD**2)

@@ -1,4 +1,4 @@
-"""Where the section lies: as it is given, or as the tilts show it."""
+"""The section's position, given by the user or found from the tilts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refused(call, *arguments, match):
     assert "\n" not in str(error.value)
 
 
-def test_a_mask_says_where_the_section_lies():
+def test_a_mask_defines_the_section():
     mask = torch.zeros(10, 3, 8)
     mask[2:7] = 1
     mask[2, :, :4] = 0
@@ -49,7 +49,7 @@ def test_columns_of_a_mask_without_section_do_not_make_it_thinner():
     assert section_from_mask(mask).faces == pytest.approx((2, 7))
 
 
-def test_a_mask_may_hold_shares():
+def test_a_mask_may_contain_shares():
     mask = torch.tensor([0.0, 0.5, 1.0, 0.25])[:, None, None].expand(4, 2, 2)
     found = section_from_mask(mask)
     assert torch.equal(found.inside, mask)
@@ -60,7 +60,7 @@ def test_an_empty_mask_is_refused():
     refused(section_from_mask, torch.zeros(4, 3, 2), match="the mask is empty")
 
 
-def test_faces_that_are_given():
+def test_given_faces():
     found = section_from_faces(20, (4.0, 13.0), 0.0, CPU)
     assert (found.source, found.faces, found.thickness, found.face_std) == ("given", (4.0, 13.0), 9.0, 0.0)
     assert found.inside.shape == (20, 1, 1)
@@ -73,7 +73,7 @@ def test_faces_that_are_given():
     assert 0.05 < float(profile[2]) < 0.3
 
 
-def test_what_is_not_quite_known_is_wider():
+def test_uncertain_faces_are_wider():
     sharp, soft = (section_from_faces(24, (6.0, 18.0), std, CPU) for std in (0.0, 2.0))
     assert soft.face_std == 2.0
     assert float(soft.inside[2]) > 5 * float(sharp.inside[2])
@@ -81,14 +81,14 @@ def test_what_is_not_quite_known_is_wider():
 
 
 @pytest.mark.parametrize("faces", [(0.0, 20.0), (-5.0, 20.0), (-3.0, 26.0)])
-def test_faces_at_the_grids_ends_or_beyond_are_none(faces):
+def test_heights_at_the_grids_ends_or_beyond_are_no_faces(faces):
     found = section_from_faces(20, faces, 0.0, CPU)
     assert bool((found.inside == 1).all())
     assert found.faces == (0.0, 20.0)
     assert found.thickness == 20
 
 
-def test_a_face_beyond_the_grid_leaves_the_other():
+def test_a_face_beyond_the_grid_does_not_move_the_other():
     found = section_from_faces(20, (-6.0, 11.0), 0.0, CPU)
     assert found.faces == (0.0, 11.0)
     assert found.thickness == 11
@@ -97,7 +97,7 @@ def test_a_face_beyond_the_grid_leaves_the_other():
 
 
 @pytest.mark.parametrize("faces", [(20.0, 25.0), (-4.0, 0.0), (30.0, 31.0)])
-def test_faces_beside_the_grid_are_refused(faces):
+def test_faces_outside_the_grid_are_refused(faces):
     refused(section_from_faces, 20, faces, 0.0, CPU, match=r"lie outside a grid of 20 voxels along z")
 
 
@@ -109,7 +109,7 @@ def test_the_profile_is_the_probability_to_lie_between():
     torch.testing.assert_close(compute_expected_profile(16, 5, 11, 1.5, 0.5), want, rtol=0, atol=0.03)
 
 
-def test_beside_the_field_of_view_it_goes_on_as_at_the_edge():
+def test_padding_repeats_the_edge():
     mask = torch.zeros(6, 2, 4)
     mask[2:5] = 1
     mask[2, :, 0] = 0
@@ -123,7 +123,7 @@ def test_beside_the_field_of_view_it_goes_on_as_at_the_edge():
     assert section_from_mask(mask).padded(0).shape == mask.shape
 
 
-def test_rows_of_it():
+def test_a_selection_of_rows():
     mask = torch.rand((6, 5, 4), generator=torch.Generator().manual_seed(0))
     found = section_from_mask(mask)
     part = found.select_rows(range(1, 4))
@@ -145,13 +145,13 @@ def test_the_record_holds_plain_numbers():
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Keeps what the tilts are asked for, and answers nothing."""
+    """Records the calls of locate_section, and returns nothing."""
     calls = []
     monkeypatch.setattr(module, "locate_section", lambda *_, **values: calls.append(values))
     return calls
 
 
-def test_a_mask_comes_before_settings_and_settings_before_the_tilts(case, spectrum, asked):
+def test_a_mask_precedes_settings_and_settings_precede_the_tilts(case, spectrum, asked):
     nz, ny, nx = case.geometry.shape
     mask = torch.zeros(nz, 1, nx)
     mask[4:9] = 1
@@ -193,8 +193,8 @@ def test_settings_that_contradict_each_other_are_refused(settings, values):
     assert "\n" not in str(error.value)
 
 
-def test_a_slab_beside_the_mask_has_no_section_of_its_own(case, spectrum, asked):
-    """Of a volume whose scale another slab has told; of one that is alone an empty mask is a mistake."""
+def test_a_slab_outside_the_mask_has_a_filled_grid(case, spectrum, asked):
+    """This holds for a slab with another slab's scale; for a whole volume an empty mask is an error."""
     mask = torch.zeros(case.geometry.shape)
     found = determine_section(
         case.projections, case.projector, spectrum, DiffusionSettings(scale=(1.5, 0.4), thickness=9.0), mask=mask
@@ -206,7 +206,7 @@ def test_a_slab_beside_the_mask_has_no_section_of_its_own(case, spectrum, asked)
 
 
 @pytest.mark.parametrize("settings", [DiffusionSettings, WienerSettings])
-def test_slabs_take_over_what_one_of_them_found(settings):
+def test_slabs_use_the_scale_and_section_of_one_of_them(settings):
     record = {
         "scale": {"mean": 1.5, "gain": 0.4},
         "section": {"source": "found", "faces": [3.0, 9.0], "face_std": 0.7, "profile": [0.0, 1.0, 0.0]},
@@ -232,7 +232,7 @@ def thin(simulated, spectrum):
     return simulated((24, 48, 64), span=80.0, tilts=21, noise=0.3, faces=(8.0, 20.0))
 
 
-def test_the_tilts_show_the_section(thin, spectrum):
+def test_the_section_is_found_from_the_tilts(thin, spectrum):
     found = locate_section(thin.projections, thin.projector, spectrum)
     assert found.source == "found"
     assert found.thickness == pytest.approx(12, abs=2)
@@ -244,7 +244,7 @@ def test_the_tilts_show_the_section(thin, spectrum):
     assert float(found.inside[2]) < 0.2
 
 
-def test_too_few_tilts_leave_it_assumed(thin, spectrum):
+def test_with_too_few_tilts_the_section_is_assumed(thin, spectrum):
     g = thin.geometry.select([10, 11])
     found = locate_section(thin.projections[10:12], thin.projector.with_geometry(g), spectrum)
     assert found.source == "assumed"
@@ -252,7 +252,7 @@ def test_too_few_tilts_leave_it_assumed(thin, spectrum):
     assert found.face_std > 2
 
 
-def test_rays_of_no_weight_do_not_count(thin, spectrum):
+def test_rays_of_weight_zero_have_no_influence(thin, spectrum):
     weights = torch.ones_like(thin.projections)
     weights[:, :, 50:] = 0
     weights[5] = 0
@@ -270,6 +270,6 @@ def test_rays_of_no_weight_do_not_count(thin, spectrum):
 
 
 def test_roughness_is_that_of_the_likelihood():
-    """A section whose faces are given is as rough as one that is found."""
+    """Given faces are as rough as found ones."""
     want = compute_expected_profile(20, 5.0, 15.0, ROUGHNESS, ROUGHNESS)
     assert torch.equal(section_from_faces(20, (5.0, 15.0), 0.0, CPU).inside[:, 0, 0], want)

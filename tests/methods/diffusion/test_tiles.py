@@ -79,7 +79,7 @@ def test_where_tiles_disagree_they_go_over_into_each_other():
 
 
 class Recording(torch.nn.Module):
-    """In place of the network: keeps what it was given, and gives the noisy tiles back."""
+    """Replaces the network: records its inputs, and returns the noisy tiles."""
 
     def __init__(self):
         super().__init__()
@@ -108,7 +108,7 @@ def small_tiles(monkeypatch):
 
 @pytest.fixture
 def exact(monkeypatch):
-    """Whatever the processor can do."""
+    """Float32, whatever the processor supports."""
     monkeypatch.setattr(tiling, "choose_network_dtype", lambda _: torch.float32)
 
 
@@ -120,7 +120,7 @@ def test_edges_of_tiles():
 
 @pytest.mark.parametrize("shape", [(16, 40, 21), (16, 3, 40), (16, 16, 16), (16, 1, 5), (9, 20, 7), (32, 20, 7)])
 @pytest.mark.parametrize("cut", [False, True])
-def test_volumes_of_any_size_come_back(shape, cut, request):
+def test_volumes_of_any_size_keep_their_size(shape, cut, request):
     if cut:
         request.getfixturevalue("small_tiles")
     given = condition(shape)
@@ -145,8 +145,8 @@ def test_volumes_of_any_size_come_back(shape, cut, request):
 
 
 @pytest.mark.parametrize("shape", [(16, 12, 20), (16, 1, 5), (9, 20, 7)])
-def test_a_volume_goes_on_as_its_mirror_image(shape):
-    """Beyond its faces along y and x, the volume's own voxels in reverse, again and again where it is short."""
+def test_margins_are_mirror_images(shape):
+    """Along y and x the voxels repeat in reverse, several times for a short volume."""
     given = condition(shape)
     network = Recording()
     x = torch.randn(shape, generator=torch.Generator().manual_seed(2))
@@ -167,7 +167,7 @@ def test_a_volume_goes_on_as_its_mirror_image(shape):
 
 
 @pytest.mark.usefixtures("small_tiles")
-def test_a_tile_gets_the_conditions_of_its_place():
+def test_a_tile_gets_its_part_of_the_condition():
     given = condition((16, 40, 40))
     network = Recording()
     TiledDenoiser(network, (16, 16, 16), given)(given.linear, 1.0)
@@ -177,13 +177,13 @@ def test_a_tile_gets_the_conditions_of_its_place():
     assert len(placed) == len(starts(40 + 2 * MARGIN, 16, 8))
 
 
-def test_the_unconditional_prior_is_asked_for():
+def test_the_unconditional_prior_gets_zero():
     network = Recording()
     TiledDenoiser(network, (16, 16, 16), condition((16, 16, 16)), conditioned=False)(torch.zeros(16, 16, 16), 1.0)
     assert bool((network.calls[0]["conditioned"] == 0).all())
 
 
-def test_of_a_volume_higher_than_the_tiles_each_is_a_piece_from_within():
+def test_tiles_of_a_thick_volume_have_the_depths_of_a_filled_grid():
     network, given = Recording(), condition((20, 8, 8))
     TiledDenoiser(network, (16, 16, 16), given)(torch.zeros(20, 8, 8), 1.0)
     first, second = network.calls
@@ -194,7 +194,7 @@ def test_of_a_volume_higher_than_the_tiles_each_is_a_piece_from_within():
         torch.testing.assert_close(call["linear"][0][:, inner, inner], given.linear[start : start + 16])
 
 
-def test_the_mean_is_asked_for_blindly():
+def test_the_mean_uses_the_blind_level():
     network = Recording()
     given = condition((12, 20, 20))
     denoise = TiledDenoiser(network, (16, 16, 16), given)
@@ -204,7 +204,7 @@ def test_the_mean_is_asked_for_blindly():
 
 
 def mirrored(given, axes):
-    """What the same specimen has to be given, seen from the other side."""
+    """The condition of the mirrored specimen."""
     along = [a // 2 for a in axes if a != 1]
     return Condition(given.linear.flip(axes), given.inside.flip(axes), given.coverage.flip(along), given.numbers)
 
@@ -213,7 +213,7 @@ WAYS = [(), (1,), (0, 2), (0, 1, 2)]
 
 
 @pytest.mark.usefixtures("exact")
-def test_the_mirrored_mean_is_that_of_mirrored_conditions(network):
+def test_the_mirrored_mean_is_the_mean_over_mirrored_conditions(network):
     given = replace(condition((12, 20, 24)), numbers=torch.linspace(-0.5, 0.5, 7))
     d = network(weights=0.1)
     found = TiledDenoiser(d, (16, 16, 16), given).mirrored_mean()
@@ -236,7 +236,7 @@ def test_the_mirrored_mean_in_tiles(network):
 
 
 class Pointwise(torch.nn.Module):
-    """In place of the network: what a voxel becomes depends on what is said of it alone, differently along z."""
+    """Replaces the network: a voxel's result depends on its own inputs and its depth."""
 
     def __init__(self):
         super().__init__()
@@ -248,8 +248,8 @@ class Pointwise(torch.nn.Module):
 
 
 @pytest.mark.parametrize("nz", [12, 11, 16, 5])
-def test_the_mirrored_mean_of_a_grid_whose_middle_is_not_the_tiles(nz):
-    """An odd grid lies half a voxel off the middle of an even tile, and off it to the other side when it is mirrored."""
+def test_the_mirrored_mean_of_a_grid_off_the_tiles_middle(nz):
+    """An odd grid lies half a voxel off the middle of an even tile, and its mirror image on the other side."""
     given = condition((nz, 9, 14))
     depth = compute_depths(nz, nz)[:, None, None]
     want = torch.zeros(nz, 9, 14)

@@ -1,4 +1,4 @@
-"""A tilt that does not fit with the others loses its vote; those that fit keep theirs."""
+"""A tilt that does not agree with the others gets little weight; the others keep theirs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def slab(case, prior, projections, **settings):
 
 
 @pytest.mark.parametrize(("tilt", "pixels"), [(10, 6), (7, -9)])
-def test_a_shifted_tilt_loses_its_vote(case, prior, tilt, pixels):
+def test_a_shifted_tilt_gets_little_weight(case, prior, tilt, pixels):
     found = slab(case, prior, moved(case, tilt, pixels)).data.tilt_weights
     assert float(found[tilt]) < 0.2
     others = torch.cat([found[:tilt], found[tilt + 1 :]])
@@ -34,18 +34,18 @@ def test_a_shifted_tilt_loses_its_vote(case, prior, tilt, pixels):
     assert float(others.max()) <= 1
 
 
-def test_without_robust_it_keeps_it(case, prior):
+def test_without_robust_all_tilts_have_weight_one(case, prior):
     assert bool((slab(case, prior, moved(case, 10, 6), robust=False).data.tilt_weights == 1).all())
 
 
-def test_a_good_series_is_trusted(case, prior):
+def test_tilts_of_a_good_series_keep_their_weight(case, prior):
     found = slab(case, prior, case.projections).data.tilt_weights
     assert float(found.min()) > 0.5
     assert float(found.mean()) > 0.85
 
 
-def test_without_its_vote_the_estimate_is_as_if_it_had_been_right(case, prior):
-    """Nearer to that of the good series than with the vote."""
+def test_less_weight_for_a_spoilt_tilt_improves_the_estimate(case, prior):
+    """The estimate is nearer to that of the good series."""
     good = slab(case, prior, case.projections, robust=False).condition.linear
     spoilt = moved(case, 10, 6)
     errors = [float((slab(case, prior, spoilt, robust=robust).condition.linear - good).norm()) for robust in (True, False)]

@@ -24,7 +24,7 @@ def test_units_are_converted(prior, size, unit):
 @pytest.mark.parametrize(
     ("size", "fits"), [(14.0, True), (13.8, False), (16.0, True), (25.0, True), (28.7, True), (28.8, False)]
 )
-def test_a_little_beyond_the_training_is_allowed(prior, size, fits):
+def test_a_voxel_size_slightly_outside_the_training_is_allowed(prior, size, fits):
     if fits:
         assert training_domain.convert_voxel_size(geometry(size), prior, check=True) == size
     else:
@@ -39,7 +39,7 @@ def message(call, *arguments, **options):
     return str(error.value)
 
 
-def test_an_unknown_voxel_size_is_asked_for(prior):
+def test_an_unknown_voxel_size_is_refused_with_advice(prior):
     found = message(training_domain.convert_voxel_size, geometry(1.0, "pixel"), prior, check=True)
     assert found.startswith("the voxel size is not known (pixel), and the prior is for 16 to 25 nanometer: give it")
     assert "--voxel-size and --unit" in found
@@ -52,7 +52,7 @@ def test_a_prior_without_a_unit_takes_pixels_as_they_are(prior):
 
 
 @pytest.mark.parametrize(("size", "factor", "then"), [(5.0, 4, "20"), (10.0, 2, "20"), (12.0, 2, "24"), (1.3, 15, "19.5")])
-def test_small_voxels_are_to_be_binned_to_what_the_prior_knows(prior, size, factor, then):
+def test_the_advice_for_small_voxels_is_a_valid_binning(prior, size, factor, then):
     found = message(training_domain.convert_voxel_size, geometry(size), prior, check=True)
     assert f"bin by {factor} (--bin {factor}: {then} nanometer)" in found
     assert f"voxels of {size:g} nanometer" in found
@@ -69,7 +69,7 @@ def test_large_voxels_need_another_prior(prior):
     assert training_domain.convert_voxel_size(geometry(60.0), prior, check=False) == 60.0
 
 
-def test_a_slab_thicker_than_two_tiles_is_refused_whatever_is_set(prior):
+def test_a_grid_thicker_than_two_tiles_is_always_refused(prior):
     for nz in (16, 32):
         training_domain.check_grid_and_range(geometry(nz=nz), prior, check_range=True)
     for check_range in (False, True):
@@ -80,7 +80,7 @@ def test_a_slab_thicker_than_two_tiles_is_refused_whatever_is_set(prior):
         assert "height=48" in found
 
 
-def test_a_range_beyond_the_training_is_refused(prior):
+def test_a_range_outside_the_training_is_refused(prior):
     found = message(training_domain.check_grid_and_range, geometry(span=170.0), prior, check_range=True)
     assert "a tilt range of 170 degrees is outside the prior's training range (6 to 140)" in found
     assert "--angle-range -70 70" in found

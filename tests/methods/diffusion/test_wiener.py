@@ -1,4 +1,4 @@
-"""The linear estimate against the dense solution of its equation, and what the denoiser is told of a series."""
+"""The linear estimate compared with the dense solution of its equation, and the denoiser's condition."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tiny(spectrum):
 
 
 def dense(data, spectrum, flat, inside=None):
-    """``m + C A^T (A C A^T + N)^-1 (y - A m)`` with N of the noise and, apart, each tilt's brightness.
+    """``m + C A^T (A C A^T + N)^-1 (y - A m)`` with N of the noise and each tilt's brightness.
 
     Trust scales the inverse of N. In a section m is vacuum times what lies outside, and C is the field's times the roots of the
     probabilities that both voxels lie inside.
@@ -72,7 +72,7 @@ PROFILE = torch.tensor([0.0, 0.3, 1.0, 1.0, 0.8, 0.05])[:, None, None]
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_in_a_section_it_is_the_dense_solution(tiny, spectrum, flat, everywhere):
-    """Its own number for every plane, or for every voxel."""
+    """The probability differs from plane to plane, or from voxel to voxel."""
     data = replace(tiny, scale=Scale(1.5, 0.5))
     inside = PROFILE if everywhere else torch.rand(SHAPE, generator=torch.Generator().manual_seed(7))
     want = dense(data, spectrum, flat, inside)
@@ -87,14 +87,14 @@ def test_a_section_that_fills_the_grid_is_no_section(tiny, spectrum):
     torch.testing.assert_close(found, solve_wiener(tiny, spectrum, 40, tol=0.0))
 
 
-def test_without_data_it_is_what_is_expected(tiny, spectrum):
+def test_without_data_it_is_the_prior_mean(tiny, spectrum):
     blank = replace(tiny, w=torch.zeros_like(tiny.w), y=torch.zeros_like(tiny.y))
     found = solve_wiener(blank, spectrum, 5, inside=PROFILE)
     torch.testing.assert_close(found, compute_prior_mean(blank, PROFILE).expand(SHAPE))
     torch.testing.assert_close(compute_prior_mean(blank, PROFILE), PROFILE - 1)
 
 
-def test_trust_divides_the_variance_of_a_tilts_noise(tiny, spectrum):
+def test_the_weight_of_a_tilt_divides_the_variance_of_its_noise(tiny, spectrum):
     want = dense(tiny, spectrum, False)
     found = solve_wiener(tiny, spectrum, 300, tol=1e-6).double()
     torch.testing.assert_close(found, want, rtol=1e-3, atol=1e-3 * float(want.abs().max()))
@@ -108,7 +108,7 @@ def test_more_iterations_come_nearer_and_the_tolerance_ends_them(tiny, spectrum)
     assert torch.equal(solve_wiener(tiny, spectrum, 12, tol=1.0), torch.zeros(SHAPE))
 
 
-def test_flat_slices_know_of_each_other_by_the_brightness_alone(tiny, spectrum):
+def test_flat_slices_are_coupled_by_the_brightness_alone(tiny, spectrum):
     y = tiny.y.clone()
     y[:, 1] += (tiny.w[:, 1] > 0) * torch.randn((7, 10), generator=torch.Generator().manual_seed(4))
     known = replace(tiny, offset=1e-9, tilt_weights=torch.ones(7))
@@ -130,7 +130,7 @@ def test_the_estimate_is_near_the_truth_where_the_data_are_good(simulated, spect
     assert float((found * truth).sum() / truth.square().sum()) == pytest.approx(1, abs=0.2)
 
 
-def test_the_numbers_that_the_denoiser_is_told(case, spectrum):
+def test_the_numbers_of_the_condition(case, spectrum):
     data = prepare_model(case.projections, case.projector, spectrum)
     filled = torch.ones(16, 1, 1)
     condition = build_condition(data, spectrum, filled, num_iter=5)
@@ -146,7 +146,7 @@ def test_the_numbers_that_the_denoiser_is_told(case, spectrum):
     assert condition.coverage is data.coverage
 
 
-def test_what_the_denoiser_is_told_of_the_section(case, spectrum):
+def test_the_section_in_the_condition(case, spectrum):
     data = prepare_model(case.projections, case.projector, spectrum, thickness=9.0)
     inside = torch.linspace(0, 1, 16)[:, None, None]
     condition = build_condition(data, spectrum, inside, num_iter=5)
