@@ -27,7 +27,7 @@ VOXEL = 20.0
 
 @cache
 def smooth_spectrum(voxel_size: float = VOXEL) -> Spectrum:
-    """A spectrum that is constant up to 0.05 cycles per voxel and then falls; its field has the standard deviation of tissue."""
+    """A spectrum that is constant up to 0.05 cycles per voxel and then falls; its field has the deviation of tissue."""
     k = np.geomspace(0.01, 0.87, 24)
     power = (1 + (k / 0.05) ** 2) ** -1.75
     shape = Spectrum(tuple(k.tolist()), tuple(power.tolist()), voxel_size)
