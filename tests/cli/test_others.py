@@ -10,7 +10,7 @@ import pytest
 from tomoprior import __version__, methods
 from tomoprior.errors import FormatError
 from tomoprior.formats import open_stack
-from tomoprior.methods.diffusion.prior import load
+from tomoprior.methods.diffusion.prior import load_prior
 
 
 def test_info_says_what_is_in_a_file(run, series_file):
@@ -40,7 +40,7 @@ def test_methods_are_listed_and_described(run):
 def test_a_method_is_described(run, name):
     if name == "diffusion.slice":
         try:
-            load("tissue-slice")
+            load_prior("tissue-slice")
         except FormatError as error:
             pytest.skip(f"the prior that comes along cannot be read: {error}")
     ran = run("methods", name)

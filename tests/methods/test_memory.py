@@ -11,7 +11,7 @@ import pytest
 
 from tomoprior.errors import FormatError
 from tomoprior.methods.base import ALLOCATOR_BYTES
-from tomoprior.methods.diffusion.prior import load
+from tomoprior.methods.diffusion.prior import load_prior
 
 SCRIPT = """
 import ctypes, gc, json, re, sys
@@ -90,7 +90,7 @@ WEDGE = [
 def test_the_estimates_hold(methods, shapes):
     if methods == SLICES:
         try:
-            load("tissue-slice")
+            load_prior("tissue-slice")
         except FormatError as error:
             pytest.skip(f"the prior that comes along cannot be read: {error}")
     # on a busy machine a peak now and then holds what the allocator has not given back: such a one is measured again

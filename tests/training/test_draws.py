@@ -11,8 +11,8 @@ import torch
 
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats.raw import RawArray
-from tomoprior.methods.diffusion.denoiser import SERIES
-from tomoprior.methods.diffusion.measurement import padding
+from tomoprior.methods.diffusion.denoiser import N_SERIES_NUMBERS
+from tomoprior.methods.diffusion.ray_geometry import compute_padding
 from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.simulate.microscope import MicroscopeSettings
 from tomoprior.simulate.tissue import Tissue
@@ -66,7 +66,7 @@ def test_a_block_has_no_series(blocks):
         told = block.condition
         assert not block.told
         assert block.truth.shape[1:] == (24, 24)
-        assert not bool(told.linear.any() or told.coverage.any() or told.numbers[:SERIES].any())
+        assert not bool(told.linear.any() or told.coverage.any() or told.numbers[:N_SERIES_NUMBERS].any())
         assert told.inside.shape == block.truth.shape
         assert block.seen == (0, 24)
 
@@ -77,7 +77,7 @@ def test_a_group_has_as_many_as_were_asked_for_of_one_grid(simulator):
     assert len({tuple(d.truth.shape) for d in made}) == 1
     # angles and voxel size are shared, sections are not
     numbers = torch.stack([d.condition.numbers for d in made])
-    shared = [0, 1, 2, SERIES + 1]
+    shared = [0, 1, 2, N_SERIES_NUMBERS + 1]
     assert bool((numbers[:, shared] == numbers[0, shared]).all())
     assert not torch.equal(made[0].truth, made[1].truth)
     assert len(changed(simulator, group=3).blocks(0)) == 3
@@ -152,7 +152,7 @@ def test_a_group_at_an_empty_place_is_made_elsewhere(simulator, monkeypatch):
 
 
 def test_series_without_contrast_are_left_out_and_of_none_others_are_made(simulator, monkeypatch):
-    ordinary, seen = module.measure_batch, []
+    ordinary, seen = module.measure_mean_and_gain, []
 
     def measure(*values):
         mean, gain = ordinary(*values)
@@ -160,7 +160,7 @@ def test_series_without_contrast_are_left_out_and_of_none_others_are_made(simula
         gain[: len(gain) if len(seen) == 1 else 1] = math.nan
         return mean, gain
 
-    monkeypatch.setattr(module, "measure_batch", measure)
+    monkeypatch.setattr(module, "measure_mean_and_gain", measure)
     assert len(changed(simulator, group=2).draws(0)) == 1
     assert seen == [2, 2]
 
@@ -200,7 +200,7 @@ def observed(simulator, degrees, seed=0, microscope=CLEAN, thickness=(0.999, 0.9
     (specimen,) = group.specimens
     known = Faces(specimen.inside, specimen.high - specimen.low, 0.0)
     (draw,) = simulator.observe(group, [known])
-    pad = padding(group.geometry)
+    pad = compute_padding(group.geometry)
     return draw, group, slice(pad, draw.truth.shape[2] - pad)
 
 
@@ -252,7 +252,7 @@ def test_given_faces_of_a_draw_are_those_of_its_truth(simulator):
     draw, group, field = observed(simulator, np.arange(-60.0, 61.0, 5.0), thickness=(0.5, 0.6))
     (specimen,) = group.specimens
     told = draw.condition.inside.float()[..., field]
-    vacuum = draw.condition.numbers[SERIES]
+    vacuum = draw.condition.numbers[N_SERIES_NUMBERS]
     outside = told == 0
     assert 0.3 < float(outside.float().mean()) < 0.55
     assert float((draw.truth.float()[..., field][outside] - vacuum).abs().max()) < 2e-3
@@ -263,7 +263,9 @@ def test_a_filled_block_shows_neither_faces_nor_gradient(simulator):
     block = simulator.filled_block(3)
     assert block.truth.shape == (16, 32, 32)
     assert bool((block.condition.inside == 1).all())
-    assert float(block.condition.numbers[SERIES + 1]) == pytest.approx(0.0, abs=0.01)  # the typical voxel is the spectrum's
+    assert float(block.condition.numbers[N_SERIES_NUMBERS + 1]) == pytest.approx(
+        0.0, abs=0.01
+    )  # the typical voxel is the spectrum's
     assert abs(float(block.truth.float().mean())) < 1e-2
     assert float(block.truth.float().std()) == pytest.approx(UNIT_STD, rel=0.1)
     assert equal(block, simulator.filled_block(3))

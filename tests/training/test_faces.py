@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tomoprior.methods.diffusion.section import expected_profile
+from tomoprior.methods.diffusion.section import compute_expected_profile
 from tomoprior.training import faces
 from tomoprior.training.faces import EXPECTED, GIVEN, ROUGHNESS, UNKNOWN, draw_faces
 
@@ -30,7 +30,7 @@ class Scripted:
 
 
 def section(low, high, nx=20):
-    profile = expected_profile(NZ, low, high, 0.0, 0.0)
+    profile = compute_expected_profile(NZ, low, high, 0.0, 0.0)
     inside = profile[:, None, None].expand(NZ, 4, nx).clone()
     return inside
 
@@ -64,8 +64,8 @@ def test_of_an_unknown_section_nothing_shows():
 
 def test_a_found_section_lies_where_it_is_within_its_errors(monkeypatch):
     """Sections of the thickness that is expected before any tilt is seen: what is said then is a posterior."""
-    ordinary, said = faces.expected_profile, []
-    monkeypatch.setattr(faces, "expected_profile", lambda *values: said.append(values[1:3]) or ordinary(*values))
+    ordinary, said = faces.compute_expected_profile, []
+    monkeypatch.setattr(faces, "compute_expected_profile", lambda *values: said.append(values[1:3]) or ordinary(*values))
     rng = np.random.default_rng(0)
     inside, z2 = torch.ones(NZ, 1, 1), []
     for seed in range(500):

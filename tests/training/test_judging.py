@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tomoprior.errors import InputError
-from tomoprior.methods.diffusion.denoiser import BLIND, Condition
+from tomoprior.methods.diffusion.denoiser import BLIND_SIGMA, Condition
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import calibrate, calibration, validation
@@ -157,7 +157,7 @@ def test_errors_are_those_of_the_denoiser_without_conditions(untrained, simulato
     assert errors == sorted(errors)
     knowing = replace(untrained, denoiser=Saying(untrained.denoiser, lambda noisy, sigma, linear: noisy * 0))
     assert measure_errors(knowing, simulator)[3] == pytest.approx(float(truth.square().mean()), rel=1e-5)
-    assert max(calibration.LEVELS) < BLIND
+    assert max(calibration.LEVELS) < BLIND_SIGMA
 
 
 def test_series_for_calibration_are_those_of_users(other, settings):

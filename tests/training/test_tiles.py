@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tomoprior import Projector
-from tomoprior.methods.diffusion.denoiser import BLIND, SERIES
-from tomoprior.methods.diffusion.measurement import padding
+from tomoprior.methods.diffusion.denoiser import BLIND_SIGMA, N_SERIES_NUMBERS
+from tomoprior.methods.diffusion.ray_geometry import compute_padding
 from tomoprior.simulate.microscope import MicroscopeSettings
 from tomoprior.training.draws import Group, Specimen
 from tomoprior.training.faces import Faces
@@ -75,7 +75,7 @@ def test_noise_levels_are_those_asked_for_and_some_tiles_are_blind(draws, blocks
     many = settings.model_copy(update={"batch": 50, "blind": 0.2, "drop": 0.0, "free": 0.5, "log_sigma": (-0.6, 1.2)})
     made = [cut_batch(draws, blocks, many, step) for step in range(12)]
     sigma, told = (torch.cat([getattr(m, name) for m in made]) for name in ("sigma", "told"))
-    blind = sigma == BLIND
+    blind = sigma == BLIND_SIGMA
     assert abs(float(blind[told == 1].float().mean()) - 0.2) < 0.06
     assert not bool(blind[told == 0].any())  # without conditions either there would be nothing to go by
     log = sigma[~blind].log()
@@ -129,7 +129,7 @@ def observed(simulator, group):
 
 @pytest.mark.parametrize("flips", FLIPS)
 def test_projections_of_a_mirrored_volume_are_those_of_negated_angles_mirrored(group, flips):
-    geometry = group.geometry.padded(padding(group.geometry))
+    geometry = group.geometry.padded(compute_padding(group.geometry))
     there = mirrored(group, flips)
     turned = replace(geometry, angles=there.geometry.angles)
     axes = [axis for axis in (1, 2) if flips[axis]]
@@ -192,4 +192,4 @@ def test_the_numbers_of_a_draw_do_not_name_it(draws, settings):
     mirrored = torch.cat([-exact[[1]], -exact[[0]], exact[2:]])
     off = torch.minimum((made - exact).abs().amax(1), (made - mirrored).abs().amax(1))
     assert 0.03 < float(off.median()) < 0.2
-    assert exact.shape == (SERIES + 3,)
+    assert exact.shape == (N_SERIES_NUMBERS + 3,)

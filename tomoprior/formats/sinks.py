@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tomoprior.errors import InputError
+from tomoprior.moments import merge_moments
 
 
 class Statistics:
@@ -27,12 +28,11 @@ class Statistics:
                 continue
             self.minimum = min(self.minimum, float(finite.min()))
             self.maximum = max(self.maximum, float(finite.max()))
-            # means and squared deviations are merged (Chan et al. 1979): sums of squares would cancel
-            n, mean = finite.size, float(finite.mean())
-            delta, total = mean - self.mean, self.count + n
-            self._squares += float(np.square(finite - mean).sum()) + delta**2 * self.count * n / total
-            self.mean += delta * n / total
-            self.count = total
+            mean = float(finite.mean())
+            squares = float(np.square(finite - mean).sum())
+            self.count, self.mean, self._squares = merge_moments(
+                self.count, self.mean, self._squares, finite.size, mean, squares
+            )
 
     @property
     def std(self) -> float:

@@ -11,7 +11,7 @@ import torch
 
 from tomoprior.methods.diffusion.denoiser import Condition
 from tomoprior.methods.diffusion.method import Diffusion
-from tomoprior.methods.diffusion.prior import Prior, region_weights
+from tomoprior.methods.diffusion.prior import Prior, compute_region_weights
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.projector import Projector
 from tomoprior.simulate.microscope import MicroscopeSettings
@@ -75,7 +75,7 @@ def measure_errors(prior: Prior, simulator: Simulator) -> list[float]:
     block = simulator.filled_block(SEED)
     truth, told = block.truth.float(), block.condition
     told = Condition(torch.zeros_like(truth), torch.ones_like(truth), told.coverage.float(), told.numbers)
-    run = TiledDenoiser(prior.denoiser, prior.tile, told, told=False)
+    run = TiledDenoiser(prior.denoiser, prior.tile, told, conditioned=False)
     noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         return [float((run(truth + s * noise, s) - truth).square().mean()) for s in LEVELS]
@@ -90,7 +90,7 @@ def measure_spread(prior: Prior, series: list[Simulation], samples: int) -> tupl
     for made in series:
         z, inside = standardise(prior, made, samples)
         square = z.clamp(-LARGEST, LARGEST).square()
-        weights = region_weights(inside)
+        weights = compute_region_weights(inside)
         total += [float((square * w).sum()) for w in weights]
         count += [float(w.sum()) for w in weights]
     whole = total.sum() / count.sum()

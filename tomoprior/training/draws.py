@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.methods.diffusion.conditioning import SHARPEST, condition, weigh_tilts
-from tomoprior.methods.diffusion.denoiser import SERIES, Condition
-from tomoprior.methods.diffusion.measurement import lay_out, noise_variance, padding, used_rays
-from tomoprior.methods.diffusion.scale import Scale, measure_batch
+from tomoprior.methods.diffusion.conditioning import FACE_STD_OFFSET, build_condition, weigh_tilts
+from tomoprior.methods.diffusion.data_statistics import estimate_noise_variance
+from tomoprior.methods.diffusion.denoiser import N_SERIES_NUMBERS, Condition
+from tomoprior.methods.diffusion.measurement_model import build_model
+from tomoprior.methods.diffusion.ray_geometry import compute_padding, mark_used_rays
+from tomoprior.methods.diffusion.scale import Scale, measure_mean_and_gain
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.simulate.microscope import MicroscopeSettings, tilt_errors
 from tomoprior.simulate.recording import SUPERSAMPLE, margin_pixels, width_beyond_grid
@@ -225,31 +227,31 @@ class Simulator:
 
     def faces(self, group: Group, specimen: Specimen, rng: Generator) -> Faces:
         """What is known of a specimen's faces, drawn."""
-        return draw_faces(specimen.inside, specimen.low, specimen.high, padding(group.geometry), rng)
+        return draw_faces(specimen.inside, specimen.low, specimen.high, compute_padding(group.geometry), rng)
 
     def observe(self, group: Group, faces: Sequence[Faces]) -> list[Draw]:
         """The group's series as the method sees them, and their truths; those without contrast are left out."""
         g, p = group.geometry, group.projections
-        pad = padding(g)
+        pad = compute_padding(g)
         A = MatrixProjector(g.padded(pad), self.device)
-        valid = used_rays(g, pad).to(self.device)
+        valid = mark_used_rays(g, pad).to(self.device)
         floor = 1e-6 * p.flatten(1).var(1).clamp_min(1e-20)[:, None]
-        noise = noise_variance(p).maximum(floor)
+        noise = estimate_noise_variance(p).maximum(floor)
         thickness = torch.tensor([f.thickness for f in faces], device=self.device)
-        measured = measure_batch(p, valid, noise, g, self.spectrum, thickness)
+        measured = measure_mean_and_gain(p, valid, noise, g, self.spectrum, thickness)
         if measured is None:
             return []
         good = torch.isfinite(measured[1])
         mean, gain = (v.where(good, 1.0)[:, None, None, None] for v in measured)
         variance = noise[..., None, None].expand(p.shape).clone()
         mass = mean * thickness[:, None, None, None]
-        data = lay_out(p, g, A, valid, variance, Scale(mean, gain), mass)
+        data = build_model(p, g, A, valid, variance, Scale(mean, gain), mass)
         shape = (len(p), *A.domain_shape)
         inside = torch.stack([f.inside.expand(shape[1:]) for f in faces])
         flat = self.settings.flat
         data = weigh_tilts(data, self.spectrum, inside, flat=flat)
         stds = torch.tensor([f.face_std for f in faces], device=self.device)
-        told = condition(data, self.spectrum, inside, stds, flat=flat, num_iter=self.settings.num_cg)
+        told = build_condition(data, self.spectrum, inside, stds, flat=flat, num_iter=self.settings.num_cg)
         truth = (torch.stack([s.truth for s in group.specimens]) - mean) / gain
         usable = (good & (truth.abs().amax((1, 2, 3)) < LARGEST) & torch.isfinite(told.linear).all(-1).all(-1).all(-1)).tolist()
         return [
@@ -263,7 +265,7 @@ class Simulator:
     ) -> Specimen:
         """A section whose fine voxels hold every ray, and the grid with its padding."""
         nz, ny, nx = g.shape
-        margin, pad, s = margin_pixels(microscope), padding(g), SUPERSAMPLE
+        margin, pad, s = margin_pixels(microscope), compute_padding(g), SUPERSAMPLE
         beside = max(width_beyond_grid(g.shape, g.angles, margin, microscope), pad)
         cut = self._section((nz, ny + 2 * margin, nx + 2 * beside), g.voxel_size, thickness, drawn, rng)
         edge = beside - pad
@@ -309,8 +311,8 @@ class Simulator:
             mean = mean + 0.1 * gain * rng.standard_normal()
         truth = (density - mean) / gain
         size = math.log(voxel_size / self.spectrum.voxel_size)
-        specimen = [float(-mean / gain), size, math.log(SHARPEST + faces.face_std) / 2]
-        numbers = torch.tensor([0.0] * SERIES + specimen, device=self.device)
+        specimen = [float(-mean / gain), size, math.log(FACE_STD_OFFSET + faces.face_std) / 2]
+        numbers = torch.tensor([0.0] * N_SERIES_NUMBERS + specimen, device=self.device)
         empty = torch.zeros((), device=self.device, dtype=torch.float16).expand(density.shape)
         known = Condition(empty, faces.inside.expand(density.shape).half(), empty[:, 0], numbers)
         return Draw(truth.half(), known, told=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from numpy.random import Generator
 
-from tomoprior.methods.diffusion.section import expected_profile
+from tomoprior.methods.diffusion.section import compute_expected_profile
 
 #: Shares of the series of which the faces are given, and of which nothing is known; of the others they are found.
 GIVEN, UNKNOWN = 0.2, 0.15
@@ -70,7 +70,7 @@ def draw_faces(inside: torch.Tensor, low: float, high: float, pad: int, rng: Gen
     thickness = min(thickness, float(nz))
     face_std = math.hypot(centre_std, thickness_std / 2)
     std = math.hypot(face_std, ROUGHNESS)
-    profile = expected_profile(nz, centre - thickness / 2, centre + thickness / 2, std, std)
+    profile = compute_expected_profile(nz, centre - thickness / 2, centre + thickness / 2, std, std)
     return Faces(profile[:, None, None].to(inside.device), thickness, face_std)
 
 

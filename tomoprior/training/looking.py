@@ -7,11 +7,11 @@ import math
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tomoprior.methods.diffusion.conditioning import SHARPEST
-from tomoprior.methods.diffusion.denoiser import CHANNELS, FEATURES, SERIES, Condition
-from tomoprior.methods.diffusion.flow import follow_flow
-from tomoprior.methods.diffusion.noise import RowNoise
+from tomoprior.methods.diffusion.conditioning import FACE_STD_OFFSET
+from tomoprior.methods.diffusion.denoiser import CHANNELS, FEATURES, N_SERIES_NUMBERS, Condition
 from tomoprior.methods.diffusion.prior import Prior
+from tomoprior.methods.diffusion.probability_flow import follow_flow
+from tomoprior.methods.diffusion.row_noise import RowNoise
 from tomoprior.methods.diffusion.sampler import Schedule
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.methods.learning.unet import UNet
@@ -29,10 +29,10 @@ def sample_tissue(
     """``count`` samples of tissue that fills a grid, ``(nz, ny, nx)`` in the prior's units, on the CPU."""
     place = choose_device(device)
     numbers = torch.zeros(FEATURES - 2)
-    numbers[SERIES], numbers[-1] = VACUUM, math.log(SHARPEST) / 2
+    numbers[N_SERIES_NUMBERS], numbers[-1] = VACUUM, math.log(FACE_STD_OFFSET) / 2
     empty = torch.zeros(shape)
     told = Condition(*(v.to(place) for v in (empty, torch.ones(shape), empty[:, 0], numbers)))
-    run = TiledDenoiser(prior.denoiser.to(place), prior.tile, told, told=False)
+    run = TiledDenoiser(prior.denoiser.to(place), prior.tile, told, conditioned=False)
     schedule = Schedule(levels, HIGHEST, LOWEST).levels().tolist()
     found = []
     with torch.no_grad():

@@ -8,7 +8,7 @@ import torch
 
 from tomoprior.errors import TomopriorError
 from tomoprior.methods.diffusion.denoiser import Denoiser
-from tomoprior.methods.diffusion.prior import network_dtype
+from tomoprior.methods.diffusion.prior import choose_network_dtype
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.training.checkpoint import State
 from tomoprior.training.draws import Simulator
@@ -66,7 +66,7 @@ class Training:
         self.spectrum = spectrum
         self.parameters = dict(denoiser.named_parameters())
         self.device = next(iter(self.parameters.values())).device
-        self.dtype = network_dtype(self.device)
+        self.dtype = choose_network_dtype(self.device)
         self.skipped = 0
         self._pending: list[tuple[torch.Tensor, torch.Tensor]] = []
         cuda = self.device.type == "cuda"

@@ -12,7 +12,7 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tomoprior.methods.diffusion.denoiser import BLIND, depths, in_tile
+from tomoprior.methods.diffusion.denoiser import BLIND_SIGMA, compute_depths, pad_to_height
 from tomoprior.training.draws import Draw
 from tomoprior.training.settings import TrainingSettings
 
@@ -58,7 +58,7 @@ def cut_batch(draws: Sequence[Draw], blocks: Sequence[Draw], settings: TrainingS
     n = settings.batch
     told = np.array(series) & (rng.random(n) >= settings.drop)
     level = np.exp(mean + spread * rng.standard_normal(n)).clip(*LEVELS)
-    level = np.where(told & (rng.random(n) < settings.blind), BLIND, level)
+    level = np.where(told & (rng.random(n) < settings.blind), BLIND_SIGMA, level)
     sigma, spoken = (_moved(v.astype(np.float32), device) for v in (level, told))
     generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
     numbers = numbers + JITTER * torch.randn(numbers.shape, generator=generator, device=device)
@@ -89,13 +89,13 @@ def cut_tile(draw: Draw, size: tuple[int, int, int], rng: Generator, mirror: tup
         coverage = coverage.flip([{0: 0, 2: 1}[a] for a in axes if a != 1])
     if mirror[0] != mirror[2]:
         numbers = torch.cat([-numbers[1:2], -numbers[:1], numbers[2:]])
-    truth, linear, inside = (in_tile(v, height) for v in volumes)
-    return truth, linear, inside, in_tile(coverage, height), numbers, _depths(nz, height, str(truth.device))
+    truth, linear, inside = (pad_to_height(v, height) for v in volumes)
+    return truth, linear, inside, pad_to_height(coverage, height), numbers, _depths(nz, height, str(truth.device))
 
 
 @lru_cache(maxsize=256)
 def _depths(nz: int, height: int, device: str) -> torch.Tensor:
-    return depths(nz, height, device)
+    return compute_depths(nz, height, device)
 
 
 def _moved(values: NDArray[np.float32], device: torch.device) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 from tomoprior import metrics
 from tomoprior.errors import InputError
 from tomoprior.methods.diffusion.denoiser import Condition
-from tomoprior.methods.diffusion.measurement import padding
+from tomoprior.methods.diffusion.ray_geometry import compute_padding
 from tomoprior.simulate.microscope import MicroscopeSettings
 from tomoprior.training.draws import ATTEMPTS, Simulator
 
@@ -55,7 +55,7 @@ class Trial:
             raise InputError(f"{ATTEMPTS} places in a row show no tissue; the last: {reason}")
         told = found[0].condition
         told = replace(told, linear=told.linear.float(), inside=told.inside.float(), coverage=told.coverage.float())
-        pad = padding(group.geometry)
+        pad = compute_padding(group.geometry)
         nx = told.linear.shape[2]
         # the gain that truth and densities differ by
         density, truth = group.specimens[0].truth, found[0].truth.float()

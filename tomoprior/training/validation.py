@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tomoprior.methods.diffusion.denoiser import SERIES as SERIES_NUMBERS
+from tomoprior.methods.diffusion.denoiser import N_SERIES_NUMBERS as SERIES_NUMBERS
 from tomoprior.methods.diffusion.denoiser import Condition, Denoiser
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
@@ -59,7 +59,7 @@ class Validation:
         """By how many dB the unconditional denoiser is better than a linear one, at every noise level of ``LEVELS``."""
         truth, told = self.block.truth.float(), self.block.condition
         told = Condition(torch.zeros_like(truth), torch.ones_like(truth), told.coverage.float(), told.numbers)
-        run = TiledDenoiser(denoiser, self.settings.tile_shape, told, told=False)
+        run = TiledDenoiser(denoiser, self.settings.tile_shape, told, conditioned=False)
         found = {}
         for level in LEVELS:
             noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)).to(truth.device)

@@ -27,7 +27,7 @@ VOXEL = 20.0
 
 @cache
 def smooth_spectrum(voxel_size: float = VOXEL) -> Spectrum:
-    """Flat up to 0.05 cycles per voxel, then falling; its field has the standard deviation of tissue."""
+    """A spectrum that is constant up to 0.05 cycles per voxel and then falls; its field has the deviation of tissue."""
     k = np.geomspace(0.01, 0.87, 24)
     power = (1 + (k / 0.05) ** 2) ** -1.75
     shape = Spectrum(tuple(k.tolist()), tuple(power.tolist()), voxel_size)
@@ -40,7 +40,7 @@ def smooth_spectrum(voxel_size: float = VOXEL) -> Spectrum:
 def denoiser(
     flat: bool = False, weights: float = 0.0, seed: int = 0, separable: bool = False, spectrum: Spectrum | None = None
 ) -> Denoiser:
-    """A small network; all its weights are random where ``weights`` is above zero, else it is as training finds it."""
+    """A small network; all its weights are random if ``weights`` is above zero, otherwise it is untrained."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         shape = Shape((16, 16), (1, 1), embedding=16, flat=flat, separable=separable)
@@ -60,7 +60,7 @@ def prior_of(spectrum: Spectrum, **changes: Any) -> Prior:
 
 @dataclass
 class Simulated:
-    """A series of a slab that goes on beside the field of view, and what it was made of."""
+    """A series of a slab that continues outside the field of view, and the truth."""
 
     geometry: Geometry
     projections: torch.Tensor
@@ -91,7 +91,7 @@ def simulate(
 ) -> Simulated:
     """Project ``mean + gain u``, ``u`` a Gaussian field of the spectrum on a grid that holds every ray.
 
-    Between two faces alone, if they are given: outside there is vacuum, where ``u`` is ``-mean / gain``.
+    With ``faces`` the field lies between them only; outside is vacuum, where ``u`` is ``-mean / gain``.
     """
     angles = np.deg2rad(np.linspace(-span / 2, span / 2, tilts) + 0.5)
     g = Geometry(angles, shape, **{"voxel_size": VOXEL, "unit": "nanometer", **geometry})
@@ -127,13 +127,13 @@ def case(spectrum: Spectrum) -> Simulated:
 
 @pytest.fixture(scope="session")
 def prior(spectrum: Spectrum) -> Prior:
-    """One that has learned nothing: it shrinks to the linear estimate."""
+    """An untrained prior: its mean is the linear estimate."""
     return prior_of(spectrum)
 
 
 @pytest.fixture(scope="session")
 def lively(prior: Prior) -> Prior:
-    """One whose weights are all random, so that everything that the network is told matters."""
+    """A prior with random weights only, so that all inputs of the network have influence."""
     return replace(prior, denoiser=denoiser(weights=0.05))
 
 

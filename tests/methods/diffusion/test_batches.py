@@ -1,4 +1,4 @@
-"""A batch of series gives what each series gives by itself."""
+"""A batch of series gives the same results as its series one by one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from tomoprior.methods.diffusion import scale as scales
-from tomoprior.methods.diffusion import trust
-from tomoprior.methods.diffusion.conditioning import condition, weigh_tilts
-from tomoprior.methods.diffusion.measurement import Measurement, gradient_power, lay_out, noise_variance, padding, used_rays
+from tomoprior.methods.diffusion import tilt_weights
+from tomoprior.methods.diffusion.conditioning import build_condition, weigh_tilts
+from tomoprior.methods.diffusion.data_statistics import compute_gradient_power, estimate_noise_variance
+from tomoprior.methods.diffusion.measurement_model import MeasurementModel, build_model
+from tomoprior.methods.diffusion.ray_geometry import compute_padding, mark_used_rays
 from tomoprior.methods.diffusion.scale import Scale
-from tomoprior.methods.diffusion.wiener import wiener
+from tomoprior.methods.diffusion.wiener import solve_wiener
 from tomoprior.methods.solving import conjugate
 from tomoprior.projector import Projector
 
@@ -22,13 +24,13 @@ FACE_STD = torch.tensor([0.0, 0.5, 2.0])
 
 @dataclass
 class Batch:
-    """The same series laid out together and one by one, and their sections."""
+    """Measurement models of the same series as a batch and one by one, and their sections."""
 
     projections: torch.Tensor
     valid: torch.Tensor
     noise: torch.Tensor
-    together: Measurement
-    alone: list[Measurement]
+    together: MeasurementModel
+    alone: list[MeasurementModel]
     inside: torch.Tensor
 
 
@@ -39,8 +41,8 @@ def batch(simulated):
     projections = torch.stack([case.projections for case in cases])
     projections[1, 4] = projections[1, 4].roll(7, 1)
     g = cases[0].geometry
-    A = Projector(g.padded(padding(g)), "cpu")
-    valid, noise = used_rays(g, padding(g)), noise_variance(projections)
+    A = Projector(g.padded(compute_padding(g)), "cpu")
+    valid, noise = mark_used_rays(g, compute_padding(g)), estimate_noise_variance(projections)
     scale = Scale(torch.tensor([1.5, 2.0, -1.0]), torch.tensor([0.4, 1.0, 0.3]))
 
     def laid_out(which):
@@ -48,7 +50,7 @@ def batch(simulated):
         lead = (-1, 1, 1, 1) if isinstance(which, slice) else ()
         own = Scale(scale.mean[which].reshape(lead), scale.gain[which].reshape(lead))
         mass = own.mean * THICK[which].reshape(lead)
-        return lay_out(projections[which], g, A, valid, variance, own, mass)
+        return build_model(projections[which], g, A, valid, variance, own, mass)
 
     inside = torch.rand((3, 12, 1, 1), generator=torch.Generator().manual_seed(2))
     return Batch(projections, valid, noise, laid_out(slice(None)), [laid_out(i) for i in range(3)], inside)
@@ -60,15 +62,15 @@ def same(together, alone, rtol=1e-4):
 
 
 def test_noise_and_gradients(batch):
-    same(batch.noise, [noise_variance(p) for p in batch.projections])
-    same(gradient_power(batch.projections), [gradient_power(p) for p in batch.projections])
+    same(batch.noise, [estimate_noise_variance(p) for p in batch.projections])
+    same(compute_gradient_power(batch.projections), [compute_gradient_power(p) for p in batch.projections])
 
 
 def test_the_scale(batch, spectrum):
     g = batch.together.A.geometry
-    found = scales.measure_batch(batch.projections, batch.valid, batch.noise, g, spectrum, THICK)
+    found = scales.measure_mean_and_gain(batch.projections, batch.valid, batch.noise, g, spectrum, THICK)
     alone = [
-        scales.measure(p, batch.valid, n, g, spectrum, float(t))
+        scales.measure_scale(p, batch.valid, n, g, spectrum, float(t))
         for p, n, t in zip(batch.projections, batch.noise, THICK, strict=True)
     ]
     assert found is not None
@@ -76,21 +78,21 @@ def test_the_scale(batch, spectrum):
     same(found[1], [one.gain for one in alone])
 
 
-def test_one_without_contrast_leaves_the_others_theirs(batch, spectrum):
+def test_a_series_without_contrast_does_not_change_the_others(batch, spectrum):
     g = batch.together.A.geometry
     spoilt = batch.projections.clone()
     spoilt[1] = 20.0
-    _, gain = scales.measure_batch(spoilt, batch.valid, batch.noise, g, spectrum)
-    _, before = scales.measure_batch(batch.projections, batch.valid, batch.noise, g, spectrum)
+    _, gain = scales.measure_mean_and_gain(spoilt, batch.valid, batch.noise, g, spectrum)
+    _, before = scales.measure_mean_and_gain(batch.projections, batch.valid, batch.noise, g, spectrum)
     assert bool(gain[1].isnan())
     assert torch.equal(gain[[0, 2]], before[[0, 2]])
 
 
-def test_the_layout(batch):
-    for name in ("y", "w", "trust", "deviation"):
+def test_the_measurement_model(batch):
+    for name in ("y", "w", "tilt_weights", "deviation"):
         same(getattr(batch.together, name), [getattr(one, name) for one in batch.alone])
     same(batch.together.offset.flatten(), [one.offset for one in batch.alone])
-    same(batch.together.scale.vacuum.flatten(), [one.scale.vacuum for one in batch.alone])
+    same(batch.together.scale.vacuum_value.flatten(), [one.scale.vacuum_value for one in batch.alone])
     for one in batch.alone:
         assert torch.equal(batch.together.coverage, one.coverage)
         assert batch.together.pad == one.pad
@@ -102,35 +104,39 @@ def test_the_layout(batch):
 @pytest.mark.parametrize("num_iter", [6, 200])  # between, conjugate gradients of single precision enlarge what is rounded
 def test_the_linear_estimate(batch, spectrum, flat, num_iter):
     def one(data, inside):
-        return wiener(data, spectrum, num_iter, tol=0.0, inside=inside, flat=flat)
+        return solve_wiener(data, spectrum, num_iter, tol=0.0, inside=inside, flat=flat)
 
     same(one(batch.together, batch.inside), [one(d, i) for d, i in zip(batch.alone, batch.inside, strict=True)], 1e-3)
     same(one(batch.together, None), [one(d, None) for d in batch.alone], 1e-3)
 
 
-def test_trust(batch, spectrum):
+def test_tilt_weights(batch, spectrum):
     u = torch.randn((3, *batch.together.A.domain_shape), generator=torch.Generator().manual_seed(1))
-    same(trust.misfits(batch.together, u), [trust.misfits(d, v) for d, v in zip(batch.alone, u, strict=True)])
     same(
-        trust.tilt_weights_from_misfit(batch.together, u),
-        [trust.tilt_weights_from_misfit(d, v) for d, v in zip(batch.alone, u, strict=True)],
+        tilt_weights.compute_tilt_misfits(batch.together, u),
+        [tilt_weights.compute_tilt_misfits(d, v) for d, v in zip(batch.alone, u, strict=True)],
     )
-    found = weigh_tilts(batch.together, spectrum, batch.inside).trust
-    same(found, [weigh_tilts(d, spectrum, i).trust for d, i in zip(batch.alone, batch.inside, strict=True)], 1e-2)
+    same(
+        tilt_weights.tilt_weights_from_misfit(batch.together, u),
+        [tilt_weights.tilt_weights_from_misfit(d, v) for d, v in zip(batch.alone, u, strict=True)],
+    )
+    found = weigh_tilts(batch.together, spectrum, batch.inside).tilt_weights
+    same(found, [weigh_tilts(d, spectrum, i).tilt_weights for d, i in zip(batch.alone, batch.inside, strict=True)], 1e-2)
     assert int(found[1].argmin()) == 4
 
 
-def test_what_the_denoiser_is_told(batch, spectrum):
-    found = condition(batch.together, spectrum, batch.inside, FACE_STD, num_iter=6)
+def test_the_condition(batch, spectrum):
+    found = build_condition(batch.together, spectrum, batch.inside, FACE_STD, num_iter=6)
     alone = [
-        condition(d, spectrum, i, s, num_iter=6) for d, i, s in zip(batch.alone, batch.inside, FACE_STD.tolist(), strict=True)
+        build_condition(d, spectrum, i, s, num_iter=6)
+        for d, i, s in zip(batch.alone, batch.inside, FACE_STD.tolist(), strict=True)
     ]
     for name in ("linear", "inside", "numbers"):
         same(getattr(found, name), [getattr(one, name) for one in alone], 1e-3)
     assert torch.equal(found.coverage, alone[0].coverage)
 
 
-def test_systems_of_a_batch_are_solved_each_by_its_own_steps():
+def test_each_system_of_a_batch_has_its_own_steps():
     g = torch.Generator().manual_seed(0)
     scale = torch.tensor([1.0, 100.0, 1e-3])[:, None, None]
     root = torch.randn((3, 24, 24), generator=g)
@@ -152,18 +158,18 @@ def test_systems_of_a_batch_are_solved_each_by_its_own_steps():
     torch.testing.assert_close(found, exact, rtol=1e-2, atol=1e-2 * float(exact.abs().max()))
 
 
-def test_a_system_that_is_solved_already_stays_so():
+def test_a_solved_system_does_not_change():
     b = torch.stack([torch.zeros(2, 3, 4), torch.ones(2, 3, 4)])
     found = conjugate.solve_positive(lambda x: 2 * x, torch.zeros_like(b), b.clone(), 5, 0.0)
     torch.testing.assert_close(found, b / 2)
     assert bool(torch.isfinite(found).all())
 
 
-def test_the_measurement_of_one_series_is_left_as_it_was(batch, spectrum):
-    """Rounds of trust make another one."""
-    before = batch.alone[0].trust.clone()
+def test_weighing_tilts_does_not_change_the_model(batch, spectrum):
+    """The result is a new model."""
+    before = batch.alone[0].tilt_weights.clone()
     after = weigh_tilts(batch.alone[0], spectrum)
-    assert torch.equal(batch.alone[0].trust, before)
+    assert torch.equal(batch.alone[0].tilt_weights, before)
     assert after is not batch.alone[0]
-    few = replace(batch.alone[0], y=batch.alone[0].y[:3], w=batch.alone[0].w[:3], trust=before[:3])
+    few = replace(batch.alone[0], y=batch.alone[0].y[:3], w=batch.alone[0].w[:3], tilt_weights=before[:3])
     assert weigh_tilts(few, spectrum) is few  # too few to judge one by the others

@@ -1,15 +1,24 @@
-"""What the denoiser gives before it has learned anything, and what of its inputs matters when."""
+"""The untrained denoiser, and the inputs that matter with and without a condition."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from tomoprior.methods.diffusion.denoiser import BLIND, CHANNELS, FEATURES, SERIES, SPECIMEN, Denoiser, depths, in_tile
+from tomoprior.methods.diffusion.denoiser import (
+    BLIND_SIGMA,
+    CHANNELS,
+    FEATURES,
+    N_SERIES_NUMBERS,
+    N_SPECIMEN_NUMBERS,
+    Denoiser,
+    compute_depths,
+    pad_to_height,
+)
 from tomoprior.methods.learning.unet import Shape, UNet
 
 
-def inputs(shape=(16, 16, 16), batch=2, seed=0, told=1.0, nz=None):
+def inputs(shape=(16, 16, 16), batch=2, seed=0, conditioned=1.0, nz=None):
     """A batch of tiles around a grid of ``nz`` planes."""
     g = torch.Generator().manual_seed(seed)
     height, _, nx = shape
@@ -18,10 +27,10 @@ def inputs(shape=(16, 16, 16), batch=2, seed=0, told=1.0, nz=None):
         "sigma": torch.tensor([0.1, 3.0])[:batch],
         "linear": torch.randn((batch, *shape), generator=g),
         "inside": torch.rand((batch, *shape), generator=g),
-        "depth": depths(nz or height, height).expand(batch, -1),
+        "depth": compute_depths(nz or height, height).expand(batch, -1),
         "coverage": torch.rand((batch, height, nx), generator=g),
-        "numbers": torch.randn((batch, SERIES + SPECIMEN), generator=g) * 0.5,
-        "told": torch.full((batch,), told),
+        "numbers": torch.randn((batch, N_SERIES_NUMBERS + N_SPECIMEN_NUMBERS), generator=g) * 0.5,
+        "conditioned": torch.full((batch,), conditioned),
     }
 
 
@@ -30,19 +39,21 @@ def clean(d, given):
 
 
 def base(given):
-    """Volume that the noisy one is filtered towards."""
-    if bool(given["told"].all()):
+    """The volume that the residual is taken from."""
+    if bool(given["conditioned"].all()):
         return given["linear"]
-    return given["numbers"][:, SERIES, None, None, None] * (1 - given["inside"])
+    return given["numbers"][:, N_SERIES_NUMBERS, None, None, None] * (1 - given["inside"])
 
 
-@pytest.mark.parametrize("told", [0.0, 1.0])
-def test_untrained_it_filters_towards_what_is_expected(network, told):
-    """The linear estimate, or without conditions nothing inside the section and vacuum outside."""
+@pytest.mark.parametrize("conditioned", [0.0, 1.0])
+def test_the_untrained_denoiser_is_the_linear_filter(network, conditioned):
+    """The residual is from the linear estimate or, unconditionally, from zero inside the section and vacuum outside."""
     d = network()
-    given = inputs(told=told)
+    given = inputs(conditioned=conditioned)
     m = base(given)
-    filtered, size = d.linear(given["noisy"] - m, given["sigma"], given["told"], given["numbers"][:, SERIES + 1])
+    filtered, size = d.linear(
+        given["noisy"] - m, given["sigma"], given["conditioned"], given["numbers"][:, N_SERIES_NUMBERS + 1]
+    )
     found, found_size = d(**given)
     torch.testing.assert_close(found, m + filtered)
     assert torch.equal(found_size, size)
@@ -51,7 +62,7 @@ def test_untrained_it_filters_towards_what_is_expected(network, told):
     assert low > 5 * high  # noise of 0.1 leaves much, noise of 3 hardly anything
 
 
-def test_the_networks_output_counts_by_the_size_of_the_linear_parts_error(network):
+def test_the_networks_output_is_scaled_by_the_error_of_the_linear_part(network):
     given = inputs()
     quiet, loud = network(), network()
     with torch.no_grad():
@@ -60,10 +71,10 @@ def test_the_networks_output_counts_by_the_size_of_the_linear_parts_error(networ
     torch.testing.assert_close(after - before, size[:, None, None, None].expand_as(before), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("told", [0.0, 1.0])
-def test_what_linear_and_section_say_outside_the_grid_does_not_matter(network, told):
+@pytest.mark.parametrize("conditioned", [0.0, 1.0])
+def test_linear_estimate_and_section_outside_the_grid_have_no_influence(network, conditioned):
     d = network(weights=0.1)
-    given = inputs(told=told, nz=10)
+    given = inputs(conditioned=conditioned, nz=10)
     outside = given["depth"][0].abs() > 1
     assert int(outside.sum()) == 6
     given["inside"][:, outside] = 0
@@ -77,31 +88,31 @@ def test_what_linear_and_section_say_outside_the_grid_does_not_matter(network, t
     assert float(found[:, outside].abs().max()) < 0.05 * float(base(given).abs().max())
 
 
-@pytest.mark.parametrize("told", [0.0, 1.0])
-def test_a_blind_one_does_not_look_at_the_noisy_volume(network, told):
+@pytest.mark.parametrize("conditioned", [0.0, 1.0])
+def test_at_the_blind_level_the_noisy_volume_has_no_influence(network, conditioned):
     d = network(weights=0.1)
-    given = inputs(told=told) | {"sigma": torch.full((2,), BLIND)}
+    given = inputs(conditioned=conditioned) | {"sigma": torch.full((2,), BLIND_SIGMA)}
     found = clean(d, given)
     assert torch.equal(found, clean(d, given | {"noisy": 100 * given["noisy"]}))
-    torch.testing.assert_close(found, clean(d, given | {"sigma": torch.full((2,), 5 * BLIND)}), rtol=1e-3, atol=1e-4)
-    just = given | {"sigma": torch.full((2,), 0.99 * BLIND)}
+    torch.testing.assert_close(found, clean(d, given | {"sigma": torch.full((2,), 5 * BLIND_SIGMA)}), rtol=1e-3, atol=1e-4)
+    just = given | {"sigma": torch.full((2,), 0.99 * BLIND_SIGMA)}
     assert not torch.equal(clean(d, just), clean(d, just | {"noisy": 100 * given["noisy"]}))
     torch.testing.assert_close(clean(network(), given), base(given))
 
 
-def test_without_conditions_the_series_has_no_influence(network):
+def test_unconditionally_the_series_has_no_influence(network):
     d = network(weights=0.1)
-    given, other = inputs(told=0.0), inputs(told=0.0, seed=1)
+    given, other = inputs(conditioned=0.0), inputs(conditioned=0.0, seed=1)
     changed = given | {name: other[name] for name in ("linear", "coverage")}
-    changed["numbers"] = torch.cat([other["numbers"][:, :SERIES], given["numbers"][:, SERIES:]], 1)
+    changed["numbers"] = torch.cat([other["numbers"][:, :N_SERIES_NUMBERS], given["numbers"][:, N_SERIES_NUMBERS:]], 1)
     assert torch.equal(clean(d, given), clean(d, changed))
-    assert not torch.equal(clean(d, given), clean(d, given | {"told": torch.ones(2)}))
+    assert not torch.equal(clean(d, given), clean(d, given | {"conditioned": torch.ones(2)}))
 
 
-@pytest.mark.parametrize("number", range(SERIES, SERIES + SPECIMEN))
-def test_without_conditions_the_specimen_has(network, number):
+@pytest.mark.parametrize("number", range(N_SERIES_NUMBERS, N_SERIES_NUMBERS + N_SPECIMEN_NUMBERS))
+def test_unconditionally_the_specimen_has_influence(network, number):
     d = network(weights=0.1)
-    given = inputs(told=0.0)
+    given = inputs(conditioned=0.0)
     numbers = given["numbers"].clone()
     numbers[:, number] += 0.3
     assert not torch.equal(clean(d, given), clean(d, given | {"numbers": numbers}))
@@ -109,14 +120,14 @@ def test_without_conditions_the_specimen_has(network, number):
 
 
 @pytest.mark.parametrize("name", ["noisy", "linear", "inside", "coverage", "numbers", "depth", "sigma"])
-def test_with_them_everything_has(network, name):
+def test_conditioned_every_input_has_influence(network, name):
     d = network(weights=0.1)
     given = inputs()
     assert not torch.equal(clean(d, given), clean(d, given | {name: given[name] * 0.9 + 0.05}))
 
 
-@pytest.mark.parametrize("number", range(SERIES + SPECIMEN))
-def test_each_number_counts(network, number):
+@pytest.mark.parametrize("number", range(N_SERIES_NUMBERS + N_SPECIMEN_NUMBERS))
+def test_each_number_has_influence(network, number):
     d = network(weights=0.1)
     given = inputs()
     numbers = given["numbers"].clone()
@@ -124,25 +135,25 @@ def test_each_number_counts(network, number):
     assert not torch.equal(clean(d, given), clean(d, given | {"numbers": numbers}))
 
 
-def test_elements_of_a_batch_are_on_their_own(network):
+def test_elements_of_a_batch_are_independent(network):
     d = network(weights=0.1)
-    given = inputs() | {"told": torch.tensor([0.0, 1.0])}
+    given = inputs() | {"conditioned": torch.tensor([0.0, 1.0])}
     alone = [clean(d, {k: v[i : i + 1] for k, v in given.items()}) for i in range(2)]
     torch.testing.assert_close(clean(d, given), torch.cat(alone), rtol=1e-3, atol=1e-4)
 
 
 def test_depths_run_from_face_to_face():
-    assert depths(4, 4).tolist() == [-0.75, -0.25, 0.25, 0.75]
+    assert compute_depths(4, 4).tolist() == [-0.75, -0.25, 0.25, 0.75]
 
 
 @pytest.mark.parametrize(("nz", "height"), [(4, 8), (3, 8), (1, 4), (7, 8)])
-def test_outside_a_thin_grid_depth_goes_on_and_all_else_is_zero(nz, height):
-    depth, x = depths(nz, height), in_tile(torch.ones(nz, 2, 3), height)
+def test_outside_a_thin_grid_depth_continues_and_other_inputs_are_zero(nz, height):
+    depth, x = compute_depths(nz, height), pad_to_height(torch.ones(nz, 2, 3), height)
     assert x.shape == (height, 2, 3)
     inside = depth.abs() < 1
     assert int(inside.sum()) == nz
     torch.testing.assert_close(depth.diff(), torch.full((height - 1,), 2 / nz))
-    torch.testing.assert_close(depth[inside], depths(nz, nz))
+    torch.testing.assert_close(depth[inside], compute_depths(nz, nz))
     assert torch.equal(x, inside.float()[:, None, None].expand_as(x))
 
 
@@ -170,13 +181,13 @@ def test_a_flat_network_couples_no_slices(network, separable):
 
 
 @pytest.mark.parametrize("separable", [False, True])
-def test_a_network_in_3d_does(network, separable):
+def test_a_3d_network_couples_slices(network, separable):
     found = changed_slices(network(weights=0.1, separable=separable))
     assert all(found[4:11])
 
 
-def test_a_separable_network_sets_out_as_slices_on_their_own(network):
-    """What reaches along y starts as the identity, so that in the beginning only what lies in a slice is learned from."""
+def test_an_untrained_separable_network_couples_no_slices(network):
+    """Kernels along y start as the identity, so that the network learns from single slices at first."""
     d = network(separable=True)
     torch.nn.init.normal_(d.unet.leave.weight, std=0.1)
     for level in (*d.unet.down, *d.unet.up):
@@ -190,8 +201,8 @@ def test_a_separable_network_sets_out_as_slices_on_their_own(network):
     assert changed.tolist() == [y == 7 for y in range(16)]
 
 
-def test_what_a_voxel_becomes_lies_where_it_was(network):
-    """Inner voxels to and from channels: a perturbation acts most where it is."""
+def test_voxels_keep_their_positions(network):
+    """Voxels become channels and return: a perturbation acts most at its own position."""
     d = network(weights=0.05)
     given = inputs(batch=1)
     x = torch.zeros_like(given["noisy"])

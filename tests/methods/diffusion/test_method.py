@@ -1,4 +1,4 @@
-"""The method as users meet it, with a prior that has learned nothing: its samples are those of white noise around the data."""
+"""The method as users call it, with an untrained prior."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tomoprior.errors import InputError, Interrupted, SettingsError
 from tomoprior.formats import read
 from tomoprior.formats.writing import write
 from tomoprior.methods.diffusion import method as module
-from tomoprior.methods.diffusion import slabs
-from tomoprior.methods.diffusion.denoiser import BLIND, Denoiser
+from tomoprior.methods.diffusion import posterior_slabs
+from tomoprior.methods.diffusion.denoiser import BLIND_SIGMA, Denoiser
 from tomoprior.methods.diffusion.method import Diffusion, DiffusionSlice
-from tomoprior.methods.diffusion.section import from_faces
-from tomoprior.methods.diffusion.statement import statement
+from tomoprior.methods.diffusion.section import section_from_faces
+from tomoprior.methods.diffusion.statements import write_statements
 from tomoprior.projector import Projector
 from tomoprior.simulate import Spheres
 from tomoprior.testing import _contract as contract
@@ -52,7 +52,7 @@ def small(simulated):
 
 @pytest.fixture(scope="module")
 def run(file, small):
-    """Few samples of few levels, of a section that fills the grid unless something else is said of it."""
+    """Run with few samples and levels; the section fills the grid by default."""
 
     def call(case=small, method=None, **values):
         defaults = {"prior": str(file), "samples": 2, "num_iter": 4}
@@ -65,7 +65,7 @@ def run(file, small):
 
 @pytest.fixture(scope="module")
 def plain(run):
-    """What a run without anything special gives."""
+    """The result of a run with default arguments."""
     return run()
 
 
@@ -73,7 +73,7 @@ def correlation(a, b):
     return float(np.corrcoef(np.asarray(a).ravel(), np.asarray(b).ravel())[0, 1])
 
 
-def test_a_series_becomes_a_volume_like_the_truth(plain, small):
+def test_the_volume_is_similar_to_the_truth(plain, small):
     result = plain
     assert result.volume.shape == result.std.shape == (12, 16, 40)
     assert np.isfinite(result.volume).all()
@@ -85,7 +85,7 @@ def test_a_series_becomes_a_volume_like_the_truth(plain, small):
     assert float(result.volume.mean()) == pytest.approx(1.5, rel=0.05)
 
 
-def test_the_record_says_what_was_done(plain):
+def test_the_record_describes_the_run(plain):
     record = plain.provenance
     json.dumps(dict(record))
     assert record["samples"] == 2
@@ -93,12 +93,12 @@ def test_the_record_says_what_was_done(plain):
     assert record["scale"]["mean"] == pytest.approx(1.5, rel=0.05)
     assert record["section"]["source"] == "given"
     assert record["section"]["faces"] == [0.0, 12.0]
-    assert len(record["trust"]) == 13
+    assert len(record["tilt_weights"]) == 13
     assert 0 < record["determined"]["power"] < 1
     assert 0.005 < record["residual"] < 0.05  # noise of 0.5 on 18, and each tilt's brightness
     assert record["statement"][0].startswith("13 tilts over 100 degrees determine ")
     assert "nanometer" in record["statement"][0]
-    assert record["statement"][1:] == ["the section's faces are taken as given, at 0 and 240 nanometer along z"]
+    assert record["statement"][1:] == ["the section's faces are set by the user, at 0 and 240 nanometer along z"]
     assert "inferred" in record["inferred"]
 
 
@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_bits(run, plain):
     assert not np.array_equal(other.std, plain.std)
 
 
-def test_the_callers_random_numbers_are_the_callers(run):
+def test_the_callers_random_state_does_not_change(run):
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
     run(samples=1, num_iter=1)
@@ -122,7 +122,7 @@ def test_one_sample_has_no_standard_deviation(run):
     assert "one sample gives no standard deviation; take samples=8 to see what is uncertain" in result.provenance["statement"]
 
 
-def test_a_mask_says_where_the_section_lies(run, small):
+def test_a_mask_defines_the_section(run, small):
     mask = np.ones((12, 40), np.float32)
     mask[:3], mask[:, :5] = 0, 0
     result = run(mask=mask)
@@ -159,8 +159,8 @@ def test_a_thickness_that_is_odd_or_the_tiles_own(run, simulated):
 
 
 def test_slabs_of_rows_leave_no_seam(file, simulated, monkeypatch):
-    """Rows in slabs against all at once: the same scale, the same noise, and no step where slabs meet."""
-    monkeypatch.setattr(slabs, "HALO", 8)
+    """Slabs have the scale and the noise of the whole volume, and no step appears where they meet."""
+    monkeypatch.setattr(posterior_slabs, "HALO", 8)
     case = simulated((12, 36, 40), tilts=9)
     values = {"prior": str(file), "samples": 2, "num_iter": 2, "filled": True}
     whole, parts = (tomoprior.reconstruct(case.series, Diffusion(), device="cpu", rows=rows, **values) for rows in (36, 12))
@@ -180,12 +180,15 @@ def test_slabs_of_rows_leave_no_seam(file, simulated, monkeypatch):
     assert float(parts.std.mean()) == pytest.approx(float(whole.std.mean()), rel=0.25)
 
 
-def test_slabs_go_over_into_each_other_within_their_halos():
-    """Half and half at the border, and nothing of a neighbour beyond the halo."""
-    parts = [SimpleNamespace(rows=range(a, b), seen=range(max(0, a - 16), min(120, b + 16))) for a, b in ((0, 40), (40, 120))]
+def test_slabs_are_blended_within_their_halos():
+    """Both slabs have weight one half at the border; beyond the halo a neighbour has no weight."""
+    parts = [
+        SimpleNamespace(rows=range(a, b), rows_with_halo=range(max(0, a - 16), min(120, b + 16)))
+        for a, b in ((0, 40), (40, 120))
+    ]
     run = SimpleNamespace(parts=parts, projector=SimpleNamespace(geometry=SimpleNamespace(shape=(3, 120, 4))))
-    volumes = [torch.full((3, len(part.seen), 4), float(i)) for i, part in enumerate(parts)]
-    found = slabs.PosteriorSlabs._blended(run, volumes)
+    volumes = [torch.full((3, len(part.rows_with_halo), 4), float(i)) for i, part in enumerate(parts)]
+    found = posterior_slabs.PosteriorSlabs._blend(run, volumes)
     assert found.shape == (3, 120, 4)
     line = found[1, :, 2]
     assert not bool(line[:24].any())
@@ -194,41 +197,40 @@ def test_slabs_go_over_into_each_other_within_their_halos():
     torch.testing.assert_close(line[25:55], (at - 24) / 32, rtol=0, atol=1e-4)
 
 
-def test_a_tilt_that_does_not_fit_is_named(run, simulated):
+def test_a_tilt_that_does_not_agree_is_named(run, simulated):
     case = simulated((12, 16, 40), tilts=13, noise=0.2)
     p = case.projections.clone()
     p[6] = p[6].roll(8, 1)
     result = run(replace(case, projections=p), samples=1, num_iter=1)
-    assert result.provenance["trust"][6] < 0.2
-    assert "tilt(s) 6 (0.5 deg) do not fit with the others and have hardly a vote" in result.provenance["statement"]
+    assert result.provenance["tilt_weights"][6] < 0.2
+    assert "tilt(s) 6 (0.5 deg) do not agree with the others and have little weight" in result.provenance["statement"]
 
 
 KNOWN = {"power": 0.256, "finest_x": 2.5, "finest_z": 0.0}
 
 
 def test_statements_in_words(small):
-    section = from_faces(12, (2.0, 9.5), 0.5, torch.device("cpu"))
-    found = statement(small.geometry, KNOWN, [1.0, 0.1, 1.0, 0.0], 8, section)
+    section = section_from_faces(12, (2.0, 9.5), 0.5, torch.device("cpu"))
+    found = write_statements(small.geometry, KNOWN, [1.0, 0.1, 1.0, 0.0], 8, section)
     assert found == [
         "13 tilts over 100 degrees determine 26 % of the structure's power: along x structure coarser than 50 nanometer, along "
         "z (the beam) no structure; the rest is inferred from the prior's tissue, not measured",
-        "the section's faces are taken as given, at 40 and 190 nanometer along z",
-        "tilt(s) 1 (-41.2 deg), 3 (-24.5 deg) do not fit with the others and have hardly a vote",
+        "the section's faces are set by the user, at 40 and 190 nanometer along z",
+        "tilt(s) 1 (-41.2 deg), 3 (-24.5 deg) do not agree with the others and have little weight",
     ]
 
 
-def test_statements_say_who_places_the_section(small):
-    section = from_faces(12, (2.0, 9.5), 0.5, torch.device("cpu"))
+def test_statements_name_the_source_of_the_section(small):
+    section = section_from_faces(12, (2.0, 9.5), 0.5, torch.device("cpu"))
     found, assumed = (
-        statement(small.geometry, KNOWN, [1.0], 8, replace(section, source=source))[1] for source in ("found", "assumed")
+        write_statements(small.geometry, KNOWN, [1.0], 8, replace(section, source=source))[1] for source in ("found", "assumed")
     )
     assert found == (
-        "the tilts place the section's faces at 40 and 190 nanometer along z, +-10 nanometer; what they do not tell of its "
-        "height is set by convention to the middle of the grid"
+        "the tilts place the section's faces at 40 and 190 nanometer along z, +-10 nanometer; where they do not "
+        "determine its height, the middle of the grid is assumed by convention"
     )
     assert assumed == (
-        "the tilts are too few to tell where the section ends: its faces are assumed at 40 and 190 nanometer along z, +-10 "
-        "nanometer"
+        "the tilts are too few to find the section's faces: they are assumed at 40 and 190 nanometer along z, +-10 nanometer"
     )
 
 
@@ -243,12 +245,12 @@ def profile_of(result):
     return result.volume.mean((1, 2)) / result.provenance["scale"]["mean"]
 
 
-def test_faces_that_are_given_bound_the_volume(run, thin):
+def test_given_faces_bound_the_volume(run, thin):
     result = run(thin, faces=(6.0, 14.0), face_std=0.4)
     record = result.provenance["section"]
     assert (record["source"], record["faces"], record["face_std"]) == ("given", [6.0, 14.0], 0.4)
     assert record["thickness"] == 8
-    assert result.provenance["statement"][1] == "the section's faces are taken as given, at 120 and 280 nanometer along z"
+    assert result.provenance["statement"][1] == "the section's faces are set by the user, at 120 and 280 nanometer along z"
     assert result.provenance["scale"]["mean"] == pytest.approx(1.5, rel=0.1)
     profile = profile_of(result)
     assert float(profile[7:13].mean()) == pytest.approx(1, abs=0.2)
@@ -270,19 +272,19 @@ def test_faces_are_found_in_the_tilts(run, thin, prior, tmp_path):
     assert known["thickness"] == pytest.approx(8, abs=0.4)
 
 
-def test_too_few_tilts_for_faces_are_said_to_be(file, small):
+def test_a_statement_names_too_few_tilts_for_faces(file, small):
     few = replace(small, geometry=small.geometry.select([5, 7]), projections=small.projections[[5, 7]])
     result = tomoprior.reconstruct(few.series, Diffusion(), device="cpu", prior=str(file), samples=1, num_iter=1)
     assert result.provenance["section"]["source"] == "assumed"
-    assert result.provenance["statement"][1].startswith("the tilts are too few to tell where the section ends")
+    assert result.provenance["statement"][1].startswith("the tilts are too few to find the section's faces")
 
 
 class Doubtful(Denoiser):
-    """A network that knows the tissue and the vacuum, and where it is not told which of both there is knows nothing."""
+    """A network that knows tissue and vacuum exactly, and nothing where either may lie."""
 
-    def forward(self, noisy, sigma, linear, inside, depth, coverage, numbers, told):
+    def forward(self, noisy, sigma, linear, inside, depth, coverage, numbers, conditioned):
         spread = 4 * inside * (1 - inside) * torch.ones_like(sigma)[:, None, None, None]
-        seen = torch.where(sigma[:, None, None, None] < BLIND, noisy - linear, 0.0)
+        seen = torch.where(sigma[:, None, None, None] < BLIND_SIGMA, noisy - linear, 0.0)
         return linear + seen * spread**2 / (spread**2 + sigma[:, None, None, None] ** 2), sigma
 
 
@@ -292,7 +294,7 @@ def test_the_samples_differ_about_uncertain_faces_and_not_in_vacuum(prior, thin,
     values = {"samples": 3, "num_iter": 8, "faces": (6.0, 14.0), "face_std": 1.0}
     result = tomoprior.reconstruct(thin.series, Diffusion(), device="cpu", **values)
     std = result.std.mean((1, 2)) / result.provenance["scale"]["gain"]
-    assert std[0] == pytest.approx(module.LEAST_STD, rel=0.2)  # less than that no voxel has
+    assert std[0] == pytest.approx(module.MIN_STD, rel=0.2)  # less than that no voxel has
     assert float(std[[5, 6, 13, 14]].min()) > 10 * std[0]
     assert float(std[[5, 6, 13, 14]].min()) > 2 * std[9:11].max()
 
@@ -313,7 +315,7 @@ def test_the_deviation_is_calibrated_by_place(prior, thin, tmp_path):
 
 
 def test_a_section_whose_dense_half_lies_above_is_not_mirrored(run, simulated, spectrum):
-    """Nor is it along x: the projector's conventions are those of the volume."""
+    """It is not mirrored along x either: projector and volume have the same conventions."""
     case = simulated((16, 24, 64), span=110.0, tilts=31, noise=0.3)
     denser = torch.zeros_like(case.truth)
     denser[8:, :, :24] = 3.0
@@ -336,7 +338,7 @@ def stop_at(when):
     return progress
 
 
-def test_interrupted_after_a_sample_it_keeps_what_it_has(run, plain):
+def test_an_interruption_after_a_sample_returns_the_samples_so_far(run, plain):
     with pytest.raises(Interrupted) as stop:
         run(samples=3, progress=stop_at(6))
     result = stop.value.result
@@ -350,7 +352,7 @@ def test_interrupted_after_a_sample_it_keeps_what_it_has(run, plain):
     assert np.array_equal(stop.value.result.std, plain.std)
 
 
-def test_interrupted_before_the_first_sample_there_is_nothing_to_keep(run):
+def test_an_interruption_before_the_first_sample_returns_nothing(run):
     with pytest.raises(KeyboardInterrupt) as stop:
         run(progress=stop_at(2))
     assert not isinstance(stop.value, Interrupted)
@@ -364,7 +366,7 @@ def test_progress_counts_all_levels_of_all_samples(run):
     assert [c[2]["sigma"] for c in calls[:4]] == sorted((c[2]["sigma"] for c in calls[:4]), reverse=True)
 
 
-def test_what_is_determined_is_written_beside_the_volume(run, tmp_path):
+def test_the_determined_share_is_written_next_to_the_volume(run, tmp_path):
     result = run(num_iter=2)
     write(result, tmp_path / "a.mrc")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mrc", "a.mrc.json", "a_determined.mrc", "a_std.mrc"]
@@ -401,20 +403,20 @@ def test_settings_reach_the_sampler(run):
 
 
 @pytest.mark.parametrize("values", [{"samples": 0}, {"num_iter": 0}, {"data_weight": 1.5}, {"sigma_min": 0}, {"rows": "all"}])
-def test_settings_that_make_no_sense(values):
+def test_invalid_settings_are_refused(values):
     with pytest.raises(SettingsError) as error:
         Diffusion.Settings.parse(values)
     assert "\n" not in str(error.value)
 
 
-def test_a_prior_that_knows_the_data_samples_by_itself_unless_told_otherwise(run):
-    """The weight of the data is 0 for a network that is told of them, and 1 for one that is not."""
+def test_the_default_data_weight_depends_on_the_condition(run):
+    """The weight of the data is 0 for a conditioned network, and 1 for an unconditional one."""
     for given, same in (({}, {"data_weight": 0.0}), ({"conditional": False}, {"conditional": False, "data_weight": 1.0})):
         a, b = (run(samples=1, num_iter=2, mean="samples", **values).volume for values in (given, same))
         assert np.array_equal(a, b)
 
 
-def test_a_series_that_the_prior_is_not_for_is_refused_before_any_work(run, simulated):
+def test_a_series_outside_the_training_is_refused_before_any_work(run, simulated):
     case = simulated((12, 8, 40), tilts=5, voxel_size=5.0)
     with pytest.raises(InputError, match="bin by 4"):
         run(case)
@@ -428,11 +430,11 @@ def test_the_flat_prior_reconstructs_slice_by_slice(run, small, flat):
 
 
 def test_descriptions_name_the_prior(file, monkeypatch):
-    monkeypatch.setattr(module, "shipped", list)
+    monkeypatch.setattr(module, "list_shipped_priors", list)
     assert "tissue does not come with this installation" in Diffusion().describe()
-    monkeypatch.setattr(module, "shipped", lambda: ["tissue"])
-    known = module.load(str(file))
-    monkeypatch.setattr(module, "load", lambda name: known)
+    monkeypatch.setattr(module, "list_shipped_priors", lambda: ["tissue"])
+    known = module.load_prior(str(file))
+    monkeypatch.setattr(module, "load_prior", lambda name: known)
     found = Diffusion().describe()
     assert "random numbers" in found
     assert "16 to 25 nanometer" in found
@@ -441,7 +443,7 @@ def test_descriptions_name_the_prior(file, monkeypatch):
 
 @pytest.fixture(scope="module")
 def conformance(file):
-    """A case of the shipped checks, wide enough that its contrast can be found."""
+    """A case for the conformance checks, wide enough to measure its contrast."""
     settings = Diffusion.Settings.parse({"prior": str(file), "samples": 1, "num_iter": 2, "check_prior": False})
     shape = (12, 16, 48)
     angles = np.deg2rad(np.linspace(-64, 64, 17) + np.tile([0.0, 0.7], 9)[:17])
@@ -453,11 +455,11 @@ def conformance(file):
 @pytest.mark.parametrize("check", [contract.check_estimates, contract.check_result, contract.check_repeats,
                                    contract.check_progress, contract.check_refusals, contract.check_small,
                                    meaning.check_weights, meaning.check_mask, meaning.check_initial])  # fmt: skip
-def test_it_is_a_method_like_the_others(conformance, check):
+def test_it_passes_the_conformance_checks(conformance, check):
     check(conformance)
 
 
-def test_the_order_of_the_tilts_does_not_matter(conformance):
+def test_the_order_of_the_tilts_has_no_influence(conformance):
     meaning.check_order(conformance, 5 * meaning.ORDER_TOLERANCE)  # fifty conjugate gradients add sums in that order
 
 

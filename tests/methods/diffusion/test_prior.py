@@ -1,4 +1,4 @@
-"""A prior's file: what goes in comes out, and what is no prior is refused in one line."""
+"""A prior's file is read as it was written, and other files are refused in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tomoprior.errors import FormatError, OutputExistsError
 from tomoprior.methods.diffusion import prior as module
-from tomoprior.methods.diffusion.prior import Prior, network_dtype, shipped
+from tomoprior.methods.diffusion.prior import Prior, choose_network_dtype, list_shipped_priors
 from tomoprior.methods.diffusion.scale import UNIT_STD
 
 
@@ -34,11 +34,11 @@ def altered(path, target, header=None, arrays=None):
     return target
 
 
-def test_what_is_saved_comes_back(saved):
+def test_a_saved_prior_is_read_unchanged(saved):
     before, path = saved
     after = Prior.load(path)
-    assert after.header() == before.header()
-    json.dumps(after.header())
+    assert after.to_header() == before.to_header()
+    json.dumps(after.to_header())
     assert isinstance(after.tile, tuple)
     assert isinstance(after.denoiser.unet.shape.widths, tuple)
     assert not after.denoiser.training
@@ -49,20 +49,20 @@ def test_what_is_saved_comes_back(saved):
         assert torch.equal(arrays[name], value.half().float())  # half precision, and nothing lost but that
 
 
-def test_reading_it_takes_none_of_the_callers_random_numbers(saved):
-    """Else the same seed gave other samples the first time, when the prior is read."""
+def test_loading_does_not_change_the_callers_random_state(saved):
+    """Otherwise the first run of a seed, which loads the prior, would differ from the next."""
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
     Prior.load(saved[1])
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_the_weights_are_kept_in_half_precision(saved):
+def test_the_weights_are_stored_in_half_precision(saved):
     assert {v.dtype for v in load_file(saved[1]).values()} == {torch.float16}
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
-def test_a_prior_may_be_read_by_whom_any_new_file_may_be_read(prior, tmp_path, umask):
+def test_a_prior_has_the_permissions_of_any_new_file(prior, tmp_path, umask):
     before = os.umask(umask)
     try:
         prior.save(tmp_path / "a.safetensors")
@@ -71,7 +71,7 @@ def test_a_prior_may_be_read_by_whom_any_new_file_may_be_read(prior, tmp_path, u
     assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-def test_nothing_is_replaced_unasked_and_nothing_is_left_over(saved, prior):
+def test_a_file_is_replaced_only_on_request_and_no_temporary_file_remains(saved, prior):
     _, path = saved
     kept = path.read_bytes()
     with pytest.raises(OutputExistsError):
@@ -82,33 +82,33 @@ def test_nothing_is_replaced_unasked_and_nothing_is_left_over(saved, prior):
     assert [p.name for p in path.parent.iterdir()] == ["a.safetensors"]
 
 
-def test_the_error_is_between_those_measured_in_logarithms(saved):
+def test_the_error_is_interpolated_in_logarithms(saved):
     full, _ = saved
-    assert full.error(0.1) == pytest.approx(0.01)
-    assert full.error(0.1**0.5) == pytest.approx(0.001**0.5)
-    assert full.error(1e-3) == pytest.approx(0.01)  # as at the end
-    assert full.error(50) == pytest.approx(0.1)
+    assert full.squared_error(0.1) == pytest.approx(0.01)
+    assert full.squared_error(0.1**0.5) == pytest.approx(0.001**0.5)
+    assert full.squared_error(1e-3) == pytest.approx(0.01)  # as at the end
+    assert full.squared_error(50) == pytest.approx(0.1)
 
 
-def test_without_measured_errors_that_of_white_noise_is_taken(prior):
-    assert prior.error(1e-3) == pytest.approx(1e-6, rel=1e-3)
-    assert prior.error(80) == pytest.approx(0.16, rel=1e-3)
-    assert prior.error(80) < UNIT_STD**2
+def test_the_default_error_is_that_for_white_noise(prior):
+    assert prior.squared_error(1e-3) == pytest.approx(1e-6, rel=1e-3)
+    assert prior.squared_error(80) == pytest.approx(0.16, rel=1e-3)
+    assert prior.squared_error(80) < UNIT_STD**2
 
 
-def test_the_calibration_depends_on_the_range_and_on_the_place(saved, prior):
+def test_the_calibration_depends_on_range_and_region(saved, prior):
     full, _ = saved
     inside = torch.tensor([1.0, 0.5, 0.0])
-    torch.testing.assert_close(full.spread(20, inside), torch.tensor([1.5, 2.0, 3.0]))
-    torch.testing.assert_close(full.spread(2000**0.5, inside), torch.tensor([1.3, 1.7, 3.0]))
-    torch.testing.assert_close(full.spread(140, inside), torch.tensor([1.1, 1.4, 3.0]))
-    assert torch.equal(prior.spread(60, inside), torch.ones(3))
+    torch.testing.assert_close(full.std_factors(20, inside), torch.tensor([1.5, 2.0, 3.0]))
+    torch.testing.assert_close(full.std_factors(2000**0.5, inside), torch.tensor([1.3, 1.7, 3.0]))
+    torch.testing.assert_close(full.std_factors(140, inside), torch.tensor([1.1, 1.4, 3.0]))
+    assert torch.equal(prior.std_factors(60, inside), torch.ones(3))
 
 
-def test_the_calibration_goes_over_from_place_to_place(saved):
+def test_the_calibration_changes_smoothly_between_regions(saved):
     full, _ = saved
     share = torch.linspace(0, 1, 101)[None, :, None]
-    found = full.spread(20, share)
+    found = full.std_factors(20, share)
     assert found.shape == share.shape
     assert float(found.min()) >= 1.5
     assert float(found.max()) <= 3.0
@@ -128,10 +128,10 @@ def test_a_later_version_is_refused(saved):
 @pytest.mark.parametrize("version", [1, 2])
 def test_an_earlier_version_is_refused(saved, version):
     other = altered(saved[1], saved[1].with_name("b.safetensors"), {"version": version})
-    refused(other, rf"earlier version \({version}\); train it anew")
+    refused(other, rf"earlier version \({version}\); train it again")
 
 
-def test_files_that_are_no_priors_are_refused(saved, tmp_path):
+def test_other_files_are_refused(saved, tmp_path):
     _, path = saved
     whole = path.read_bytes()
     other = tmp_path / "b.safetensors"
@@ -147,7 +147,7 @@ def test_files_that_are_no_priors_are_refused(saved, tmp_path):
     refused(tmp_path, "tmp|prior")  # a folder
 
 
-def test_weights_that_are_missing_too_many_or_of_another_shape_are_refused(saved):
+def test_missing_extra_and_misshapen_weights_are_refused(saved):
     _, path = saved
     other = path.with_name("b.safetensors")
     arrays = load_file(path)
@@ -162,7 +162,7 @@ def test_weights_that_are_missing_too_many_or_of_another_shape_are_refused(saved
 
 
 class Trap:
-    """Unpickled, it makes itself known."""
+    """An object that makes a folder when it is unpickled."""
 
     def __reduce__(self):
         return os.mkdir, (os.environ["TRAP"],)
@@ -180,25 +180,25 @@ def test_no_pickle_is_ever_loaded(tmp_path, monkeypatch, write):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_file_that_does_not_exist_says_how_to_make_one(tmp_path):
+def test_the_error_for_a_missing_file_says_how_to_train_a_prior(tmp_path):
     refused(tmp_path / "none.safetensors", "no such file; train a prior with: tomoprior train")
 
 
-def test_names_are_those_of_the_shipped_priors(prior, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SHIPPED", tmp_path / "weights")
+def test_names_stand_for_the_priors_of_this_package(prior, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SHIPPED_FOLDER", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)
     refused("bone", r"no prior called 'bone' comes with tomoprior \(none\)")
     (tmp_path / "weights").mkdir()
     for name in ("tissue", "bark"):
         prior.save(tmp_path / "weights" / f"{name}.safetensors")
-    assert shipped() == ["bark", "tissue"]
+    assert list_shipped_priors() == ["bark", "tissue"]
     refused("bone", r"\(bark, tissue\); give a \.safetensors file")
-    assert Prior.load("tissue").header() == prior.header()
+    assert Prior.load("tissue").to_header() == prior.to_header()
 
 
-def test_what_the_network_computes_in(monkeypatch):
-    assert network_dtype(torch.device("cuda")) == torch.bfloat16
+def test_bfloat16_is_used_with_hardware_for_it(monkeypatch):
+    assert choose_network_dtype(torch.device("cuda")) == torch.bfloat16
     for amx, avx in ((True, True), (True, False), (False, True), (False, False)):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
-        assert network_dtype(torch.device("cpu")) == (torch.bfloat16 if amx or avx else torch.float32)
+        assert choose_network_dtype(torch.device("cpu")) == (torch.bfloat16 if amx or avx else torch.float32)

@@ -1,4 +1,4 @@
-"""With an exact Gaussian prior in place of the network the sampler must give that prior's posterior."""
+"""With an exact Gaussian prior instead of the network, the sampler gives the posterior of this prior."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods.diffusion.measurement import Measurement
-from tomoprior.methods.diffusion.noise import RowNoise
-from tomoprior.methods.diffusion.sampler import Schedule, data_step, sample
+from tomoprior.methods.diffusion.measurement_model import MeasurementModel
+from tomoprior.methods.diffusion.row_noise import RowNoise
+from tomoprior.methods.diffusion.sampler import Schedule, draw_sample, solve_data_step
 from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.spectrum import GaussianPrior, Spectrum
-from tomoprior.methods.diffusion.wiener import wiener
+from tomoprior.methods.diffusion.wiener import solve_wiener
 from tomoprior.projector import Projector
 
 SHAPE = (6, 2, 10)
@@ -23,7 +23,7 @@ def noise_of(sample, shape):
     return RowNoise(0, sample, range(shape[1]), torch.device("cpu"))
 
 
-def measurement(seed: int = 0, noise: float = 0.5, shape=SHAPE, tilts=9) -> Measurement:
+def measurement(seed: int = 0, noise: float = 0.5, shape=SHAPE, tilts=9) -> MeasurementModel:
     generator = torch.Generator().manual_seed(seed)
     A = Projector(Geometry(np.deg2rad(np.linspace(-50, 50, tilts)), shape), "cpu")
     truth = SPREAD * torch.randn(shape, generator=generator)
@@ -31,10 +31,10 @@ def measurement(seed: int = 0, noise: float = 0.5, shape=SHAPE, tilts=9) -> Meas
     y = y + noise * torch.randn(y.shape, generator=generator)
     w = torch.full_like(y, noise**-2)
     w[:, :, 0] = 0
-    return Measurement(A, y * (w > 0), w, 0.3, Scale(0.0, 1.0), 0, torch.ones(shape[0], shape[2]), torch.ones(tilts))
+    return MeasurementModel(A, y * (w > 0), w, 0.3, Scale(0.0, 1.0), 0, torch.ones(shape[0], shape[2]), torch.ones(tilts))
 
 
-def dense(data: Measurement) -> tuple[torch.Tensor, torch.Tensor]:
+def dense(data: MeasurementModel) -> tuple[torch.Tensor, torch.Tensor]:
     """``A^T W A`` of one slice and ``A^T W y``, in double precision, tilts' brightness marginalised over all slices."""
     n = data.A.domain_shape[0] * data.A.domain_shape[1] * data.A.domain_shape[2]
     eye = torch.eye(n).reshape(n, *data.A.domain_shape)
@@ -61,7 +61,7 @@ def test_the_data_step_solves_its_equation():
     data = measurement()
     normal, rhs = dense(data)
     prior = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
-    found = data_step(data, prior, 0.1, 0.7, 200)
+    found = solve_data_step(data, prior, 0.1, 0.7, 200)
     eye = torch.eye(len(rhs), dtype=torch.float64)
     want = torch.linalg.solve(0.7 * normal + 10 * eye, 0.7 * rhs + 10 * prior.reshape(-1).double())
     torch.testing.assert_close(found.reshape(-1).double(), want, rtol=1e-3, atol=1e-3)
@@ -69,7 +69,7 @@ def test_the_data_step_solves_its_equation():
 
 @pytest.mark.parametrize("num_iter", [3, 6])
 def test_white_prior_gives_the_exact_posterior(num_iter):
-    """Mean and variance, whatever the number of levels: both the drawing and the data step are exact for it."""
+    """Mean and variance are exact for any number of levels: both the drawing and the data step are exact here."""
     data = measurement()
     normal, rhs = dense(data)
     covariance = torch.linalg.inv(normal + torch.eye(len(rhs), dtype=torch.float64) / SPREAD**2)
@@ -83,13 +83,13 @@ def test_white_prior_gives_the_exact_posterior(num_iter):
     schedule = Schedule(num_iter, 30.0, 0.01)
     draws = torch.stack(
         [
-            sample(
+            draw_sample(
                 denoise,
                 data,
                 start,
                 schedule,
                 noise_of(k, SHAPE),
-                unknown=lambda s: s**2 * SPREAD**2 / (s**2 + SPREAD**2),
+                error_variance=lambda s: s**2 * SPREAD**2 / (s**2 + SPREAD**2),
                 num_cg=20,
             ).reshape(-1)
             for k in range(200)
@@ -111,7 +111,7 @@ def test_coloured_prior_gives_the_wiener_mean():
     A = Projector(Geometry(np.deg2rad(np.linspace(-60, 60, 21)), shape), "cpu")
     y = A(truth) + 0.3 * torch.randn(A.range_shape, generator=torch.Generator().manual_seed(4))
     w = torch.full_like(y, 0.3**-2)
-    data = Measurement(A, y, w, 1e-4, Scale(0.0, 1.0), 0, torch.ones(8, 16), torch.ones(21))
+    data = MeasurementModel(A, y, w, 1e-4, Scale(0.0, 1.0), 0, torch.ones(8, 16), torch.ones(21))
     n = int(np.prod(shape))
     # the prior's covariance on the grid, exactly
     eye = torch.eye(n).reshape(n, *shape)
@@ -127,18 +127,18 @@ def test_coloured_prior_gives_the_wiener_mean():
 
     draws = torch.stack(
         [
-            sample(
+            draw_sample(
                 denoise,
                 data,
                 torch.zeros(shape),
                 Schedule(30, 10.0, 0.02),
                 noise_of(k, shape),
-                unknown=unknown,
+                error_variance=unknown,
             )
             for k in range(12)
         ]
     )
-    want = wiener(data, spectrum, 200, tol=1e-6)
+    want = solve_wiener(data, spectrum, 200, tol=1e-6)
     mean = draws.mean(0)
     # twelve draws leave a twelfth of the variance in their mean
     found, best = ((m - truth).square().mean().sqrt() for m in (mean, want))

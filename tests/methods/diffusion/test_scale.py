@@ -1,4 +1,4 @@
-"""Mean and contrast of tissue are found in the tilts, whatever the unit of their values."""
+"""Mean and contrast of tissue are measured from the tilts in any unit of their values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import torch
 
 from tomoprior.errors import InputError
 from tomoprior.methods.diffusion import scale as scales
-from tomoprior.methods.diffusion.measurement import noise_variance, padding, prepare, used_rays
+from tomoprior.methods.diffusion.data_statistics import estimate_noise_variance
+from tomoprior.methods.diffusion.measurement_model import prepare_model
+from tomoprior.methods.diffusion.ray_geometry import compute_padding, mark_used_rays
 from tomoprior.methods.diffusion.scale import Scale
 
 
 def measure(case, spectrum, projections=None):
     p = case.projections if projections is None else projections
     g = case.geometry
-    return scales.measure(p, used_rays(g, padding(g)), noise_variance(p), g, spectrum)
+    return scales.measure_scale(p, mark_used_rays(g, compute_padding(g)), estimate_noise_variance(p), g, spectrum)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +25,8 @@ def wide(simulated):
     return simulated((16, 48, 160), tilts=15, mean=1.5, gain=0.4, noise=1.0)
 
 
-def test_vacuum_is_where_the_density_is_zero():
-    assert Scale(3.0, 2.0).vacuum == -1.5
+def test_vacuum_has_density_zero():
+    assert Scale(3.0, 2.0).vacuum_value == -1.5
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0, 3.0])
@@ -39,21 +41,23 @@ def test_mean_and_gain_are_recovered(simulated, spectrum, noise, span):
     assert sum(one.gain for one in found) / 3 == pytest.approx(0.4, rel=0.12)
 
 
-def test_steep_tilts_show_more_contrast_and_more_density_which_is_reckoned_with(simulated, spectrum):
+def test_the_larger_contrast_and_density_of_steep_tilts_are_corrected(simulated, spectrum):
     gains = []
     for seed in range(4):
         case = simulated((16, 48, 256), span=124.0, tilts=25, seed=seed)
         g = case.geometry
         steep = np.flatnonzero(np.abs(g.angles) > np.deg2rad(55))
         p = case.projections[steep]
-        found = scales.measure(p, used_rays(g, padding(g))[steep], noise_variance(p), g.select(steep), spectrum)
+        found = scales.measure_scale(
+            p, mark_used_rays(g, compute_padding(g))[steep], estimate_noise_variance(p), g.select(steep), spectrum
+        )
         assert found.mean == pytest.approx(1.5, rel=0.03)
         gains.append(found.gain)
     # without the cosine it would be 1.4 times that
     assert sum(gains) / 4 == pytest.approx(0.4, rel=0.15)
 
 
-def test_thickness_and_voxel_size_are_reckoned_with(simulated, spectrum):
+def test_thickness_and_voxel_size_count(simulated, spectrum):
     case = simulated((32, 48, 128), span=60.0, tilts=9, mean=-2.0, gain=0.7)
     found = measure(case, spectrum)
     assert found.mean == pytest.approx(-2.0, rel=0.06)
@@ -67,7 +71,7 @@ def test_another_unit_of_the_values_changes_nothing_else(wide, spectrum):
 
 
 def test_an_offset_of_the_values_moves_the_mean_alone(wide, spectrum):
-    """A constant density more is a line integral more that grows with the path, 1 / cos."""
+    """A constant density adds a line integral proportional to the path, 1 / cos."""
     cos = torch.tensor(np.cos(wide.geometry.angles), dtype=torch.float32)[:, None, None]
     own, other = measure(wide, spectrum), measure(wide, spectrum, wide.projections + 16 * 5.0 / cos)
     assert other.mean == pytest.approx(own.mean + 5, rel=1e-3)
@@ -83,16 +87,16 @@ def test_each_tilts_brightness_matters_little(wide, spectrum):
 
 def test_a_series_without_contrast_is_refused(case, spectrum):
     with pytest.raises(InputError, match="no contrast above their noise") as error:
-        prepare(torch.full_like(case.projections, 24.0), case.projector, spectrum)
+        prepare_model(torch.full_like(case.projections, 24.0), case.projector, spectrum)
     assert "\n" not in str(error.value)
     noise = torch.randn(case.projections.shape, generator=torch.Generator().manual_seed(5))
     g = case.geometry
     with pytest.raises(InputError, match="no contrast"):  # less than the noise that is expected
-        scales.measure(noise, used_rays(g, padding(g)), torch.full((g.n_angles,), 3.0), g, spectrum)
+        scales.measure_scale(noise, mark_used_rays(g, compute_padding(g)), torch.full((g.n_angles,), 3.0), g, spectrum)
 
 
-def test_white_noise_is_hardly_taken_for_contrast(case, spectrum):
-    """It is taken off but for its scatter: at most a sixteenth of the power that tissue has in such a series, or none."""
+def test_white_noise_hardly_counts_as_contrast(case, spectrum):
+    """Only its scatter remains: at most a sixteenth of the power of tissue in such a series."""
     assert measure(case, spectrum).gain > 0.3
     found = [white_noise_taken_for_contrast(case, spectrum, seed) for seed in range(4)]
     assert max(found) < 0.1
@@ -102,7 +106,7 @@ def test_white_noise_is_hardly_taken_for_contrast(case, spectrum):
 def white_noise_taken_for_contrast(case, spectrum, seed):
     noise = torch.randn(case.projections.shape, generator=torch.Generator().manual_seed(seed))
     try:
-        return prepare(24 + noise, case.projector, spectrum).scale.gain
+        return prepare_model(24 + noise, case.projector, spectrum).scale.gain
     except InputError:  # it is refused: less than the noise that is expected
         return 0.0
 

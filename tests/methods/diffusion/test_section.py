@@ -1,4 +1,4 @@
-"""Where the section lies: as it is given, or as the tilts show it."""
+"""The section's position, given by the user or found from the tilts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import torch
 
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.methods.diffusion import section as module
-from tomoprior.methods.diffusion.section import expected_profile, from_faces, from_mask, locate_section, section_of
+from tomoprior.methods.diffusion.section import (
+    compute_expected_profile,
+    determine_section,
+    locate_section,
+    section_from_faces,
+    section_from_mask,
+)
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.slab_likelihood import ROUGHNESS
 from tomoprior.methods.diffusion.wiener_method import WienerSettings
@@ -23,11 +29,11 @@ def refused(call, *arguments, match):
     assert "\n" not in str(error.value)
 
 
-def test_a_mask_says_where_the_section_lies():
+def test_a_mask_defines_the_section():
     mask = torch.zeros(10, 3, 8)
     mask[2:7] = 1
     mask[2, :, :4] = 0
-    found = from_mask(mask)
+    found = section_from_mask(mask)
     assert torch.equal(found.inside, mask)
     assert found.source == "given"
     assert found.thickness == pytest.approx(4.5)
@@ -39,23 +45,23 @@ def test_a_mask_says_where_the_section_lies():
 def test_columns_of_a_mask_without_section_do_not_make_it_thinner():
     mask = torch.zeros(10, 3, 8)
     mask[2:7, :, 3:] = 1
-    assert from_mask(mask).thickness == pytest.approx(5)
-    assert from_mask(mask).faces == pytest.approx((2, 7))
+    assert section_from_mask(mask).thickness == pytest.approx(5)
+    assert section_from_mask(mask).faces == pytest.approx((2, 7))
 
 
-def test_a_mask_may_hold_shares():
+def test_a_mask_may_contain_shares():
     mask = torch.tensor([0.0, 0.5, 1.0, 0.25])[:, None, None].expand(4, 2, 2)
-    found = from_mask(mask)
+    found = section_from_mask(mask)
     assert torch.equal(found.inside, mask)
     assert found.thickness == pytest.approx(1.75)
 
 
 def test_an_empty_mask_is_refused():
-    refused(from_mask, torch.zeros(4, 3, 2), match="the mask is empty")
+    refused(section_from_mask, torch.zeros(4, 3, 2), match="the mask is empty")
 
 
-def test_faces_that_are_given():
-    found = from_faces(20, (4.0, 13.0), 0.0, CPU)
+def test_given_faces():
+    found = section_from_faces(20, (4.0, 13.0), 0.0, CPU)
     assert (found.source, found.faces, found.thickness, found.face_std) == ("given", (4.0, 13.0), 9.0, 0.0)
     assert found.inside.shape == (20, 1, 1)
     profile = found.inside[:, 0, 0]
@@ -67,23 +73,23 @@ def test_faces_that_are_given():
     assert 0.05 < float(profile[2]) < 0.3
 
 
-def test_what_is_not_quite_known_is_wider():
-    sharp, soft = (from_faces(24, (6.0, 18.0), std, CPU) for std in (0.0, 2.0))
+def test_uncertain_faces_are_wider():
+    sharp, soft = (section_from_faces(24, (6.0, 18.0), std, CPU) for std in (0.0, 2.0))
     assert soft.face_std == 2.0
     assert float(soft.inside[2]) > 5 * float(sharp.inside[2])
     assert float(soft.inside.sum()) == pytest.approx(12, abs=0.1)
 
 
 @pytest.mark.parametrize("faces", [(0.0, 20.0), (-5.0, 20.0), (-3.0, 26.0)])
-def test_faces_at_the_grids_ends_or_beyond_are_none(faces):
-    found = from_faces(20, faces, 0.0, CPU)
+def test_heights_at_the_grids_ends_or_beyond_are_no_faces(faces):
+    found = section_from_faces(20, faces, 0.0, CPU)
     assert bool((found.inside == 1).all())
     assert found.faces == (0.0, 20.0)
     assert found.thickness == 20
 
 
-def test_a_face_beyond_the_grid_leaves_the_other():
-    found = from_faces(20, (-6.0, 11.0), 0.0, CPU)
+def test_a_face_beyond_the_grid_does_not_move_the_other():
+    found = section_from_faces(20, (-6.0, 11.0), 0.0, CPU)
     assert found.faces == (0.0, 11.0)
     assert found.thickness == 11
     assert float(found.inside[0]) > 0.999
@@ -91,8 +97,8 @@ def test_a_face_beyond_the_grid_leaves_the_other():
 
 
 @pytest.mark.parametrize("faces", [(20.0, 25.0), (-4.0, 0.0), (30.0, 31.0)])
-def test_faces_beside_the_grid_are_refused(faces):
-    refused(from_faces, 20, faces, 0.0, CPU, match=r"lie outside a grid of 20 voxels along z")
+def test_faces_outside_the_grid_are_refused(faces):
+    refused(section_from_faces, 20, faces, 0.0, CPU, match=r"lie outside a grid of 20 voxels along z")
 
 
 def test_the_profile_is_the_probability_to_lie_between():
@@ -100,36 +106,36 @@ def test_the_profile_is_the_probability_to_lie_between():
     low, high = 5 + 1.5 * torch.randn(200_000, generator=g), 11 + 0.5 * torch.randn(200_000, generator=g)
     at = torch.arange(16)[:, None] + torch.rand((16, 1000), generator=g)
     want = ((at[..., None] > low[:2000]) & (at[..., None] < high[:2000])).float().mean((1, 2))
-    torch.testing.assert_close(expected_profile(16, 5, 11, 1.5, 0.5), want, rtol=0, atol=0.03)
+    torch.testing.assert_close(compute_expected_profile(16, 5, 11, 1.5, 0.5), want, rtol=0, atol=0.03)
 
 
-def test_beside_the_field_of_view_it_goes_on_as_at_the_edge():
+def test_padding_repeats_the_edge():
     mask = torch.zeros(6, 2, 4)
     mask[2:5] = 1
     mask[2, :, 0] = 0
-    wide = from_mask(mask).padded(3)
+    wide = section_from_mask(mask).padded(3)
     assert wide.shape == (6, 2, 10)
     assert torch.equal(wide[..., 3:-3], mask)
     assert torch.equal(wide[..., :3], mask[..., [0]].expand(6, 2, 3))
     assert torch.equal(wide[..., -3:], mask[..., [-1]].expand(6, 2, 3))
-    even = from_faces(6, (1.0, 4.0), 0.0, CPU)
+    even = section_from_faces(6, (1.0, 4.0), 0.0, CPU)
     assert even.padded(3) is even.inside
-    assert from_mask(mask).padded(0).shape == mask.shape
+    assert section_from_mask(mask).padded(0).shape == mask.shape
 
 
-def test_rows_of_it():
+def test_a_selection_of_rows():
     mask = torch.rand((6, 5, 4), generator=torch.Generator().manual_seed(0))
-    found = from_mask(mask)
-    part = found.rows(range(1, 4))
+    found = section_from_mask(mask)
+    part = found.select_rows(range(1, 4))
     assert torch.equal(part.inside, mask[:, 1:4])
     # what is known of the whole
     assert (part.thickness, part.faces, part.source) == (found.thickness, found.faces, found.source)
-    even = from_faces(6, (1.0, 4.0), 0.0, CPU)
-    assert even.rows(range(1, 4)) is even
+    even = section_from_faces(6, (1.0, 4.0), 0.0, CPU)
+    assert even.select_rows(range(1, 4)) is even
 
 
 def test_the_record_holds_plain_numbers():
-    found = from_faces(6, (1.0, 4.0), 0.5, CPU).to_dict()
+    found = section_from_faces(6, (1.0, 4.0), 0.5, CPU).to_dict()
     assert found["source"] == "given"
     assert found["faces"] == [1.0, 4.0]
     assert (found["thickness"], found["face_std"]) == (3.0, 0.5)
@@ -139,19 +145,19 @@ def test_the_record_holds_plain_numbers():
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Keeps what the tilts are asked for, and answers nothing."""
+    """Records the calls of locate_section, and returns nothing."""
     calls = []
     monkeypatch.setattr(module, "locate_section", lambda *_, **values: calls.append(values))
     return calls
 
 
-def test_a_mask_comes_before_settings_and_settings_before_the_tilts(case, spectrum, asked):
+def test_a_mask_precedes_settings_and_settings_precede_the_tilts(case, spectrum, asked):
     nz, ny, nx = case.geometry.shape
     mask = torch.zeros(nz, 1, nx)
     mask[4:9] = 1
 
     def found(mask=None, **values):
-        return section_of(case.projections, case.projector, spectrum, DiffusionSettings(**values), mask=mask)
+        return determine_section(case.projections, case.projector, spectrum, DiffusionSettings(**values), mask=mask)
 
     for values in ({}, {"filled": True}, {"faces": (2.0, 15.0)}):
         one = found(mask, **values)
@@ -187,31 +193,31 @@ def test_settings_that_contradict_each_other_are_refused(settings, values):
     assert "\n" not in str(error.value)
 
 
-def test_a_slab_beside_the_mask_has_no_section_of_its_own(case, spectrum, asked):
-    """Of a volume whose scale another slab has told; of one that is alone an empty mask is a mistake."""
+def test_a_slab_outside_the_mask_has_a_filled_grid(case, spectrum, asked):
+    """This holds for a slab with another slab's scale; for a whole volume an empty mask is an error."""
     mask = torch.zeros(case.geometry.shape)
-    found = section_of(
+    found = determine_section(
         case.projections, case.projector, spectrum, DiffusionSettings(scale=(1.5, 0.4), thickness=9.0), mask=mask
     )
     assert bool((found.inside == 1).all())
     assert not asked
     with pytest.raises(InputError, match="the mask is empty"):
-        section_of(case.projections, case.projector, spectrum, DiffusionSettings(), mask=mask)
+        determine_section(case.projections, case.projector, spectrum, DiffusionSettings(), mask=mask)
 
 
 @pytest.mark.parametrize("settings", [DiffusionSettings, WienerSettings])
-def test_slabs_take_over_what_one_of_them_found(settings):
+def test_slabs_use_the_scale_and_section_of_one_of_them(settings):
     record = {
         "scale": {"mean": 1.5, "gain": 0.4},
         "section": {"source": "found", "faces": [3.0, 9.0], "face_std": 0.7, "profile": [0.0, 1.0, 0.0]},
     }
     own = settings.parse({"thickness": 6.0, "thickness_std": 0.5})
-    taken = settings.model_validate({**own.model_dump(), **own.handed_over(record)})
+    taken = settings.model_validate({**own.model_dump(), **own.scale_and_section_from(record)})
     assert (taken.scale, taken.faces, taken.face_std) == ((1.5, 0.4), (3.0, 9.0), 0.7)
     assert (taken.thickness, taken.thickness_std) == (None, None)
     # what is given stays
     given = settings.parse({"faces": (2.0, 8.0), "scale": (1.0, 1.0)})
-    assert given.handed_over({**record, "section": {"source": "given", "faces": [2.0, 8.0], "face_std": 0.0}}) == {}
+    assert given.scale_and_section_from({**record, "section": {"source": "given", "faces": [2.0, 8.0], "face_std": 0.0}}) == {}
 
 
 @pytest.mark.parametrize("settings", [DiffusionSettings, WienerSettings])
@@ -226,7 +232,7 @@ def thin(simulated, spectrum):
     return simulated((24, 48, 64), span=80.0, tilts=21, noise=0.3, faces=(8.0, 20.0))
 
 
-def test_the_tilts_show_the_section(thin, spectrum):
+def test_the_section_is_found_from_the_tilts(thin, spectrum):
     found = locate_section(thin.projections, thin.projector, spectrum)
     assert found.source == "found"
     assert found.thickness == pytest.approx(12, abs=2)
@@ -238,7 +244,7 @@ def test_the_tilts_show_the_section(thin, spectrum):
     assert float(found.inside[2]) < 0.2
 
 
-def test_too_few_tilts_leave_it_assumed(thin, spectrum):
+def test_with_too_few_tilts_the_section_is_assumed(thin, spectrum):
     g = thin.geometry.select([10, 11])
     found = locate_section(thin.projections[10:12], thin.projector.with_geometry(g), spectrum)
     assert found.source == "assumed"
@@ -246,7 +252,7 @@ def test_too_few_tilts_leave_it_assumed(thin, spectrum):
     assert found.face_std > 2
 
 
-def test_rays_of_no_weight_do_not_count(thin, spectrum):
+def test_rays_of_weight_zero_have_no_influence(thin, spectrum):
     weights = torch.ones_like(thin.projections)
     weights[:, :, 50:] = 0
     weights[5] = 0
@@ -264,6 +270,6 @@ def test_rays_of_no_weight_do_not_count(thin, spectrum):
 
 
 def test_roughness_is_that_of_the_likelihood():
-    """A section whose faces are given is as rough as one that is found."""
-    want = expected_profile(20, 5.0, 15.0, ROUGHNESS, ROUGHNESS)
-    assert torch.equal(from_faces(20, (5.0, 15.0), 0.0, CPU).inside[:, 0, 0], want)
+    """Given faces are as rough as found ones."""
+    want = compute_expected_profile(20, 5.0, 15.0, ROUGHNESS, ROUGHNESS)
+    assert torch.equal(section_from_faces(20, (5.0, 15.0), 0.0, CPU).inside[:, 0, 0], want)

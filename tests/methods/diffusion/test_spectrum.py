@@ -1,4 +1,4 @@
-"""The spectrum of tissue, and the Gaussian field that has it."""
+"""The spectrum of tissue, and the Gaussian field with this spectrum."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 def squares(shape, limit=0.5):
-    """Squared frequencies of a grid, those beyond ``limit`` as infinitely high."""
+    """Squared frequencies of a grid; those beyond ``limit`` are infinite."""
     k2 = sum(g**2 for g in torch.meshgrid(*(torch.fft.fftfreq(n).double() for n in shape), indexing="ij"))
     return k2[k2 <= limit**2], k2.numel()
 
@@ -34,7 +34,7 @@ def test_fit_recovers_the_spectrum_of_gaussian_fields(spectrum):
     assert float(found(low**2) / spectrum(low**2)) == pytest.approx(1, abs=0.3)
 
 
-def test_beyond_the_table_it_stays_flat_below_and_falls_on_above():
+def test_outside_the_table_it_is_constant_below_and_falls_above():
     s = Spectrum((0.1, 0.2), (8.0, 2.0), 1.0)
     k = torch.tensor([0.001, 0.1, 0.2, 0.4]).double()
     torch.testing.assert_close(s(k**2), torch.tensor([8.0, 8.0, 2.0, 0.5]).double())
@@ -43,7 +43,7 @@ def test_beyond_the_table_it_stays_flat_below_and_falls_on_above():
 
 @pytest.mark.parametrize("size", [14.0, 30.0])
 def test_another_voxel_size_keeps_the_variance_in_a_band(spectrum, size):
-    """The power within a sphere of physical frequencies is the same, whatever voxels it is counted in."""
+    """The power within a sphere of physical frequencies is the same for all voxel sizes."""
     limit = 0.5 * min(1, 20 / size)  # cycles per voxel of 20
     own, n = squares((48, 48, 48), limit)
     other, m = squares((48, 48, 48), limit * size / 20)
@@ -61,14 +61,14 @@ def test_root_and_its_adjoint(spectrum, flat):
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_samples_have_the_variance_that_the_spectrum_holds(spectrum, flat):
-    """Of a slice as of the whole: a slice of a field has all of its variance."""
+    """A slice of a field has the variance of the whole field."""
     prior = GaussianPrior((40, 40, 40), spectrum, 20.0, CPU, flat=flat)
     k2, n = squares((52, 52, 52), 2.0)
     assert float(draw(prior).var()) == pytest.approx(float(spectrum(k2).sum()) / n, rel=0.1)
     assert float(k2.max()) > 0.5  # the corners too
 
 
-def test_opposite_faces_do_not_know_of_each_other(spectrum):
+def test_opposite_faces_are_uncorrelated(spectrum):
     field = draw(GaussianPrior((12, 60, 60), spectrum, 20.0, CPU))
 
     def correlation(a, b):

@@ -1,4 +1,4 @@
-"""The method ``wiener``: a method like the others, and the best of the linear ones for what it was made for."""
+"""The method ``wiener`` passes the conformance checks, and is the best linear method on its Gaussian model."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 import tomoprior
 from tomoprior.errors import InputError
 from tomoprior.methods import registry
-from tomoprior.methods.diffusion.measurement import prepare
+from tomoprior.methods.diffusion.measurement_model import prepare_model
 from tomoprior.methods.diffusion.scale import Scale
-from tomoprior.methods.diffusion.wiener import wiener
+from tomoprior.methods.diffusion.wiener import solve_wiener
 from tomoprior.methods.diffusion.wiener_method import WienerMethod
 from tomoprior.simulate import Spheres
 from tomoprior.testing import _contract as contract
@@ -26,7 +26,7 @@ FACES = (6.0, 18.0)
 
 @pytest.fixture(scope="module")
 def file(prior, tmp_path_factory):
-    """A prior that has the spectrum; nothing else of it counts."""
+    """A prior with the spectrum; its other parts are not used."""
     path = tmp_path_factory.mktemp("priors") / "spectrum.safetensors"
     prior.save(path)
     return path
@@ -58,7 +58,7 @@ def density(case):
 
 
 def error(volume, case):
-    """Root mean square, where all tilts look."""
+    """Root mean square in the region that all tilts see."""
     return float(np.sqrt(np.mean((volume - density(case))[:, 2:-2, 10:-10] ** 2)))
 
 
@@ -76,11 +76,11 @@ def test_the_volume_is_in_the_users_units(plain, thin):
     assert float(np.abs(plain.volume[:3]).max()) < 0.1
 
 
-def test_it_is_the_linear_estimate_of_what_was_measured(plain, thin, spectrum):
-    """Nothing is lost between the equation and the user."""
-    filled = tomoprior.methods.diffusion.section.from_faces(24, FACES, 0.0, torch.device("cpu"))
-    data = prepare(thin.projections, thin.projector, spectrum, thickness=12.0)
-    u = wiener(data, spectrum, 40, tol=0.0, inside=filled.inside)
+def test_it_is_the_linear_estimate_of_the_data(plain, thin, spectrum):
+    """The method adds nothing to the equation's solution."""
+    filled = tomoprior.methods.diffusion.section.section_from_faces(24, FACES, 0.0, torch.device("cpu"))
+    data = prepare_model(thin.projections, thin.projector, spectrum, thickness=12.0)
+    u = solve_wiener(data, spectrum, 40, tol=0.0, inside=filled.inside)
     want = data.crop(u) * data.scale.gain + data.scale.mean
     assert isinstance(data.scale, Scale)
     assert float(np.abs(plain.volume - want.numpy()).max()) < 0.2  # the method trusts some tilts less
@@ -89,7 +89,7 @@ def test_it_is_the_linear_estimate_of_what_was_measured(plain, thin, spectrum):
 
 @pytest.mark.parametrize("method", ["sirt", "tikhonov"])
 def test_it_beats_methods_that_know_less(plain, thin, method):
-    """Whatever their one strength: the best of several is taken."""
+    """Each of them has the best of several strengths."""
     tried = (
         [{"num_iter": n} for n in (10, 30, 100)]
         if method == "sirt"
@@ -99,7 +99,7 @@ def test_it_beats_methods_that_know_less(plain, thin, method):
     assert error(plain.volume, thin) < 0.9 * min(errors), (error(plain.volume, thin), errors)
 
 
-def test_to_know_the_section_helps(run, plain, thin):
+def test_knowledge_of_the_section_helps(run, plain, thin):
     found, filled = run(), run(filled=True)
     assert found.provenance["section"]["source"] == "found"
     given, shown, unknown = (error(result.volume, thin) for result in (plain, found, filled))
@@ -107,18 +107,18 @@ def test_to_know_the_section_helps(run, plain, thin):
     assert shown < 0.9 * unknown
 
 
-def test_the_record_says_what_was_done(plain, file):
+def test_the_record_describes_the_run(plain, file):
     record = plain.provenance
     json.dumps(dict(record))
     assert record["section"]["faces"] == list(FACES)
     assert record["scale"]["mean"] == pytest.approx(1.5, rel=0.1)
     assert record["scale"]["gain"] == pytest.approx(0.4, rel=0.3)
-    assert len(record["trust"]) == 31
+    assert len(record["tilt_weights"]) == 31
     assert record["prior"] == {"name": str(file), "spectrum_only": True}
     assert 0 < record["residual"] < 0.3
 
 
-def test_a_mask_says_where_the_section_lies(run):
+def test_a_mask_defines_the_section(run):
     mask = np.zeros((24, 64), np.float32)
     mask[6:18] = 1
     result = run(mask=mask)
@@ -133,20 +133,20 @@ def test_an_initial_volume_is_refused(run, thin):
     assert "\n" not in str(error.value)
 
 
-def test_voxels_that_the_spectrum_was_not_measured_for_are_refused(run, thin):
+def test_voxel_sizes_outside_the_spectrums_are_refused(run, thin):
     small = replace(thin, geometry=replace(thin.geometry, voxel_size=5.0))
     with pytest.raises(InputError, match="bin by 4"):
         run(small)
     assert run(small, check_prior=False, num_iter=2, filled=True).volume.shape == (24, 32, 64)
 
 
-def test_a_tilt_that_does_not_fit_loses_its_vote(run, thin):
+def test_a_tilt_that_does_not_agree_gets_little_weight(run, thin):
     p = thin.projections.clone()
     p[15] = p[15].roll(16, 1)
     spoilt = replace(thin, projections=p)
     result = run(spoilt, faces=FACES)
-    assert result.provenance["trust"][15] < 0.2
-    assert run(spoilt, faces=FACES, robust=False, num_iter=2).provenance["trust"][15] == 1
+    assert result.provenance["tilt_weights"][15] < 0.2
+    assert run(spoilt, faces=FACES, robust=False, num_iter=2).provenance["tilt_weights"][15] == 1
 
 
 @pytest.fixture(scope="module")
@@ -163,12 +163,12 @@ def conformance(file):
 @pytest.mark.parametrize("check", [contract.check_estimates, contract.check_result, contract.check_repeats,
                                    contract.check_progress, contract.check_refusals, contract.check_small,
                                    meaning.check_weights, meaning.check_mask, meaning.check_initial])  # fmt: skip
-def test_it_is_a_method_like_the_others(conformance, check):
+def test_it_passes_the_conformance_checks(conformance, check):
     check(conformance)
 
 
-def test_the_order_of_the_tilts_does_not_matter(conformance):
-    """Once the equation is solved: on the way there conjugate gradients enlarge what is rounded."""
+def test_the_order_of_the_tilts_has_no_influence(conformance):
+    """This holds for the solved equation: before convergence conjugate gradients amplify rounding errors."""
     settings = conformance.settings.model_copy(update={"num_iter": 200})
     meaning.check_order(replace(conformance, settings=settings), 5 * meaning.ORDER_TOLERANCE)
 

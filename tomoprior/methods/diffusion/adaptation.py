@@ -1,4 +1,4 @@
-"""The prior's network fitted to one series: a few low-rank steps on tilts that it is not shown."""
+"""Adaptation of the prior's network to one series: a few low-rank steps against held-out tilts."""
 
 from __future__ import annotations
 
@@ -11,107 +11,107 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from tomoprior.methods.diffusion.conditioning import condition
-from tomoprior.methods.diffusion.denoiser import Condition, Denoiser
-from tomoprior.methods.diffusion.measurement import Measurement
+from tomoprior.methods.diffusion.conditioning import build_condition
+from tomoprior.methods.diffusion.denoiser import Denoiser
+from tomoprior.methods.diffusion.measurement_model import MeasurementModel
 from tomoprior.methods.diffusion.prior import Prior
-from tomoprior.methods.diffusion.section import KnownSection
+from tomoprior.methods.diffusion.section import Section
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 
-#: Rank of what is added to a layer's weights, and the rate of Adam.
-RANK, RATE = 4, 1e-3
+#: Rank of the matrix that is added to a layer's weights, and Adam's learning rate.
+RANK, LEARNING_RATE = 4, 1e-3
 
-#: Parts that the tilts are split into; each is held out in turn.
-PARTS = 4
+#: Number of parts of the tilts; each part is held out in turn.
+N_PARTS = 4
 
 
-class LowRank(nn.Module):
-    """``W + B A``: a convolution's weights and a product of two thin matrices, zero at first (LoRA, Hu et al., ICLR 2022)."""
+class LowRankUpdate(nn.Module):
+    """``W + B A``: a convolution's weights plus a product of two thin matrices, zero at first (LoRA, Hu et al., ICLR 2022)."""
 
     def __init__(self, weight: torch.Tensor, rank: int, generator: torch.Generator) -> None:
         super().__init__()
         rows, columns = weight.shape[0], weight[0].numel()
-        start = torch.randn(rank, columns, generator=generator) / math.sqrt(columns)
-        self.narrow = nn.Parameter(start.to(weight.device))
+        random = torch.randn(rank, columns, generator=generator) / math.sqrt(columns)
+        self.narrow = nn.Parameter(random.to(weight.device))
         self.wide = nn.Parameter(torch.zeros(rows, rank, device=weight.device))
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        """The weights that the layer uses."""
+        """Return the weights that the layer uses."""
         return weight + (self.wide @ self.narrow).view(weight.shape)
 
 
 def adapt_denoiser(
     prior: Prior,
-    data: Measurement,
-    section: KnownSection,
+    data: MeasurementModel,
+    section: Section,
     steps: int,
     seed: int,
-    each: Callable[[int, float], None] | None = None,
+    on_step: Callable[[int, float], None] | None = None,
 ) -> Denoiser:
-    """A copy of the prior's denoiser, adapted to a series.
+    """Return a copy of the prior's denoiser, adapted to a series.
 
-    Every fourth tilt is held out in turn: the network's mean given the others is projected along those, and its misfit with
-    them, weighed by their noise, is what the steps reduce. Noise that it fits in the tilts that it is shown does not help
-    there. After Steerable Conditional Diffusion (Barbano et al., arXiv:2308.14409), whose loss is the misfit with the tilts
-    that condition the network; the estimate that it is conditioned on is solved anew for each part, once.
+    Every fourth tilt is held out in turn. The network's mean, conditioned on the other tilts, is projected along the held-out
+    tilts; the steps reduce the misfit there, weighted by the noise. Fitting the noise of the other tilts does not help there.
+    After Steerable Conditional Diffusion (Barbano et al., arXiv:2308.14409), where the loss is the misfit with the tilts
+    that condition the network. Here the linear estimate of the condition is solved once for each part, without its tilts.
 
     Parameters
     ----------
     data, section
-        The series in the prior's units, its tilts weighed, and where the section lies.
+        The measurement model with its tilt weights, and the section.
     steps
-        Steps of Adam; the weights before the step of least misfit over all parts are kept, the first included.
-    each
+        Steps of Adam. The result has the weights with the least misfit over all parts, those before the first step included.
+    on_step
         Called after every step with its number and the held-out misfit per ray.
 
     Returns
     -------
     Denoiser
-        In evaluation mode; the prior's own is not changed.
+        In evaluation mode; the prior's own denoiser is not changed.
     """
     network = copy.deepcopy(prior.denoiser)
     flat = network.unet.shape.flat
     n = data.y.shape[0]
-    parts = [torch.arange(n, device=data.y.device) % PARTS == k for k in range(min(PARTS, n))]
+    parts = [torch.arange(n, device=data.y.device) % N_PARTS == k for k in range(min(N_PARTS, n))]
     inside = section.padded(data.pad)
     with torch.no_grad():
-        shown = [replace(data, trust=data.trust * ~part) for part in parts]
-        told: list[Condition] = [condition(d, prior.spectrum, inside, section.face_std, flat=flat) for d in shown]
-    held_out = [replace(data, trust=data.trust * part) for part in parts]
+        remaining = [replace(data, tilt_weights=data.tilt_weights * ~part) for part in parts]
+        conditions = [build_condition(d, prior.spectrum, inside, section.face_std, flat=flat) for d in remaining]
+    held_out = [replace(data, tilt_weights=data.tilt_weights * part) for part in parts]
     generator = torch.Generator().manual_seed(seed)
     for module in list(network.unet.modules()):
         if isinstance(module, nn.Conv3d) and min(module.weight.shape[0], module.weight[0].numel()) > RANK:
-            parametrize.register_parametrization(module, "weight", LowRank(module.weight, RANK, generator))
-    added = [p for m in network.modules() if isinstance(m, LowRank) for p in m.parameters()]
-    adam = torch.optim.Adam(added, lr=RATE)
-    runs = [TiledDenoiser(network, prior.tile, c) for c in told]
+            parametrize.register_parametrization(module, "weight", LowRankUpdate(module.weight, RANK, generator))
+    parameters = [p for m in network.modules() if isinstance(m, LowRankUpdate) for p in m.parameters()]
+    adam = torch.optim.Adam(parameters, lr=LEARNING_RATE)
+    denoisers = [TiledDenoiser(network, prior.tile, condition) for condition in conditions]
 
-    def misfit(k: int) -> torch.Tensor:
-        r = data.y - data.A(runs[k].mean().contiguous())
+    def compute_misfit(k: int) -> torch.Tensor:
+        r = data.y - data.A(denoisers[k].mean().contiguous())
         used = ((data.w > 0) & parts[k][:, None, None]).sum().clamp_min(1)
         return (r * held_out[k].weighted(r)).sum() / used
 
-    def whole() -> float:
+    def compute_mean_misfit() -> float:
         with torch.no_grad():
-            return sum(float(misfit(k)) for k in range(len(parts))) / len(parts)
+            return sum(float(compute_misfit(k)) for k in range(len(parts))) / len(parts)
 
-    best, kept = whole(), [p.detach().clone() for p in added]
+    least_misfit, best_values = compute_mean_misfit(), [p.detach().clone() for p in parameters]
     with torch.enable_grad():
         for step in range(steps):
             adam.zero_grad()
-            loss = misfit(step % len(parts))
+            loss = compute_misfit(step % len(parts))
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(added, 1.0)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             adam.step()
-            if each is not None:
-                each(step, float(loss.detach()))
+            if on_step is not None:
+                on_step(step, float(loss.detach()))
             if (step + 1) % len(parts) == 0 or step + 1 == steps:
-                value = whole()
-                if value < best:
-                    best, kept = value, [p.detach().clone() for p in added]
+                misfit = compute_mean_misfit()
+                if misfit < least_misfit:
+                    least_misfit, best_values = misfit, [p.detach().clone() for p in parameters]
     with torch.no_grad():
-        for p, weights in zip(added, kept, strict=True):
-            p.copy_(weights)
+        for p, value in zip(parameters, best_values, strict=True):
+            p.copy_(value)
     for module in list(network.unet.modules()):
         if isinstance(module, nn.Conv3d) and parametrize.is_parametrized(module):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)

@@ -1,4 +1,4 @@
-"""The methods ``diffusion`` and ``diffusion.slice``: a trained prior and the measured tilts, in turn."""
+"""The methods ``diffusion`` and ``diffusion.slice``: posterior samples of a trained prior, conditioned on the tilts."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ from tomoprior.errors import InputError, Interrupted
 from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
 from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
-from tomoprior.methods.diffusion import applicability, determined
-from tomoprior.methods.diffusion.measurement import padding
-from tomoprior.methods.diffusion.prior import Prior, load, network_dtype, shipped
-from tomoprior.methods.diffusion.section import locating_bytes
+from tomoprior.methods.diffusion.determined_share import summarise_determined_share
+from tomoprior.methods.diffusion.posterior_slabs import HALO, PosteriorSlabs
+from tomoprior.methods.diffusion.prior import Prior, choose_network_dtype, list_shipped_priors, load_prior
+from tomoprior.methods.diffusion.ray_geometry import compute_padding
+from tomoprior.methods.diffusion.section import estimate_locating_bytes
 from tomoprior.methods.diffusion.settings import DiffusionSettings
-from tomoprior.methods.diffusion.slabs import HALO, PosteriorSlabs
-from tomoprior.methods.diffusion.statement import INFERRED, LARGEST_MISFIT, statement
-from tomoprior.methods.diffusion.tiling import BATCH, MARGIN, tile_edges
-from tomoprior.methods.diffusion.wiener import NUM_ITER, estimate_bytes
+from tomoprior.methods.diffusion.statements import INFERRED, LARGEST_MISFIT, write_statements
+from tomoprior.methods.diffusion.tiling import BATCH, MARGIN, choose_tile_shape
+from tomoprior.methods.diffusion.training_domain import MAX_TILES_ALONG_Z, check_grid_and_range, convert_voxel_size
+from tomoprior.methods.diffusion.wiener import NUM_ITER, estimate_wiener_bytes
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
-#: Rows worked on at a time.
+#: Rows of a slab.
 ROWS = 128
 
-#: While samples are drawn: arrays of the size of the slab that the network sees and of its projections, arrays of a tile's
-#: size, and arrays of the size of the network's finest level.
-SLAB_ARRAYS, RAY_ARRAYS, TILE_ARRAYS, LAYERS = 10.0, 6.0, 15.0, 16.0
+#: Numbers of arrays in memory while samples are drawn: of the size of the slab with its margins, of its projections, of a
+#: tile, and of the network's finest level.
+SLAB_ARRAYS, RAY_ARRAYS, TILE_ARRAYS, LAYER_ARRAYS = 10.0, 6.0, 15.0, 16.0
 
-#: Of a network that sees one slice at a time there are more: its convolutions lay slices out anew.
-FLAT = 1.4
+#: Factor on the last number for a network of single slices, whose convolutions copy the slices to another layout.
+FLAT_FACTOR = 1.4
 
-#: Passes of the network for its mean.
-MIRRORS = 4
+#: Passes of the network for its mean, one for each mirror image.
+N_MIRRORED_PASSES = 4
 
-#: Standard deviation that no voxel is below, in the prior's units: of samples that all agree, in vacuum say.
-LEAST_STD = 0.01
+#: Smallest standard deviation of a voxel in the prior's units, for voxels where all samples agree, for example in vacuum.
+MIN_STD = 0.01
 
-#: One pass of the network over a voxel costs about as much as this many rays through it, forward and back.
+#: Cost of one pass of the network over a voxel, in rays through it, forward and back.
 NETWORK_COST = 10000.0
 
 
 class Diffusion:
-    """Samples of ``p(volume | tilts)`` for a prior that a 3-D diffusion model has learned from other volumes."""
+    """Samples of ``p(volume | tilts)`` with a prior that a 3-D diffusion model has learned from other volumes."""
 
     name = "diffusion"
-    summary = "3-D diffusion prior held to the tilts: mean and standard deviation of posterior samples"
+    summary = "3-D diffusion prior conditioned on the tilts: mean and standard deviation of posterior samples"
     citation = "Deng et al., arXiv:2510.06516 (2025); Karras et al., NeurIPS 2022 (EDM)"
     Settings = DiffusionSettings
     tunable: ClassVar[Tunable] = {"shift_std": (0.5, 0.25, 1.0)}
@@ -60,64 +61,66 @@ class Diffusion:
     default_prior = "tissue"
 
     def describe(self) -> str:
-        """The default prior in a few lines: its data and their licence, what it is for."""
-        if self.default_prior not in shipped():
+        """Return the default prior's data, licence and domain in a few lines."""
+        if self.default_prior not in list_shipped_priors():
             return f"Prior: {self.default_prior} does not come with this installation; give prior=FILE (see tomoprior train)"
-        prior = load(self.default_prior)
+        prior = load_prior(self.default_prior)
         low, high = prior.voxel_sizes
         least, most = prior.ranges
         card = prior.card
         return (
             f"Prior: {self.default_prior}, trained on {card.get('data', 'unknown data')}\n"
             f"       {card.get('licence', 'unknown licence')}; {card.get('attribution', '')}\n"
-            f"       for voxels of {low:g} to {high:g} {prior.unit}, grids up to {applicability.THICKEST * prior.tile[0]} "
+            f"       for voxels of {low:g} to {high:g} {prior.unit}, grids up to {MAX_TILES_ALONG_Z * prior.tile[0]} "
             f"voxels thick, tilt ranges of {least:g} to {most:g} degrees"
         )
 
     def prior(self, settings: Any) -> Prior:
-        """The prior that the settings name; read once."""
-        return load(settings.prior or self.default_prior)
+        """Return the prior of the settings; a file is read once."""
+        return load_prior(settings.prior or self.default_prior)
 
     def halo(self, geometry: Geometry, settings: Any) -> int:
-        """Rows that a slab of a larger volume sees beyond its own."""
+        """Return the number of rows that a slab of a larger volume sees on either side of its own."""
         return HALO
 
     def settings_from_pilot(self, result: Reconstruction, settings: DiffusionSettings, folder: Path) -> dict[str, Any]:
-        """The specimen's scale and its section, and how far the prior fits it."""
-        return settings.handed_over(result.provenance) | {"widening": result.provenance["widening"]}
+        """Return settings with the scale, the section and the widening of the pilot's result."""
+        return settings.scale_and_section_from(result.provenance) | {"widening": result.provenance["widening"]}
 
     def settings_for_rows(self, settings: DiffusionSettings, rows: range) -> DiffusionSettings:
-        """All rows of a slab at once, with the random numbers that the whole volume has there."""
+        """Return settings for a slab: all its rows at once, with the random numbers of these rows in the whole volume."""
         return settings.model_copy(update={"first_row": settings.first_row + rows.start, "rows": len(rows)})
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """Bytes at the peak beside the projections given and the prepared projector: bounded in y but for the result."""
+        """Return the peak memory in bytes without projections and projector; only the result grows with the number of rows."""
         prior = self.prior(settings)
         unet = prior.denoiser.unet
         nz, ny, nx = geometry.shape
         own = self._rows(settings, ny)
         rows = min(ny, own + 2 * HALO)
-        seen = (nz, rows + 2 * MARGIN, nx + 2 * padding(geometry) + 2 * MARGIN)
-        tile = tile_edges(seen, prior.tile, unet.multiple)
-        slab = math.prod(max(n, edge) for n, edge in zip(seen, tile, strict=True))
+        padded = (nz, rows + 2 * MARGIN, nx + 2 * compute_padding(geometry) + 2 * MARGIN)
+        tile = choose_tile_shape(padded, prior.tile, unet.multiple)
+        slab = math.prod(max(n, edge) for n, edge in zip(padded, tile, strict=True))
         rays = geometry.n_angles * rows * geometry.detector[1]
-        width = unet.shape.widths[0] / math.prod(unet.step) * network_dtype(torch.device("cpu")).itemsize
-        copies = LAYERS * (FLAT if unet.shape.flat else 1.0)
+        width = unet.shape.widths[0] / math.prod(unet.step) * choose_network_dtype(torch.device("cpu")).itemsize
+        copies = LAYER_ARRAYS * (FLAT_FACTOR if unet.shape.flat else 1.0)
         layers = BATCH * math.prod(tile) * (4 * TILE_ARRAYS + copies * width)
         sampling = 4 * (SLAB_ARRAYS * slab + RAY_ARRAYS * rays) + layers
         known = settings.filled or settings.faces is not None
-        at_work = max(sampling, estimate_bytes(geometry.rows(0, rows)), 0 if known else locating_bytes(geometry))
-        # mean and variance of every slab with its halo; at the end the two of the whole volume, and one to smooth in
+        working = max(
+            sampling, estimate_wiener_bytes(geometry.rows(0, rows)), 0 if known else estimate_locating_bytes(geometry)
+        )
+        # mean and variance of every slab with its halo; at the end both of the whole volume, and one array for smoothing
         volume = 4 * nz * ny * nx
-        kept = 2 * volume * min(1 + 2 * HALO / own, max(1, ny / own))
-        return ALLOCATOR_BYTES + int(kept + max(at_work, 3 * volume))
+        results = 2 * volume * min(1 + 2 * HALO / own, max(1, ny / own))
+        return ALLOCATOR_BYTES + int(results + max(working, 3 * volume))
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
-        """Cost in pairs of a forward projection and an adjoint."""
-        wider = 1 + 2 * padding(geometry) / geometry.shape[2]
+        """Return the cost in pairs of a forward projection and an adjoint."""
+        wider = 1 + 2 * compute_padding(geometry) / geometry.shape[2]
         passes = settings.samples * settings.num_iter
         steps = 0.0 if settings.conditional and not settings.data_weight else passes * (settings.num_cg + 1.5)
-        means = MIRRORS if settings.conditional else 0
+        means = N_MIRRORED_PASSES if settings.conditional else 0
         return float(wider * (1.5 * NUM_ITER + steps + (passes + means) * NETWORK_COST / geometry.n_angles))
 
     def reconstruct(
@@ -131,67 +134,67 @@ class Diffusion:
         mask: torch.Tensor | None = None,
         progress: Progress | None = None,
     ) -> Reconstruction:
-        """See ``tomoprior.methods.Method.reconstruct``; the result has ``std`` and ``determined``."""
+        """Reconstruct; see ``tomoprior.methods.Method.reconstruct``. The result has ``std`` and ``determined``."""
         if initial is not None:
             raise InputError(f"{self.name} starts from its own linear estimate; leave the initial volume out")
         arguments.check_projections(projections, projector)
         arguments.expand_weights(weights, projector)
         inside = arguments.expand_mask(mask, projector)
         prior = self.prior(settings)
-        applicability.check(projector.geometry, prior, beyond=not settings.check_prior)
-        size = applicability.voxel_size(projector.geometry, prior, check=settings.check_prior)
+        check_grid_and_range(projector.geometry, prior, check_range=settings.check_prior)
+        size = convert_voxel_size(projector.geometry, prior, check=settings.check_prior)
         device = projections.device
         prior = replace(prior, denoiser=prior.denoiser.to(device))
         geometry = replace(projector.geometry, voxel_size=size, unit=prior.unit)
         with torch.no_grad():
-            run = PosteriorSlabs(projections, projector.with_geometry(geometry), weights, prior, settings, progress, inside)
+            slabs = PosteriorSlabs(projections, projector.with_geometry(geometry), weights, prior, settings, progress, inside)
             try:
-                run.all_slabs(self._rows(settings, projector.geometry.shape[1]))
+                slabs.sample_all(self._rows(settings, projector.geometry.shape[1]))
             except KeyboardInterrupt:
-                if not run.complete():
+                if not slabs.is_complete():
                     raise
-                raise Interrupted(self._result(run, projector, inside)) from None
-            return self._result(run, projector, inside)
+                raise Interrupted(self._make_result(slabs, projector, inside)) from None
+            return self._make_result(slabs, projector, inside)
 
     @staticmethod
     def _rows(settings: DiffusionSettings, ny: int) -> int:
         return min(ny, ROWS if settings.rows == "auto" else settings.rows)
 
-    def _result(self, run: PosteriorSlabs, projector: Projector, inside: torch.Tensor | None) -> Reconstruction:
-        settings, prior, scale = run.settings, run.prior, run.scale
+    def _make_result(self, slabs: PosteriorSlabs, projector: Projector, inside: torch.Tensor | None) -> Reconstruction:
+        settings, prior, scale, determined = slabs.settings, slabs.prior, slabs.scale, slabs.determined
         assert scale is not None
-        mean, variance, count = run.gathered()
+        assert determined is not None
+        mean, variance, count = slabs.blend_moments()
         span = float(np.rad2deg(np.ptp(projector.geometry.angles)))
         volume = mean.mul_(scale.gain).add_(scale.mean)
-        trust, section, misfit = run.trust(), run.section, run.misfit_per_ray()
+        tilt_weights, section, misfit = slabs.smallest_tilt_weights(), slabs.section, slabs.misfit_per_ray()
         widening = settings.widening or (math.sqrt(misfit) if misfit > LARGEST_MISFIT else 1.0)
         std = None
         if variance is not None:
-            std = _around(variance).clamp_min(0).add_(LEAST_STD**2).sqrt_().mul_(scale.gain)
-            std *= prior.spread(span, section.inside.to(std))
+            std = _smooth(variance).clamp_min(0).add_(MIN_STD**2).sqrt_().mul_(scale.gain)
+            std *= prior.std_factors(span, section.inside.to(std))
             std *= widening
         if inside is not None:
             volume = volume * inside
             std = None if std is None else std * inside
-        shares = run.shares
-        assert shares is not None
-        known = determined.summary(shares, prior.spectrum, run.projector.geometry.voxel_size)
+        voxel_size = slabs.projector.geometry.voxel_size
+        determined_summary = summarise_determined_share(determined, prior.spectrum, voxel_size)
         return Reconstruction(
             volume.contiguous(),
             projector.geometry,
             std=None if std is None else std.contiguous(),
-            determined=torch.fft.fftshift(shares),
+            determined=torch.fft.fftshift(determined),
             provenance={
-                "residual": run.residual(),
+                "residual": slabs.residual(),
                 "samples": count,
                 "prior": {"name": settings.prior or self.default_prior, **prior.card},
                 "scale": {"mean": scale.mean, "gain": scale.gain},
                 "section": section.to_dict(),
                 "misfit_per_ray": misfit,
                 "widening": widening,
-                "trust": trust,
-                "determined": known,
-                "statement": statement(projector.geometry, known, trust, count, section, misfit),
+                "tilt_weights": tilt_weights,
+                "determined": determined_summary,
+                "statement": write_statements(projector.geometry, determined_summary, tilt_weights, count, section, misfit),
                 "inferred": INFERRED,
                 "projector": projector.describe(),
             },
@@ -199,14 +202,14 @@ class Diffusion:
 
 
 class DiffusionSlice(Diffusion):
-    """The same with a 2-D prior: each slice is sampled for itself, as DiffusionMBIR and DOLCE do in essence."""
+    """``diffusion`` with a 2-D prior: each slice is sampled on its own, as in DiffusionMBIR and DOLCE in essence."""
 
     name = "diffusion.slice"
-    summary = "2-D diffusion prior, slice by slice: what the 3-D prior is to be compared with"
+    summary = "2-D diffusion prior, slice by slice: a baseline for the 3-D prior"
     citation = "Chung et al., CVPR 2023 (DiffusionMBIR); Liu et al., ICCV 2023 (DOLCE)"
     default_prior = "tissue-slice"
 
 
-def _around(variance: torch.Tensor) -> torch.Tensor:
-    """Means over 3 x 3 x 3 voxels: a few samples tell little of a single one."""
+def _smooth(variance: torch.Tensor) -> torch.Tensor:
+    """Return means over 3 x 3 x 3 voxels: a few samples give a noisy variance of a single voxel."""
     return torch.nn.functional.avg_pool3d(variance[None], 3, 1, 1, count_include_pad=False)[0]

@@ -1,33 +1,33 @@
-"""The linear part of the denoiser: a filter by the tissue's spectrum, and the size of the error that it leaves."""
+"""The linear part of the denoiser: a filter by the tissue's spectrum, and the error that remains after it."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from tomoprior.methods.diffusion.spectrum import ACROSS, Spectrum, interpolate_log
+from tomoprior.methods.diffusion.spectrum import N_Y_FREQUENCIES, Spectrum, interpolate_table
 
-#: Standard deviation of what is left to find once the linear estimate is taken off, in the prior's units: sigma_data of EDM.
+#: Standard deviation of the residual from the linear estimate, in the prior's units: sigma_data of EDM.
 SIGMA_DATA = 0.4
 
-#: Frequencies along each axis over which the cap on the spectrum is found.
-GRID = 48
+#: Number of frequencies along each axis for the computation of the spectrum's cap.
+N_CAP_FREQUENCIES = 48
 
 
 class Preconditioner(nn.Module):
-    """``c_skip`` and ``c_out`` of Karras et al. 2022 (EDM), table 1, for tissue of a known spectrum S instead of white.
+    """``c_skip`` and ``c_out`` of Karras et al. 2022 (EDM), table 1, for tissue of a known spectrum S instead of a white one.
 
-    Without conditions the best linear denoiser is the filter ``K = S / (S + sigma^2)``, and its mean squared error ``sigma^2
-    mean(K)``: they stand for ``c_skip`` and ``c_out^2``. Of the residual from a linear estimate the coarse part is known
-    already: S is capped there, at a power that leaves a variance of ``SIGMA_DATA``^2. A network that has learned nothing thus
-    is the linear denoiser.
+    For the unconditional prior the best linear denoiser is the filter ``K = S / (S + sigma^2)``, and its mean squared error is
+    ``sigma^2 mean(K)``: they replace ``c_skip`` and ``c_out^2``. With a condition, the linear estimate already contains the
+    coarse structure, so that S is capped at a power that makes the residual's variance ``SIGMA_DATA``^2. An untrained
+    network is therefore the linear denoiser.
 
     Parameters
     ----------
     spectrum
-        Of the tissue, in the prior's units.
+        The tissue's spectrum, in the prior's units.
     flat
-        Each slice for itself, with the spectrum that a slice of the field has.
+        Filter each slice on its own, with the spectrum of a slice of the field.
     """
 
     log_k: torch.Tensor
@@ -36,26 +36,26 @@ class Preconditioner(nn.Module):
     def __init__(self, spectrum: Spectrum, *, flat: bool = False) -> None:
         super().__init__()
         self.flat = flat
-        # of the header, not of the weights: a state or a file need not repeat them
+        # the header holds the spectrum, so that a state or a file of weights need not
         self.register_buffer("log_k", torch.tensor(spectrum.k).log(), persistent=False)
         self.register_buffer("log_power", torch.tensor(spectrum.power).log(), persistent=False)
-        power = self._power((GRID,) * 3, torch.zeros(1), torch.device("cpu"))
+        power = self._power((N_CAP_FREQUENCIES,) * 3, torch.zeros(1), torch.device("cpu"))
         low, high = 0.0, float(power.max())
         for _ in range(60):  # the mean of min(S, cap) grows with the cap
             self.cap = (low + high) / 2
             low, high = (self.cap, high) if float(power.clamp(max=self.cap).mean()) < SIGMA_DATA**2 else (low, self.cap)
 
     def forward(
-        self, residual: torch.Tensor, sigma: torch.Tensor, told: torch.Tensor, log_voxel: torch.Tensor
+        self, residual: torch.Tensor, sigma: torch.Tensor, conditioned: torch.Tensor, log_voxel: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Filtered residual and the size of what is left of the error.
+        """Return the filtered residual and the root mean square error that remains.
 
         Parameters
         ----------
         residual
-            ``(batch, z, y, x)``; a tile goes on periodically, for a few voxels.
-        sigma, told, log_voxel
-            Noise level, 1 with conditions, log of the voxel size over the spectrum's: ``(batch,)``.
+            ``(batch, z, y, x)``; the filter treats a tile as periodic, which matters within a few voxels of its border.
+        sigma, conditioned, log_voxel
+            Noise level, 1 with a condition or 0 without, log of the voxel size over the spectrum's: ``(batch,)``.
 
         Returns
         -------
@@ -63,13 +63,13 @@ class Preconditioner(nn.Module):
         """
         shape = residual.shape[1:]
         power = self._power(tuple(shape), log_voxel, residual.device)
-        power = torch.where(told[:, None, None, None] > 0, power.clamp(max=self.cap), power)
+        power = torch.where(conditioned[:, None, None, None] > 0, power.clamp(max=self.cap), power)
         s2 = sigma[:, None, None, None] ** 2
         filtered = power / (power + s2)
         axes = (-3, -1) if self.flat else (-3, -2, -1)
         sizes = [shape[axis] for axis in axes]
         out = torch.fft.irfftn(torch.fft.rfftn(residual.float(), dim=axes) * filtered, sizes, axes)
-        # a real field's inner columns stand for two frequencies each
+        # the inner columns of a real transform represent two frequencies each
         weight = torch.full((filtered.shape[-1],), 2.0, device=residual.device)
         weight[0] = 1
         if shape[-1] % 2 == 0:
@@ -78,11 +78,11 @@ class Preconditioner(nn.Module):
         return out, error.sqrt()
 
     def _power(self, shape: tuple[int, ...], log_voxel: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """S at the frequencies of a real transform of ``shape``, ``(batch, nz, ny or 1, nx // 2 + 1)``."""
+        """Return S at the frequencies of a real transform of ``shape``, ``(batch, nz, ny or 1, nx // 2 + 1)``."""
         z, y, x = shape
         kz, kx = torch.fft.fftfreq(z, device=device)[:, None, None], torch.fft.rfftfreq(x, device=device)
-        ky = torch.fft.fftfreq(ACROSS if self.flat else y, device=device)[:, None]
+        ky = torch.fft.fftfreq(N_Y_FREQUENCIES if self.flat else y, device=device)[:, None]
         k = (0.5 * (kz**2 + ky**2 + kx**2).clamp_min(1e-12).log())[None] - log_voxel[:, None, None, None]
-        log_power = interpolate_log(self.log_k, self.log_power, k)
+        log_power = interpolate_table(self.log_k, self.log_power, k)
         power = (log_power - 3 * log_voxel[:, None, None, None]).exp()
         return power.mean(2, keepdim=True) if self.flat else power

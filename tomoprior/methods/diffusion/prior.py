@@ -1,4 +1,4 @@
-"""A trained prior: weights, what they were trained on, and the file that holds both."""
+"""A trained prior: the denoiser with its training domain and calibration, and the file that holds them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,14 @@ import torch
 from tomoprior.errors import FormatError
 from tomoprior.methods.diffusion.denoiser import Denoiser
 from tomoprior.methods.diffusion.preconditioning import SIGMA_DATA
+from tomoprior.methods.diffusion.prior_header import HEADER_KEY, VERSION, PriorHeader, parse_version
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.methods.learning.unet import Shape
 from tomoprior.storage.lazy import one_line
-from tomoprior.storage.tensors import load_tensors, save_tensors
+from tomoprior.storage.tensors import load_tensors, read_header, save_tensors
 
-#: Of the file: what the network is told and how its layers are laid out.
-VERSION = 3
-
-#: Of the file's header.
-KEY = "tomoprior_prior"
-
-#: Where the shipped priors lie.
-SHIPPED = Path(__file__).with_name("weights")
+#: Folder of the priors in this package.
+SHIPPED_FOLDER = Path(__file__).with_name("weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,22 +33,22 @@ class Prior:
     denoiser
         On the CPU, in evaluation mode.
     tile
-        What the network sees at once, ``(z, y, x)`` voxels; the grid is at most as thick as it is high.
+        Shape of the tiles in training, ``(z, y, x)`` voxels; grids thicker than a tile are tiled along z too.
     spectrum
-        Of the tissue, in the prior's units.
+        The tissue's spectrum, in the prior's units.
     voxel_sizes
-        Smallest and largest voxel trained on, in ``unit``.
+        Smallest and largest voxel size of the training, in ``unit``.
     ranges
-        Smallest and largest tilt range trained on, in degrees.
+        Smallest and largest tilt range of the training, degrees.
     errors
-        Mean squared error of the denoiser against the noise level: ``((sigma, error), ...)``, rising.
+        Mean squared error of the denoiser at noise levels: ``((sigma, error), ...)``, rising.
     calibration
-        What the samples' standard deviation is multiplied by, against the tilt range in degrees, inside the section, about its
-        faces and in vacuum: ``((range, inside, faces, vacuum), ...)``.
+        Factors on the samples' standard deviation at tilt ranges in degrees, inside the section, about its faces and in
+        vacuum: ``((range, inside, faces, vacuum), ...)``.
     data_weight
-        Say of the data at each level of the sampler, beside what the denoiser knows of them.
+        Recommended weight of the likelihood at each level of the sampler, relative to the conditioned denoiser.
     card
-        Data, licence, settings, times, validation: the model card's facts.
+        Facts of the model card: data, licence, settings, times, validation.
     """
 
     denoiser: Denoiser
@@ -67,30 +62,32 @@ class Prior:
     data_weight: float = 0.0
     card: dict[str, Any] = field(default_factory=dict)
 
-    def error(self, sigma: float) -> float:
-        """Mean squared error of the denoiser at a noise level, between the levels where it was measured (linear in logarithms).
+    def squared_error(self, sigma: float) -> float:
+        """Return the denoiser's mean squared error at a noise level, interpolated linearly in logarithms.
 
-        Where none was measured: that of the best for white noise on a volume of the denoiser's own scale.
+        Without measured errors this is the error of the best denoiser for white noise of the standard deviation
+        ``SIGMA_DATA``.
         """
         if not self.errors:
             return sigma**2 * SIGMA_DATA**2 / (sigma**2 + SIGMA_DATA**2)
-        at, value = np.log(np.array(self.errors)).T
-        return float(np.exp(np.interp(math.log(sigma), at, value)))
+        levels, errors = np.log(np.array(self.errors)).T
+        return float(np.exp(np.interp(math.log(sigma), levels, errors)))
 
-    def spread(self, span: float, inside: torch.Tensor) -> torch.Tensor:
-        """What the samples' standard deviation is multiplied by for a tilt range of ``span`` degrees; shaped as ``inside``.
+    def std_factors(self, span: float, inside: torch.Tensor) -> torch.Tensor:
+        """Return the factors on the samples' standard deviation for a tilt range of ``span`` degrees.
 
-        ``inside`` is the probability that a voxel lies inside the section: between 0 and 1 it is one about the faces.
+        They have the shape of ``inside``, the probability that a voxel lies inside the section; a value between 0 and 1 means
+        that the voxel lies about a face.
         """
         if not self.calibration:
             return torch.ones_like(inside)
-        at, *factors = np.array(self.calibration).T
-        within, faces, vacuum = (float(np.interp(math.log(span), np.log(at), f)) for f in factors)
-        weights = region_weights(inside)
+        spans, *columns = np.array(self.calibration).T
+        within, faces, vacuum = (float(np.interp(math.log(span), np.log(spans), column)) for column in columns)
+        weights = compute_region_weights(inside)
         return weights[0] * within + weights[1] * faces + weights[2] * vacuum
 
-    def header(self) -> dict[str, Any]:
-        """Everything but the weights, as plain values."""
+    def to_header(self) -> dict[str, Any]:
+        """Return everything but the weights, as plain values."""
         return {
             "version": VERSION,
             "shape": self.denoiser.unet.shape.to_dict(),
@@ -100,86 +97,114 @@ class Prior:
             "unit": self.unit,
             "ranges": list(self.ranges),
             "errors": [list(pair) for pair in self.errors],
-            "calibration": [list(pair) for pair in self.calibration],
+            "calibration": [list(row) for row in self.calibration],
             "data_weight": self.data_weight,
             "card": self.card,
         }
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write it as safetensors, weights in half precision; whole or not at all."""
+        """Write a safetensors file with weights in half precision; the file appears complete or not at all."""
         arrays = {name: value.detach().half() for name, value in self.denoiser.state_dict().items()}
-        save_tensors(Path(path), KEY, self.header(), arrays, overwrite=overwrite)
+        save_tensors(Path(path), HEADER_KEY, self.to_header(), arrays, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Prior:
-        """Read what ``save`` wrote; a name without a suffix is one of the priors that come with the package.
+        """Read a file that ``save`` wrote.
+
+        The file is not trusted: all values of its header have bounds, and its tensors must have the network's shapes before
+        any is read.
+
+        Parameters
+        ----------
+        path
+            The file, or the name of a prior in this package.
 
         Raises
         ------
         FormatError
-            If there is no such file, or it is not a prior, or one of a later version.
+            If there is no such file, or it is not a valid prior, or one of another version.
         """
-        target = Path(path)
-        if not target.suffix and not target.exists():
-            target = SHIPPED / f"{path}.safetensors"
-            if not target.is_file():
-                known = ", ".join(shipped()) or "none"
-                raise FormatError(f"no prior called {str(path)!r} comes with tomoprior ({known}); give a .safetensors file")
+        target = find_prior(path)
         try:
-            found, arrays = load_tensors(target, KEY, "a prior saved by tomoprior")
-            if found["version"] > VERSION:
-                raise FormatError(f"{target}: a prior of a later version ({found['version']}); update tomoprior")
-            if found["version"] < VERSION:
-                raise FormatError(f"{target}: a prior of an earlier version ({found['version']}); train it anew")
+            text, tensors = read_header(target, HEADER_KEY)
+            version = parse_version(text)
+            if version > VERSION:
+                raise FormatError(f"{target}: a prior of a later version ({version}); update tomoprior")
+            if version < VERSION:
+                raise FormatError(f"{target}: a prior of an earlier version ({version}); train it again")
+            header = PriorHeader.parse(text)
+            header.check_tensors(tensors)
+            _, arrays = load_tensors(target, HEADER_KEY, "a prior saved by tomoprior")
+            for name, value in arrays.items():
+                if not bool(torch.isfinite(value).all()):
+                    raise ValueError(f"tensor {name} has values that are not finite")
+            spectrum = Spectrum(header.spectrum.k, header.spectrum.power, header.spectrum.voxel_size)
             with torch.random.fork_rng(devices=[]):  # a new network draws weights, and a run's seed is drawn after it
-                table = found["spectrum"]
-                spectrum = Spectrum(tuple(table["k"]), tuple(table["power"]), table["voxel_size"])
-                denoiser = Denoiser(Shape.from_dict(found["shape"]), spectrum)
-            denoiser.load_state_dict(arrays)  # which makes them float32
-            return cls(
-                denoiser.eval().requires_grad_(False),
-                tuple(found["tile"]),
-                spectrum,
-                tuple(found["voxel_sizes"]),
-                found["unit"],
-                tuple(found["ranges"]),
-                tuple(tuple(pair) for pair in found["errors"]),
-                tuple(tuple(pair) for pair in found["calibration"]),
-                found["data_weight"],
-                found["card"],
-            )
+                denoiser = Denoiser(Shape.from_dict(header.shape.model_dump()), spectrum)
+            denoiser.load_state_dict(arrays)  # converts them to float32
         except FileNotFoundError:
             raise FormatError(
                 f"{target}: no such file; train a prior with: tomoprior train VOLUME --validation VOLUME"
             ) from None
-        except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        except (ValueError, RuntimeError, OSError) as error:
             if isinstance(error, FormatError):
                 raise
             raise FormatError(f"{target}: not a prior saved by tomoprior ({one_line(error)})") from error
+        return cls(
+            denoiser.eval().requires_grad_(False), header.tile, spectrum, header.voxel_sizes, header.unit, header.ranges,
+            header.errors, header.calibration, header.data_weight, header.card,
+        )  # fmt: skip
 
 
-def region_weights(inside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """How far every voxel counts as inside the section, about its faces and in vacuum: from 0 to 1, and 1 in all."""
+def compute_region_weights(inside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return weights of every voxel for inside the section, about its faces, and vacuum: from 0 to 1, with the sum 1."""
     faces = 4 * inside * (1 - inside)
     return (1 - faces) * (inside > 0.5), faces, (1 - faces) * (inside <= 0.5)
 
 
+def find_prior(path: str | Path) -> Path:
+    """Return the file of a prior: ``path`` itself or, for a name without a suffix, a file of this package.
+
+    Raises
+    ------
+    FormatError
+        If no prior of that name comes with the package.
+    """
+    target = Path(path)
+    if target.suffix or target.exists():
+        return target
+    target = SHIPPED_FOLDER / f"{path}.safetensors"
+    if not target.is_file():
+        names = ", ".join(list_shipped_priors()) or "none"
+        raise FormatError(f"no prior called {str(path)!r} comes with tomoprior ({names}); give a .safetensors file")
+    return target
+
+
+def load_prior(path: str | Path) -> Prior:
+    """Load a prior, or return the same object again if its file has not changed."""
+    target = find_prior(path)
+    try:
+        status = target.stat()
+    except OSError:
+        return Prior.load(target)  # raises the error
+    return _load_cached(target.absolute(), status.st_mtime_ns, status.st_size, status.st_ino)
+
+
 @lru_cache(maxsize=4)
-def load(name: str) -> Prior:
-    """A prior, read once."""
-    return Prior.load(name)
+def _load_cached(path: Path, *identity: int) -> Prior:
+    return Prior.load(path)
 
 
-def shipped() -> list[str]:
-    """Names of the priors that come with the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+def list_shipped_priors() -> list[str]:
+    """Return the names of the priors in this package."""
+    return sorted(path.stem for path in SHIPPED_FOLDER.glob("*.safetensors"))
 
 
-def network_dtype(device: torch.device) -> torch.dtype:
-    """What the U-Net computes in: bfloat16 where there is hardware for it (CUDA, AMX, AVX-512 with bf16), else float32.
+def choose_network_dtype(device: torch.device) -> torch.dtype:
+    """Return the U-Net's data type: bfloat16 with hardware for it (CUDA, AMX, AVX-512 with bf16), otherwise float32.
 
-    Measured on a CPU with ``avx512_bf16``: 1.8 times faster than float32. Without such hardware bfloat16 convolutions run too,
-    and are several times slower.
+    Measured on a CPU with ``avx512_bf16``: bfloat16 is 1.8 times faster than float32. Without such hardware bfloat16
+    convolutions run too, and are several times slower.
     """
     if device.type == "cuda":
         return torch.bfloat16

@@ -11,31 +11,32 @@ from tomoprior.settings import Settings
 
 
 class SeriesSettings(Settings):
-    """What is known beforehand of a specimen and of its tilts."""
+    """Prior knowledge of a specimen and its tilts."""
 
     thickness: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Thickness of the section in voxels, as far as it is known; by default it is found from the tilts."
+        None, description="Approximate thickness of the section, voxels; default: estimated from the tilts."
     )
     thickness_std: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Standard deviation of that thickness, voxels; default: a tenth of it."
+        None, description="Standard deviation of the thickness, voxels; default: a tenth of the thickness."
     )
     faces: tuple[float, float] | None = Field(
-        None, description="Heights of the section's faces in voxels from the grid's lower edge, if they are known."
+        None, description="Heights of the section's faces above the grid's lower edge, voxels; default: found from the tilts."
     )
     face_std: float = Field(0.0, ge=0, description="Standard deviation of these heights, voxels.")
     profile: tuple[float, ...] | None = Field(
-        None, description="Share of every plane that lies inside the section, beside its faces; slabs hand it to each other."
+        None,
+        description="Share of each plane that lies inside the section, in addition to faces; slabs pass it to each other.",
     )
-    filled: bool = Field(False, description="True: the section fills the grid; nothing is asked of the tilts.")
+    filled: bool = Field(False, description="True: the section fills the grid; its faces are not searched for.")
     scale: tuple[float, Annotated[float, Field(gt=0)]] | None = Field(
-        None, description="Mean density inside the section and contrast of the specimen; by default from the tilts."
+        None, description="Mean density inside the section and contrast of the specimen; default: measured from the tilts."
     )
-    robust: bool = Field(True, description="Tilts that do not fit with the others lose their vote.")
-    shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that alignment left, pixels.")
-    offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, share of the mean.")
+    robust: bool = Field(True, description="True: tilts that do not agree with the others get less weight.")
+    shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that remain after alignment, pixels.")
+    offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, as a share of the mean.")
 
     @model_validator(mode="after")
-    def _section_fits(self) -> SeriesSettings:
+    def _check_section(self) -> SeriesSettings:
         if self.faces is not None and not self.faces[0] < self.faces[1]:
             raise ValueError("faces must run from a lower to a higher height")
         if sum((self.faces is not None, self.thickness is not None, self.filled)) > 1:
@@ -46,10 +47,10 @@ class SeriesSettings(Settings):
             raise ValueError("thickness_std goes with a thickness")
         return self
 
-    def handed_over(self, provenance: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings by which other slabs of a volume take over scale and section from the one that made this record."""
-        found, section = provenance["scale"], provenance["section"]
-        values: dict[str, Any] = {"scale": (found["mean"], found["gain"])} if self.scale is None else {}
+    def scale_and_section_from(self, provenance: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings with which other slabs of a volume use the scale and the section in one slab's record."""
+        scale, section = provenance["scale"], provenance["section"]
+        values: dict[str, Any] = {"scale": (scale["mean"], scale["gain"])} if self.scale is None else {}
         if section["source"] != "given":
             values |= {
                 "faces": tuple(section["faces"]), "face_std": section["face_std"], "profile": tuple(section["profile"]),
@@ -61,50 +62,54 @@ class SeriesSettings(Settings):
 class DiffusionSettings(SeriesSettings):
     """Settings of ``diffusion`` and ``diffusion.slice``."""
 
-    prior: str | None = Field(None, description="A prior's file (.safetensors) or name; default: the one that comes along.")
-    samples: int = Field(8, ge=1, description="Posterior samples; 1 gives no standard deviation.")
-    num_iter: int = Field(16, ge=1, description="Noise levels of each sample.")
+    prior: str | None = Field(None, description="File (.safetensors) or name of the prior; default: the method's own.")
+    samples: int = Field(8, ge=1, description="Number of posterior samples; 1 gives no standard deviation.")
+    num_iter: int = Field(16, ge=1, description="Number of noise levels of each sample.")
     sigma_max: Annotated[float, Field(gt=0)] | None = Field(
         None, description="First noise level (the tissue's standard deviation is 0.5); default: 20, or 5 if conditional=false."
     )
     sigma_min: float = Field(0.03, gt=0, description="Last noise level.")
     mean: Literal["network", "samples"] = Field(
-        "network", description="The volume: the network's own posterior mean, or the mean of the samples."
+        "network", description="The returned volume: the network's posterior mean, or the mean of the samples."
     )
     data_weight: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Weight of the data beside the network's conditions; default: the prior's, or 1 if conditional=false.",
+        description="Weight of the likelihood at each noise level, relative to the conditioned network; default: the prior's "
+        "recommendation, or 1 if conditional=false.",
     )
     num_cg: int = Field(15, ge=1, description="Conjugate gradients of the data step at each level.")
     conditional: bool = Field(
-        True, description="False: the network is not told of the data, which only the data step brings in."
+        True, description="False: the network is not conditioned on the data; only the data step uses them."
     )
     widening: Annotated[float, Field(ge=1)] | None = Field(
         None,
-        description="Factor on the standard deviation where the prior does not fit; by default from the misfit of the tilts.",
+        description="Factor on the standard deviation for a specimen that the prior does not fit; default: from the misfit of "
+        "the tilts.",
     )
     adapt: int = Field(
-        0, ge=0, description="Low-rank steps that fit the network to the series, by tilts held out in turn; 20 take a minute."
+        0, ge=0, description="Low-rank training steps that adapt the network to the series by held-out tilts; 20 take a minute."
     )
     rows: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        "auto", description="Slices worked on at a time: bounds the memory. auto: 128."
+        "auto", description="Number of slices processed at a time; it limits the memory. auto: 128."
     )
     first_row: int = Field(
-        0, ge=0, description="Place of the first slice in a larger volume: slabs of it draw the same random numbers for a row."
+        0,
+        ge=0,
+        description="Index of the first slice in a larger volume: all slabs then draw the same random numbers for a row.",
     )
     check_prior: bool = Field(
-        True, description="False: use the prior even where voxel size or tilt range are beyond its training."
+        True, description="False: use the prior even if voxel size or tilt range are outside its training."
     )
 
     @model_validator(mode="after")
-    def _levels_fit(self) -> DiffusionSettings:
-        if self.sigma_min > self.highest:
+    def _check_levels(self) -> DiffusionSettings:
+        if self.sigma_min > self.first_level:
             raise ValueError("sigma_min must not exceed sigma_max")
         return self
 
     @property
-    def highest(self) -> float:
-        """First noise level: above the power of the coarsest detail, where the network leads a sample from its own mean."""
+    def first_level(self) -> float:
+        """First noise level: by default above the coarsest detail's amplitude, as a sample starts from the network's mean."""
         return self.sigma_max if self.sigma_max is not None else (20.0 if self.conditional else 5.0)

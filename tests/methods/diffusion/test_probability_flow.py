@@ -1,12 +1,12 @@
-"""With the exact mean of a Gaussian prior in place of the network the flow must end in samples of that prior."""
+"""With the exact mean of a Gaussian prior instead of the network, the flow gives samples of this prior."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from tomoprior.methods.diffusion.flow import follow_flow
-from tomoprior.methods.diffusion.noise import RowNoise
+from tomoprior.methods.diffusion.probability_flow import follow_flow
+from tomoprior.methods.diffusion.row_noise import RowNoise
 from tomoprior.methods.diffusion.sampler import Schedule
 
 SHAPE = (16, 16, 16)
@@ -19,7 +19,7 @@ def noise_of(sample, shape=SHAPE):
 
 
 def test_white_tissue():
-    """Of a mean and a spread of its own in every voxel."""
+    """Each voxel has its own mean and standard deviation."""
     g = torch.Generator().manual_seed(0)
     mean, spread = torch.randn(SHAPE, generator=g), 0.2 + torch.rand(SHAPE, generator=g)
 
@@ -53,8 +53,8 @@ def test_coloured_tissue(spectrum):
         assert float(found[band].sum() / power[band].sum()) == pytest.approx(1, rel=0.1), low
 
 
-def test_few_levels_come_near():
-    """The second order pays: with a third of the levels the spread is right within a tenth."""
+def test_few_levels_are_accurate():
+    """The solver is of second order: with a third of the levels the deviation is right within a tenth."""
     spread = 0.5
 
     def denoise(x, sigma, phase):
@@ -70,7 +70,7 @@ def test_few_levels_come_near():
     assert errors[2] < 0.01
 
 
-def test_what_it_does_at_each_level():
+def test_the_steps_of_each_level():
     steps, calls = [], []
 
     def denoise(x, sigma, phase):
@@ -89,12 +89,12 @@ def test_what_it_does_at_each_level():
     torch.testing.assert_close(steps[0].estimate, 0.25 * first + 0.75 * 0.5 * first)
 
 
-def test_one_level_is_the_estimate_there():
+def test_one_level_gives_the_estimate():
     found = follow_flow(lambda x, sigma, phase: 0.1 * x, torch.zeros(SHAPE), [5.0], noise_of(0))
     torch.testing.assert_close(found, 0.5 * noise_of(0)(0, "start", SHAPE))
 
 
-def test_rows_draw_the_same_numbers_in_whatever_slab():
+def test_a_row_has_the_same_noise_in_every_slab():
     def denoise(x, sigma, phase):
         return x / (1 + sigma**2)
 

@@ -1,4 +1,4 @@
-"""A row's random numbers are its own, wherever a volume is cut."""
+"""A row has the same random numbers, however a volume is cut into slabs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import itertools
 import pytest
 import torch
 
-from tomoprior.methods.diffusion.noise import PURPOSES, RowNoise
+from tomoprior.methods.diffusion.row_noise import PURPOSES, RowNoise
 
 CPU = torch.device("cpu")
 
 
-def test_rows_are_the_same_in_whatever_slab():
+def test_a_row_is_the_same_in_every_slab():
     whole = RowNoise(5, 0, range(40), CPU)(3, "clean", (6, 40, 9))
     for rows in (range(10), range(7, 19), range(39, 40)):
         part = RowNoise(5, 0, rows, CPU)(3, "clean", (6, len(rows), 9))
@@ -42,7 +42,7 @@ def test_they_are_standard_normal_and_uncorrelated(purpose):
         assert float((a * b).mean()) == pytest.approx(0, abs=0.015)
 
 
-def test_numbers_that_belong_to_no_row_are_those_of_the_sample():
+def test_numbers_without_rows_belong_to_the_sample():
     a, b = (RowNoise(5, 0, rows, CPU) for rows in (range(3), range(90, 99)))
     assert torch.equal(a(2, "phase", (2,)), b(2, "phase", (2,)))
     assert torch.equal(a(2, "offset", (21,)), b(2, "offset", (21,)))
@@ -50,6 +50,6 @@ def test_numbers_that_belong_to_no_row_are_those_of_the_sample():
     assert not torch.equal(RowNoise(5, 1, range(3), CPU)(2, "phase", (2,)), a(2, "phase", (2,)))
 
 
-def test_large_seeds_are_taken():
+def test_large_seeds_are_valid():
     a, b = (RowNoise(seed, 0, range(2), CPU)(100, "next", (2, 2, 2)) for seed in (2**31 - 1, 2**31 - 2))
     assert not bool((a == b).any())
