@@ -6,8 +6,7 @@ import torch
 
 from tomoprior.methods.diffusion.denoiser import BLIND, Condition, Denoiser, depths, in_tile
 from tomoprior.methods.diffusion.prior import network_dtype
-from tomoprior.methods.learning.mirrored import mirrored
-from tomoprior.methods.learning.tiles import Box, blend
+from tomoprior.methods.learning.tiles import Box, blend, mirror_indices
 
 #: Voxels that neighbouring tiles share.
 OVERLAP = 16
@@ -49,7 +48,7 @@ class TiledDenoiser:
         wide = (nz, ny + 2 * MARGIN, nx + 2 * MARGIN)
         self.tile = tile_edges(wide, tile, denoiser.unet.multiple)
         self._y, self._x = (
-            mirrored(n, max(w, t), device, MARGIN) for n, w, t in zip((ny, nx), wide[1:], self.tile[1:], strict=True)
+            mirror_indices(n, max(w, t), device, MARGIN) for n, w, t in zip((ny, nx), wide[1:], self.tile[1:], strict=True)
         )
         coverage = in_tile(condition.coverage[:, self._x], tile[0])
         self.condition = Condition(self._grown(condition.linear), self._grown(condition.inside), coverage, condition.numbers)
