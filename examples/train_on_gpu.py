@@ -29,10 +29,11 @@ from tomoprior.plot.figure import Figure
 from tomoprior.simulate import Tissue
 from tomoprior.training import TrainingSettings, sample_tissue, tile_flops, train
 
-#: For one large GPU; ``--set batch=4`` and the like for a small one.
+#: For one large GPU; ``--set batch_size=4`` and the like for a small one.
 SETTINGS = {
-    "batch": 16, "tile": 64, "field": (64, 64), "widths": (64, 128, 128), "blocks": (3, 2, 1), "separable": False, "group": 24,
-    "keep": 5000, "reuse": 86, "rate": 6e-4, "voxel_size": (12.5, 32.0), "warm_up": 300, "validate_every": 1.0,
+    "batch_size": 16, "tile_size": 64, "field": (64, 64), "widths": (64, 128, 128), "blocks": (3, 2, 1), "separable": False,
+    "group": 24, "keep": 5000, "reuse": 86, "learning_rate": 6e-4, "voxel_size": (12.5, 32.0), "warm_up": 300,
+    "validate_every": 1.0,
 }  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def learn(args: argparse.Namespace) -> None:
         nonlocal last, steps
         steps += 1
         if (now := time.monotonic()) - last > 10:
-            tiles, last = steps * settings.batch, now
+            tiles, last = steps * settings.batch_size, now
             shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
             rate = tiles / (now - began)
             print(
@@ -104,7 +105,7 @@ def learn(args: argparse.Namespace) -> None:
             shutil.copy(work / name, args.out / name)
     (args.out / "card.json").write_text(json.dumps(prior.card, indent=1))
     print(json.dumps({k: prior.card[k] for k in ("steps", "tiles", "draws", "validation", "gain_over_linear")}, indent=1))
-    edge = 3 * settings.tile // 2
+    edge = 3 * settings.tile_size // 2
     volumes = sample_tissue(prior, 4, (settings.height, edge, edge), device=args.device)
     shown = Figure(figsize=(10, 10))
     for i, (axes, volume) in enumerate(zip(shown.subplots(2, 2).flat, volumes, strict=True)):

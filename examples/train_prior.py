@@ -22,8 +22,8 @@ from tomoprior.training import train
 
 #: The smallest network and grid, on which a step takes a twentieth of a second.
 SMALL = {
-    "height": 16, "tile": 16, "field": (16, 32), "widths": (16, 16), "blocks": (1, 1), "batch": 1, "keep": 2, "tilts": (5, 9),
-    "ranges": (20, 60), "tilt_step": (5, 10), "steps": 20, "warm_up": 5, "num_cg": 20,
+    "height": 16, "tile_size": 16, "field": (16, 32), "widths": (16, 16), "blocks": (1, 1), "batch_size": 1, "keep": 2,
+    "tilts": (5, 9), "ranges": (20, 60), "tilt_step": (5, 10), "steps": 20, "warm_up": 5, "num_cg": 20,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.training.outputs import Outputs
 
 SETTINGS = {
-    "height": "16", "tile": "16", "field": "16,32", "widths": "16,16", "blocks": "1,1", "keep": "2", "batch": "1",
+    "height": "16", "tile_size": "16", "field": "16,32", "widths": "16,16", "blocks": "1,1", "keep": "2", "batch_size": "1",
     "tilts": "5,9", "ranges": "20,60", "tilt_step": "5,10", "warm_up": "3", "group": "1", "num_cg": "10",
 }  # fmt: skip
 
@@ -81,7 +81,19 @@ def test_a_prior_is_gone_on_from_and_not_calibrated_unless_wanted(run, volumes, 
     assert run("train", volumes[0], "-o", first, *TINY, *SIZE, "--steps", 2).code == 0
     options = ("--start", first, "--validation", volumes[1], "--no-calibration")
     ran = run(
-        "train", volumes[0], "-o", second, *TINY, *SIZE, "--steps", 1, *options, "--set", "rate=1e-7", "--set", "rate_end=1e-7"
+        "train",
+        volumes[0],
+        "-o",
+        second,
+        *TINY,
+        *SIZE,
+        "--steps",
+        1,
+        *options,
+        "--set",
+        "learning_rate=1e-7",
+        "--set",
+        "learning_rate_end=1e-7",
     )
     assert ran.code == 0, ran.err
     assert "calibrating" not in ran.out
@@ -131,7 +143,7 @@ def test_after_ctrl_c_the_same_command_goes_on(run, volumes, tmp_path, monkeypat
     assert not (tmp_path / "p.safetensors").exists()
     ran = run(*command, "-o", tmp_path / "p.safetensors", "--set", "seed=1")
     assert ran.code == 1
-    assert "begun with other seed" in ran.err
+    assert "started with other seed" in ran.err
     ran = run(*command, "-o", tmp_path / "p.safetensors")
     assert ran.code == 0, ran.err
     assert "goes on from" in ran.out
@@ -143,7 +155,7 @@ def test_an_interruption_before_the_first_step_writes_nothing(run, volumes, tmp_
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importlib.import_module("tomoprior.training.train"), "check_room", interrupted)
+    monkeypatch.setattr(importlib.import_module("tomoprior.training.train"), "check_size", interrupted)
     ran = run("train", volumes[0], *TINY, *SIZE, "-o", tmp_path / "p.safetensors")
     assert ran.code == 130
     assert "nothing was written" in ran.err

@@ -16,10 +16,12 @@ from tomoprior.methods.diffusion.measurement import padding
 from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.simulate.microscope import MicroscopeSettings
 from tomoprior.simulate.tissue import Tissue
-from tomoprior.training import draws as module
-from tomoprior.training.draws import Draw, Simulator, draw_angles
+from tomoprior.training import simulator as module
+from tomoprior.training.draws import Draw
 from tomoprior.training.faces import Faces
-from tomoprior.training.tissues import check_room, tissue_spectrum
+from tomoprior.training.parameters import draw_angles, draw_voxel_size
+from tomoprior.training.simulator import Simulator
+from tomoprior.training.tissues import check_size, tissue_spectrum
 
 from .conftest import grey
 
@@ -55,7 +57,7 @@ def test_a_draw_has_volumes_of_one_grid_in_half_precision(draws):
         assert draw.truth.shape[0] <= 16
         assert told.coverage.shape == (draw.truth.shape[0], draw.truth.shape[2])
         assert told.numbers.shape == (7,)
-        assert draw.told
+        assert draw.has_series
         low, high = draw.seen
         assert 0 <= low < high <= draw.truth.shape[2]
         assert high - low >= 32  # the field of view, where the angles are as small as here
@@ -64,7 +66,7 @@ def test_a_draw_has_volumes_of_one_grid_in_half_precision(draws):
 def test_a_block_has_no_series(blocks):
     for block in blocks:
         told = block.condition
-        assert not block.told
+        assert not block.has_series
         assert block.truth.shape[1:] == (24, 24)
         assert not bool(told.linear.any() or told.coverage.any() or told.numbers[:SERIES].any())
         assert told.inside.shape == block.truth.shape
@@ -83,11 +85,11 @@ def test_a_group_has_as_many_as_were_asked_for_of_one_grid(simulator):
     assert len(changed(simulator, group=3).blocks(0)) == 3
 
 
-def test_draws_come_back_from_their_arrays(draws, blocks):
+def test_draws_come_back_from_their_arrays(draws, blocks, settings):
     for draw in (draws[0], blocks[0]):
-        again = Draw.from_dict(draw.to_dict(), torch.device("cpu"))
+        again = Draw.from_dict(draw.to_dict(), settings, torch.device("cpu"))
         assert equal(again, draw)
-        assert again.told is draw.told
+        assert again.has_series is draw.has_series
 
 
 def test_tilts_lie_within_what_was_asked_for(settings):
@@ -118,11 +120,11 @@ def test_a_volume_of_coarse_voxels_shows_no_finer_ones(simulator, tissue, other)
     coarse = Tissue.of(np.asarray(other.grey), 11.5)
     both = changed(simulator, [tissue, coarse])
     rng = np.random.default_rng(0)
-    assert {both._which(11.0, rng) for _ in range(50)} == {0}
-    assert {both._which(11.5, rng) for _ in range(50)} == {0, 1}
-    assert {both._which(12.0, rng) for _ in range(50)} == {0, 1}
-    assert {changed(simulator, [coarse, tissue])._which(11.0, rng) for _ in range(50)} == {1}
-    sizes = {round(both._voxel(rng), 1) for _ in range(300)}
+    assert {both._choose_tissue(11.0, rng) for _ in range(50)} == {0}
+    assert {both._choose_tissue(11.5, rng) for _ in range(50)} == {0, 1}
+    assert {both._choose_tissue(12.0, rng) for _ in range(50)} == {0, 1}
+    assert {changed(simulator, [coarse, tissue])._choose_tissue(11.0, rng) for _ in range(50)} == {1}
+    sizes = {round(draw_voxel_size(both.settings, both.tissues, rng), 1) for _ in range(300)}
     assert min(sizes) == 10.0  # fine voxels are drawn all the same
     assert max(sizes) == 12.0
 
@@ -166,11 +168,11 @@ def test_series_without_contrast_are_left_out_and_of_none_others_are_made(simula
 
 
 def test_a_volume_too_small_for_the_widest_tilts_is_told(tissue, settings):
-    check_room([tissue], settings)
+    check_size([tissue], settings)
     small = Tissue.of(np.asarray(tissue.grey)[:16, :16, :16], 10.0)
     with pytest.raises(InputError, match="no series at 30 degrees in voxels of 12"):
-        check_room([small], settings)
-    check_room([small, tissue], settings)
+        check_size([small], settings)
+    check_size([small, tissue], settings)
 
 
 @pytest.mark.parametrize("budget", [2**30, 0])

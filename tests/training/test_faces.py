@@ -88,7 +88,7 @@ def test_what_is_found_is_a_posterior(spread):
     z2, stds = [], []
     for _ in range(2000):
         value = 20 + spread * rng.standard_normal()
-        mean, std = faces._found(value, (0.3, 6.0), 20.0, spread, rng)
+        mean, std = faces._estimate(value, (0.3, 6.0), 20.0, spread, rng)
         z2.append(((mean - value) / std) ** 2)
         stds.append(std)
     assert 0.88 < np.mean(z2) < 1.12

@@ -15,11 +15,11 @@ from tomoprior.errors import FormatError, InputError, Interrupted, OutputExistsE
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.simulate.tissue import Tissue
-from tomoprior.training import TrainingSettings
+from tomoprior.training import TrainingSettings, calibration
 from tomoprior.training import train as call
-from tomoprior.training.draws import Simulator
 from tomoprior.training.log import COLUMNS
 from tomoprior.training.optimiser import Training
+from tomoprior.training.simulator import Simulator
 
 from .conftest import TINY, grey, same, weights
 
@@ -52,7 +52,7 @@ def test_a_prior_is_written_with_its_log_and_its_card(train, tissue, other, tmp_
     assert all(math.isfinite(float(value)) for row in log for value in row.values())
     assert card["gain_over_linear"].keys() == {"0.2", "0.4", "0.8", "1.6"}
     assert [int(row["step"]) for row in log] == [1, 2, 3, 4, 5, 6]
-    assert float(log[-1]["rate"]) == pytest.approx(TrainingSettings().rate_end)
+    assert float(log[-1]["learning_rate"]) == pytest.approx(TrainingSettings().learning_rate_end)
     mean = np.mean([row["psnr"] for row in card["validation"]])
     assert float(log[-1]["validation_psnr"]) == pytest.approx(mean)
     assert [step[:2] for step in shown] == [(100 * i // 6, 100) for i in range(1, 7)]
@@ -99,6 +99,61 @@ def test_a_training_that_was_interrupted_is_the_one_that_was_not(train, tissue, 
     assert same(weights(tmp_path / "a/p.safetensors"), weights(out))
     assert rows(tmp_path / "a/p.csv", "minutes") == rows(tmp_path / "b/p.csv", "minutes")
     assert sorted(p.name for p in out.parent.iterdir()) == ["p.csv", "p.safetensors"]
+
+
+@pytest.fixture
+def quick_calibration(monkeypatch):
+    """Two ranges with one series and two samples each."""
+    monkeypatch.setattr(calibration, "SERIES", ((30, 10), (60, 20)))
+    monkeypatch.setattr(calibration, "REPEATS", 1)
+    monkeypatch.setattr(calibration, "SAMPLES", 2)
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+def test_a_training_interrupted_while_it_calibrates_goes_on(train, other, tmp_path, quick_calibration, by_signal):
+    out, said = tmp_path / "p.safetensors", []
+
+    def report(what):
+        said.append(what)
+        if len(said) in (1, 3):
+            if not by_signal:
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
+
+    options = {"steps": 2, "validation": other, "calibration": True, "report": report}
+    for _ in range(2):
+        with pytest.raises(Interrupted) as stop:
+            train(out, **options)
+        assert stop.value.result == out.with_suffix(".state.safetensors")
+        assert not out.exists()
+    steps = []
+    prior = train(out, progress=lambda *step: steps.append(step), **options)
+    names = ["errors of the denoiser", "spread at 30 degrees, series 1 of 1", "spread at 60 degrees, series 1 of 1"]
+    # a measurement in progress ends before the training stops on a signal; the callback's own interruption loses it
+    assert said == (names if by_signal else [names[0], *names[:2], *names[1:]])
+    assert steps == []
+    assert not out.with_suffix(".state.safetensors").exists()
+    whole = calibration.calibrate(train(tmp_path / "q.safetensors", steps=2, validation=other), other, settings_of(2))
+    assert (prior.errors, prior.calibration) == (whole.errors, whole.calibration)
+    assert Prior.load(out).calibration == prior.calibration
+
+
+def test_measurements_on_another_volume_are_not_used(train, other, tmp_path, quick_calibration):
+    out, said = tmp_path / "p.safetensors", []
+
+    def stopping_report(what):
+        if "60" in what:
+            raise KeyboardInterrupt
+
+    options = {"steps": 2, "calibration": True}
+    with pytest.raises(Interrupted):
+        train(out, validation=other, report=stopping_report, **options)
+    train(out, validation=Tissue.of(grey(7), 10.0), report=said.append, **options)
+    assert len(said) == 3
+
+
+def settings_of(steps):
+    return TrainingSettings.parse(TINY | {"steps": steps})
 
 
 def test_a_training_that_failed_goes_on_from_the_last_state(train, module, tmp_path, monkeypatch):
@@ -161,8 +216,8 @@ def test_it_trains_in_a_thread(train, tmp_path):
 def test_the_rate_ends_when_the_time_is_over_whatever_the_speed(train, tmp_path, monkeypatch, seconds):
     now = [100.0]
     used = []
-    ordinary = Training.rate
-    monkeypatch.setattr(Training, "rate", lambda self, share: used.append(share) or ordinary(self, share))
+    ordinary = Training.learning_rate
+    monkeypatch.setattr(Training, "learning_rate", lambda self, share, step: used.append(share) or ordinary(self, share, step))
 
     def progress(*_):
         now[0] += seconds
@@ -172,7 +227,7 @@ def test_the_rate_ends_when_the_time_is_over_whatever_the_speed(train, tmp_path,
     assert made.card["steps"] == math.ceil(60 / seconds) + 1
     assert made.card["minutes"] == pytest.approx(math.ceil(60 / seconds) * seconds / 60, abs=0.06)
     log = rows(out.with_suffix(".csv"))
-    assert float(log[-1]["rate"]) == pytest.approx(TrainingSettings().rate_end)
+    assert float(log[-1]["learning_rate"]) == pytest.approx(TrainingSettings().learning_rate_end)
     assert len(log) == 4 if seconds < 15 else len(log) == 3
     # the last step itself was taken within a step of the end
     steps = sorted({s for s in used if s < 1})
@@ -242,7 +297,7 @@ def test_several_volumes_are_trained_on_and_known_again(train, tissue, other, tm
     with pytest.raises(Interrupted):
         train(out, [tissue, other], steps=6, progress=progress)
     for wrong in (tissue, [other, tissue], [tissue, third]):
-        with pytest.raises(FormatError, match="begun with other tissue"):
+        with pytest.raises(FormatError, match="started with other tissue"):
             train(out, wrong, steps=6)
     again = train(out, [tissue, other], steps=6)
     assert same(mixed.denoiser.state_dict(), again.denoiser.state_dict())
@@ -261,8 +316,8 @@ def test_another_training_does_not_go_on_from_a_state(train, tmp_path):
     out = tmp_path / "p.safetensors"
     state = interrupted(train, out, steps=5)
     before = state.read_bytes()
-    with pytest.raises(FormatError, match="begun with other rate, steps;"):
-        train(out, steps=6, rate=2e-3)
+    with pytest.raises(FormatError, match="started with other learning_rate, steps;"):
+        train(out, steps=6, learning_rate=2e-3)
     assert state.read_bytes() == before
     assert train(out, steps=5).card["steps"] == 5
 
@@ -351,7 +406,7 @@ def test_losses_and_draws_do_not_pile_up(train, module, tmp_path, monkeypatch):
 
 def test_it_goes_on_from_the_weights_of_another_prior(train, tissue, tmp_path):
     first = train(tmp_path / "a.safetensors", steps=4)
-    still = train(tmp_path / "b.safetensors", start=first, steps=1, rate=1e-9, rate_end=1e-9)
+    still = train(tmp_path / "b.safetensors", start=first, steps=1, learning_rate=1e-9, learning_rate_end=1e-9)
     for one, two in zip(first.denoiser.state_dict().values(), still.denoiser.state_dict().values(), strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
     with pytest.raises(InputError, match="another network"):

@@ -33,7 +33,9 @@ def train(
     start: Annotated[
         str | None, typer.Option(help="Prior to go on from, file or name, such as tissue. Default: random weights.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Wall-clock time to train for. Default: 90.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Wall-clock time of the steps; a calibration follows. Default: 90.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Train for so many steps instead, the same on every run.")] = None,
     voxel_size: Annotated[
         tuple[float, float] | None,
@@ -97,14 +99,12 @@ def train(
         with progress_bar("train") as step:
             prior = training.train(
                 tissues, out, validation=judge, settings=settings, start=begun, overwrite=overwrite, device=place,
-                progress=step, card={key: value for key, value in card.items() if value is not None},
+                calibration=calibration, report=lambda what: typer.echo(f"calibrating  {what}"), progress=step,
+                card={key: value for key, value in card.items() if value is not None},
             )  # fmt: skip
     except Interrupted as stop:
         typer.echo(f"interrupted  the state is in {stop.result}: the same command goes on from there", err=True)
         raise InterruptedWithOutput from None
-    if judge is not None and calibration:
-        prior = training.calibrate(prior, judge, settings, lambda what: typer.echo(f"calibrating  {what}"))
-        prior.save(out, overwrite=True)
     _report(prior, out, outputs.log)
 
 

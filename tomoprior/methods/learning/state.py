@@ -30,6 +30,10 @@ Parts = tuple[Arrays, Arrays, Arrays]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
+#: What a file of a training should be, and the way out if it is not; for messages.
+STATE, ADVICE = "the state of a training", "; remove it to start anew"
+
+
 @dataclass
 class NetworkState:
     """A network between two steps of its training.
@@ -128,13 +132,15 @@ def like(expected: Mapping[str, torch.Tensor], arrays: Mapping[str, torch.Tensor
     return {k: torch.empty_like(v).copy_(arrays[k]) for k, v in expected.items()}
 
 
-def load_checked(path: Path, key: str, schema: type[AnyHeader], kind: str) -> tuple[AnyHeader, Arrays]:
+def load_checked(
+    path: Path, key: str, schema: type[AnyHeader], kind: str = STATE, advice: str = ADVICE
+) -> tuple[AnyHeader, Arrays]:
     """Return the header under ``key``, held by a schema, and the arrays of a file.
 
     Parameters
     ----------
-    kind
-        What the file should be, for messages: ``"a trained network"``.
+    kind, advice
+        For messages: what the file should be, and the way out.
 
     Raises
     ------
@@ -151,9 +157,9 @@ def load_checked(path: Path, key: str, schema: type[AnyHeader], kind: str) -> tu
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][:3]) or "header"
-        raise FormatError(f"{path}: not {kind} ({where}: {one_line(ValueError(first['msg'])).lower()})") from None
+        raise FormatError(f"{path}: not {kind} ({where}: {one_line(ValueError(first['msg'])).lower()}){advice}") from None
     except (ValueError, OSError, RecursionError, FormatError) as error:
-        raise FormatError(f"{path}: not {kind} ({one_line(error)})") from error
+        raise FormatError(f"{path}: not {kind} ({one_line(error)}){advice}") from error
 
 
 def check_same_training(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any], renamed: Mapping[str, str]) -> None:

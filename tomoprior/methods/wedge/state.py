@@ -17,6 +17,8 @@ from pydantic import Field
 
 from tomoprior.errors import FormatError, InputError
 from tomoprior.methods.learning.state import (
+    ADVICE,
+    STATE,
     Count,
     Header,
     arrays_of,
@@ -119,7 +121,7 @@ def load_network(path: str | Path, span: tuple[float, float]) -> Trained:
     InputError
         If the network was trained on another wedge.
     """
-    header, arrays = load_checked(Path(path), KEY, NetworkHeader, "a trained network")
+    header, arrays = load_checked(Path(path), KEY, NetworkHeader, "a trained network", "")
     weights = select(_current_names(arrays), "average/")
     with torch.device("meta"):  # the header is untrusted: nothing is allocated for it before the arrays fit
         expected = FillNetwork(header.width, header.levels).state_dict()
@@ -155,8 +157,7 @@ def load_training(path: Path, about: Mapping[str, Any], initial: State) -> State
     FormatError
         If it is not such a file, or belongs to a training with other settings or data.
     """
-    kind = "the state of a training"
-    header, arrays = load_checked(path, KEY, WedgeTrainingHeader, kind)
+    header, arrays = load_checked(path, KEY, WedgeTrainingHeader)
     if not header.about:
         raise FormatError(f"{path}: a network without the state of its training; give it as network, or another checkpoint")
     check_same_training(path, header.about, about, WedgeSettings.renamed)
@@ -167,7 +168,7 @@ def load_training(path: Path, about: Mapping[str, Any], initial: State) -> State
         filled = like({"filled": initial.filled}, {"filled": arrays.pop("filled", torch.zeros(0))})["filled"]
         parts = parts_like(initial, arrays)
     except ValueError as error:
-        raise FormatError(f"{path}: not {kind} ({one_line(error)}); remove it to start anew") from None
+        raise FormatError(f"{path}: not {STATE} ({one_line(error)}){ADVICE}") from None
     return State(*parts, header.step, losses.tolist(), filled=filled, rounds=[r.model_dump() for r in header.rounds])
 
 
