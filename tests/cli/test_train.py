@@ -109,7 +109,7 @@ def test_voxels_are_by_default_somewhat_coarser_than_the_volumes(run, tmp_path, 
     out = tmp_path / "p.safetensors"
     ran = run("train", tmp_path / "a.mrc", "-o", out, "--unit", "nm", *tiny(ranges="20,30"), "--steps", 1)
     assert ran.code == 0, ran.err
-    assert "nothing will say how good it is" in ran.out
+    assert "the prior gets no score" in ran.out
     assert Prior.load(out).voxel_sizes == pytest.approx((16, 25))
 
 
@@ -138,7 +138,7 @@ def test_after_ctrl_c_the_same_command_goes_on(run, volumes, tmp_path, monkeypat
     assert ran.code == 130
     assert (
         ran.err.strip()
-        == f"interrupted  the state is in {tmp_path / 'p.state.safetensors'}: the same command goes on from there"
+        == f"interrupted  the state is in {tmp_path / 'p.state.safetensors'}: the same command continues from it"
     )
     assert not (tmp_path / "p.safetensors").exists()
     ran = run(*command, "-o", tmp_path / "p.safetensors", "--set", "seed=1")
@@ -146,7 +146,7 @@ def test_after_ctrl_c_the_same_command_goes_on(run, volumes, tmp_path, monkeypat
     assert "started with other seed" in ran.err
     ran = run(*command, "-o", tmp_path / "p.safetensors")
     assert ran.code == 0, ran.err
-    assert "goes on from" in ran.out
+    assert "continues from" in ran.out
     first, second = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "p"))
     assert all(torch.equal(first[k], second[k]) for k in first)
 

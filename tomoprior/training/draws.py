@@ -64,12 +64,12 @@ class Draw:
             raise ValueError(f"a draw of shape {shape} does not fit tiles of {settings.height} x {tile} x {tile} voxels")
         volume = torch.empty(shape, dtype=torch.float16, device="meta")
         numbers = torch.empty(SERIES + SPECIMEN, device="meta")
-        told = torch.empty((), dtype=torch.bool, device="meta")
+        flag = torch.empty((), dtype=torch.bool, device="meta")
         coverage = volume[:, 0]
         if "coverage" in arrays and arrays["coverage"].dtype == torch.float32:  # that of a series; a block's is float16
             coverage = coverage.float()
         expected = {"truth": volume, "linear": volume, "inside": volume, "coverage": coverage, "numbers": numbers}
-        check_arrays({**expected, "told": told}, arrays)
+        check_arrays({**expected, "told": flag}, arrays)
         a = {k: v.to(device) for k, v in arrays.items()}
         return cls(a["truth"], Condition(a["linear"], a["inside"], a["coverage"], a["numbers"]), bool(arrays["told"]))
 

@@ -10,8 +10,8 @@ from numpy.random import Generator
 
 from tomoprior.methods.diffusion.section import expected_profile
 
-#: Shares of the series with given faces, and with unknown faces; for the others the faces are estimated.
-GIVEN, UNKNOWN = 0.2, 0.15
+#: Shares of the series with exact faces, and with unknown faces; for the others the faces are estimated.
+EXACT, UNKNOWN = 0.2, 0.15
 
 #: Prior mean and standard deviation of the thickness of a section, as shares of the grid.
 EXPECTED = (0.85, 0.15)
@@ -52,17 +52,17 @@ def draw_faces(inside: torch.Tensor, low: float, high: float, pad: int, rng: Gen
     low, high
         True mean heights of its faces in voxels.
     pad
-        Voxels at either end of x outside the field of view; there, given faces continue as at its edge.
+        Voxels at either end of x outside the field of view; there, exact faces continue as at its edge.
     """
     nz, _, nx = inside.shape
     kind = rng.random()
-    if kind < GIVEN:
+    if kind < EXACT:
         seen = inside[..., pad : nx - pad]
         left, right = (seen[..., [i]].expand(*seen.shape[:-1], pad) for i in (0, -1))
         return Faces(torch.cat([left, seen, right], -1), high - low, 0.0)
     mean, spread = EXPECTED[0] * nz, EXPECTED[1] * nz
     centre_spread = max((nz - (high - low)) / 2, 0.05 * nz) / math.sqrt(3)  # of a centre that may lie anywhere in the grid
-    if kind < GIVEN + UNKNOWN:
+    if kind < EXACT + UNKNOWN:
         thickness, centre, thickness_std, centre_std = mean, nz / 2, spread, spread / 2
     else:
         thickness, thickness_std = _estimate(high - low, ESTIMATED_THICKNESS, mean, spread, rng)

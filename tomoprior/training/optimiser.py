@@ -17,8 +17,8 @@ from tomoprior.training.simulator import Simulator
 from tomoprior.training.tiles import Batch, cut_batch
 from tomoprior.training.validation import Validation
 
-#: Steps in a row without a finite gradient after which a training is given up. A single one, which half precision may give, is
-#: skipped.
+#: Steps in a row without a finite gradient after which a training ends with an error. A single one, which half precision may
+#: cause, is skipped.
 PATIENCE = 10
 
 #: Steps on a GPU between two looks at their losses.

@@ -15,7 +15,7 @@ from tomoprior.storage.locking import exclusive_lock
 
 @dataclass(frozen=True)
 class Outputs:
-    """The file of the prior, and the files beside it during its training."""
+    """The file of the prior, and the files in its folder during the training."""
 
     prior: Path
 

@@ -12,7 +12,7 @@ from tomoprior.projector.sparse import csr_product, csr_tensor
 
 
 class MatrixProjector(LinearOperator):
-    """The same map as ``Projector(geometry, kind="linear")`` up to rounding, for geometries whose slices share their rays.
+    """The map of ``Projector(geometry, kind="linear")`` up to rounding, for geometries whose slices share their rays.
 
     A training needs a new geometry every few seconds, for a batch of volumes, on a machine that may have no ASTRA: the matrix
     is built on the device that uses it. Joseph, IEEE Trans. Med. Imaging 1 (1982) 192: a ray is followed along the axis to

@@ -80,11 +80,11 @@ def project_lines(density: torch.Tensor, angles: NDArray[np.float64], nu: int) -
     out = torch.empty(len(angles), ny, nu, device=device)
     per_voxel = np.where(np.abs(angles) > math.pi / 4, 2, 1)  # steps along z: steep rays would skip voxels along x
     for planes in (1, 2):
-        chosen = np.flatnonzero(per_voxel == planes)
+        selected = np.flatnonzero(per_voxel == planes)
         steps = nz * planes
         count = max(1, AT_ONCE // (ny * nu * steps))
-        for first in range(0, len(chosen), count):
-            index = chosen[first : first + count]
+        for first in range(0, len(selected), count):
+            index = selected[first : first + count]
             theta = torch.from_numpy(angles[index]).float().to(device)[:, None, None]
             Z = (torch.arange(steps, device=device) + 0.5) / planes - nz / 2
             X = (u[:, None] + Z * theta.sin()) / theta.cos()

@@ -29,7 +29,7 @@ from tomoprior.training.recording import Section, bin_voxels, cut_section, proje
 from tomoprior.training.settings import TrainingSettings
 from tomoprior.training.tissues import SeriesBlock, fine_shape, fine_spacing, volume_shares
 
-#: Places that are tried before a group of draws is given up.
+#: Places that are tried for a group of draws before an error.
 ATTEMPTS = 20
 
 #: Largest value of a truth in the prior's units; beyond it the contrast was measured wrongly.

@@ -56,8 +56,8 @@ def train(
 ) -> Prior:
     """Train a denoiser on simulated tilt series of a tissue, and write it as a prior.
 
-    Until the training ends, its state (``.state.safetensors``) lies beside ``out``. The same call continues from it, bit for
-    bit on the CPU with the same number of threads. The log (``.csv``) lies there too, and remains. Everything but the
+    Until the training ends, its state (``.state.safetensors``) is in the folder of ``out``. The same call continues from it,
+    bit for bit on the CPU with the same number of threads. The log (``.csv``) is there too, and remains. Everything but the
     calibration runs on ``device``: the tissue, the simulated series, their estimates and the network.
 
     Parameters
@@ -103,7 +103,7 @@ def train(
     TomopriorError
         If series cannot be simulated, or step after step has no finite gradient.
     """
-    chosen = TrainingSettings.chosen(settings, values)
+    settings = TrainingSettings.chosen(settings, values)
     tissues = (tissue,) if isinstance(tissue, Tissue) else tuple(tissue)
     outputs = Outputs(Path(out))
     outputs.check(overwrite=overwrite)
@@ -111,10 +111,10 @@ def train(
         check_target(Path(snapshot), overwrite=True)
         if Path(snapshot).resolve() == outputs.prior.resolve() and not overwrite:
             raise InputError(f"{snapshot}: a snapshot at the path of the prior needs overwrite=True, to be replaced by it")
-    about = {"settings": chosen.model_dump(mode="json"), "tissue": check_tissues(tissues, validation, chosen), "version": 3}
+    about = {"settings": settings.model_dump(mode="json"), "tissue": check_tissues(tissues, validation, settings), "version": 3}
     if start is not None:
-        if start.denoiser.unet.shape != chosen.shape:
-            raise InputError(f"the prior to start from has another network ({start.denoiser.unet.shape}, not {chosen.shape})")
+        if start.denoiser.unet.shape != settings.shape:
+            raise InputError(f"the prior to start from has another network ({start.denoiser.unet.shape}, not {settings.shape})")
         about["start"] = weights_digest(start)
     try:
         json.dumps(card)
@@ -122,19 +122,19 @@ def train(
         raise InputError(f"the card takes text, numbers, lists and dictionaries ({error})") from None
     place = choose_device(device)
     with outputs.locked():
-        check_size(tissues, chosen)
-        spectrum = tissue_spectrum(tissues, chosen.typical_voxel(*tissues), UNIT_STD, chosen.seed)
-        denoiser = new_denoiser(chosen, spectrum, place)
+        check_size(tissues, settings)
+        spectrum = tissue_spectrum(tissues, settings.typical_voxel(*tissues), UNIT_STD, settings.seed)
+        denoiser = new_denoiser(settings, spectrum, place)
         if start is not None:
             denoiser.load_state_dict(start.denoiser.state_dict())
         state = initial_state(denoiser)
         if outputs.state.exists():
-            state = checkpoint.load(outputs.state, about, state, chosen)
+            state = checkpoint.load(outputs.state, about, state, settings)
         try:
-            check = None if validation is None else Validation(validation, spectrum, chosen, place)
+            check = None if validation is None else Validation(validation, spectrum, settings, place)
         except InputError as error:
             raise InputError(f"the volume for validation: {error}") from error
-        run = Training(denoiser, state, chosen, spectrum, check)
+        run = Training(denoiser, state, settings, spectrum, check)
 
         def save() -> None:
             run.settle()
@@ -145,7 +145,7 @@ def train(
 
         with stoppable() as stopped:
             if run.share < 1:
-                simulator = Simulator(tissues, spectrum, chosen, place)
+                simulator = Simulator(tissues, spectrum, settings, place)
                 if not _loop(run, simulator, stopped, save, progress, clock):
                     raise Interrupted(outputs.state)
             save()

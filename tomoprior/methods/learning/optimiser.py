@@ -40,7 +40,7 @@ class Optimiser(Generic[AnyNetwork]):
     weight_decay
         Share of the weights, times the learning rate, that a step takes off (AdamW).
     patience
-        Steps in a row without a finite gradient after which a training is given up; fewer are skipped.
+        Steps in a row without a finite gradient after which the training ends with an error; fewer are skipped.
     look_every
         Steps between two looks at losses and gradients, for which a GPU has to wait. With more than 1, gradient values that are
         not finite count as zero.

@@ -21,7 +21,7 @@ class Shape:
     widths
         Channels per level, from half the resolution down. Multiples of 16 run fastest.
     blocks
-        Residual blocks per level on the way down, and on the way up unless ``blocks_up`` is given.
+        Residual blocks per level on the way down, and on the way up if ``blocks_up`` is None.
     embedding
         Channels of the embedding of noise level and conditions.
     flat

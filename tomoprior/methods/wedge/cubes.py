@@ -1,4 +1,4 @@
-"""Training cubes: cut from the volume, rotated, and given the missing wedge again; the same for a seed and a step."""
+"""Training cubes: cut from the volume, rotated, and filtered by the missing wedge again; the same for a seed and a step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRIES = 256
 class Batch:
     """Inputs of the network and their targets, both ``(batch, z, y, x)``, and the rotation of each target."""
 
-    given: torch.Tensor
+    inputs: torch.Tensor
     target: torch.Tensor
     rotations: list[Rotation]
 
@@ -61,8 +61,8 @@ class Cubes:
         if noise > 0:
             spectrum += self._noise(whole, seed).mul_(noise)
         spectrum *= self.region.mask(self.edge, self.edge)
-        given = self.region.inverse(spectrum, self.edge, self.edge)[middle]
-        return Batch(given.contiguous(), whole[middle].contiguous(), rotations)
+        inputs = self.region.inverse(spectrum, self.edge, self.edge)[middle]
+        return Batch(inputs.contiguous(), whole[middle].contiguous(), rotations)
 
     def _cut(self, volume: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         half, last = self.edge // 2, [n - self.edge for n in volume.shape]

@@ -101,14 +101,16 @@ class WedgeSettings(Settings):
     def _defaults(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {**(FULL if values.get("preset") == "full" else {}), **values}
+        given = {cls.renamed.get(name, name) for name in values}
+        defaults = FULL if values.get("preset") == "full" else {}
+        return {**{name: value for name, value in defaults.items() if name not in given}, **values}
 
     @model_validator(mode="after")
     def _consistent(self) -> WedgeSettings:
         if self.start == "wedge":
             raise ValueError("the network cannot start from itself")
         if self.checkpoint is not None and self.network is not None:
-            raise ValueError("checkpoint is for a training, and a given network is not trained; give one of them")
+            raise ValueError("checkpoint is for a training, and a network from a file is not trained; give one of them")
         return self
 
     def noise(self, number: int) -> float:

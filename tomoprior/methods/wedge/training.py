@@ -136,7 +136,7 @@ class Training:
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         """Return the mean squared error of the targets, at the frequencies that a tilt measured."""
-        error = self.optimiser.network(batch.given) - batch.target
+        error = self.optimiser.network(batch.inputs) - batch.target
         loss: torch.Tensor
         if self.settings.loss_region == "all":
             loss = error.square().mean()
