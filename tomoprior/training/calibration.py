@@ -77,8 +77,14 @@ def calibrate(prior: Prior, tissue: Tissue, settings: TrainingSettings, progress
     ----------
     tissue
         Tissue that the prior was not trained on.
+    settings
+        Settings of the training.
     progress
         Called with a description of each measurement.
+
+    Returns
+    -------
+    A copy of the prior; the given one does not change.
     """
     return apply_measurements(prior, list(measure(prior, tissue, settings, [], progress)))
 

@@ -26,7 +26,23 @@ HIGHEST, LOWEST, VACUUM = 10.0, 0.02, -1.2
 def sample_tissue(
     prior: Prior, count: int, shape: tuple[int, int, int], *, levels: int = 32, seed: int = 0, device: str = "auto"
 ) -> list[torch.Tensor]:
-    """Return ``count`` samples of tissue that fills a grid, ``(nz, ny, nx)`` in the prior's units, on the CPU."""
+    """Return samples of tissue that fills a grid.
+
+    Parameters
+    ----------
+    count
+        Number of samples.
+    shape
+        ``(nz, ny, nx)``; at most as high as the prior's tile.
+    levels
+        Noise levels of the probability flow.
+    device
+        ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    ``count`` volumes of ``shape`` in the prior's units, on the CPU.
+    """
     place = choose_device(device)
     numbers = torch.zeros(FEATURES - 2)
     numbers[SERIES], numbers[-1] = VACUUM, math.log(SHARPEST) / 2

@@ -11,6 +11,7 @@ from tomoprior.methods.diffusion.prior import network_dtype
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.methods.learning.optimiser import Optimiser
 from tomoprior.methods.learning.state import initial_parts
+from tomoprior.methods.learning.unet import build_seeded
 from tomoprior.training.checkpoint import State
 from tomoprior.training.settings import TrainingSettings
 from tomoprior.training.simulator import Simulator
@@ -35,11 +36,7 @@ PLANES = 0.2
 
 def new_denoiser(settings: TrainingSettings, spectrum: Spectrum, device: torch.device | str = "cpu") -> Denoiser:
     """Return the network before its first step, the same for the same seed on any device."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(settings.seed)
-        denoiser = Denoiser(settings.shape, spectrum)
-    # channels last: convolutions of this kind are 1.5 times faster on the CPU, and tensor cores need this layout
-    return denoiser.to(device, memory_format=torch.channels_last_3d)  # type: ignore[no-any-return, call-overload]
+    return build_seeded(lambda: Denoiser(settings.shape, spectrum), settings.seed, device)
 
 
 def initial_state(denoiser: Denoiser) -> State:

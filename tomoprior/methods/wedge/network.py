@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from tomoprior.methods.learning.unet import Shape, UNet
+from tomoprior.methods.learning.unet import Shape, UNet, build_seeded
 
 
 class FillNetwork(nn.Module):
@@ -38,8 +38,4 @@ class FillNetwork(nn.Module):
 
 def new_network(width: int, depth: int, seed: int, device: torch.device) -> FillNetwork:
     """Return a network before its first step, the same for the same seed on any device."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        network = FillNetwork(width, depth)
-    # channels last: convolutions of this kind are faster on the CPU
-    return network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[no-any-return, call-overload]
+    return build_seeded(lambda: FillNetwork(width, depth), seed, device)
