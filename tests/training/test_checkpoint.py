@@ -116,7 +116,7 @@ def test_a_state_is_for_one_network(path, load):
 
 
 @pytest.mark.parametrize("left", [0, 5, 1000, -1000, -1])
-def test_a_file_cut_short_is_told(path, load, left):
+def test_a_file_cut_short_is_reported(path, load, left):
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(FormatError, match=r"not the state of a training .*; remove it to start anew") as error:
         load(path)
@@ -177,7 +177,7 @@ FACTS = {
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_facts_that_make_no_sense_are_told(path, load, name):
+def test_facts_that_make_no_sense_are_reported(path, load, name):
     rewritten(path, FACTS[name])
     with pytest.raises(FormatError, match=r"not the state of a training|started with other") as error:
         load(path)
@@ -210,7 +210,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_arrays_that_do_not_fit_are_told(path, load, name):
+def test_arrays_that_do_not_fit_are_reported(path, load, name):
     arrays = load_file(path)
     with safe_open(path, "pt") as file:
         header = file.metadata()

@@ -73,7 +73,7 @@ def test_a_block_has_no_series(blocks):
         assert block.seen == (0, 24)
 
 
-def test_a_group_has_as_many_as_were_asked_for_of_one_grid(simulator):
+def test_a_group_has_as_many_as_were_requested_of_one_grid(simulator):
     made = changed(simulator, group=3).draws(0)
     assert len(made) == 3
     assert len({tuple(d.truth.shape) for d in made}) == 1
@@ -92,7 +92,7 @@ def test_draws_come_back_from_their_arrays(draws, blocks, settings):
         assert again.has_series is draw.has_series
 
 
-def test_tilts_lie_within_what_was_asked_for(settings):
+def test_tilts_lie_within_what_was_requested(settings):
     for seed in range(200):
         found = np.rad2deg(draw_angles(settings, np.random.default_rng(seed)))
         assert 5 <= len(found) <= 9
@@ -129,7 +129,7 @@ def test_a_volume_of_coarse_voxels_shows_no_finer_ones(simulator, tissue, other)
     assert max(sizes) == 12.0
 
 
-def test_a_volume_without_stain_is_told(simulator):
+def test_a_volume_without_stain_is_reported(simulator):
     empty = Tissue(np.full((48, 48, 48), 255, np.uint8), 10.0, "nanometer", 255.0, 0.0)
     with pytest.raises(InputError, match=r"polarity right.* The last: the section is empty") as error:
         changed(simulator, [empty]).draws(0)
@@ -167,7 +167,7 @@ def test_series_without_contrast_are_left_out_and_of_none_others_are_made(simula
     assert seen == [2, 2]
 
 
-def test_a_volume_too_small_for_the_widest_tilts_is_told(tissue, settings):
+def test_a_volume_too_small_for_the_widest_tilts_is_reported(tissue, settings):
     check_size([tissue], settings)
     small = Tissue.of(np.asarray(tissue.grey)[:16, :16, :16], 10.0)
     with pytest.raises(InputError, match="no series at 30 degrees in voxels of 12"):
@@ -176,7 +176,7 @@ def test_a_volume_too_small_for_the_widest_tilts_is_told(tissue, settings):
 
 
 @pytest.mark.parametrize("budget", [2**30, 0])
-def test_a_file_that_goes_away_is_told(simulator, tmp_path, monkeypatch, budget):
+def test_a_file_that_goes_away_is_reported(simulator, tmp_path, monkeypatch, budget):
     monkeypatch.setattr(module.TissueBlocks.__init__, "__defaults__", (budget,))
     np.zeros((48, 48, 48), np.uint8).tofile(tmp_path / "a.raw")
     volume = RawArray(tmp_path / "a.raw", 0, (48, 48, 48), np.uint8)
@@ -195,7 +195,7 @@ CLEAN = MicroscopeSettings.parse({
 
 
 def observed(simulator, degrees, seed=0, microscope=CLEAN, thickness=(0.999, 0.9999), num_cg=100):
-    """A draw of given faces, the group it is of, and what of the grid is the field of view."""
+    """Return a draw with exact faces, its group, and the columns of the field of view."""
     simulator = changed(simulator, num_cg=num_cg, turned=0.0)
     rng = np.random.default_rng(seed)
     group = simulator.record(np.deg2rad(degrees), 10.0, 16, 1, rng, microscope, thickness)

@@ -1,4 +1,4 @@
-"""What training says is known of a section's faces: given, found within its errors, or unknown."""
+"""Knowledge of a section's faces in a training: exact, estimated within its errors, or unknown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NZ, PAD = 32, 6
 
 
 class Scripted:
-    """Random numbers of which the first says what is known."""
+    """Random numbers; the first chooses the knowledge of the faces."""
 
     def __init__(self, kind, seed=0):
         self._first, self._rng = kind, np.random.default_rng(seed)
@@ -63,7 +63,7 @@ def test_of_an_unknown_section_nothing_shows():
 
 
 def test_a_found_section_lies_where_it_is_within_its_errors(monkeypatch):
-    """Sections of the thickness that is expected before any tilt is seen: what is said then is a posterior."""
+    """Sections of the prior thickness: the estimate is then a posterior."""
     ordinary, said = faces.expected_profile, []
     monkeypatch.setattr(faces, "expected_profile", lambda *values: said.append(values[1:3]) or ordinary(*values))
     rng = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_a_found_section_lies_where_it_is_within_its_errors(monkeypatch):
 
 @pytest.mark.parametrize("spread", [2.0, 5.0])
 def test_what_is_found_is_a_posterior(spread):
-    """The mean square of the standardised error of values that are drawn from what was expected is 1."""
+    """The mean square of the standardised error is 1 for values drawn from the prior."""
     rng = np.random.default_rng(1)
     z2, stds = [], []
     for _ in range(2000):

@@ -1,4 +1,4 @@
-"""On a GPU a training does what it does on the CPU."""
+"""A training on a GPU agrees with one on the CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a prior has learned without a series: samples of tissue; and what a tile costs."""
+"""Samples of tissue from a prior, and the work for a tile."""
 
 from __future__ import annotations
 

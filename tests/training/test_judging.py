@@ -1,4 +1,4 @@
-"""What a denoiser is judged by: trials, the validation's score, and the calibration of its spread."""
+"""Scores of a denoiser: trials, the validation, and the calibration of its spread."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def untrained(settings, spectrum):
 
 
 class Saying(torch.nn.Module):
-    """A denoiser that gives what a function of its linear estimate and its noisy volume does."""
+    """A denoiser that returns a function of its linear estimate and its noisy volume."""
 
     def __init__(self, network, say):
         super().__init__()
@@ -203,7 +203,7 @@ def test_each_region_has_its_own_factor_and_one_that_is_missing_that_of_the_whol
     assert spread_factors([measure_spread(untrained, None, 2)])[0] == pytest.approx(calibration.LARGEST)
 
 
-def test_what_the_denoiser_is_told_without_a_series_is_the_grid(few, other, spectrum, settings):
+def test_without_a_series_the_denoiser_knows_the_grid_alone(few, other, spectrum, settings):
     block = Validation(other, spectrum, settings).block
     assert isinstance(block.condition, Condition)
     assert bool((block.condition.inside == 1).all())

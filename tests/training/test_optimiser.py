@@ -78,7 +78,7 @@ def test_steps_are_those_of_adam_with_clipped_gradients_and_decay(start, run, dr
         torch.testing.assert_close(made.state.moments[f"{name}.m"], first[name], atol=1e-6, rtol=1e-3)
 
 
-def test_a_training_goes_on_with_the_moments_of_its_state(start, run, settings, spectrum):
+def test_a_training_continues_with_the_moments_of_its_state(start, run, settings, spectrum):
     for _ in range(3):
         run.step(0.1)
     state = copy.deepcopy(run.state)
@@ -127,7 +127,7 @@ def test_draws_come_in_when_they_are_due_and_the_oldest_goes(start, draws, block
     assert (state.drawn, state.draws, state.blocks) == (11, ["draw 10a", "draw 10b"], ["block 9", "block 10"])
 
 
-def test_a_voxel_of_a_draw_is_seen_as_often_as_told(start):
+def test_a_voxel_of_a_draw_is_seen_as_often_as_set(start):
     # a draw of 16 x 16 x 32 voxels is two tiles
     assert start(group=1, batch_size=1, reuse=4).every == 8
     assert start(group=3, batch_size=1, reuse=4).every == 24
@@ -208,7 +208,7 @@ def test_the_loss_counts_what_is_inside_and_what_planes_share_a_fifth(run, draws
 
 @pytest.mark.parametrize("level", [0.5, 2.0])  # of less noise a tile that goes on periodically leaves more
 def test_a_network_that_has_learned_nothing_has_a_loss_of_about_one(start, simulator, level):
-    """In units of what the linear denoiser leaves."""
+    """In units of the error that the linear denoiser leaves."""
     run = start(log_sigma=(math.log(level), 0.0), batch_size=4)
     filled = [simulator.filled_block(i) for i in range(4)]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What is recorded on the training's device is what ``tomoprior.simulate`` records."""
+"""Recordings on the training's device agree with those of ``tomoprior.simulate``."""
 
 from __future__ import annotations
 
@@ -124,13 +124,13 @@ def test_noise_is_that_of_counts():
     assert float(found.std()) == pytest.approx(deviation, rel=0.05)
 
 
-def test_a_section_that_is_empty_is_told():
+def test_a_section_that_is_empty_is_reported():
     off = tilt_errors(1, DRAWN, np.random.default_rng(0))
     with pytest.raises(ValueError, match="the section is empty"):
         record_tilts(torch.zeros(1, 40, 40), off, DRAWN, 4, 0, np.random.default_rng(0))
 
 
-def test_a_section_has_rough_faces_of_the_asked_thickness():
+def test_a_section_has_rough_faces_of_the_requested_thickness():
     density = torch.ones(40, 60, 80)
     found = cut_section(density, 0.6, 1.5, 8.0, 0.0, np.random.default_rng(0))
     thickness = found.inside.sum(0)

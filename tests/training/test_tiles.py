@@ -53,25 +53,25 @@ def test_draws_are_not_changed_by_cutting_tiles(draws, blocks, settings):
         assert all(torch.equal(kept[k], v) for k, v in found.to_dict().items())
 
 
-def test_conditions_are_left_out_as_often_as_told(draws, settings):
+def test_conditions_are_left_out_as_often_as_set(draws, settings):
     many = settings.model_copy(update={"batch_size": 50, "drop": 0.3})
     told = torch.cat([cut_batch(draws, [], many, step).conditioned for step in range(8)])
     assert set(told.tolist()) == {0.0, 1.0}
     assert abs(float(told.mean()) - 0.7) < 0.07
 
 
-def test_tiles_come_from_blocks_as_often_as_told(draws, blocks, settings):
+def test_tiles_come_from_blocks_as_often_as_set(draws, blocks, settings):
     many = settings.model_copy(update={"batch_size": 50, "drop": 0.0, "free": 0.4})
     made = [cut_batch(draws, blocks, many, step) for step in range(8)]
     told, seen = (torch.cat([getattr(m, name) for m in made]) for name in ("conditioned", "coverage"))
     assert abs(float(told.mean()) - 0.6) < 0.07
-    # without a series nothing is told of one
+    # without a series the coverage is zero
     assert bool((seen[told == 0] == 0).all())
     assert bool((seen[told == 1].amax((1, 2)) > 0).all())
     assert not bool(cut_batch([], blocks, many, 0).conditioned.any())
 
 
-def test_noise_levels_are_those_asked_for_and_some_tiles_are_blind(draws, blocks, settings):
+def test_noise_levels_are_those_requested_and_some_tiles_are_blind(draws, blocks, settings):
     many = settings.model_copy(update={"batch_size": 50, "blind": 0.2, "drop": 0.0, "free": 0.5, "log_sigma": (-0.6, 1.2)})
     made = [cut_batch(draws, blocks, many, step) for step in range(12)]
     sigma, told = (torch.cat([getattr(m, name) for m in made]) for name in ("sigma", "conditioned"))
@@ -89,7 +89,7 @@ def test_noise_levels_are_those_asked_for_and_some_tiles_are_blind(draws, blocks
 
 
 def test_all_ways_to_mirror_occur(draws, settings):
-    """Neighbouring tiles of a batch are mirrored in turn: what is wrong in one way would average out."""
+    """Neighbouring tiles of a batch are mirrored in turn, so that an error of one orientation averages out."""
     found = set()
     for step in range(8):
         made = cut_batch(draws[:1], [], settings, step)
@@ -170,7 +170,7 @@ def test_a_thin_grid_lies_in_the_middle_of_the_tile_and_nothing_outside_is_noisy
 
 
 def test_tiles_lie_where_tilts_look(simulator, draws, settings):
-    """Hardly a column beyond what a third of the tilts see."""
+    """Hardly a column lies beyond those that a third of the tilts see."""
     draw = draws[0]
     nx = draw.truth.shape[2]
     low, high = draw.seen

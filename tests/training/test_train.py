@@ -110,7 +110,7 @@ def quick_calibration(monkeypatch):
 
 
 @pytest.mark.parametrize("by_signal", [True, False])
-def test_a_training_interrupted_while_it_calibrates_goes_on(train, other, tmp_path, quick_calibration, by_signal):
+def test_a_training_interrupted_while_it_calibrates_continues(train, other, tmp_path, quick_calibration, by_signal):
     out, said = tmp_path / "p.safetensors", []
 
     def report(what):
@@ -156,7 +156,7 @@ def settings_of(steps):
     return TrainingSettings.parse(TINY | {"steps": steps})
 
 
-def test_a_training_that_failed_goes_on_from_the_last_state(train, module, tmp_path, monkeypatch):
+def test_a_training_that_failed_continues_from_the_last_state(train, module, tmp_path, monkeypatch):
     whole = train(tmp_path / "a.safetensors", steps=8)
     monkeypatch.setattr(module, "SAVE_EVERY", -1.0)
     out = tmp_path / "b.safetensors"
@@ -322,7 +322,7 @@ def test_another_training_does_not_go_on_from_a_state(train, tmp_path):
     assert train(out, steps=5).card["steps"] == 5
 
 
-def test_a_broken_state_is_told_and_kept(train, tmp_path):
+def test_a_broken_state_is_reported_and_kept(train, tmp_path):
     out = tmp_path / "p.safetensors"
     state = interrupted(train, out, steps=5)
     state.write_bytes(state.read_bytes()[:-100])
@@ -350,7 +350,7 @@ def test_a_training_that_was_over_only_writes(train, module, tmp_path, monkeypat
     assert same(train(out, steps=4).denoiser.state_dict(), whole.denoiser.state_dict())
 
 
-def test_what_is_wrong_is_told_before_any_work(train, module, tissue, other, tmp_path, monkeypatch):
+def test_what_is_wrong_is_reported_before_any_work(train, module, tissue, other, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "Simulator", None)
     out = tmp_path / "p.safetensors"
     in_pixels = Tissue.of(grey(3), 10.0, "pixel")
@@ -404,7 +404,7 @@ def test_losses_and_draws_do_not_pile_up(train, module, tmp_path, monkeypatch):
     assert draws == blocks == TINY["keep"]
 
 
-def test_it_goes_on_from_the_weights_of_another_prior(train, tissue, tmp_path):
+def test_it_continues_from_the_weights_of_another_prior(train, tissue, tmp_path):
     first = train(tmp_path / "a.safetensors", steps=4)
     still = train(tmp_path / "b.safetensors", start=first, steps=1, learning_rate=1e-9, learning_rate_end=1e-9)
     for one, two in zip(first.denoiser.state_dict().values(), still.denoiser.state_dict().values(), strict=True):
@@ -413,7 +413,7 @@ def test_it_goes_on_from_the_weights_of_another_prior(train, tissue, tmp_path):
         train(tmp_path / "c.safetensors", start=first, steps=1, widths=(16, 32))
 
 
-def test_a_state_is_not_gone_on_from_with_another_start(train, tmp_path):
+def test_a_state_is_not_continued_from_with_another_start(train, tmp_path):
     first, second = (train(tmp_path / f"{name}.safetensors", steps=2, seed=seed) for seed, name in enumerate("ab"))
     with pytest.raises(Interrupted):
         train(tmp_path / "c.safetensors", start=first, steps=5, progress=stopping(2))
@@ -421,7 +421,7 @@ def test_a_state_is_not_gone_on_from_with_another_start(train, tmp_path):
         train(tmp_path / "c.safetensors", start=second, steps=5)
 
 
-def test_the_prior_that_is_gone_on_from_is_not_changed(train, tmp_path):
+def test_the_prior_that_is_continued_from_is_not_changed(train, tmp_path):
     first = train(tmp_path / "a.safetensors", steps=2)
     before = {k: v.clone() for k, v in first.denoiser.state_dict().items()}
     train(tmp_path / "b.safetensors", start=first, steps=3)
@@ -450,7 +450,7 @@ def test_a_snapshot_is_a_prior_as_it_stands(train, module, tmp_path, monkeypatch
     assert {p.name for p in tmp_path.rglob("*")} == {"elsewhere", "s.safetensors", "p.safetensors", "p.csv"}
 
 
-def test_a_snapshot_that_could_not_be_written_is_told_before_any_work(train, tmp_path):
+def test_a_snapshot_that_could_not_be_written_is_reported_before_any_work(train, tmp_path):
     out = tmp_path / "p.safetensors"
     with pytest.raises(FormatError, match="no such folder"):
         train(out, steps=2, snapshot=tmp_path / "none/s.safetensors")
@@ -468,7 +468,7 @@ def test_a_training_that_was_interrupted_leaves_a_snapshot(train, tmp_path):
     assert Prior.load(snapshot).card["steps"] == 2
 
 
-def test_a_device_that_is_not_there_is_told_before_any_work(train, tmp_path):
+def test_a_device_that_is_not_there_is_reported_before_any_work(train, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(TomopriorError, match="no GPU"):

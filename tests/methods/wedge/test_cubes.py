@@ -1,4 +1,4 @@
-"""Cubes are pieces of the volume, rotated, with the wedge a second time; the same for a step, and inside the mask."""
+"""Cubes are rotated pieces of the volume, again without the wedge; the same for a step, and centred inside the mask."""
 
 import numpy as np
 import torch

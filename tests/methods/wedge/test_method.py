@@ -1,4 +1,4 @@
-"""The method as users meet it: what it fills in, what it leaves, checkpoints, interruption, slabs, refusals."""
+"""The method for its users: filled and kept frequencies, checkpoints, interruption, slabs, refusals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_method_keeps_what_every_method_promises():
 
 @pytest.mark.slow
 def test_it_fills_the_wedge_in():
-    """Better than what it began with, in the wedge above all; scale and offset set aside."""
+    """The result is better than the start, most in the wedge; scale and offset are fitted."""
     made = tomoprior.simulate.simulate("spheres", (48, 48, 48), np.deg2rad(np.arange(-60, 61, 3)), seed=1)
     truth, angles = made.truth.volume, made.series.geometry.angles
     values = {"cube_size": 32, "width": 16, "depth": 2, "num_iter": 3, "steps_per_round": 70, "noise_level": 0}
@@ -52,19 +52,19 @@ def test_it_fills_the_wedge_in():
 
 
 def test_what_was_measured_stays(run, spheres):
-    """On a grid so high that nothing is cut off along z, the result differs from what it began with in the wedge alone."""
+    """On a grid so high that nothing is cut off along z, the result differs from the start in the wedge alone."""
     series = spheres[0]
-    # levels that differ strongly: a network that has learned little changes something
+    # a high learning rate: even after few steps the network changes something
     result = run(learning_rate=1e-2)
-    begun = tomoprior.reconstruct(series, "wbp").volume
-    change = torch.from_numpy(result.volume - begun)
-    assert float(change.abs().max()) > 1e-3 * float(np.abs(begun).max())
+    start = tomoprior.reconstruct(series, "wbp").volume
+    change = torch.from_numpy(result.volume - start)
+    assert float(change.abs().max()) > 1e-3 * float(np.abs(start).max())
     region = Region(series.geometry.angles)
-    # cut to the grid that was asked for, a little of the change looks as if it were in the measured part
+    # on the requested grid a little of the change appears in the measured part
     assert region.missing_share(change) > 0.7
 
 
-def test_the_whole_prediction_if_asked_for(run, plain):
+def test_the_whole_prediction_if_requested(run, plain):
     result = run(keep_measured=False)
     assert not np.array_equal(result.volume, plain.volume)
     assert any("keep_measured=False" in line for line in result.provenance["statement"])
@@ -104,13 +104,13 @@ def test_the_seed_counts(run, plain):
 
 
 @pytest.mark.parametrize(("power", "count"), [(0.3, 0), (0.001, 1)])
-def test_a_wedge_that_stays_empty_is_told(power, count):
+def test_a_wedge_that_stays_empty_is_reported(power, count):
     lines = statement(np.deg2rad([-60, 60]), power, trained_here=True, keep_measured=True)
     assert sum("next to nothing" in line for line in lines) == count
 
 
 class Killed(Exception):
-    """What a run dies of in these tests."""
+    """The cause of death of a run in these tests."""
 
 
 def stopping(at, error):
@@ -122,7 +122,7 @@ def stopping(at, error):
 
 
 @pytest.mark.parametrize("at", [4, 6, 9])
-def test_an_interrupted_training_goes_on_to_the_same_bits(run, plain, tmp_path, at):
+def test_an_interrupted_training_continues_to_the_same_bits(run, plain, tmp_path, at):
     path = tmp_path / "training.safetensors"
     with pytest.raises(KeyboardInterrupt):
         run(checkpoint=str(path), progress=stopping(at, KeyboardInterrupt))
@@ -135,7 +135,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(run, plain, tmp_path, 
     assert np.array_equal(again.volume, plain.volume)
 
 
-def test_a_killed_training_goes_on_from_the_round_before(run, plain, tmp_path):
+def test_a_killed_training_continues_from_the_round_before(run, plain, tmp_path):
     path = tmp_path / "training.safetensors"
     with pytest.raises(Killed):
         run(checkpoint=str(path), progress=stopping(9, Killed))
@@ -183,7 +183,7 @@ def test_a_checkpoint_of_other_data_is_refused(run, spheres, tmp_path):
         run(TiltSeries(series.projections * 1.001, series.geometry), checkpoint=str(path), num_iter=1, steps_per_round=1)
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told_before_any_work(run, tmp_path):
+def test_a_checkpoint_that_cannot_be_written_is_reported_before_any_work(run, tmp_path):
     with pytest.raises(FormatError, match="no such folder"):
         run(checkpoint=str(tmp_path / "none" / "a.safetensors"), progress=stopping(1, Killed))
 
@@ -282,13 +282,13 @@ def test_presets_give_defaults_and_settings_override_them():
     assert [full.noise(r) > 0 for r in (9, 10)] == [False, True]
 
 
-def test_a_rate_that_is_too_high_is_told(run):
+def test_a_learning_rate_that_is_too_high_is_reported(run):
     with pytest.raises(InputError, match="not finite in step"):
         run(learning_rate=1e30)
 
 
 def test_slabs_share_one_network(spheres, small, tmp_path, monkeypatch):
-    """The middle one trains, the others apply what it has learned: where two meet there is no step."""
+    """The middle slab trains and the others apply its network: there is no step between two slabs."""
     series = spheres[0]
     trained, run = [], training.Training.run
     monkeypatch.setattr(training.Training, "run", lambda self: trained.append(1) or run(self))

@@ -9,7 +9,7 @@ from tomoprior.methods.wedge.prediction import predict
 
 @pytest.fixture
 def network():
-    """One that does a lot: all weights random."""
+    """A network with large random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = FillNetwork(8, 2)

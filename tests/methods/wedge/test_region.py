@@ -1,4 +1,4 @@
-"""The filter keeps what the tilts measured: held against planes drawn here, and against a projection."""
+"""The filter keeps the measured frequencies: compared with planes drawn here, and with a projection."""
 
 import numpy as np
 import pytest

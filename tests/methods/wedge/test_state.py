@@ -1,4 +1,4 @@
-"""Files of networks and trainings: what comes back is what was written, and others are refused in one line."""
+"""Files of networks and trainings: they come back as written, and other files are refused in one line."""
 
 import json
 import re
@@ -21,13 +21,13 @@ ROUND = {"loss": 0.3, "inferred_power": 0.1, "change": 0.5}
 
 @pytest.fixture
 def state():
-    begun = training.initial_state(new_network(8, 2, 0, CPU), torch.ones(4, 5, 6))
+    state = training.initial_state(new_network(8, 2, 0, CPU), torch.ones(4, 5, 6))
     with torch.no_grad():
-        for part in (begun.weights, begun.average, begun.moments):
+        for part in (state.weights, state.average, state.moments):
             for i, value in enumerate(part.values()):
                 value += 0.1 * i
-    begun.step, begun.losses, begun.rounds = 7, LOSSES, [ROUND]
-    return begun
+    state.step, state.losses, state.rounds = 7, LOSSES, [ROUND]
+    return state
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ def trained(state):
     return Trained(state.average, 8, 2, 1.5, 0.25, SPAN)
 
 
-def begun():
+def initial():
     return training.initial_state(new_network(8, 2, 1, CPU), torch.zeros(4, 5, 6))
 
 
 def test_a_training_comes_back(state, trained, tmp_path):
     path = tmp_path / "training.safetensors"
     save_training(path, state, trained, ABOUT)
-    found = load_training(path, ABOUT, begun())
+    found = load_training(path, ABOUT, initial())
     for name in ("weights", "average", "moments"):
         own, theirs = getattr(state, name), getattr(found, name)
         assert own.keys() == theirs.keys()
@@ -63,7 +63,7 @@ def test_the_network_of_a_training_or_alone(state, trained, tmp_path):
         assert torch.equal(found.network(CPU)(x), wanted)
         assert (found.offset, found.unit, found.span) == (1.5, 0.25, SPAN)
     with pytest.raises(FormatError, match="without the state of its training"):
-        load_training(tmp_path / "b.safetensors", ABOUT, begun())
+        load_training(tmp_path / "b.safetensors", ABOUT, initial())
 
 
 def earlier(name):
@@ -82,7 +82,7 @@ def test_files_with_the_earlier_names_of_arrays_and_settings_are_read(state, tra
     old = {earlier(name): array for name, array in arrays.items()}
     assert {"average/down.0.first.weight", "moments/up.0.gain.m", "weights/enter.bias"} <= old.keys()
     save_tensors(path, KEY, facts, old, overwrite=True)
-    found = load_training(path, about, begun())
+    found = load_training(path, about, initial())
     for name in ("weights", "average", "moments"):
         assert all(torch.equal(v, getattr(found, name)[k]) for k, v in getattr(state, name).items())
     weights = load_network(path, SPAN).weights
@@ -101,7 +101,7 @@ def test_a_training_with_other_settings_or_data_is_refused(state, trained, tmp_p
     path = tmp_path / "a.safetensors"
     save_training(path, state, trained, ABOUT)
     with pytest.raises(FormatError, match=f"started with other {named};") as error:
-        load_training(path, {**ABOUT, **change}, begun())
+        load_training(path, {**ABOUT, **change}, initial())
     assert "\n" not in str(error.value)
 
 
@@ -115,7 +115,7 @@ def test_other_files_are_refused(state, trained, tmp_path):
     save_training(cut, state, trained, ABOUT)
     cut.write_bytes(cut.read_bytes()[:-100])
     for path in (text, foreign, empty, cut):
-        for load in (lambda p: load_network(p, SPAN), lambda p: load_training(p, ABOUT, begun())):
+        for load in (lambda p: load_network(p, SPAN), lambda p: load_training(p, ABOUT, initial())):
             with pytest.raises(FormatError) as error:
                 load(path)
             assert "\n" not in str(error.value)
@@ -126,7 +126,7 @@ def test_a_training_on_another_grid_is_refused(state, trained, tmp_path):
     path = tmp_path / "a.safetensors"
     save_training(path, replace(state, filled=torch.zeros(4, 5, 7)), trained, ABOUT)
     with pytest.raises(FormatError, match=r"filled.* has the shape"):
-        load_training(path, ABOUT, begun())
+        load_training(path, ABOUT, initial())
 
 
 def test_it_cannot_be_written(state, trained, tmp_path):

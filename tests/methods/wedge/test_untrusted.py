@@ -1,4 +1,4 @@
-"""Files from others: whatever is changed in them, one line says so, and nothing is allocated for what they claim."""
+"""Files from others: each change is refused in one line, and nothing is allocated for a claim of the header."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def dropped(name):
 
 WEIGHT = "average/unet.enter.weight"
 
-#: Changes that neither a network nor a training survives.
+#: Changes that are refused in networks and in trainings.
 BOTH = {
     "a header that is a list": lambda facts, arrays: [1, 2],
     "a header that is a number": lambda facts, arrays: 3,

@@ -154,11 +154,13 @@ def load_checked(
         return schema.model_validate(values), arrays
     except FileNotFoundError:
         raise NoSuchFileError(f"{path}: no such file") from None
+    except FormatError:
+        raise
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][:3]) or "header"
         raise FormatError(f"{path}: not {kind} ({where}: {one_line(ValueError(first['msg'])).lower()}){advice}") from None
-    except (ValueError, OSError, RecursionError, FormatError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise FormatError(f"{path}: not {kind} ({one_line(error)}){advice}") from error
 
 
