@@ -1,14 +1,14 @@
-"""Train a prior of the diffusion method on a GPU within minutes, on a machine that has neither ASTRA nor the volume's file.
+"""Train a prior of the diffusion method on a GPU within minutes, on a machine without ASTRA and without the file of the volume.
 
-    # where the volume is: 520^3 voxels take 33 MiB
+    # on the machine with the volume: 520^3 voxels take 33 MiB
     python examples/train_on_gpu.py pack fibsem.tif --voxel-size 10 -o tissue.zip
-    # where the GPU is
+    # on the machine with the GPU
     python examples/train_on_gpu.py train tissue.zip --validation other.zip --minutes 9 -o result
 
 ``pack`` keeps the slices as JPEG, whose error is a fortieth of the tissue's standard deviation once voxels are binned.
-``train`` says once in a while how far it is, and leaves in ``result`` the prior as it stands, its log and its card; a run that
-is cut off goes on with the same command where ``--work`` still holds its state. At the end four samples of the prior are drawn
-beside tissue. What it learns with is in ``SETTINGS``: about 0.18 TFLOP a tile, on one H100 some hundred PFLOP in 9 minutes.
+``train`` reports its progress every ten seconds, and writes the current prior, its log and its card to ``result``. After an
+interruption the same command continues if ``--work`` still holds the state. At the end four samples of the prior are drawn. The
+settings are in ``SETTINGS``: about 0.18 TFLOP per tile, on one H100 some hundred PFLOP in 9 minutes.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from tomoprior.plot.figure import Figure
 from tomoprior.simulate import Tissue
 from tomoprior.training import TrainingSettings, sample_tissue, tile_flops, train
 
-#: For one large GPU; ``--set batch=4`` and the like for a small one.
+#: For one large GPU; ``--set batch_size=4`` and the like for a small one.
 SETTINGS = {
-    "batch": 16, "tile": 64, "field": (64, 64), "widths": (64, 128, 128), "blocks": (3, 2, 1), "separable": False, "group": 24,
-    "keep": 5000, "reuse": 86, "rate": 6e-4, "voxel_size": (12.5, 32.0), "warm_up": 300, "validate_every": 1.0,
+    "batch_size": 16, "tile_size": 64, "field": (64, 64), "widths": (64, 128, 128), "blocks": (3, 2, 1), "separable": False,
+    "group": 24, "keep": 5000, "reuse": 86, "learning_rate": 6e-4, "voxel_size": (12.5, 32.0), "warm_up": 300,
+    "validate_every": 1.0,
 }  # fmt: skip
 
 
@@ -40,13 +41,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("pack", "train"))
     parser.add_argument("volume", type=Path)
-    parser.add_argument("--voxel-size", type=float, default=10.0, help="of the volume that is packed, nanometer")
-    parser.add_argument("--quality", type=int, default=85, help="of the JPEG slices")
+    parser.add_argument("--voxel-size", type=float, default=10.0, help="voxel size of the volume to pack, nanometer")
+    parser.add_argument("--quality", type=int, default=85, help="quality of the JPEG slices")
     parser.add_argument("--validation", type=Path)
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--work", type=Path, help="folder of the state; by default the one of -o")
+    parser.add_argument("--work", type=Path, help="folder of the state; default: that of -o")
     parser.add_argument("-o", "--out", type=Path, required=True)
     args = parser.parse_args()
     pack(args) if args.action == "pack" else learn(args)
@@ -76,7 +77,7 @@ def learn(args: argparse.Namespace) -> None:
     for folder in (work, args.out):
         folder.mkdir(parents=True, exist_ok=True)
     log, flops = work / "prior.csv", 3 * tile_flops(settings)
-    print(f"{flops / 1e9:.0f} GFLOP a tile, forward and back", flush=True)
+    print(f"{flops / 1e9:.0f} GFLOP per tile, forward and back", flush=True)
     began = last = time.monotonic()
     steps = 0
 
@@ -84,7 +85,7 @@ def learn(args: argparse.Namespace) -> None:
         nonlocal last, steps
         steps += 1
         if (now := time.monotonic()) - last > 10:
-            tiles, last = steps * settings.batch, now
+            tiles, last = steps * settings.batch_size, now
             shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
             rate = tiles / (now - began)
             print(
@@ -104,7 +105,7 @@ def learn(args: argparse.Namespace) -> None:
             shutil.copy(work / name, args.out / name)
     (args.out / "card.json").write_text(json.dumps(prior.card, indent=1))
     print(json.dumps({k: prior.card[k] for k in ("steps", "tiles", "draws", "validation", "gain_over_linear")}, indent=1))
-    edge = 3 * settings.tile // 2
+    edge = 3 * settings.tile_size // 2
     volumes = sample_tissue(prior, 4, (settings.height, edge, edge), device=args.device)
     shown = Figure(figsize=(10, 10))
     for i, (axes, volume) in enumerate(zip(shown.subplots(2, 2).flat, volumes, strict=True)):

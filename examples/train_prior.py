@@ -1,11 +1,11 @@
-"""Train a prior of the diffusion method on volumes of one's own, and reconstruct a tilt series with it.
+"""Train a prior of the diffusion method on your own volumes, and reconstruct a tilt series with it.
 
-    python examples/train_prior.py --small              # a few steps on a volume made here: shows the way, learns little
+    python examples/train_prior.py --small              # a few steps on a simulated volume: shows the way, learns little
     python examples/train_prior.py train.tif other.tif --voxel-size 10 --unit nanometer --minutes 90 -o prior.safetensors
 
-The tilt series is simulated from the second volume, which the training does not see. A prior that is worth having takes an hour
-or more on two cores, and volumes of 260 voxels along each edge. What it was trained for (voxel size, tilt range, thickness) is
-in its card; series beyond that are refused. ``tomoprior train`` does the same from a shell, and more.
+The tilt series is simulated from the second volume, which the training does not see. A useful prior needs an hour or more on
+two cores, and volumes of 260 voxels along each edge. Its card says what it was trained for (voxel size, tilt range, thickness);
+other series are refused. ``tomoprior train`` does the same from a shell, and more.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tomoprior.training import train
 
 #: The smallest network and grid, on which a step takes a twentieth of a second.
 SMALL = {
-    "height": 16, "tile": 16, "field": (16, 32), "widths": (16, 16), "blocks": (1, 1), "batch": 1, "keep": 2, "tilts": (5, 9),
-    "ranges": (20, 60), "tilt_step": (5, 10), "steps": 20, "warm_up": 5, "num_cg": 20,
+    "height": 16, "tile_size": 16, "field": (16, 32), "widths": (16, 16), "blocks": (1, 1), "batch_size": 1, "keep": 2,
+    "tilts": (5, 9), "ranges": (20, 60), "tilt_step": (5, 10), "steps": 20, "warm_up": 5, "num_cg": 20,
 }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("volumes", type=Path, nargs="*", help="two: cubic voxels, any format, dark where dense")
-    parser.add_argument("--voxel-size", type=float, help="of the volumes, if their files do not say it")
-    parser.add_argument("--unit", help="of the voxel size: nanometer, angstrom, ...")
+    parser.add_argument("volumes", type=Path, nargs="*", help="two volumes of cubic voxels, any format, dark where dense")
+    parser.add_argument("--voxel-size", type=float, help="edge of the volumes' voxels; default: that of their files")
+    parser.add_argument("--unit", help="unit of the voxel size: nanometer, angstrom, ...")
     parser.add_argument("--minutes", type=float, default=90)
     parser.add_argument("-o", "--output", type=Path, default=Path("prior.safetensors"))
     parser.add_argument("--small", action="store_true", help="the smallest network, for twenty steps")
@@ -39,7 +39,7 @@ def main() -> None:
     if len(args.volumes) not in (0, 2):
         parser.error("give two volumes, one to train on and one to try the prior on, or none")
     if args.volumes:
-        seen, unseen = (opened(path, args.voxel_size, args.unit) for path in args.volumes)
+        seen, unseen = (open_tissue(path, args.voxel_size, args.unit) for path in args.volumes)
     else:
         seen, unseen = (vesicles(64 if args.small else 288, seed) for seed in (1, 2))
 
@@ -53,18 +53,18 @@ def main() -> None:
     print(f"wrote {args.output} after {prior.card['steps']} steps; its log is {args.output.with_suffix('.csv')}")
 
     shape, degrees = ((16, 16, 32), np.arange(-25, 26, 10)) if args.small else ((32, 64, 64), np.arange(-60, 61, 3))
-    made = tilt_series(unseen, shape, np.deg2rad(degrees), seed=2, voxel_size=size)
+    simulation = tilt_series(unseen, shape, np.deg2rad(degrees), seed=2, voxel_size=size)
     fast = {"samples": 2, "num_iter": 4} if args.small else {}
     with tomoprior.progress_bar("diffusion") as progress:
-        result = tomoprior.reconstruct(made.series, "diffusion", prior=str(args.output), progress=progress, **fast)
-    volumes = {"sirt": tomoprior.reconstruct(made.series, "sirt"), "diffusion": result}
-    for name, found in volumes.items():
-        print(f"{name:<10} PSNR {psnr(found.volume, made.truth.volume, match='affine'):.2f} dB")
-    figure = tomoprior.plot.slices(volumes, reference=made.truth, std=True)
+        result = tomoprior.reconstruct(simulation.series, "diffusion", prior=str(args.output), progress=progress, **fast)
+    volumes = {"sirt": tomoprior.reconstruct(simulation.series, "sirt"), "diffusion": result}
+    for name, volume in volumes.items():
+        print(f"{name:<10} PSNR {psnr(volume.volume, simulation.truth.volume, match='affine'):.2f} dB")
+    figure = tomoprior.plot.slices(volumes, reference=simulation.truth, std=True)
     figure.savefig(args.output.with_suffix(".png"))
 
 
-def opened(path: Path, voxel_size: float | None, unit: str | None) -> Tissue:
+def open_tissue(path: Path, voxel_size: float | None, unit: str | None) -> Tissue:
     stack = tomoprior.formats.open_stack(path)
     return Tissue.of(stack.data[...], voxel_size or stack.voxel_size, unit or stack.unit)
 

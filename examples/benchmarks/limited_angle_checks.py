@@ -16,7 +16,7 @@ from tomoprior import metrics, reconstruct
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.simulate import Tissue
 from tomoprior.training import TrainingSettings, sample_tissue
-from tomoprior.training.draws import Simulator
+from tomoprior.training.simulator import Simulator
 from tomoprior.training.validation import SEED, Validation
 
 #: Lead of the unconditional denoiser over the linear one in dB, at noise levels.
@@ -35,7 +35,9 @@ class Block(Validation):
     def __init__(self, tissue: Tissue, prior: Prior) -> None:
         height, tile, _ = prior.tile
         self.spectrum = prior.spectrum
-        self.settings = TrainingSettings(height=height, tile=tile, field=(tile, tile), voxel_size=prior.voxel_sizes, turned=0.0)
+        self.settings = TrainingSettings(
+            height=height, tile_size=tile, field=(tile, tile), voxel_size=prior.voxel_sizes, turned=0.0
+        )
         self._simulator = Simulator([tissue], prior.spectrum, self.settings)
         self.block = self._simulator.filled_block(SEED)
 

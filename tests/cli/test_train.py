@@ -18,7 +18,7 @@ from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.training.outputs import Outputs
 
 SETTINGS = {
-    "height": "16", "tile": "16", "field": "16,32", "widths": "16,16", "blocks": "1,1", "keep": "2", "batch": "1",
+    "height": "16", "tile_size": "16", "field": "16,32", "widths": "16,16", "blocks": "1,1", "keep": "2", "batch_size": "1",
     "tilts": "5,9", "ranges": "20,60", "tilt_step": "5,10", "warm_up": "3", "group": "1", "num_cg": "10",
 }  # fmt: skip
 
@@ -81,7 +81,19 @@ def test_a_prior_is_gone_on_from_and_not_calibrated_unless_wanted(run, volumes, 
     assert run("train", volumes[0], "-o", first, *TINY, *SIZE, "--steps", 2).code == 0
     options = ("--start", first, "--validation", volumes[1], "--no-calibration")
     ran = run(
-        "train", volumes[0], "-o", second, *TINY, *SIZE, "--steps", 1, *options, "--set", "rate=1e-7", "--set", "rate_end=1e-7"
+        "train",
+        volumes[0],
+        "-o",
+        second,
+        *TINY,
+        *SIZE,
+        "--steps",
+        1,
+        *options,
+        "--set",
+        "learning_rate=1e-7",
+        "--set",
+        "learning_rate_end=1e-7",
     )
     assert ran.code == 0, ran.err
     assert "calibrating" not in ran.out
@@ -97,7 +109,7 @@ def test_voxels_are_by_default_somewhat_coarser_than_the_volumes(run, tmp_path, 
     out = tmp_path / "p.safetensors"
     ran = run("train", tmp_path / "a.mrc", "-o", out, "--unit", "nm", *tiny(ranges="20,30"), "--steps", 1)
     assert ran.code == 0, ran.err
-    assert "nothing will say how good it is" in ran.out
+    assert "the prior gets no score" in ran.out
     assert Prior.load(out).voxel_sizes == pytest.approx((16, 25))
 
 
@@ -126,15 +138,15 @@ def test_after_ctrl_c_the_same_command_goes_on(run, volumes, tmp_path, monkeypat
     assert ran.code == 130
     assert (
         ran.err.strip()
-        == f"interrupted  the state is in {tmp_path / 'p.state.safetensors'}: the same command goes on from there"
+        == f"interrupted  the state is in {tmp_path / 'p.state.safetensors'}: the same command continues from it"
     )
     assert not (tmp_path / "p.safetensors").exists()
     ran = run(*command, "-o", tmp_path / "p.safetensors", "--set", "seed=1")
     assert ran.code == 1
-    assert "begun with other seed" in ran.err
+    assert "started with other seed" in ran.err
     ran = run(*command, "-o", tmp_path / "p.safetensors")
     assert ran.code == 0, ran.err
-    assert "goes on from" in ran.out
+    assert "continues from" in ran.out
     first, second = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "p"))
     assert all(torch.equal(first[k], second[k]) for k in first)
 
@@ -143,7 +155,7 @@ def test_an_interruption_before_the_first_step_writes_nothing(run, volumes, tmp_
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importlib.import_module("tomoprior.training.train"), "check_room", interrupted)
+    monkeypatch.setattr(importlib.import_module("tomoprior.training.train"), "check_size", interrupted)
     ran = run("train", volumes[0], *TINY, *SIZE, "-o", tmp_path / "p.safetensors")
     assert ran.code == 130
     assert "nothing was written" in ran.err

@@ -67,8 +67,8 @@ WIENER = [("wiener", {"num_iter": 5, "check_prior": False, "filled": filled}) fo
 
 #: A training whose peak is a step's, and one of small cubes.
 WEDGE = [
-    ("wedge", {"num_iter": 1, "steps": 2, "cube_size": 64, "batch_size": 3}),
-    ("wedge", {"num_iter": 1, "steps": 2, "cube_size": 32, "batch_size": 1}),
+    ("wedge", {"num_iter": 1, "steps_per_round": 2, "cube_size": 64, "batch_size": 3}),
+    ("wedge", {"num_iter": 1, "steps_per_round": 2, "cube_size": 32, "batch_size": 1}),
 ]
 
 

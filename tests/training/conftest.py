@@ -16,13 +16,15 @@ from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import TrainingSettings
-from tomoprior.training.draws import Draw, Simulator
+from tomoprior.training.draws import Draw
+from tomoprior.training.simulator import Simulator
 from tomoprior.training.tissues import tissue_spectrum
 
 #: The smallest training that does all that a training does, in a fiftieth of a second a step.
 TINY: dict[str, Any] = {
-    "height": 16, "tile": 16, "field": (16, 32), "widths": (16, 16), "blocks": (1, 1), "keep": 2, "batch": 1, "tilts": (5, 9),
-    "ranges": (20, 60), "tilt_step": (5, 10), "voxel_size": (10, 12), "warm_up": 3, "reuse": 4, "group": 1, "num_cg": 10,
+    "height": 16, "tile_size": 16, "field": (16, 32), "widths": (16, 16), "blocks": (1, 1), "keep": 2, "batch_size": 1,
+    "tilts": (5, 9), "ranges": (20, 60), "tilt_step": (5, 10), "voxel_size": (10, 12),
+    "warm_up": 3, "reuse": 4, "group": 1, "num_cg": 10,
 }  # fmt: skip
 
 #: Tilt range and step of the series that a training of these tests is validated on.

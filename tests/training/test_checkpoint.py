@@ -9,7 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tomoprior.errors import FormatError
+from tomoprior.methods.learning.state import PARTS
 from tomoprior.training import checkpoint
+from tomoprior.training.calibration import LEVELS
 from tomoprior.training.optimiser import Training, initial_state, new_denoiser
 
 ABOUT = {"settings": {"minutes": 1.0, "ranges": (20, 60), "seed": 0}, "tissue": {"sha256": "a"}, "version": 3}
@@ -36,7 +38,9 @@ def path(run, tmp_path):
 @pytest.fixture
 def load(spectrum, settings):
     def call(path, about=ABOUT, **changes):
-        return checkpoint.load(path, about, initial_state(new_denoiser(settings.model_copy(update=changes), spectrum)))
+        return checkpoint.load(
+            path, about, initial_state(new_denoiser(settings.model_copy(update=changes), spectrum)), settings
+        )
 
     return call
 
@@ -51,7 +55,7 @@ def rewritten(path, change):
 
 def test_everything_comes_back_as_it_was(run, path, load):
     state = load(path)
-    for part in checkpoint.PARTS:
+    for part in PARTS:
         before, found = getattr(run.state, part), getattr(state, part)
         assert before.keys() == found.keys()
         for name, value in before.items():
@@ -112,31 +116,124 @@ def test_a_state_is_for_one_network(path, load):
 
 
 @pytest.mark.parametrize("left", [0, 5, 1000, -1000, -1])
-def test_a_file_cut_short_is_told(path, load, left):
+def test_a_file_cut_short_is_reported(path, load, left):
     path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(FormatError, match=r"not the state of a training .*; remove it to begin anew") as error:
+    with pytest.raises(FormatError, match=r"not the state of a training .*; remove it to start anew") as error:
         load(path)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda facts: [],
-        lambda facts: {},
-        lambda facts: facts | {"about": None},
-        lambda facts: facts | {"about": {"settings": 3}},
-        lambda facts: facts | {"draws": 9},
-        lambda facts: facts | {"blocks": 9},
-        lambda facts: {k: v for k, v in facts.items() if k != "losses"},
-        lambda facts: facts | {"step": None},
-        lambda facts: facts | {"rows": 4},
-    ],
-)
-def test_facts_that_make_no_sense_are_told(path, load, change):
-    rewritten(path, change)
-    with pytest.raises(FormatError, match="not the state of a training"):
+def put(**values):
+    return lambda facts: facts | values
+
+
+def rows(**values):
+    return lambda facts: facts | {"rows": [values]}
+
+
+def calibration(*measurements, tissue="a"):
+    return put(calibration={"tissue": tissue, "rows": list(measurements)})
+
+
+ERRORS, SPREAD = [0.1] * len(LEVELS), [1.0] * 6
+
+#: Changes of the header.
+FACTS = {
+    "a list": lambda facts: [],
+    "nothing": lambda facts: {},
+    "no about": put(about=None),
+    "settings that are a number": put(about={"settings": 3}),
+    "more draws than there are": put(draws=9),
+    "more blocks than there are": put(blocks=9),
+    "draws beyond all bounds": put(draws=10**9),
+    "negative draws": put(draws=-1),
+    "half a draw": put(draws=1.5),
+    "no draws": put(draws=0),
+    "no losses": lambda facts: {k: v for k, v in facts.items() if k != "losses"},
+    "losses of text": put(losses=["a"]),
+    "a loss that is no number": put(losses=[math.nan]),
+    "no step": put(step=None),
+    "a negative step": put(step=-1),
+    "a step of text": put(step="3"),
+    "a step beyond all numbers": put(step=10**30),
+    "steps without a draw": put(drawn=0),
+    "negative draws so far": put(drawn=-3),
+    "negative time": put(seconds=-1.0),
+    "time without end": put(seconds=math.inf),
+    "time that is no number": put(seconds=math.nan),
+    "rows that are a number": put(rows=4),
+    "a row that is a list": put(rows=[[1]]),
+    "a row of text": rows(loss="a"),
+    "a column that no log has": rows(secret=1.0),
+    "a million rows": put(rows=[{}] * 10**5),
+    "a calibration that is a list": put(calibration=[]),
+    "a calibration of few errors": calibration([0.1]),
+    "a negative error": calibration([-0.1] * len(LEVELS)),
+    "an error that is no number": calibration([math.nan] * len(LEVELS)),
+    "a spread of few values": calibration(ERRORS, [1.0] * 5),
+    "a spread of no voxels": calibration(ERRORS, [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]),
+    "too many measurements": calibration(ERRORS, *[SPREAD] * 100),
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_facts_that_make_no_sense_are_reported(path, load, name):
+    rewritten(path, FACTS[name])
+    with pytest.raises(FormatError, match=r"not the state of a training|started with other") as error:
         load(path)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < len(str(path)) + 300
+
+
+def test_measurements_of_a_calibration_come_back(path, load):
+    rewritten(path, calibration(ERRORS, SPREAD))
+    assert load(path).calibration.rows == [ERRORS, SPREAD]
+
+
+#: Changes of an array by its name: the new value, or None to leave it out.
+ARRAYS = {
+    "average/unet.enter.weight": torch.zeros(3),
+    "weights/unet.enter.bias": None,
+    "weights/unet.more": torch.zeros(2),
+    "moments/unet.enter.bias.m": torch.full((16,), math.nan),
+    "moments/unet.enter.bias.v": torch.zeros(16, dtype=torch.int64),
+    "draws/0/truth": torch.zeros(16, 4, 4, dtype=torch.float16),
+    "draws/0/linear": torch.zeros(2, 2, 2, dtype=torch.float16),
+    "draws/0/coverage": torch.zeros(1),
+    "draws/0/numbers": torch.zeros(6),
+    "draws/0/told": torch.ones(2, dtype=torch.bool),
+    "draws/1/inside": None,
+    "draws/1/truth": None,
+    "blocks/0/truth": torch.zeros(400, 24, 24, dtype=torch.float16),
+    "blocks/0/numbers": torch.full((7,), math.inf),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_that_do_not_fit_are_reported(path, load, name):
+    arrays = load_file(path)
+    with safe_open(path, "pt") as file:
+        header = file.metadata()
+    if ARRAYS[name] is None:
+        del arrays[name]
+    else:
+        arrays[name] = ARRAYS[name]
+    save_file(arrays, path, header)
+    with pytest.raises(FormatError, match=r"not the state of a training \(.*\); remove it to start anew") as error:
+        load(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_state_with_the_earlier_names_of_settings_is_read(path, load):
+    old = {"learning_rate": "rate", "batch_size": "batch"}
+    about = ABOUT | {"settings": ABOUT["settings"] | {"learning_rate": 0.1, "batch_size": 2}}
+
+    def earlier(facts):
+        settings = {old.get(k, k): v for k, v in about["settings"].items()}
+        return facts | {"about": about | {"settings": settings}, "rows": [{"step": 2, "rate": 0.1}]}
+
+    rewritten(path, earlier)
+    assert load(path, about).rows == [{"step": 2, "learning_rate": 0.1}]
 
 
 def test_other_files_are_no_states(path, load):

@@ -70,7 +70,7 @@ def test_turned_blocks_have_the_values_of_the_volume(spacing):
     assert density.min() - 1e-6 <= float(found.min()) <= float(found.max()) <= density.max() + 1e-6
 
 
-def test_turned_blocks_have_voxels_of_the_asked_size_along_every_axis():
+def test_turned_blocks_have_voxels_of_the_requested_size_along_every_axis():
     """A ramp of the volume is as steep in its blocks, whichever way they are turned, within the stretch."""
     ramp = np.arange(64, dtype=np.float32)
     for axis in range(3):

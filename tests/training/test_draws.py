@@ -16,10 +16,12 @@ from tomoprior.methods.diffusion.ray_geometry import compute_padding
 from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.simulate.microscope import MicroscopeSettings
 from tomoprior.simulate.tissue import Tissue
-from tomoprior.training import draws as module
-from tomoprior.training.draws import Draw, Simulator, draw_angles
+from tomoprior.training import simulator as module
+from tomoprior.training.draws import Draw
 from tomoprior.training.faces import Faces
-from tomoprior.training.tissues import check_room, tissue_spectrum
+from tomoprior.training.parameters import draw_angles, draw_voxel_size
+from tomoprior.training.simulator import Simulator
+from tomoprior.training.tissues import check_size, tissue_spectrum
 
 from .conftest import grey
 
@@ -55,7 +57,7 @@ def test_a_draw_has_volumes_of_one_grid_in_half_precision(draws):
         assert draw.truth.shape[0] <= 16
         assert told.coverage.shape == (draw.truth.shape[0], draw.truth.shape[2])
         assert told.numbers.shape == (7,)
-        assert draw.told
+        assert draw.has_series
         low, high = draw.seen
         assert 0 <= low < high <= draw.truth.shape[2]
         assert high - low >= 32  # the field of view, where the angles are as small as here
@@ -64,14 +66,14 @@ def test_a_draw_has_volumes_of_one_grid_in_half_precision(draws):
 def test_a_block_has_no_series(blocks):
     for block in blocks:
         told = block.condition
-        assert not block.told
+        assert not block.has_series
         assert block.truth.shape[1:] == (24, 24)
         assert not bool(told.linear.any() or told.coverage.any() or told.numbers[:N_SERIES_NUMBERS].any())
         assert told.inside.shape == block.truth.shape
         assert block.seen == (0, 24)
 
 
-def test_a_group_has_as_many_as_were_asked_for_of_one_grid(simulator):
+def test_a_group_has_as_many_as_were_requested_of_one_grid(simulator):
     made = changed(simulator, group=3).draws(0)
     assert len(made) == 3
     assert len({tuple(d.truth.shape) for d in made}) == 1
@@ -83,14 +85,14 @@ def test_a_group_has_as_many_as_were_asked_for_of_one_grid(simulator):
     assert len(changed(simulator, group=3).blocks(0)) == 3
 
 
-def test_draws_come_back_from_their_arrays(draws, blocks):
+def test_draws_come_back_from_their_arrays(draws, blocks, settings):
     for draw in (draws[0], blocks[0]):
-        again = Draw.from_dict(draw.to_dict(), torch.device("cpu"))
+        again = Draw.from_dict(draw.to_dict(), settings, torch.device("cpu"))
         assert equal(again, draw)
-        assert again.told is draw.told
+        assert again.has_series is draw.has_series
 
 
-def test_tilts_lie_within_what_was_asked_for(settings):
+def test_tilts_lie_within_what_was_requested(settings):
     for seed in range(200):
         found = np.rad2deg(draw_angles(settings, np.random.default_rng(seed)))
         assert 5 <= len(found) <= 9
@@ -118,16 +120,16 @@ def test_a_volume_of_coarse_voxels_shows_no_finer_ones(simulator, tissue, other)
     coarse = Tissue.of(np.asarray(other.grey), 11.5)
     both = changed(simulator, [tissue, coarse])
     rng = np.random.default_rng(0)
-    assert {both._which(11.0, rng) for _ in range(50)} == {0}
-    assert {both._which(11.5, rng) for _ in range(50)} == {0, 1}
-    assert {both._which(12.0, rng) for _ in range(50)} == {0, 1}
-    assert {changed(simulator, [coarse, tissue])._which(11.0, rng) for _ in range(50)} == {1}
-    sizes = {round(both._voxel(rng), 1) for _ in range(300)}
+    assert {both._choose_tissue(11.0, rng) for _ in range(50)} == {0}
+    assert {both._choose_tissue(11.5, rng) for _ in range(50)} == {0, 1}
+    assert {both._choose_tissue(12.0, rng) for _ in range(50)} == {0, 1}
+    assert {changed(simulator, [coarse, tissue])._choose_tissue(11.0, rng) for _ in range(50)} == {1}
+    sizes = {round(draw_voxel_size(both.settings, both.tissues, rng), 1) for _ in range(300)}
     assert min(sizes) == 10.0  # fine voxels are drawn all the same
     assert max(sizes) == 12.0
 
 
-def test_a_volume_without_stain_is_told(simulator):
+def test_a_volume_without_stain_is_reported(simulator):
     empty = Tissue(np.full((48, 48, 48), 255, np.uint8), 10.0, "nanometer", 255.0, 0.0)
     with pytest.raises(InputError, match=r"polarity right.* The last: the section is empty") as error:
         changed(simulator, [empty]).draws(0)
@@ -165,16 +167,16 @@ def test_series_without_contrast_are_left_out_and_of_none_others_are_made(simula
     assert seen == [2, 2]
 
 
-def test_a_volume_too_small_for_the_widest_tilts_is_told(tissue, settings):
-    check_room([tissue], settings)
+def test_a_volume_too_small_for_the_widest_tilts_is_reported(tissue, settings):
+    check_size([tissue], settings)
     small = Tissue.of(np.asarray(tissue.grey)[:16, :16, :16], 10.0)
     with pytest.raises(InputError, match="no series at 30 degrees in voxels of 12"):
-        check_room([small], settings)
-    check_room([small, tissue], settings)
+        check_size([small], settings)
+    check_size([small, tissue], settings)
 
 
 @pytest.mark.parametrize("budget", [2**30, 0])
-def test_a_file_that_goes_away_is_told(simulator, tmp_path, monkeypatch, budget):
+def test_a_file_that_goes_away_is_reported(simulator, tmp_path, monkeypatch, budget):
     monkeypatch.setattr(module.TissueBlocks.__init__, "__defaults__", (budget,))
     np.zeros((48, 48, 48), np.uint8).tofile(tmp_path / "a.raw")
     volume = RawArray(tmp_path / "a.raw", 0, (48, 48, 48), np.uint8)
@@ -193,7 +195,7 @@ CLEAN = MicroscopeSettings.parse({
 
 
 def observed(simulator, degrees, seed=0, microscope=CLEAN, thickness=(0.999, 0.9999), num_cg=100):
-    """A draw of given faces, the group it is of, and what of the grid is the field of view."""
+    """Return a draw with exact faces, its group, and the columns of the field of view."""
     simulator = changed(simulator, num_cg=num_cg, turned=0.0)
     rng = np.random.default_rng(seed)
     group = simulator.record(np.deg2rad(degrees), 10.0, 16, 1, rng, microscope, thickness)

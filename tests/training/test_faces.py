@@ -1,4 +1,4 @@
-"""What training says is known of a section's faces: given, found within its errors, or unknown."""
+"""Knowledge of a section's faces in a training: exact, estimated within its errors, or unknown."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 
 from tomoprior.methods.diffusion.section import compute_expected_profile
 from tomoprior.training import faces
-from tomoprior.training.faces import EXPECTED, GIVEN, ROUGHNESS, UNKNOWN, draw_faces
+from tomoprior.training.faces import EXACT, EXPECTED, ROUGHNESS, UNKNOWN, draw_faces
 
 NZ, PAD = 32, 6
 
 
 class Scripted:
-    """Random numbers of which the first says what is known."""
+    """Random numbers; the first chooses the knowledge of the faces."""
 
     def __init__(self, kind, seed=0):
         self._first, self._rng = kind, np.random.default_rng(seed)
@@ -39,7 +39,7 @@ def test_given_faces_are_the_true_ones_and_go_on_beside_the_field_of_view_as_at_
     inside = section(5.0, 27.0)
     tilt = torch.arange(20.0) / 100
     inside = (inside + tilt).clamp(0, 1)
-    found = draw_faces(inside, 5.0, 27.0, PAD, Scripted(GIVEN / 2))
+    found = draw_faces(inside, 5.0, 27.0, PAD, Scripted(EXACT / 2))
     assert (found.thickness, found.face_std) == (22.0, 0.0)
     assert found.inside.shape == inside.shape
     assert torch.equal(found.inside[..., PAD:-PAD], inside[..., PAD:-PAD])
@@ -47,12 +47,12 @@ def test_given_faces_are_the_true_ones_and_go_on_beside_the_field_of_view_as_at_
         assert bool((side == side[..., :1]).all())
     assert torch.equal(found.inside[..., 0], inside[..., PAD])
     assert torch.equal(found.inside[..., -1], inside[..., -PAD - 1])
-    alone = draw_faces(inside, 5.0, 27.0, 0, Scripted(GIVEN / 2))
+    alone = draw_faces(inside, 5.0, 27.0, 0, Scripted(EXACT / 2))
     assert torch.equal(alone.inside, inside)
 
 
 def test_of_an_unknown_section_nothing_shows():
-    found = [draw_faces(section(*f), *f, PAD, Scripted(GIVEN + UNKNOWN / 2, seed)) for seed, f in enumerate([(2, 20), (9, 31)])]
+    found = [draw_faces(section(*f), *f, PAD, Scripted(EXACT + UNKNOWN / 2, seed)) for seed, f in enumerate([(2, 20), (9, 31)])]
     assert torch.equal(found[0].inside, found[1].inside)
     assert found[0].thickness == pytest.approx(EXPECTED[0] * NZ)
     assert found[0].face_std == pytest.approx(EXPECTED[1] * NZ / math.sqrt(2))
@@ -63,7 +63,7 @@ def test_of_an_unknown_section_nothing_shows():
 
 
 def test_a_found_section_lies_where_it_is_within_its_errors(monkeypatch):
-    """Sections of the thickness that is expected before any tilt is seen: what is said then is a posterior."""
+    """Sections of the prior thickness: the estimate is then a posterior."""
     ordinary, said = faces.compute_expected_profile, []
     monkeypatch.setattr(faces, "compute_expected_profile", lambda *values: said.append(values[1:3]) or ordinary(*values))
     rng = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def test_a_found_section_lies_where_it_is_within_its_errors(monkeypatch):
         thickness = NZ * (EXPECTED[0] + EXPECTED[1] * rng.standard_normal())
         centre = NZ / 2 + max((NZ - thickness) / 2, 0.05 * NZ) / math.sqrt(3) * rng.standard_normal()
         true = (centre - thickness / 2, centre + thickness / 2)
-        found = draw_faces(inside, *true, 0, Scripted(GIVEN + UNKNOWN + 0.1, seed))
+        found = draw_faces(inside, *true, 0, Scripted(EXACT + UNKNOWN + 0.1, seed))
         low, high = said[-1]
         assert high - low == pytest.approx(found.thickness)
         if found.thickness < NZ:  # no section is said to be thicker than the grid
@@ -83,12 +83,12 @@ def test_a_found_section_lies_where_it_is_within_its_errors(monkeypatch):
 
 @pytest.mark.parametrize("spread", [2.0, 5.0])
 def test_what_is_found_is_a_posterior(spread):
-    """The mean square of the standardised error of values that are drawn from what was expected is 1."""
+    """The mean square of the standardised error is 1 for values drawn from the prior."""
     rng = np.random.default_rng(1)
     z2, stds = [], []
     for _ in range(2000):
         value = 20 + spread * rng.standard_normal()
-        mean, std = faces._found(value, (0.3, 6.0), 20.0, spread, rng)
+        mean, std = faces._estimate(value, (0.3, 6.0), 20.0, spread, rng)
         z2.append(((mean - value) / std) ** 2)
         stds.append(std)
     assert 0.88 < np.mean(z2) < 1.12
@@ -112,5 +112,5 @@ def test_shares_of_what_is_known_are_as_said():
     found = [draw_faces(section(4.0, 28.0), 4.0, 28.0, PAD, rng) for _ in range(600)]
     given = np.mean([f.face_std == 0 for f in found])
     unknown = np.mean([f.thickness == EXPECTED[0] * NZ for f in found])
-    assert abs(given - GIVEN) < 0.05
+    assert abs(given - EXACT) < 0.05
     assert abs(unknown - UNKNOWN) < 0.05

@@ -1,4 +1,4 @@
-"""On a GPU a training does what it does on the CPU."""
+"""A training on a GPU agrees with one on the CPU."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from tomoprior.training.draws import Simulator
 from tomoprior.training.optimiser import Training, initial_state, new_denoiser
 from tomoprior.training.rays import MatrixProjector
 from tomoprior.training.recording import project_lines
+from tomoprior.training.simulator import Simulator
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
 

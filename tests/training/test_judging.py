@@ -1,4 +1,4 @@
-"""What a denoiser is judged by: trials, the validation's score, and the calibration of its spread."""
+"""Scores of a denoiser: trials, the validation, and the calibration of its spread."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tomoprior.methods.diffusion.denoiser import BLIND_SIGMA, Condition
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.training import calibrate, calibration, validation
-from tomoprior.training.calibration import calibration_series, measure_errors, measure_spread, standardise
-from tomoprior.training.draws import Simulator
+from tomoprior.training.calibration import calibration_series, measure_errors, measure_spread, spread_factors, standardise
 from tomoprior.training.optimiser import new_denoiser
+from tomoprior.training.simulator import Simulator
 from tomoprior.training.trials import Trial
 from tomoprior.training.validation import Validation
 
@@ -40,7 +40,7 @@ def untrained(settings, spectrum):
 
 
 class Saying(torch.nn.Module):
-    """A denoiser that gives what a function of its linear estimate and its noisy volume does."""
+    """A denoiser that returns a function of its linear estimate and its noisy volume."""
 
     def __init__(self, network, say):
         super().__init__()
@@ -52,14 +52,14 @@ class Saying(torch.nn.Module):
 
 def test_a_trial_is_the_same_every_time_and_another_for_another_seed(simulator):
     one, again, else_ = (Trial.simulate(simulator, 60, 10, seed) for seed in (1, 1, 2))
-    assert torch.equal(one.told.linear, again.told.linear)
+    assert torch.equal(one.condition.linear, again.condition.linear)
     assert torch.equal(one.truth, again.truth)
-    assert not torch.equal(one.told.linear, else_.told.linear)
-    numbers = one.told.numbers[:3].tolist()
+    assert not torch.equal(one.condition.linear, else_.condition.linear)
+    numbers = one.condition.numbers[:3].tolist()
     assert numbers == pytest.approx([-0.5, 0.5, math.log(7) / 4], abs=1e-5)
-    assert one.truth.shape == (16, 16, one.told.linear.shape[2])
+    assert one.truth.shape == (16, 16, one.condition.linear.shape[2])
     assert one.columns.stop - one.columns.start == 32
-    assert all(v.dtype == torch.float32 for v in vars(one.told).values())
+    assert all(v.dtype == torch.float32 for v in vars(one.condition).values())
 
 
 def test_a_trial_at_an_empty_place_is_made_elsewhere(simulator, monkeypatch):
@@ -102,7 +102,7 @@ def test_inside_the_means_of_planes_do_not_count(simulator):
     stripes[::2] = -1
     assert trial.inner_psnr(truth + heights / trial.gain) > 60
     assert trial.inner_psnr(truth + (heights + 0.1 * stripes) / trial.gain) == pytest.approx(20, abs=0.05)
-    vacuum = (trial.told.inside <= 0.9) * 5.0
+    vacuum = (trial.condition.inside <= 0.9) * 5.0
     assert trial.inner_psnr(truth + vacuum + 0.1 * stripes / trial.gain) == pytest.approx(20, abs=0.05)
 
 
@@ -175,7 +175,7 @@ def test_errors_and_spread_are_measured(few, monkeypatch, other, settings, untra
     assert [level for level, _ in found.errors] == list(calibration.LEVELS)
     assert [factors[0] for factors in found.calibration] == [30, 60]
     assert all(len(factors) == 4 and min(factors) > 0 for factors in found.calibration)
-    assert said == ["errors of the denoiser", "spread at 30 degrees", "spread at 60 degrees"]
+    assert said == ["errors of the denoiser", "spread at 30 degrees, series 1 of 1", "spread at 60 degrees, series 1 of 1"]
     assert untrained.calibration == ()
     made = calibration_series(other, settings, 60, 10, calibration.SEED + 60)
     z, inside = standardise(found, made, 2)
@@ -186,7 +186,7 @@ def test_errors_and_spread_are_measured(few, monkeypatch, other, settings, untra
     assert 0 <= float(inside.min()) <= float(inside.max()) <= 1
     # the factors make the standardised error's mean square 1, but for those that are cut
     monkeypatch.setattr(calibration, "standardise", lambda *_: (z, inside))
-    assert all(0.6 < factor < 1.6 for factor in measure_spread(found, [made], 2)[:2])
+    assert all(0.6 < factor < 1.6 for factor in spread_factors([measure_spread(found, made, 2)])[:2])
 
 
 def test_each_region_has_its_own_factor_and_one_that_is_missing_that_of_the_whole(untrained, monkeypatch):
@@ -194,17 +194,17 @@ def test_each_region_has_its_own_factor_and_one_that_is_missing_that_of_the_whol
     inside = torch.tensor([1.0, 0.5, 0.0, 0.0])[:, None, None].expand(4, 2, 2)
     z[1], z[2], z[3] = 2.0, 0.5, -0.5
     monkeypatch.setattr(calibration, "standardise", lambda *_: (z, inside))
-    assert measure_spread(untrained, [None, None], 2) == pytest.approx((1.0, 2.0, 0.5))
+    assert spread_factors([measure_spread(untrained, None, 2)] * 2) == pytest.approx((1.0, 2.0, 0.5))
     monkeypatch.setattr(calibration, "standardise", lambda *_: (z, torch.ones(4, 2, 2)))
-    inner, faces, vacuum = measure_spread(untrained, [None], 2)
+    inner, faces, vacuum = spread_factors([measure_spread(untrained, None, 2)])
     assert inner == faces == vacuum == pytest.approx(math.sqrt((1 + 4 + 0.25 + 0.25) / 4))
     # a few voxels far off count as LARGEST
     monkeypatch.setattr(calibration, "standardise", lambda *_: (z * 100, torch.ones(4, 2, 2)))
-    assert measure_spread(untrained, [None], 2)[0] == pytest.approx(calibration.LARGEST)
+    assert spread_factors([measure_spread(untrained, None, 2)])[0] == pytest.approx(calibration.LARGEST)
 
 
-def test_what_the_denoiser_is_told_without_a_series_is_the_grid(few, other, spectrum, settings):
+def test_without_a_series_the_denoiser_knows_the_grid_alone(few, other, spectrum, settings):
     block = Validation(other, spectrum, settings).block
     assert isinstance(block.condition, Condition)
     assert bool((block.condition.inside == 1).all())
-    assert not block.told
+    assert not block.has_series

@@ -11,7 +11,8 @@ import torch
 
 from tomoprior.errors import TomopriorError
 from tomoprior.methods.diffusion.denoiser import Condition
-from tomoprior.training.optimiser import CLIP, GAMMA, MOST_SKIPPED, PLANES, Training, initial_state, new_denoiser
+from tomoprior.methods.learning.optimiser import CLIP
+from tomoprior.training.optimiser import GAMMA, PATIENCE, PLANES, Training, initial_state, new_denoiser
 from tomoprior.training.tiles import cut_batch
 
 
@@ -56,28 +57,28 @@ def test_steps_are_those_of_adam_with_clipped_gradients_and_decay(start, run, dr
     """Loshchilov and Hutter 2019: moments of gradients cut to a norm, and weights that shrink by the rate times the decay."""
     made = start(weight_decay=decay)
     made.state.draws, made.state.blocks = run.state.draws, run.state.blocks
-    other = start(copy.deepcopy(made.denoiser))
-    first = {k: torch.zeros_like(p) for k, p in other.parameters.items()}
+    other = start(copy.deepcopy(made.optimiser.network))
+    first = {k: torch.zeros_like(p) for k, p in other.optimiser.parameters.items()}
     second = copied(first)
     for i in range(6):
         made.step(i / 6)
-        other.denoiser.zero_grad()
+        other.optimiser.network.zero_grad()
         other._loss(tiles(run, i)).backward()
-        norm = math.sqrt(sum(float(p.grad.square().sum()) for p in other.parameters.values() if p.grad is not None))
-        rate = made.rate(i / 6)
-        for name, p in other.parameters.items():
+        norm = math.sqrt(sum(float(p.grad.square().sum()) for p in other.optimiser.parameters.values() if p.grad is not None))
+        rate = made.learning_rate(i / 6, i + 1)
+        for name, p in other.optimiser.parameters.items():
             g = p.grad * min(1.0, CLIP / norm)
             first[name] = 0.9 * first[name] + 0.1 * g
             second[name] = 0.99 * second[name] + 0.01 * g**2
             with torch.no_grad():
                 p *= 1 - rate * decay
                 p -= rate * (first[name] / (1 - 0.9 ** (i + 1))) / ((second[name] / (1 - 0.99 ** (i + 1))).sqrt() + 1e-8)
-    for name, p in made.parameters.items():
-        torch.testing.assert_close(p, other.parameters[name], atol=2e-6, rtol=1e-4, msg=name)
+    for name, p in made.optimiser.parameters.items():
+        torch.testing.assert_close(p, other.optimiser.parameters[name], atol=2e-6, rtol=1e-4, msg=name)
         torch.testing.assert_close(made.state.moments[f"{name}.m"], first[name], atol=1e-6, rtol=1e-3)
 
 
-def test_a_training_goes_on_with_the_moments_of_its_state(start, run, settings, spectrum):
+def test_a_training_continues_with_the_moments_of_its_state(start, run, settings, spectrum):
     for _ in range(3):
         run.step(0.1)
     state = copy.deepcopy(run.state)
@@ -93,7 +94,7 @@ def test_the_average_is_a_mean_with_weights_that_grow_as_a_power(run):
     seen = []
     for i in range(9):
         run.step(i / 9)
-        seen.append(copied(run.parameters))
+        seen.append(copied(run.optimiser.parameters))
     # of t^gamma, the share of each step: between one step and the next the weights stay as they are
     edges = np.arange(10.0) ** (GAMMA + 1)
     share = np.diff(edges) / edges[-1]
@@ -104,13 +105,10 @@ def test_the_average_is_a_mean_with_weights_that_grow_as_a_power(run):
 
 
 def test_the_rate_rises_over_the_first_steps_and_falls_along_half_a_cosine(run, settings):
-    run.state.step = settings.warm_up
-    assert run.rate(0.0) == pytest.approx(settings.rate)
-    assert run.rate(0.5) == pytest.approx((settings.rate + settings.rate_end) / 2)
-    assert run.rate(1.0) == pytest.approx(settings.rate_end)
-    assert run.rate(1.7) == pytest.approx(settings.rate_end)
-    run.state.step = 1
-    assert run.rate(0.0) == pytest.approx(settings.rate / settings.warm_up)
+    highest, lowest = settings.learning_rate, settings.learning_rate_end
+    for share, rate in ((0.0, highest), (0.5, (highest + lowest) / 2), (1.0, lowest), (1.7, lowest)):
+        assert run.learning_rate(share, settings.warm_up) == pytest.approx(rate)
+    assert run.learning_rate(0.0, 1) == pytest.approx(highest / settings.warm_up)
 
 
 def test_draws_come_in_when_they_are_due_and_the_oldest_goes(start, draws, blocks):
@@ -129,12 +127,12 @@ def test_draws_come_in_when_they_are_due_and_the_oldest_goes(start, draws, block
     assert (state.drawn, state.draws, state.blocks) == (11, ["draw 10a", "draw 10b"], ["block 9", "block 10"])
 
 
-def test_a_voxel_of_a_draw_is_seen_as_often_as_told(start):
+def test_a_voxel_of_a_draw_is_seen_as_often_as_set(start):
     # a draw of 16 x 16 x 32 voxels is two tiles
-    assert start(group=1, batch=1, reuse=4).every == 8
-    assert start(group=3, batch=1, reuse=4).every == 24
-    assert start(group=1, batch=4, reuse=4).every == 2
-    assert start(group=1, batch=4, reuse=0.1).every == 1
+    assert start(group=1, batch_size=1, reuse=4).every == 8
+    assert start(group=3, batch_size=1, reuse=4).every == 24
+    assert start(group=1, batch_size=4, reuse=4).every == 2
+    assert start(group=1, batch_size=4, reuse=0.1).every == 1
 
 
 def test_without_a_share_for_them_no_blocks_are_made(start, simulator):
@@ -148,9 +146,9 @@ def test_without_a_share_for_them_no_blocks_are_made(start, simulator):
 def test_weights_stay_when_a_gradient_is_not_finite(run, draws):
     before = copied(run.state.weights)
     run.state.draws, run.state.blocks = [replace(d, truth=d.truth * math.nan) for d in draws], []
-    for _ in range(MOST_SKIPPED - 1):
+    for _ in range(PATIENCE - 1):
         run.step(0.0)
-    with pytest.raises(TomopriorError, match="no finite gradient"):
+    with pytest.raises(TomopriorError, match="gradient is not finite"):
         run.step(0.0)
     assert run.state.step == 0
     assert run.state.losses == []
@@ -160,12 +158,12 @@ def test_weights_stay_when_a_gradient_is_not_finite(run, draws):
 
 def test_a_single_step_without_a_finite_gradient_is_left_out(run, draws):
     whole, run.state.blocks = run.state.draws, []
-    for _ in range(3 * MOST_SKIPPED):  # never so many in a row
+    for _ in range(3 * PATIENCE):  # never so many in a row
         run.state.draws = [replace(d, truth=d.truth * math.nan) for d in draws]
         run.step(0.0)
         run.state.draws = whole
         run.step(0.0)
-    assert run.state.step == 3 * MOST_SKIPPED
+    assert run.state.step == 3 * PATIENCE
     assert len(run.state.losses) == run.state.step
     assert all(math.isfinite(v) for v in run.state.losses)
 
@@ -177,7 +175,7 @@ def test_the_loss_falls_below_that_of_a_network_that_knows_nothing(start, run):
         with torch.no_grad():
             return sum(float(start(denoiser)._loss(b)) for b in tests) / len(tests)
 
-    nothing = loss(start().denoiser)
+    nothing = loss(start().optimiser.network)
     for i in range(160):
         run.step(i / 160)
     assert loss(run.averaged()) < 0.95 * nothing
@@ -193,7 +191,7 @@ def test_the_loss_counts_what_is_inside_and_what_planes_share_a_fifth(run, draws
     size = torch.tensor([0.3])
 
     def loss(error):
-        run.denoiser = lambda *_: (made.truth + error, size)
+        run.optimiser.network = lambda *_: (made.truth + error, size)
         return float(run._loss(made)) * 0.3**2
 
     nothing = torch.zeros_like(made.truth)
@@ -210,8 +208,8 @@ def test_the_loss_counts_what_is_inside_and_what_planes_share_a_fifth(run, draws
 
 @pytest.mark.parametrize("level", [0.5, 2.0])  # of less noise a tile that goes on periodically leaves more
 def test_a_network_that_has_learned_nothing_has_a_loss_of_about_one(start, simulator, level):
-    """In units of what the linear denoiser leaves."""
-    run = start(log_sigma=(math.log(level), 0.0), batch=4)
+    """In units of the error that the linear denoiser leaves."""
+    run = start(log_sigma=(math.log(level), 0.0), batch_size=4)
     filled = [simulator.filled_block(i) for i in range(4)]
     with torch.no_grad():
         found = [float(run._loss(cut_batch([], filled, run.settings, step))) for step in range(4)]

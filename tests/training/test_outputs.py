@@ -104,7 +104,7 @@ def test_what_a_killed_process_was_writing_is_cleared_away(outputs):
         assert all(path.exists() for path in others)
 
 
-def test_what_is_there_is_not_replaced_unasked(outputs):
+def test_existing_files_are_not_replaced_without_overwrite(outputs):
     outputs.log.write_text("mine")
     with pytest.raises(OutputExistsError, match=r"p\.csv exists"):
         outputs.check(overwrite=False)

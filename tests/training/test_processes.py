@@ -1,4 +1,4 @@
-"""Trainings in a process of their own: interrupted, killed, gone on with."""
+"""Trainings in a separate process: interrupted, killed, continued."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def whole(train, tmp_path):
     return weights(tmp_path / "whole/p.safetensors")
 
 
-def test_ctrl_c_saves_and_the_same_call_goes_on(started, train, whole, tmp_path):
+def test_ctrl_c_saves_and_the_same_call_continues(started, train, whole, tmp_path):
     process = started(wait=0.3)
     until(process, 3)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
@@ -92,7 +92,7 @@ def test_ctrl_c_saves_and_the_same_call_goes_on(started, train, whole, tmp_path)
     assert same(weights(tmp_path / "p.safetensors"), whole)
 
 
-def test_a_killed_training_goes_on_from_its_last_state(started, train, whole, tmp_path):
+def test_a_killed_training_continues_from_its_last_state(started, train, whole, tmp_path):
     process = started(save_every=-1.0, hold=5)
     until(process, 5)
     out = tmp_path / "p.safetensors"

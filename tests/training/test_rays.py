@@ -1,4 +1,4 @@
-"""The matrix that a training's estimates are made with is that of the package's own projector."""
+"""The matrix of a training's estimates is that of the package's projector."""
 
 from __future__ import annotations
 

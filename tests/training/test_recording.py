@@ -1,4 +1,4 @@
-"""What is recorded on the training's device is what ``tomoprior.simulate`` records."""
+"""Recordings on the training's device agree with those of ``tomoprior.simulate``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_pictures_are_moved_as_the_microscope_moves_them():
     shift = np.array([[0.0, 0.0], [1.3, -2.4], [-6.0, 0.5], [0.25, 9.75]])
     magnification = np.array([1.0, 1.004, 0.99, 1.0])
     for rotation in (0.0, math.radians(-3.0)):
-        found = recording._warped(torch.from_numpy(pictures), shift, rotation, magnification)
+        found = recording._warp(torch.from_numpy(pictures), shift, rotation, magnification)
         for i in range(4):
             wanted = warp(pictures[i], shift[i], rotation, float(magnification[i]))
             np.testing.assert_allclose(found[i].numpy(), wanted, atol=1e-4)
@@ -62,7 +62,7 @@ def test_pictures_are_moved_as_the_microscope_moves_them():
 @pytest.mark.parametrize("sigma", [0.0, 0.6, 1.5, 4.8])
 def test_blur_is_that_of_the_microscope(sigma):
     pictures = smooth((2, 20, 34), (0, 0.7, 0.7))
-    found = recording._blurred(torch.from_numpy(pictures), sigma)
+    found = recording._blur(torch.from_numpy(pictures), sigma)
     wanted = [gaussian_filter(p, sigma, mode="nearest", truncate=3) if sigma else p for p in pictures]
     np.testing.assert_allclose(found.numpy(), np.stack(wanted), atol=2e-6)
 
@@ -124,13 +124,13 @@ def test_noise_is_that_of_counts():
     assert float(found.std()) == pytest.approx(deviation, rel=0.05)
 
 
-def test_a_section_that_is_empty_is_told():
+def test_a_section_that_is_empty_is_reported():
     off = tilt_errors(1, DRAWN, np.random.default_rng(0))
     with pytest.raises(ValueError, match="the section is empty"):
         record_tilts(torch.zeros(1, 40, 40), off, DRAWN, 4, 0, np.random.default_rng(0))
 
 
-def test_a_section_has_rough_faces_of_the_asked_thickness():
+def test_a_section_has_rough_faces_of_the_requested_thickness():
     density = torch.ones(40, 60, 80)
     found = cut_section(density, 0.6, 1.5, 8.0, 0.0, np.random.default_rng(0))
     thickness = found.inside.sum(0)

@@ -36,12 +36,12 @@ def test_the_same_step_has_the_same_tiles_and_another_has_others(draws, blocks, 
 
 
 def test_a_batch_has_the_shapes_that_the_denoiser_takes(draws, blocks, settings):
-    made = cut_batch(draws, blocks, settings.model_copy(update={"batch": 3}), 0)
+    made = cut_batch(draws, blocks, settings.model_copy(update={"batch_size": 3}), 0)
     assert made.truth.shape == made.noisy.shape == made.linear.shape == made.inside.shape == (3, 16, 16, 16)
     assert made.coverage.shape == (3, 16, 16)
     assert made.numbers.shape == (3, 7)
     assert made.depth.shape == (3, 16)
-    assert made.sigma.shape == made.told.shape == (3,)
+    assert made.sigma.shape == made.conditioned.shape == (3,)
     assert all(v.dtype == torch.float32 for v in vars(made).values())
 
 
@@ -53,28 +53,28 @@ def test_draws_are_not_changed_by_cutting_tiles(draws, blocks, settings):
         assert all(torch.equal(kept[k], v) for k, v in found.to_dict().items())
 
 
-def test_conditions_are_left_out_as_often_as_told(draws, settings):
-    many = settings.model_copy(update={"batch": 50, "drop": 0.3})
-    told = torch.cat([cut_batch(draws, [], many, step).told for step in range(8)])
+def test_conditions_are_left_out_as_often_as_set(draws, settings):
+    many = settings.model_copy(update={"batch_size": 50, "drop": 0.3})
+    told = torch.cat([cut_batch(draws, [], many, step).conditioned for step in range(8)])
     assert set(told.tolist()) == {0.0, 1.0}
     assert abs(float(told.mean()) - 0.7) < 0.07
 
 
-def test_tiles_come_from_blocks_as_often_as_told(draws, blocks, settings):
-    many = settings.model_copy(update={"batch": 50, "drop": 0.0, "free": 0.4})
+def test_tiles_come_from_blocks_as_often_as_set(draws, blocks, settings):
+    many = settings.model_copy(update={"batch_size": 50, "drop": 0.0, "free": 0.4})
     made = [cut_batch(draws, blocks, many, step) for step in range(8)]
-    told, seen = (torch.cat([getattr(m, name) for m in made]) for name in ("told", "coverage"))
+    told, seen = (torch.cat([getattr(m, name) for m in made]) for name in ("conditioned", "coverage"))
     assert abs(float(told.mean()) - 0.6) < 0.07
-    # without a series nothing is told of one
+    # without a series the coverage is zero
     assert bool((seen[told == 0] == 0).all())
     assert bool((seen[told == 1].amax((1, 2)) > 0).all())
-    assert not bool(cut_batch([], blocks, many, 0).told.any())
+    assert not bool(cut_batch([], blocks, many, 0).conditioned.any())
 
 
-def test_noise_levels_are_those_asked_for_and_some_tiles_are_blind(draws, blocks, settings):
-    many = settings.model_copy(update={"batch": 50, "blind": 0.2, "drop": 0.0, "free": 0.5, "log_sigma": (-0.6, 1.2)})
+def test_noise_levels_are_those_requested_and_some_tiles_are_blind(draws, blocks, settings):
+    many = settings.model_copy(update={"batch_size": 50, "blind": 0.2, "drop": 0.0, "free": 0.5, "log_sigma": (-0.6, 1.2)})
     made = [cut_batch(draws, blocks, many, step) for step in range(12)]
-    sigma, told = (torch.cat([getattr(m, name) for m in made]) for name in ("sigma", "told"))
+    sigma, told = (torch.cat([getattr(m, name) for m in made]) for name in ("sigma", "conditioned"))
     blind = sigma == BLIND_SIGMA
     assert abs(float(blind[told == 1].float().mean()) - 0.2) < 0.06
     assert not bool(blind[told == 0].any())  # without conditions either there would be nothing to go by
@@ -89,7 +89,7 @@ def test_noise_levels_are_those_asked_for_and_some_tiles_are_blind(draws, blocks
 
 
 def test_all_ways_to_mirror_occur(draws, settings):
-    """Neighbouring tiles of a batch are mirrored in turn: what is wrong in one way would average out."""
+    """Neighbouring tiles of a batch are mirrored in turn, so that an error of one orientation averages out."""
     found = set()
     for step in range(8):
         made = cut_batch(draws[:1], [], settings, step)
@@ -170,7 +170,7 @@ def test_a_thin_grid_lies_in_the_middle_of_the_tile_and_nothing_outside_is_noisy
 
 
 def test_tiles_lie_where_tilts_look(simulator, draws, settings):
-    """Hardly a column beyond what a third of the tilts see."""
+    """Hardly a column lies beyond those that a third of the tilts see."""
     draw = draws[0]
     nx = draw.truth.shape[2]
     low, high = draw.seen
@@ -185,7 +185,7 @@ def test_tiles_lie_where_tilts_look(simulator, draws, settings):
 
 def test_the_numbers_of_a_draw_do_not_name_it(draws, settings):
     """Each tile has numbers of its own around the draw's."""
-    many = settings.model_copy(update={"batch": 60})
+    many = settings.model_copy(update={"batch_size": 60})
     made = cut_batch(draws[:1], [], many, 0).numbers
     assert len({tuple(row.tolist()) for row in made}) == 60
     exact = draws[0].condition.numbers

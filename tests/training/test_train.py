@@ -15,11 +15,11 @@ from tomoprior.errors import FormatError, InputError, Interrupted, OutputExistsE
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.simulate.tissue import Tissue
-from tomoprior.training import TrainingSettings
+from tomoprior.training import TrainingSettings, calibration
 from tomoprior.training import train as call
-from tomoprior.training.draws import Simulator
 from tomoprior.training.log import COLUMNS
 from tomoprior.training.optimiser import Training
+from tomoprior.training.simulator import Simulator
 
 from .conftest import TINY, grey, same, weights
 
@@ -52,7 +52,7 @@ def test_a_prior_is_written_with_its_log_and_its_card(train, tissue, other, tmp_
     assert all(math.isfinite(float(value)) for row in log for value in row.values())
     assert card["gain_over_linear"].keys() == {"0.2", "0.4", "0.8", "1.6"}
     assert [int(row["step"]) for row in log] == [1, 2, 3, 4, 5, 6]
-    assert float(log[-1]["rate"]) == pytest.approx(TrainingSettings().rate_end)
+    assert float(log[-1]["learning_rate"]) == pytest.approx(TrainingSettings().learning_rate_end)
     mean = np.mean([row["psnr"] for row in card["validation"]])
     assert float(log[-1]["validation_psnr"]) == pytest.approx(mean)
     assert [step[:2] for step in shown] == [(100 * i // 6, 100) for i in range(1, 7)]
@@ -101,7 +101,62 @@ def test_a_training_that_was_interrupted_is_the_one_that_was_not(train, tissue, 
     assert sorted(p.name for p in out.parent.iterdir()) == ["p.csv", "p.safetensors"]
 
 
-def test_a_training_that_failed_goes_on_from_the_last_state(train, module, tmp_path, monkeypatch):
+@pytest.fixture
+def quick_calibration(monkeypatch):
+    """Two ranges with one series and two samples each."""
+    monkeypatch.setattr(calibration, "SERIES", ((30, 10), (60, 20)))
+    monkeypatch.setattr(calibration, "REPEATS", 1)
+    monkeypatch.setattr(calibration, "SAMPLES", 2)
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+def test_a_training_interrupted_while_it_calibrates_continues(train, other, tmp_path, quick_calibration, by_signal):
+    out, said = tmp_path / "p.safetensors", []
+
+    def report(what):
+        said.append(what)
+        if len(said) in (1, 3):
+            if not by_signal:
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
+
+    options = {"steps": 2, "validation": other, "calibration": True, "report": report}
+    for _ in range(2):
+        with pytest.raises(Interrupted) as stop:
+            train(out, **options)
+        assert stop.value.result == out.with_suffix(".state.safetensors")
+        assert not out.exists()
+    steps = []
+    prior = train(out, progress=lambda *step: steps.append(step), **options)
+    names = ["errors of the denoiser", "spread at 30 degrees, series 1 of 1", "spread at 60 degrees, series 1 of 1"]
+    # a measurement in progress ends before the training stops on a signal; the callback's own interruption loses it
+    assert said == (names if by_signal else [names[0], *names[:2], *names[1:]])
+    assert steps == []
+    assert not out.with_suffix(".state.safetensors").exists()
+    whole = calibration.calibrate(train(tmp_path / "q.safetensors", steps=2, validation=other), other, settings_of(2))
+    assert (prior.errors, prior.calibration) == (whole.errors, whole.calibration)
+    assert Prior.load(out).calibration == prior.calibration
+
+
+def test_measurements_on_another_volume_are_not_used(train, other, tmp_path, quick_calibration):
+    out, said = tmp_path / "p.safetensors", []
+
+    def stopping_report(what):
+        if "60" in what:
+            raise KeyboardInterrupt
+
+    options = {"steps": 2, "calibration": True}
+    with pytest.raises(Interrupted):
+        train(out, validation=other, report=stopping_report, **options)
+    train(out, validation=Tissue.of(grey(7), 10.0), report=said.append, **options)
+    assert len(said) == 3
+
+
+def settings_of(steps):
+    return TrainingSettings.parse(TINY | {"steps": steps})
+
+
+def test_a_training_that_failed_continues_from_the_last_state(train, module, tmp_path, monkeypatch):
     whole = train(tmp_path / "a.safetensors", steps=8)
     monkeypatch.setattr(module, "SAVE_EVERY", -1.0)
     out = tmp_path / "b.safetensors"
@@ -161,8 +216,8 @@ def test_it_trains_in_a_thread(train, tmp_path):
 def test_the_rate_ends_when_the_time_is_over_whatever_the_speed(train, tmp_path, monkeypatch, seconds):
     now = [100.0]
     used = []
-    ordinary = Training.rate
-    monkeypatch.setattr(Training, "rate", lambda self, share: used.append(share) or ordinary(self, share))
+    ordinary = Training.learning_rate
+    monkeypatch.setattr(Training, "learning_rate", lambda self, share, step: used.append(share) or ordinary(self, share, step))
 
     def progress(*_):
         now[0] += seconds
@@ -172,7 +227,7 @@ def test_the_rate_ends_when_the_time_is_over_whatever_the_speed(train, tmp_path,
     assert made.card["steps"] == math.ceil(60 / seconds) + 1
     assert made.card["minutes"] == pytest.approx(math.ceil(60 / seconds) * seconds / 60, abs=0.06)
     log = rows(out.with_suffix(".csv"))
-    assert float(log[-1]["rate"]) == pytest.approx(TrainingSettings().rate_end)
+    assert float(log[-1]["learning_rate"]) == pytest.approx(TrainingSettings().learning_rate_end)
     assert len(log) == 4 if seconds < 15 else len(log) == 3
     # the last step itself was taken within a step of the end
     steps = sorted({s for s in used if s < 1})
@@ -242,7 +297,7 @@ def test_several_volumes_are_trained_on_and_known_again(train, tissue, other, tm
     with pytest.raises(Interrupted):
         train(out, [tissue, other], steps=6, progress=progress)
     for wrong in (tissue, [other, tissue], [tissue, third]):
-        with pytest.raises(FormatError, match="begun with other tissue"):
+        with pytest.raises(FormatError, match="started with other tissue"):
             train(out, wrong, steps=6)
     again = train(out, [tissue, other], steps=6)
     assert same(mixed.denoiser.state_dict(), again.denoiser.state_dict())
@@ -261,13 +316,13 @@ def test_another_training_does_not_go_on_from_a_state(train, tmp_path):
     out = tmp_path / "p.safetensors"
     state = interrupted(train, out, steps=5)
     before = state.read_bytes()
-    with pytest.raises(FormatError, match="begun with other rate, steps;"):
-        train(out, steps=6, rate=2e-3)
+    with pytest.raises(FormatError, match="started with other learning_rate, steps;"):
+        train(out, steps=6, learning_rate=2e-3)
     assert state.read_bytes() == before
     assert train(out, steps=5).card["steps"] == 5
 
 
-def test_a_broken_state_is_told_and_kept(train, tmp_path):
+def test_a_broken_state_is_reported_and_kept(train, tmp_path):
     out = tmp_path / "p.safetensors"
     state = interrupted(train, out, steps=5)
     state.write_bytes(state.read_bytes()[:-100])
@@ -295,7 +350,7 @@ def test_a_training_that_was_over_only_writes(train, module, tmp_path, monkeypat
     assert same(train(out, steps=4).denoiser.state_dict(), whole.denoiser.state_dict())
 
 
-def test_what_is_wrong_is_told_before_any_work(train, module, tissue, other, tmp_path, monkeypatch):
+def test_what_is_wrong_is_reported_before_any_work(train, module, tissue, other, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "Simulator", None)
     out = tmp_path / "p.safetensors"
     in_pixels = Tissue.of(grey(3), 10.0, "pixel")
@@ -349,16 +404,16 @@ def test_losses_and_draws_do_not_pile_up(train, module, tmp_path, monkeypatch):
     assert draws == blocks == TINY["keep"]
 
 
-def test_it_goes_on_from_the_weights_of_another_prior(train, tissue, tmp_path):
+def test_it_continues_from_the_weights_of_another_prior(train, tissue, tmp_path):
     first = train(tmp_path / "a.safetensors", steps=4)
-    still = train(tmp_path / "b.safetensors", start=first, steps=1, rate=1e-9, rate_end=1e-9)
+    still = train(tmp_path / "b.safetensors", start=first, steps=1, learning_rate=1e-9, learning_rate_end=1e-9)
     for one, two in zip(first.denoiser.state_dict().values(), still.denoiser.state_dict().values(), strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
     with pytest.raises(InputError, match="another network"):
         train(tmp_path / "c.safetensors", start=first, steps=1, widths=(16, 32))
 
 
-def test_a_state_is_not_gone_on_from_with_another_start(train, tmp_path):
+def test_a_state_is_not_continued_from_with_another_start(train, tmp_path):
     first, second = (train(tmp_path / f"{name}.safetensors", steps=2, seed=seed) for seed, name in enumerate("ab"))
     with pytest.raises(Interrupted):
         train(tmp_path / "c.safetensors", start=first, steps=5, progress=stopping(2))
@@ -366,7 +421,7 @@ def test_a_state_is_not_gone_on_from_with_another_start(train, tmp_path):
         train(tmp_path / "c.safetensors", start=second, steps=5)
 
 
-def test_the_prior_that_is_gone_on_from_is_not_changed(train, tmp_path):
+def test_the_prior_that_is_continued_from_is_not_changed(train, tmp_path):
     first = train(tmp_path / "a.safetensors", steps=2)
     before = {k: v.clone() for k, v in first.denoiser.state_dict().items()}
     train(tmp_path / "b.safetensors", start=first, steps=3)
@@ -395,7 +450,7 @@ def test_a_snapshot_is_a_prior_as_it_stands(train, module, tmp_path, monkeypatch
     assert {p.name for p in tmp_path.rglob("*")} == {"elsewhere", "s.safetensors", "p.safetensors", "p.csv"}
 
 
-def test_a_snapshot_that_could_not_be_written_is_told_before_any_work(train, tmp_path):
+def test_a_snapshot_that_could_not_be_written_is_reported_before_any_work(train, tmp_path):
     out = tmp_path / "p.safetensors"
     with pytest.raises(FormatError, match="no such folder"):
         train(out, steps=2, snapshot=tmp_path / "none/s.safetensors")
@@ -413,7 +468,7 @@ def test_a_training_that_was_interrupted_leaves_a_snapshot(train, tmp_path):
     assert Prior.load(snapshot).card["steps"] == 2
 
 
-def test_a_device_that_is_not_there_is_told_before_any_work(train, tmp_path):
+def test_a_device_that_is_not_there_is_reported_before_any_work(train, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(TomopriorError, match="no GPU"):

@@ -1,4 +1,4 @@
-"""``tomoprior train``: a prior for the diffusion method from volumes of one's own."""
+"""``tomoprior train``: a prior for the diffusion method from the user's volumes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tomoprior.simulate.tissue import Tissue
     from tomoprior.training import TrainingSettings
 
-#: Of a volume's own voxels, the smallest and largest to train for where nothing is said.
+#: Smallest and largest voxel size to train for by default, in voxels of the volumes.
 COARSER = (1.6, 2.5)
 
 EXAMPLES = """\b
@@ -28,13 +28,16 @@ def train(
         list[Path],
         typer.Argument(metavar="VOLUME", help="Volumes of cubic voxels, any format.", exists=True),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Prior to write: .safetensors; its log goes beside it as .csv.")],
-    validation: Annotated[Path | None, typer.Option(help="Volume to judge by, which is not trained on.", exists=True)] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Prior to write: .safetensors; its log has the same name and .csv.")],
+    validation: Annotated[Path | None, typer.Option(help="Volume for the score; it is not trained on.", exists=True)] = None,
     start: Annotated[
-        str | None, typer.Option(help="Prior to go on from, file or name, such as tissue. Default: random weights.")
+        str | None,
+        typer.Option(help="Prior to start from, a file or a name such as tissue. Default: random weights."),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Wall-clock time to train for. Default: 90.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Train for so many steps instead, the same on every run.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Wall-clock time of the steps; a calibration follows. Default: 90.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of steps instead of minutes; the same result on every run.")] = None,
     voxel_size: Annotated[
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="Voxels to train for. Default: 1.6 to 2.5 times the volumes' own."),
@@ -43,23 +46,24 @@ def train(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the training; repeat it.")
     ] = None,
     tissue_voxel_size: Annotated[
-        float | None, typer.Option(help="Edge of the volumes' voxels. Default: what the files say.")
+        float | None, typer.Option(help="Edge of the volumes' voxels. Default: that of the files.")
     ] = None,
     unit: Annotated[str | None, typer.Option(help="Unit of all voxel sizes: angstrom, nanometer, micrometer, ...")] = None,
     bright_is_dense: Annotated[
-        bool, typer.Option("--bright-is-dense", help="Bright voxels hold most stain. Default: dark ones.")
+        bool, typer.Option("--bright-is-dense", help="Bright voxels hold most stain. Default: dark voxels do.")
     ] = False,
     calibration: Annotated[
-        bool, typer.Option(help="With --validation: measure the prior's errors there, so that its spread is right.")
+        bool,
+        typer.Option(help="With --validation: measure the prior's errors on it, so that its spread is right."),
     ] = True,
-    name: Annotated[str | None, typer.Option(help="For the prior's card: what it is called.")] = None,
-    licence: Annotated[str | None, typer.Option(help="For the card: the licence of the volumes, and so of the prior.")] = None,
-    attribution: Annotated[str | None, typer.Option(help="For the card: whose volumes these are.")] = None,
-    device: Annotated[str, typer.Option(help="Where all of it runs: auto (a GPU if there is one), cpu or cuda.")] = "auto",
+    name: Annotated[str | None, typer.Option(help="For the prior's card: its name.")] = None,
+    licence: Annotated[str | None, typer.Option(help="For the card: licence of the volumes, and so of the prior.")] = None,
+    attribution: Annotated[str | None, typer.Option(help="For the card: owner of the volumes.")] = None,
+    device: Annotated[str, typer.Option(help="Device of the training: auto (a GPU if there is one), cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads on the CPU.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prior that OUT holds.")] = False,
 ) -> None:
-    """Train a prior of the diffusion method. Ctrl-C: the state is saved, and the same command goes on from it."""
+    """Train a prior of the diffusion method. Ctrl-C saves the state, and the same command continues from it."""
     import torch
 
     from tomoprior import training
@@ -72,7 +76,7 @@ def train(
     from tomoprior.projector.backends import choose_device
     from tomoprior.training.outputs import Outputs
 
-    # everything that can be wrong is found before anything long begins
+    # all arguments are checked before any long work
     place = choose_device(device)
     values = _values(parse.settings(setting or []), minutes=minutes, steps=steps, voxel_size=voxel_size)
     training.TrainingSettings.parse(values)
@@ -97,14 +101,12 @@ def train(
         with progress_bar("train") as step:
             prior = training.train(
                 tissues, out, validation=judge, settings=settings, start=begun, overwrite=overwrite, device=place,
-                progress=step, card={key: value for key, value in card.items() if value is not None},
+                calibration=calibration, report=lambda what: typer.echo(f"calibrating  {what}"), progress=step,
+                card={key: value for key, value in card.items() if value is not None},
             )  # fmt: skip
     except Interrupted as stop:
-        typer.echo(f"interrupted  the state is in {stop.result}: the same command goes on from there", err=True)
+        typer.echo(f"interrupted  the state is in {stop.result}: the same command continues from it", err=True)
         raise InterruptedWithOutput from None
-    if judge is not None and calibration:
-        prior = training.calibrate(prior, judge, settings, lambda what: typer.echo(f"calibrating  {what}"))
-        prior.save(out, overwrite=True)
     _report(prior, out, outputs.log)
 
 
@@ -113,7 +115,7 @@ def _values(given: dict[str, Any], **options: Any) -> dict[str, Any]:
     from tomoprior.errors import SettingsError
 
     if options["minutes"] is not None and options["steps"] is not None:
-        raise SettingsError("a training lasts so many --minutes or so many --steps; give one")
+        raise SettingsError("--minutes and --steps both set the length of a training; give one")
     return parse.merged(given, **options)
 
 
@@ -127,7 +129,7 @@ def _say(
             f"tissue       {path}: {' x '.join(map(str, tissue.grey.shape))} voxels of {tissue.voxel_size:.6g} {tissue.unit}, "
             f"grey {tissue.least:g} without stain, {tissue.most:g} with most"
         )
-    typer.echo(f"validation   {validation or 'none: nothing will say how good it is (--validation VOLUME)'}")
+    typer.echo(f"validation   {validation or 'none: the prior gets no score (--validation VOLUME)'}")
     low, high = settings.voxel_size
     height, (rows, columns) = settings.height, settings.field
     typer.echo(f"grid         {height} x {rows} x {columns} (z, y, x) voxels of {low:.6g} to {high:.6g} {tissues[0].unit}")
@@ -136,7 +138,7 @@ def _say(
     where = f"{torch.get_num_threads()} CPU thread(s)" if device == "cpu" else device
     typer.echo(f"training     {length} on {where}")
     if state.exists():
-        typer.echo(f"state        goes on from {state}")
+        typer.echo(f"state        continues from {state}")
 
 
 def _report(prior: Prior, out: Path, log: Path) -> None:

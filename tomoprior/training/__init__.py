@@ -1,7 +1,7 @@
-"""Training a prior of the diffusion method on a volume of one's own."""
+"""Training of a prior for the diffusion method on the user's volumes."""
 
 from tomoprior.training.calibration import calibrate
-from tomoprior.training.looking import sample_tissue, tile_flops
+from tomoprior.training.inspection import sample_tissue, tile_flops
 from tomoprior.training.settings import TrainingSettings
 from tomoprior.training.train import train
 

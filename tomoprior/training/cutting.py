@@ -1,4 +1,8 @@
-"""Blocks of tissue on a device: at any place, in any orientation, in voxels of any size."""
+"""Blocks of tissue on a device: at any place, in any orientation, in voxels of any size.
+
+In torch for what ``tomoprior.simulate.tissue`` does in NumPy: a training cuts many blocks, on a GPU if there is one. Free
+rotations exist here alone.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +15,25 @@ from torch.nn import functional as F
 
 from tomoprior.simulate.tissue import Tissue
 
-#: Bytes of tissue that are kept on the device as float32; larger volumes are read block by block, and not turned freely.
+#: Largest tissue in bytes, as float32, that is copied to the device; larger volumes are read block by block, without free
+#: rotations.
 BUDGET = 4 * 2**30
 
-#: A freely turned block is stretched along each axis by at most this share.
+#: Largest share by which a freely turned block is stretched along each axis.
 STRETCH = 0.1
 
 
 class TissueBlocks:
-    """Cuts blocks from a tissue.
+    """Source of blocks of a tissue.
 
     Parameters
     ----------
     tissue
-        Where from.
+        Volume to cut from.
     device
-        Where to.
+        Device of the blocks.
     budget
-        Bytes that the whole volume may take there.
+        Most bytes that the whole volume may take there.
     """
 
     def __init__(self, tissue: Tissue, device: torch.device, budget: int = BUDGET) -> None:
@@ -40,22 +45,22 @@ class TissueBlocks:
 
     @property
     def can_turn(self) -> bool:
-        """Whether blocks can be turned freely."""
+        """True if blocks can be turned freely."""
         return self._whole is not None
 
     def cut(self, shape: tuple[int, int, int], spacing: float, rng: Generator, *, turned: bool = False) -> torch.Tensor:
-        """Density on a grid of ``shape`` whose voxels are ``spacing`` of the tissue's, ``(z, y, x)`` float32.
+        """Return the density on a grid of ``shape`` whose voxels are ``spacing`` voxels of the tissue, ``(z, y, x)`` float32.
 
         Parameters
         ----------
         rng
-            Draws the place and one of the 48 orientations, or with ``turned`` any rotation, a mirror image and a slight
-            stretch. Beyond the volume its mirror image goes on.
+            Source of the place and of one of the 48 orientations; with ``turned`` of any rotation, a mirror image and a slight
+            stretch. Beyond its ends the volume continues as its mirror image.
 
         Raises
         ------
         InputError
-            If the block is more than the volume can fill by mirroring.
+            If the block is larger than the volume can fill by mirroring.
         """
         if self._whole is None:
             return torch.from_numpy(self.tissue.block(shape, spacing, rng)).to(self.device)
@@ -86,10 +91,10 @@ class TissueBlocks:
         assert self._whole is not None
         sizes = np.array(self._whole.shape, dtype=float)
         turn, upper = np.linalg.qr(rng.standard_normal((3, 3)))
-        turn = turn * np.sign(np.diag(upper))  # every rotation and mirror image is as likely
+        turn = turn * np.sign(np.diag(upper))  # all rotations and mirror images are equally likely
         matrix = turn * spacing * (1 + STRETCH * rng.uniform(-1, 1, 3))
         middle = rng.uniform(0, 1, 3) * sizes
-        # grid_sample counts x first, from -1 to 1 between the volume's faces
+        # grid_sample takes x first, from -1 to 1 between the faces of the volume
         scaled = torch.from_numpy((matrix * 2 / sizes[:, None])[::-1].copy()).float().to(self.device)
         shift = torch.from_numpy((2 * middle / sizes - 1)[::-1].copy()).float().to(self.device)
         z, y, x = (torch.arange(n, device=self.device) - (n - 1) / 2 for n in shape)

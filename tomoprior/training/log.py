@@ -1,4 +1,4 @@
-"""The log of a training, a row for each validation."""
+"""The log of a training, with a row for each validation."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from tomoprior.storage.files import replace_atomically, reraise_disk_errors
 
 COLUMNS = (
-    "step", "minutes", "rate", "loss", "validation_psnr", "linear_psnr", "inner", "linear_inner",
+    "step", "minutes", "learning_rate", "loss", "validation_psnr", "linear_psnr", "inner", "linear_inner",
     "gain_0.2", "gain_0.4", "gain_0.8", "gain_1.6",
 )  # fmt: skip
 
 
 def write_log(rows: list[dict[str, float]], path: Path) -> None:
-    """The rows as CSV, whole or not at all; raises FormatError if there is no room, say."""
+    """Write the rows as CSV; the file is whole or absent. Raises FormatError, for example on a full disk."""
     with (
         reraise_disk_errors(path),
         replace_atomically(path, overwrite=True) as temporary,

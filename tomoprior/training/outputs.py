@@ -1,4 +1,4 @@
-"""Where a training writes, and that only one writes there at a time."""
+"""Files of a training, and the lock that lets only one training write them at a time."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from tomoprior.storage.locking import exclusive_lock
 
 @dataclass(frozen=True)
 class Outputs:
-    """The prior's file, and those that lie beside it while it is trained."""
+    """The file of the prior, and the files in its folder during the training."""
 
     prior: Path
 
     @property
     def state(self) -> Path:
-        """What an interrupted training goes on from."""
+        """State from which an interrupted training continues."""
         return self.prior.with_suffix(".state.safetensors")
 
     @property
     def log(self) -> Path:
-        """A row for each validation."""
+        """Log, with a row for each validation."""
         return self.prior.with_suffix(".csv")
 
     @property
     def lock(self) -> Path:
-        """Holds the number of the process that is training."""
+        """Lock, with the number of the training process."""
         return self.prior.with_suffix(".lock")
 
     def check(self, *, overwrite: bool) -> None:
-        """Raise early if these cannot be written; raises InputError, OutputExistsError, FormatError."""
+        """Check early that the files can be written; raises InputError, OutputExistsError, FormatError."""
         if self.prior.suffix != ".safetensors":
             raise InputError(f"{self.prior}: the name of a prior must end in .safetensors")
         if self.prior.is_dir():
-            raise FormatError(f"{self.prior}: a folder, and will not be replaced")
+            raise FormatError(f"{self.prior}: a folder, which is not replaced")
         check_target(self.prior, overwrite=overwrite)
         if not self.state.exists():
             check_target(self.log, overwrite=overwrite)
@@ -49,7 +49,7 @@ class Outputs:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other trainings away from these files; the lock of a process that has died is taken over.
+        """Keep other trainings away from these files; the lock of a dead process is taken over.
 
         Raises
         ------
@@ -57,10 +57,10 @@ class Outputs:
             If another process is training, or the lock cannot be written.
         """
         with exclusive_lock(self.lock, self._refused):
-            for path in (self.prior, self.state, self.log):  # what a process that was killed was writing
+            for path in (self.prior, self.state, self.log):  # parts that a killed process was writing
                 for rest in path.parent.glob(f".{glob.escape(path.name)}.*.part{glob.escape(path.suffix)}"):
                     rest.unlink(missing_ok=True)
             yield
 
     def _refused(self, owner: str) -> FormatError:
-        return FormatError(f"{self.prior}: {owner} trains it already; let that end, or give another output")
+        return FormatError(f"{self.prior}: {owner} trains it already; wait for its end, or give another output")

@@ -1,4 +1,4 @@
-"""The projector of a training's estimates: Joseph's matrix of a slice, built on the device."""
+"""The projector for the estimates of a training: Joseph's matrix of a slice, built on the device."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tomoprior.projector.sparse import csr_product, csr_tensor
 
 
 class MatrixProjector(LinearOperator):
-    """The same map as ``Projector(geometry, kind="linear")`` up to rounding, for geometries whose slices share their rays.
+    """The map of ``Projector(geometry, kind="linear")`` up to rounding, for geometries whose slices share their rays.
 
-    A training needs a new geometry every few seconds, for a batch of volumes, on a machine that need not have ASTRA: the
-    matrix is built where it is used. Joseph, IEEE Trans. Med. Imaging 1 (1982) 192: a ray is followed along the axis that it
-    is closer to; in every row (or column) of voxels it takes the linear interpolation of the two that it passes between.
+    A training needs a new geometry every few seconds, for a batch of volumes, on a machine that may have no ASTRA: the matrix
+    is built on the device that uses it. Joseph, IEEE Trans. Med. Imaging 1 (1982) 192: a ray is followed along the axis to
+    which it is closer; in each row (or column) of voxels it takes the linear interpolation of its two neighbours.
     """
 
     def __init__(self, geometry: Geometry, device: torch.device | str) -> None:
@@ -32,14 +32,14 @@ class MatrixProjector(LinearOperator):
 
     @cached_property
     def _pair(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The matrix and its transpose as CSR."""
+        """Matrix and transpose as CSR."""
         nz, _, nx = self.geometry.shape
         rows, columns, values = self._entries()
         shape = (self.geometry.n_angles * self.geometry.detector[1], nz * nx)
-        return _compressed(rows, columns, values, shape), _compressed(columns, rows, values, shape[::-1])
+        return _to_csr(rows, columns, values, shape), _to_csr(columns, rows, values, shape[::-1])
 
     def _entries(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Ray, voxel and weight of every entry."""
+        """Return ray, voxel and weight of every entry."""
         g, device = self.geometry, self.device
         nz, _, nx = g.shape
         nu = g.detector[1]
@@ -68,10 +68,10 @@ class MatrixProjector(LinearOperator):
         return rows, columns, values
 
     def _apply(self, batch: torch.Tensor) -> torch.Tensor:
-        return _times(self._pair[0], batch, (self.range_shape[0], self.range_shape[2]))
+        return _product(self._pair[0], batch, (self.range_shape[0], self.range_shape[2]))
 
     def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
-        return _times(self._pair[1], batch, (self.domain_shape[0], self.domain_shape[2]))
+        return _product(self._pair[1], batch, (self.domain_shape[0], self.domain_shape[2]))
 
 
 class _Adjoint(LinearOperator):
@@ -87,14 +87,14 @@ class _Adjoint(LinearOperator):
         return self._projector._apply_adjoint(batch)
 
 
-def _times(matrix: torch.Tensor, x: torch.Tensor, out: tuple[int, int]) -> torch.Tensor:
-    """``(batch, row, y, column)`` to ``(batch, *out[0], y, *out[1])``, a view in the layout of the product."""
+def _product(matrix: torch.Tensor, x: torch.Tensor, out: tuple[int, int]) -> torch.Tensor:
+    """Return ``(batch, out[0], y, out[1])`` for ``(batch, row, y, column)``: a view in the layout of the product."""
     batch, rows, ny, columns = x.shape
     flat = x.permute(1, 3, 0, 2).reshape(rows * columns, batch * ny)
     return csr_product(matrix, flat).view(*out, batch, ny).permute(2, 0, 3, 1)
 
 
-def _compressed(rows: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+def _to_csr(rows: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     order = torch.argsort(rows * shape[1] + columns)
     start = torch.zeros(shape[0] + 1, dtype=torch.int32, device=rows.device)
     start[1:] = torch.bincount(rows, minlength=shape[0]).cumsum(0)

@@ -1,7 +1,7 @@
-"""A section and its tilt series as ``tomoprior.simulate`` makes them, in torch: on a GPU a hundred times faster.
+"""A section and its tilt series in torch: on a GPU a hundred times faster than ``tomoprior.simulate``, which uses NumPy.
 
-The model is that of ``tomoprior.simulate.recording`` and ``microscope``, step by step and with the same ranges, but for the
-rays: they follow Joseph's interpolation on voxels half as large as the grid's, where that module weighs them by area. A test
+The model is that of ``tomoprior.simulate.recording`` and ``microscope``, step by step and with the same ranges. Only the rays
+differ: here they follow Joseph's interpolation on voxels half as large as the grid's, there they are weighted by area. A test
 compares both.
 """
 
@@ -19,22 +19,22 @@ from torch.nn import functional as F
 from tomoprior.geometry import Geometry
 from tomoprior.simulate.recording import SUPERSAMPLE
 
-#: Line integrals at a time, times fine planes and rows: bounds the memory of projecting, 256 MiB as float32.
+#: Line integrals computed together, times fine planes and rows: limits the memory of projecting to 256 MiB as float32.
 AT_ONCE = 2**26
 
 
 @dataclass(frozen=True)
 class Section:
-    """A block cut to a section.
+    """A block that is cut to a section.
 
     Attributes
     ----------
     density
         ``(z, y, x)``; vacuum is 0.
     inside
-        Share of every voxel that lies inside, the same shape.
+        Share of each voxel inside the section, same shape.
     low, high
-        Mean heights of the faces, in this block's voxels from its lower edge.
+        Mean heights of the faces in voxels of this block, from its lower edge.
     """
 
     density: torch.Tensor
@@ -46,67 +46,68 @@ class Section:
 def cut_section(
     density: torch.Tensor, thickness: float, roughness: float, length: float, gradient: float, rng: Generator
 ) -> Section:
-    """``tomoprior.simulate.tissue.section``; a thickness of 1 fills the block, with no face in it."""
+    """Return a section, as ``tomoprior.simulate.tissue.section``; a thickness of 1 fills the block, without faces."""
     nz, ny, nx = density.shape
     half = thickness * nz / 2
-    room = max(0.0, nz / 2 - half - 2 * roughness)
-    middle = nz / 2 + room * float(rng.uniform(-1, 1))
+    margin = max(0.0, nz / 2 - half - 2 * roughness)
+    middle = nz / 2 + margin * float(rng.uniform(-1, 1))
     z = torch.arange(nz, device=density.device)[:, None, None] + 0.5
     stain = 1 + gradient * (z - middle) / half
     if thickness >= 1:
         return Section(density * stain, torch.ones_like(density), 0.0, float(nz))
-    low, high = (middle + side * half + _face((ny, nx), roughness, length, density.device, rng) for side in (-1, 1))
+    low, high = (middle + side * half + _rough_face((ny, nx), roughness, length, density.device, rng) for side in (-1, 1))
     inside = (z - low + 0.5).clamp(0, 1) * (high - z + 0.5).clamp(0, 1)
     return Section(density * inside * stain, inside, middle - half, middle + half)
 
 
-def _face(shape: tuple[int, int], roughness: float, length: float, device: torch.device, rng: Generator) -> torch.Tensor:
+def _rough_face(shape: tuple[int, int], roughness: float, length: float, device: torch.device, rng: Generator) -> torch.Tensor:
     noise = torch.randn(shape, device=device, generator=torch.Generator(device).manual_seed(int(rng.integers(2**62))))
-    sigma = min(length, min(shape) / 4)  # what varies over more than the block is no roughness of it
+    sigma = min(length, min(shape) / 4)  # roughness varies within the block
     k2 = torch.fft.fftfreq(shape[0], device=device)[:, None] ** 2 + torch.fft.rfftfreq(shape[1], device=device) ** 2
     spectrum = torch.fft.rfft2(noise) * torch.exp(-2 * (math.pi * sigma) ** 2 * k2)
-    spectrum[0, 0] = 0  # it would move the face by many times its roughness where few waves fit the block
+    spectrum[0, 0] = 0  # where few waves fit the block it would move the face by many times its roughness
     smooth = torch.fft.irfft2(spectrum, shape)
     face: torch.Tensor = smooth * (roughness / smooth.std().clamp_min(1e-12))
     return face
 
 
 def project_lines(density: torch.Tensor, angles: NDArray[np.float64], nu: int) -> torch.Tensor:
-    """Line integrals ``(n_angles, ny, nu)`` in units of the block's voxels, of a block ``(nz, ny, nx)`` and centred rays."""
+    """Return line integrals ``(n_angles, ny, nu)`` along centred rays of a block ``(nz, ny, nx)``, in units of its voxels."""
     nz, ny, nx = density.shape
     device = density.device
     volume = density.permute(1, 0, 2)[None].contiguous()
     u = torch.arange(nu, device=device) + 0.5 - nu / 2
     out = torch.empty(len(angles), ny, nu, device=device)
-    finer = np.where(np.abs(angles) > math.pi / 4, 2, 1)  # steps along z for steep rays, which would skip voxels along x
+    per_voxel = np.where(np.abs(angles) > math.pi / 4, 2, 1)  # steps along z: steep rays would skip voxels along x
     for planes in (1, 2):
-        chosen = np.flatnonzero(finer == planes)
+        selected = np.flatnonzero(per_voxel == planes)
         steps = nz * planes
         count = max(1, AT_ONCE // (ny * nu * steps))
-        for first in range(0, len(chosen), count):
-            index = chosen[first : first + count]
+        for first in range(0, len(selected), count):
+            index = selected[first : first + count]
             theta = torch.from_numpy(angles[index]).float().to(device)[:, None, None]
             Z = (torch.arange(steps, device=device) + 0.5) / planes - nz / 2
             X = (u[:, None] + Z * theta.sin()) / theta.cos()
             grid = torch.stack([X * (2 / nx), (Z * (2 / nz)).expand_as(X)], dim=-1).view(1, len(index) * nu, steps, 2)
-            seen = F.grid_sample(volume, grid, align_corners=False).sum(-1)[0].view(ny, len(index), nu)
-            out[torch.from_numpy(index).to(device)] = seen.transpose(0, 1) / (theta.cos() * planes)
+            integrals = F.grid_sample(volume, grid, align_corners=False).sum(-1)[0].view(ny, len(index), nu)
+            out[torch.from_numpy(index).to(device)] = integrals.transpose(0, 1) / (theta.cos() * planes)
     return out
 
 
 def record_tilts(
     lines: torch.Tensor, off: dict[str, NDArray[np.float64]], drawn: dict[str, float], margin: int, least: int, rng: Generator
 ) -> torch.Tensor:
-    """Measured line integrals ``(n_angles, ny, nu)``, from those of ``project_lines`` on ``SUPERSAMPLE`` times finer pixels.
+    """Return measured line integrals ``(n_angles, ny, nu)``.
 
     Parameters
     ----------
     lines
-        In units of the grid's voxels, on a screen wider by ``margin`` pixels of the grid on every side.
+        Line integrals of ``project_lines`` in units of the grid's voxels, on ``SUPERSAMPLE`` times finer pixels and a screen
+        with ``margin`` more pixels of the grid on every side.
     off, drawn
         Errors of the tilts and values of the microscope, from ``tomoprior.simulate.microscope``.
     least
-        The tilt of least angle, by which the beam is set.
+        Number of the tilt with the least angle, which sets the beam.
 
     Raises
     ------
@@ -120,30 +121,30 @@ def record_tilts(
         raise ValueError("the section is empty: nothing attenuates the beam")
     per_line = drawn["attenuation"] / mean
     edge = margin * s
-    moved = _warped(lines, off["shift"] * s, math.radians(drawn["axis_error"]), off["magnification"])
+    moved = _warp(lines, off["shift"] * s, math.radians(drawn["axis_error"]), off["magnification"])
     depth = moved[:, edge:-edge, edge:-edge] * per_line
     if (b := drawn["saturation"]) > 0:
         depth = -torch.expm1(-b * depth) / b
     beam = torch.exp(-depth)
     kind = off["kind"]
-    for i in np.flatnonzero(kind == 3):  # a grid bar over one side of the picture
+    for i in np.flatnonzero(kind == 3):  # a grid bar over one side of the image
         width = max(1, int(rng.uniform(0.1, 0.3) * beam.shape[2]))
         beam[i, :, -width:] *= 0.05
-    blurred = _blurred(beam, drawn["blur"] * s)
+    blurred = _blur(beam, drawn["blur"] * s)
     for i in np.flatnonzero(kind == 2):
-        blurred[i] = _blurred(beam[i : i + 1], 6 * drawn["blur"] * s)[0]
+        blurred[i] = _blur(beam[i : i + 1], 6 * drawn["blur"] * s)[0]
     beam = F.avg_pool2d(blurred[:, None], s)[:, 0]
     gain, offset = (torch.from_numpy(off[name]).float().to(device)[:, None, None] for name in ("gain", "offset"))
     dose, read = drawn["dose"], drawn["read_noise"]
-    counted = torch.poisson((dose * (gain * beam + offset)).clamp_min(0), generator=generator)
-    counted += read * torch.randn(beam.shape, device=device, generator=generator)
-    return -(counted.clamp_min(0.5) / dose).log() / per_line  # no logarithm of nothing
+    counts = torch.poisson((dose * (gain * beam + offset)).clamp_min(0), generator=generator)
+    counts += read * torch.randn(beam.shape, device=device, generator=generator)
+    return -(counts.clamp_min(0.5) / dose).log() / per_line  # a logarithm needs a positive count
 
 
-def _warped(
+def _warp(
     images: torch.Tensor, shift: NDArray[np.float64], rotation: float, magnification: NDArray[np.float64]
 ) -> torch.Tensor:
-    """``tomoprior.simulate.microscope.warp`` of every image."""
+    """Return images warped as by ``tomoprior.simulate.microscope.warp``."""
     n, ny, nx = images.shape
     c, s = math.cos(rotation), math.sin(rotation)
     turn = torch.tensor([[c, s], [-s, c]]) / torch.from_numpy(magnification).float()[:, None, None]  # from place to source
@@ -155,7 +156,7 @@ def _warped(
     return F.grid_sample(images[:, None], grid.to(images.device), padding_mode="reflection", align_corners=False)[:, 0]
 
 
-def _blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
+def _blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
     reach = int(3 * sigma + 0.5)
     if reach == 0:
         return images.clone()
@@ -167,10 +168,10 @@ def _blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def bin_voxels(volume: torch.Tensor, factor: int = SUPERSAMPLE) -> torch.Tensor:
-    """Means over ``factor``^3 voxels."""
+    """Return means over ``factor``^3 voxels."""
     return F.avg_pool3d(volume[None], factor)[0]
 
 
 def screen(geometry: Geometry, margin: int) -> int:
-    """Fine pixels along u that ``record_tilts`` wants."""
+    """Return the number of fine pixels along u that ``record_tilts`` needs."""
     return (geometry.detector[1] + 2 * margin) * SUPERSAMPLE

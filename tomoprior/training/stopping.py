@@ -1,4 +1,4 @@
-"""Signals that ask a training to end."""
+"""Signals that stop a training."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def stoppable() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and terminating signals set, so that a step is never cut in two."""
+    """Yield an event that Ctrl-C and terminating signals set, so that no step is interrupted half-way."""
     stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
+    if threading.current_thread() is not threading.main_thread():  # signals can only be caught in the main thread
         yield stopped
         return
     caught = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants the training to outlive the terminal
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # with nohup the training outlives the terminal
         caught.append(signal.SIGHUP)
     before = {s: signal.signal(s, lambda *_: stopped.set()) for s in caught}
     try:

@@ -1,4 +1,4 @@
-"""Tiles to train on, cut from draws and mirrored: the same for the same seed and step."""
+"""Training tiles, cut from draws and mirrored: the same for the same seed and step."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tomoprior.methods.diffusion.denoiser import BLIND_SIGMA, compute_depths, pa
 from tomoprior.training.draws import Draw
 from tomoprior.training.settings import TrainingSettings
 
-#: Standard deviation of what is added to a draw's numbers: as they are, they name it, and the network would learn its section
-#: by heart instead of looking.
+#: Standard deviation of the noise added to the numbers of a draw. The exact numbers identify the draw, and the network would
+#: memorise its section.
 JITTER = 0.05
 
 #: Lowest and highest noise level.
@@ -29,7 +29,7 @@ MIRRORS = tuple(product((False, True), repeat=3))
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Arguments of the denoiser, and what it should say; shapes as in ``Denoiser.forward``."""
+    """Arguments of the denoiser and the truth; shapes as in ``Denoiser.forward``."""
 
     truth: torch.Tensor
     noisy: torch.Tensor
@@ -39,43 +39,45 @@ class Batch:
     depth: torch.Tensor
     coverage: torch.Tensor
     numbers: torch.Tensor
-    told: torch.Tensor
+    conditioned: torch.Tensor
 
 
 def cut_batch(draws: Sequence[Draw], blocks: Sequence[Draw], settings: TrainingSettings, step: int) -> Batch:
-    """The tiles of a step, from draws with a series and from blocks without one, on the device where these are."""
+    """Return the tiles of a step, from draws with a series and from blocks without one, on the device of these."""
     rng = np.random.default_rng([settings.seed, 2**32 - 1, step])
     device = (draws or blocks)[0].truth.device
     tiles, series = [], []
-    for number in range(settings.batch):
+    for number in range(settings.batch_size):
         free = bool(blocks) and (not draws or rng.random() < settings.free)
-        some = blocks if free else draws
-        # neighbouring tiles of a batch are mirrored in turn, so that all ways occur
+        examples = blocks if free else draws
         series.append(not free)
-        tiles.append(cut_tile(some[int(rng.integers(len(some)))], settings.tile_shape, rng, MIRRORS[(step + number) % 8]))
+        # neighbouring tiles of a batch are mirrored in turn, so that all ways occur
+        tiles.append(
+            cut_tile(examples[int(rng.integers(len(examples)))], settings.tile_shape, rng, MIRRORS[(step + number) % 8])
+        )
     truth, linear, inside, coverage, numbers, depth = (torch.stack([tile[i] for tile in tiles]) for i in range(6))
     mean, spread = settings.log_sigma
-    n = settings.batch
-    told = np.array(series) & (rng.random(n) >= settings.drop)
+    n = settings.batch_size
+    conditioned = np.array(series) & (rng.random(n) >= settings.drop)
     level = np.exp(mean + spread * rng.standard_normal(n)).clip(*LEVELS)
-    level = np.where(told & (rng.random(n) < settings.blind), BLIND_SIGMA, level)
-    sigma, spoken = (_moved(v.astype(np.float32), device) for v in (level, told))
+    level = np.where(conditioned & (rng.random(n) < settings.blind), BLIND_SIGMA, level)
+    sigma, use_series = (_to_device(v.astype(np.float32), device) for v in (level, conditioned))
     generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
     numbers = numbers + JITTER * torch.randn(numbers.shape, generator=generator, device=device)
     noise = torch.randn(truth.shape, generator=generator, device=device)
     noisy = truth + sigma[:, None, None, None] * noise * (depth.abs() < 1)[:, :, None, None]
-    return Batch(truth, noisy, sigma, linear, inside, depth, coverage, numbers, spoken)
+    return Batch(truth, noisy, sigma, linear, inside, depth, coverage, numbers, use_series)
 
 
 def cut_tile(draw: Draw, size: tuple[int, int, int], rng: Generator, mirror: tuple[bool, ...]) -> tuple[torch.Tensor, ...]:
-    """Truth, linear estimate, section, coverage, numbers and depth of a random tile.
+    """Return truth, linear estimate, section, coverage, numbers and depth of a random tile.
 
-    Tissue has no handedness here, and mirrored along x or z a series is one with its angles negated.
+    Tissue counts as having no handedness. A series mirrored along x or z is the series with negated angles.
     """
     nz, ny, nx = draw.truth.shape
     height, rows, columns = size
     low, high = draw.seen
-    # tiles lie within the voxels that a third of the tilts see, or nearly: where hardly a tilt looks there is little to learn
+    # tiles lie, up to a third of their width, within the columns that enough tilts see: elsewhere there is little to learn
     low, high = max(0, low - columns // 3), min(nx, high + columns // 3)
     x = min(int(rng.integers(low, max(low, high - columns) + 1)), nx - columns)
     y = int(rng.integers(0, ny - rows + 1))
@@ -98,7 +100,7 @@ def _depths(nz: int, height: int, device: str) -> torch.Tensor:
     return compute_depths(nz, height, device)
 
 
-def _moved(values: NDArray[np.float32], device: torch.device) -> torch.Tensor:
-    """On the device, without waiting for what it is at."""
+def _to_device(values: NDArray[np.float32], device: torch.device) -> torch.Tensor:
+    """Copy values to the device without waiting for its work."""
     tensor = torch.from_numpy(values)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

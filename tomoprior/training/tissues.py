@@ -1,13 +1,16 @@
-"""What a training must know of its tissues before it draws from them: their shares, their room and their spectrum."""
+"""Properties of the tissues that a training needs before it draws from them: shares, sizes of blocks, and the spectrum."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
+from tomoprior.geometry import Geometry
+from tomoprior.methods.diffusion.ray_geometry import compute_padding
 from tomoprior.methods.diffusion.scale import UNIT_STD
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.simulate.microscope import MicroscopeSettings
@@ -16,38 +19,68 @@ from tomoprior.simulate.tissue import Tissue
 from tomoprior.training.settings import TrainingSettings
 
 
+@dataclass(frozen=True)
+class SeriesBlock:
+    """The block of tissue whose fine voxels hold every ray of a series.
+
+    Attributes
+    ----------
+    shape
+        ``(z, y, x)`` in voxels of the grid.
+    margin
+        Voxels beyond the grid at either end of y, and pixels beyond the detector on every side.
+    beyond
+        Voxels beyond the grid at either end of x; at least the padding of the estimates.
+    """
+
+    shape: tuple[int, int, int]
+    margin: int
+    beyond: int
+
+    @classmethod
+    def of(cls, geometry: Geometry, microscope: MicroscopeSettings) -> SeriesBlock:
+        """Return the block for a series of this geometry."""
+        nz, ny, nx = geometry.shape
+        margin = margin_pixels(microscope)
+        beyond = max(width_beyond_grid(geometry.shape, geometry.angles, margin, microscope), compute_padding(geometry))
+        return cls((nz, ny + 2 * margin, nx + 2 * beyond), margin, beyond)
+
+
+def fine_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the shape of a block in fine voxels."""
+    nz, ny, nx = (n * SUPERSAMPLE for n in shape)
+    return nz, ny, nx
+
+
+def fine_spacing(tissue: Tissue, voxel_size: float) -> float:
+    """Return the edge of a fine voxel in voxels of the tissue, for a grid of this voxel size or that of the tissue."""
+    return max(voxel_size, tissue.voxel_size) / SUPERSAMPLE / tissue.voxel_size
+
+
 def volume_shares(tissues: Sequence[Tissue]) -> NDArray[np.float64]:
-    """Share of each tissue's volume in that of all."""
+    """Return the share of each tissue's volume in the volume of all."""
     sizes = np.array([float(np.prod(t.grey.shape, dtype=float)) * t.voxel_size**3 for t in tissues])
     return np.asarray(sizes / sizes.sum())
 
 
-def check_room(tissues: Sequence[Tissue], settings: TrainingSettings) -> None:
+def check_size(tissues: Sequence[Tissue], settings: TrainingSettings) -> None:
     """Raise InputError if no volume is large enough for the widest series in the largest voxels."""
     widest = np.deg2rad(settings.ranges[1] / 2)
-    reason = "there is none"
+    largest = settings.voxel_size[1]
+    block = SeriesBlock.of(Geometry(np.array([widest]), (settings.height, *settings.field)), MicroscopeSettings())
+    reason = "there is no volume"
     for tissue in tissues:
-        microscope = MicroscopeSettings()
-        shape = (settings.height, *settings.field)
-        margin = margin_pixels(microscope)
-        beside = width_beyond_grid(shape, np.array([widest]), margin, microscope)
-        size = max(settings.voxel_size[1], tissue.voxel_size) / SUPERSAMPLE / tissue.voxel_size
-        s = SUPERSAMPLE
         try:
             for seed in range(6):  # any axis may lie along any other
-                tissue.place(
-                    (shape[0] * s, (shape[1] + 2 * margin) * s, (shape[2] + 2 * beside) * s), size, np.random.default_rng(seed)
-                )
+                tissue.place(fine_shape(block.shape), fine_spacing(tissue, largest), np.random.default_rng(seed))
             return
         except InputError as error:
             reason = str(error)
-    raise InputError(
-        f"this volume gives no series at {np.rad2deg(widest):g} degrees in voxels of {settings.voxel_size[1]:g}: {reason}"
-    )
+    raise InputError(f"this volume gives no series at {np.rad2deg(widest):g} degrees in voxels of {largest:g}: {reason}")
 
 
 def tissue_spectrum(tissues: Sequence[Tissue], voxel_size: float, unit_std: float = UNIT_STD, seed: int = 0) -> Spectrum:
-    """Spectrum of the tissue scaled to a standard deviation of ``unit_std``, from twelve blocks."""
+    """Return the spectrum of the tissue, scaled to a standard deviation of ``unit_std``, from twelve blocks."""
     rng = np.random.default_rng([seed, 2**31])
     edge = int(min(96, *(min(t.grey.shape) * t.voxel_size // voxel_size for t in tissues)))
     shares = volume_shares(tissues)

@@ -1,16 +1,15 @@
-"""The training: series are simulated, tiles of them denoised, and the clock turns the learning rate down."""
+"""The training: series are simulated, their tiles denoised, and the clock lowers the learning rate."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from tomoprior._version import __version__
@@ -22,14 +21,16 @@ from tomoprior.progress import Progress
 from tomoprior.projector.backends import choose_device
 from tomoprior.simulate.tissue import Tissue
 from tomoprior.storage.files import check_target, reraise_disk_errors
+from tomoprior.training import calibration as calibrating
 from tomoprior.training import checkpoint
-from tomoprior.training.draws import Simulator
+from tomoprior.training.fingerprints import check_tissues, fingerprint, weights_digest
 from tomoprior.training.log import write_log
 from tomoprior.training.optimiser import Training, initial_state, new_denoiser
 from tomoprior.training.outputs import Outputs
 from tomoprior.training.settings import TrainingSettings
+from tomoprior.training.simulator import Simulator
 from tomoprior.training.stopping import stoppable
-from tomoprior.training.tissues import check_room, tissue_spectrum
+from tomoprior.training.tissues import check_size, tissue_spectrum
 from tomoprior.training.validation import Validation
 
 #: Seconds between two saved states.
@@ -43,85 +44,97 @@ def train(
     validation: Tissue | None = None,
     settings: TrainingSettings | None = None,
     start: Prior | None = None,
+    calibration: bool = False,
     card: dict[str, Any] | None = None,
     overwrite: bool = False,
     device: str | torch.device = "auto",
     snapshot: str | Path | None = None,
     progress: Progress | None = None,
+    report: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
     **values: Any,
 ) -> Prior:
-    """Train a denoiser on simulated tilt series of a tissue, and write it.
+    """Train a denoiser on simulated tilt series of a tissue, and write it as a prior.
 
-    Beside ``out`` lie, while it runs and until it is done, the state (``.state.safetensors``) from which the same call goes on,
-    bit for bit on the CPU with as many threads, and the log (``.csv``), which stays. Everything runs on ``device``: the
-    tissue, the simulated series, their estimates and the network.
+    Until the training ends, its state (``.state.safetensors``) is in the folder of ``out``. The same call continues from it,
+    bit for bit on the CPU with the same number of threads. The log (``.csv``) is there too, and remains. Everything but the
+    calibration runs on ``device``: the tissue, the simulated series, their estimates and the network.
 
     Parameters
     ----------
     tissue
-        What is trained on, or several such: each draw takes one, the more often the larger it is. Their unit must be the same.
+        One or several volumes to train on. Each draw chooses a volume with probability proportional to its size. All must have
+        the same unit.
     out
         The prior to write, ``.safetensors``.
     validation
-        Other tissue, of which a score is logged; never trained on. The averaged weights of the last step are kept, whatever it
-        says.
+        Other tissue, for a score in the log; never trained on. The averaged weights of the last step are kept, whatever the
+        score is.
     settings, values
-        As an object or one by one.
+        Settings as an object or one by one.
     start
-        A prior whose weights are gone on from, of the same network; by default they are random.
+        A prior with the same network, whose weights are the first ones; by default they are random.
+    calibration
+        With ``validation``: calibrate the prior on it after the last step, see ``calibrate``. This takes time beyond
+        ``minutes``.
     card
         Facts for the model card: data, licence, attribution.
     device
         ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
     snapshot
-        Where the prior as it stands is written, every time that the state is saved.
+        File for the current prior, written every time that the state is saved.
     progress
         Called once a step with ``loss`` and ``validation_psnr``; the count is in percent of the time.
+    report
+        Called with a description of each measurement of the calibration.
     clock
         Seconds; for tests.
+
+    Returns
+    -------
+    The prior as written, on the CPU.
 
     Raises
     ------
     Interrupted
-        On Ctrl-C, after the state has been saved; ``result`` is the path of the state.
+        On Ctrl-C, also during the calibration, after the state is saved; ``result`` is the path of the state.
     InputError, SettingsError, FormatError, OutputExistsError
         One line, before any work.
     TomopriorError
-        If series cannot be simulated, or the weights grow beyond all bounds.
+        If series cannot be simulated, or step after step has no finite gradient.
     """
-    chosen = TrainingSettings.resolve(settings, values)
+    settings = TrainingSettings.resolve(settings, values)
     tissues = (tissue,) if isinstance(tissue, Tissue) else tuple(tissue)
     outputs = Outputs(Path(out))
     outputs.check(overwrite=overwrite)
     if snapshot is not None:
         check_target(Path(snapshot), overwrite=True)
         if Path(snapshot).resolve() == outputs.prior.resolve() and not overwrite:
-            raise InputError(f"{snapshot}: a snapshot in place of the prior needs overwrite=True, to be replaced by it")
-    about = {"settings": chosen.model_dump(mode="json"), "tissue": _known(tissues, validation, chosen), "version": 3}
+            raise InputError(f"{snapshot}: a snapshot at the path of the prior needs overwrite=True, to be replaced by it")
+    about = {"settings": settings.model_dump(mode="json"), "tissue": check_tissues(tissues, validation, settings), "version": 3}
     if start is not None:
-        if start.denoiser.unet.shape != chosen.shape:
-            raise InputError(f"the prior to start from has another network ({start.denoiser.unet.shape}, not {chosen.shape})")
-        about["start"] = _digest(start)
+        if start.denoiser.unet.shape != settings.shape:
+            raise InputError(f"the prior to start from has another network ({start.denoiser.unet.shape}, not {settings.shape})")
+        about["start"] = weights_digest(start)
     try:
         json.dumps(card)
     except (TypeError, ValueError) as error:
         raise InputError(f"the card takes text, numbers, lists and dictionaries ({error})") from None
     place = choose_device(device)
     with outputs.locked():
-        check_room(tissues, chosen)
-        spectrum = tissue_spectrum(tissues, chosen.typical_voxel(*tissues), UNIT_STD, chosen.seed)
-        denoiser = new_denoiser(chosen, spectrum, place)
+        check_size(tissues, settings)
+        spectrum = tissue_spectrum(tissues, settings.typical_voxel(*tissues), UNIT_STD, settings.seed)
+        denoiser = new_denoiser(settings, spectrum, place)
         if start is not None:
             denoiser.load_state_dict(start.denoiser.state_dict())
         state = initial_state(denoiser)
         if outputs.state.exists():
-            state = checkpoint.load(outputs.state, about, state)
+            state = checkpoint.load(outputs.state, about, state, settings)
         try:
-            check = None if validation is None else Validation(validation, spectrum, chosen, place)
+            check = None if validation is None else Validation(validation, spectrum, settings, place)
         except InputError as error:
             raise InputError(f"the volume for validation: {error}") from error
-        run = Training(denoiser, state, chosen, spectrum, check)
+        run = Training(denoiser, state, settings, spectrum, check)
 
         def save() -> None:
             run.settle()
@@ -132,53 +145,19 @@ def train(
 
         with stoppable() as stopped:
             if run.share < 1:
-                simulator = Simulator(tissues, spectrum, chosen, place)
+                simulator = Simulator(tissues, spectrum, settings, place)
                 if not _loop(run, simulator, stopped, save, progress, clock):
                     raise Interrupted(outputs.state)
             save()
             prior = _prior(run, tissues, spectrum, card or {})
+            if calibration and validation is not None:
+                if not _calibrate(prior, validation, run, stopped, save, report):
+                    raise Interrupted(outputs.state)
+                prior = calibrating.apply_measurements(prior, state.calibration.rows)
             with reraise_disk_errors(outputs.prior):
                 prior.save(outputs.prior, overwrite=overwrite)
             outputs.state.unlink(missing_ok=True)
     return prior
-
-
-def fingerprint(tissue: Tissue) -> dict[str, Any]:
-    """Enough of a volume to know it again."""
-    sample = np.ascontiguousarray(tissue.grey[::7, ::7, ::7])
-    return {
-        "shape": [int(n) for n in tissue.grey.shape],
-        "sha256": hashlib.sha256(sample.tobytes()).hexdigest(),
-        "voxel_size": tissue.voxel_size,
-        "grey": [tissue.least, tissue.most],
-    }
-
-
-def _digest(prior: Prior) -> str:
-    """Of a prior's weights, to know them again."""
-    found = hashlib.sha256()
-    for value in prior.denoiser.state_dict().values():
-        found.update(value.contiguous().numpy().tobytes())
-    return found.hexdigest()
-
-
-def _known(tissues: tuple[Tissue, ...], validation: Tissue | None, settings: TrainingSettings) -> Any:
-    """The fingerprint of what is trained on, of several a list; raises InputError if it does not fit."""
-    if not tissues:
-        raise InputError("no tissue to train on")
-    if len(units := {t.unit for t in (*tissues, validation) if t is not None}) > 1:
-        raise InputError(f"the volumes' voxel sizes must have one unit, not {' and '.join(sorted(units))}")
-    high = settings.voxel_size[1]
-    for t in tissues:
-        if t.voxel_size > high:
-            raise InputError(
-                f"a volume of voxels of {t.voxel_size:g} {t.unit} cannot show what those of {high:g} look like; set a larger "
-                "voxel_size (--voxel-size LOW HIGH), or take a finer volume"
-            )
-    found = [fingerprint(t) for t in tissues]
-    if validation is not None and fingerprint(validation) in found:
-        raise InputError("the volume for validation is one of those trained on; give another, or none")
-    return found[0] if len(found) == 1 else found
 
 
 def _loop(
@@ -189,7 +168,7 @@ def _loop(
     progress: Progress | None,
     clock: Callable[[], float],
 ) -> bool:
-    """Steps until the time is over; False if ``stopped`` was set before, and the state has been saved."""
+    """Take steps until the time is over; return False if ``stopped`` was set earlier, after the state is saved."""
     state = run.state
     started, before = clock(), state.seconds
     saved = clock()
@@ -203,12 +182,36 @@ def _loop(
                 progress(min(100, int(100 * run.share)), 100, run.shown())
             except KeyboardInterrupt:
                 stopped.set()
-        ending = stopped.is_set() and run.share < 1
-        if ending or clock() - saved > SAVE_EVERY:
+        interrupted = stopped.is_set() and run.share < 1
+        if interrupted or clock() - saved > SAVE_EVERY:
             save()
             saved = clock()
-        if ending:
+        if interrupted:
             return False
+    return True
+
+
+def _calibrate(
+    prior: Prior,
+    tissue: Tissue,
+    run: Training,
+    stopped: threading.Event,
+    save: Callable[[], None],
+    report: Callable[[str], None] | None,
+) -> bool:
+    """Complete the measurements of the state; return False if ``stopped`` was set earlier. Each measurement is saved."""
+    state, digest = run.state, fingerprint(tissue)["sha256"]
+    finished = state.calibration.rows if state.calibration.tissue == digest else []
+    state.calibration = calibrating.CalibrationState(tissue=digest, rows=finished)
+    remaining = islice(calibrating.measure(prior, tissue, run.settings, finished, report), len(finished), None)
+    try:
+        for row in remaining:
+            state.calibration = calibrating.CalibrationState(tissue=digest, rows=[*state.calibration.rows, row])
+            save()
+            if stopped.is_set():
+                return False
+    except KeyboardInterrupt:  # from the callback: signals set the event
+        return False
     return True
 
 
@@ -222,7 +225,7 @@ def _prior(
     facts = {
         "trained": time.strftime("%Y-%m-%d"), "tomoprior": __version__, "torch": torch.__version__,
         "settings": settings.model_dump(mode="json"), "steps": state.step, "minutes": round(state.seconds / 60, 1),
-        "tiles": state.step * settings.batch, "draws": state.drawn * settings.group, "dtype": str(run.dtype).split(".")[1],
+        "tiles": state.step * settings.batch_size, "draws": state.drawn * settings.group, "dtype": str(run.dtype).split(".")[1],
         "device": _device_name(run.device), "threads": torch.get_num_threads(), "validation": rows,
         "gain_over_linear": {f"{level:g}": gain for level, gain in gains.items()}, **card,
     }  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from tomoprior.methods.diffusion import tiling
 from tomoprior.methods.diffusion.denoiser import BLIND_SIGMA, Condition, compute_depths
 from tomoprior.methods.diffusion.tiling import MARGIN, TiledDenoiser, choose_tile_shape
-from tomoprior.methods.learning.tiles import blend, starts, window
+from tomoprior.methods.learning.tiles import blend, tile_starts, tile_window
 
 PHASES = (0.0, 0.01, 0.3, 0.5, 0.77, 0.999, 1.0)
 
@@ -20,7 +20,7 @@ PHASES = (0.0, 0.01, 0.3, 0.5, 0.77, 0.999, 1.0)
 @pytest.mark.parametrize(("tile", "overlap"), [(16, 8), (16, 0), (24, 5), (96, 8)])
 def test_starts_cover_everything_with_the_promised_overlap(tile, overlap):
     for length, phase in itertools.product([*range(1, 4 * tile, 3), tile, tile + 1, 2 * tile - overlap, 1000], PHASES):
-        found = starts(length, tile, overlap, phase)
+        found = tile_starts(length, tile, overlap, phase)
         if length <= tile:
             assert found == [0]
             continue
@@ -33,20 +33,20 @@ def test_starts_cover_everything_with_the_promised_overlap(tile, overlap):
 
 def test_no_more_tiles_than_needed():
     for phase in PHASES:
-        assert len(starts(100, 16, 8, phase)) == 12
-        assert len(starts(128, 48, 8, phase)) == 3
+        assert len(tile_starts(100, 16, 8, phase)) == 12
+        assert len(tile_starts(128, 48, 8, phase)) == 3
 
 
 def test_phases_move_the_borders():
-    inner = {tuple(starts(200, 48, 8, phase)[1:-1]) for phase in (0.0, 0.25, 0.5, 0.75)}
+    inner = {tuple(tile_starts(200, 48, 8, phase)[1:-1]) for phase in (0.0, 0.25, 0.5, 0.75)}
     assert len(inner) == 4
 
 
 def test_a_window_is_full_inside_and_never_zero():
-    w = window(16, 4)
+    w = tile_window(16, 4)
     assert torch.equal(w, w.flip(0))
     assert torch.equal(w[:5], torch.tensor([0.125, 0.375, 0.625, 0.875, 1.0]))
-    assert float(window(16, 0).min()) > 0
+    assert float(tile_window(16, 0).min()) > 0
 
 
 @pytest.mark.parametrize("phase", [(0.0, 0.0), (0.3, 0.9), (1.0, 0.5)])
@@ -174,7 +174,7 @@ def test_a_tile_gets_its_part_of_the_condition():
     for call in network.calls:
         assert torch.equal(call["noisy"], call["linear"])
     placed = {tuple(c.flatten()[:3].tolist()) for call in network.calls for c in call["coverage"]}
-    assert len(placed) == len(starts(40 + 2 * MARGIN, 16, 8))
+    assert len(placed) == len(tile_starts(40 + 2 * MARGIN, 16, 8))
 
 
 def test_the_unconditional_prior_gets_zero():

@@ -8,7 +8,7 @@ from tomoprior import Geometry, TiltSeries
 from tomoprior.simulate import Spheres
 
 #: Seconds, not minutes.
-SMALL = {"cube_size": 16, "width": 8, "levels": 2, "batch_size": 2, "num_iter": 2, "steps": 6, "tile_size": 32}
+SMALL = {"cube_size": 16, "width": 8, "depth": 2, "batch_size": 2, "num_iter": 2, "steps_per_round": 6, "tile_size": 32}
 
 
 @pytest.fixture(scope="session")

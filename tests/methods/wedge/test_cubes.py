@@ -1,4 +1,4 @@
-"""Cubes are pieces of the volume, rotated, with the wedge a second time; the same for a step, and inside the mask."""
+"""Cubes are rotated pieces of the volume, again without the wedge; the same for a step, and centred inside the mask."""
 
 import numpy as np
 import torch
@@ -34,25 +34,25 @@ def test_what_is_given_lacks_the_wedge(rng):
     """And only that: white noise keeps two thirds of its power, and the rest is the target's own."""
     volume = torch.randn(60, 60, 60, generator=rng)
     batch = draw(cubes(), volume)
-    difference = batch.given - batch.target
-    assert 0.6 < float(batch.given.var() / batch.target.var()) < 0.74
-    assert abs(float((batch.given * difference).mean())) < 0.02
+    difference = batch.inputs - batch.target
+    assert 0.6 < float(batch.inputs.var() / batch.target.var()) < 0.74
+    assert abs(float((batch.inputs * difference).mean())) < 0.02
 
 
 def test_the_same_step_gives_the_same_cubes_and_another_others(rng):
     volume = torch.randn(40, 50, 45, generator=rng)
     found = cubes()
     first, again, other = (draw(found, volume, step, noise=0.5) for step in (0, 0, 1))
-    assert torch.equal(first.given, again.given)
+    assert torch.equal(first.inputs, again.inputs)
     assert first.rotations == again.rotations
-    assert not torch.equal(first.given, other.given)
+    assert not torch.equal(first.inputs, other.inputs)
 
 
 def test_noise_is_that_of_back_projections(rng):
     """Its power is zero along the tilt axis, rises away from it, and adds up to the level before the wedge takes its part."""
     found = cubes(rotations=[Rotation((2, 1, 0), (0,))])
     silent = torch.zeros(EDGE, EDGE, EDGE)
-    noise = torch.cat([draw(found, silent, step, noise=2.0).given for step in range(20)])
+    noise = torch.cat([draw(found, silent, step, noise=2.0).inputs for step in range(20)])
     assert 4 * 0.55 < float(noise.var()) < 4 * 0.8
     power = torch.fft.fftn(noise, dim=(1, 2, 3)).abs().square().mean(0)
     near, far = power[0, :, 1].mean(), power[0, :, SIZE // 2 - 1].mean()

@@ -1,4 +1,4 @@
-"""The method as users meet it: what it fills in, what it leaves, checkpoints, interruption, slabs, refusals."""
+"""The method for its users: filled and kept frequencies, checkpoints, interruption, slabs, refusals."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 import tomoprior
 from tomoprior import Geometry, TiltSeries
 from tomoprior.errors import FormatError, InputError, Interrupted, SettingsError, UnknownNameError
+from tomoprior.methods.learning.optimiser import Optimiser
 from tomoprior.methods.wedge import training
-from tomoprior.methods.wedge.method import Filled, Wedge
+from tomoprior.methods.wedge.method import FilledReconstruction, Wedge
 from tomoprior.methods.wedge.region import Region
 from tomoprior.methods.wedge.settings import WedgeSettings
 from tomoprior.methods.wedge.statement import statement
@@ -34,15 +35,15 @@ def plain(spheres, small):
 
 
 def test_the_method_keeps_what_every_method_promises():
-    check_method("wedge", {"cube_size": 16, "width": 4, "levels": 2, "batch_size": 1, "num_iter": 1, "steps": 2})
+    check_method("wedge", {"cube_size": 16, "width": 4, "depth": 2, "batch_size": 1, "num_iter": 1, "steps_per_round": 2})
 
 
 @pytest.mark.slow
 def test_it_fills_the_wedge_in():
-    """Better than what it began with, in the wedge above all; scale and offset set aside."""
+    """The result is better than the start, most in the wedge; scale and offset are fitted."""
     made = tomoprior.simulate.simulate("spheres", (48, 48, 48), np.deg2rad(np.arange(-60, 61, 3)), seed=1)
     truth, angles = made.truth.volume, made.series.geometry.angles
-    values = {"cube_size": 32, "width": 16, "levels": 2, "num_iter": 3, "steps": 70, "noise_level": 0}
+    values = {"cube_size": 32, "width": 16, "depth": 2, "num_iter": 3, "steps_per_round": 70, "noise_level": 0}
     wbp, ours = (tomoprior.reconstruct(made.series, m, device="cpu", **v).volume for m, v in (("wbp", {}), ("wedge", values)))
     before, after = (evaluate(v, truth, angles=angles, match="affine") for v in (wbp, ours))
     assert after["psnr"] > before["psnr"] + 0.7
@@ -51,19 +52,19 @@ def test_it_fills_the_wedge_in():
 
 
 def test_what_was_measured_stays(run, spheres):
-    """On a grid so high that nothing is cut off along z, the result differs from what it began with in the wedge alone."""
+    """On a grid so high that nothing is cut off along z, the result differs from the start in the wedge alone."""
     series = spheres[0]
-    # levels that differ strongly: a network that has learned little changes something
+    # a high learning rate: even after few steps the network changes something
     result = run(learning_rate=1e-2)
-    begun = tomoprior.reconstruct(series, "wbp").volume
-    change = torch.from_numpy(result.volume - begun)
-    assert float(change.abs().max()) > 1e-3 * float(np.abs(begun).max())
+    start = tomoprior.reconstruct(series, "wbp").volume
+    change = torch.from_numpy(result.volume - start)
+    assert float(change.abs().max()) > 1e-3 * float(np.abs(start).max())
     region = Region(series.geometry.angles)
-    # cut to the grid that was asked for, a little of the change looks as if it were in the measured part
+    # on the requested grid a little of the change appears in the measured part
     assert region.missing_share(change) > 0.7
 
 
-def test_the_whole_prediction_if_asked_for(run, plain):
+def test_the_whole_prediction_if_requested(run, plain):
     result = run(keep_measured=False)
     assert not np.array_equal(result.volume, plain.volume)
     assert any("keep_measured=False" in line for line in result.provenance["statement"])
@@ -80,8 +81,8 @@ def test_values_stay_on_their_scale(run, plain, spheres, factor):
 def test_the_record(plain, small, spheres):
     record = plain.provenance
     json.dumps(dict(record))
-    assert isinstance(plain, Filled)
-    assert len(plain.history["loss"]) == record["steps"] == small["num_iter"] * small["steps"]
+    assert isinstance(plain, FilledReconstruction)
+    assert len(plain.history["loss"]) == record["steps"] == small["num_iter"] * small["steps_per_round"]
     assert len(record["rounds"]) == small["num_iter"]
     assert record["rounds"][-1]["inferred_power"] == pytest.approx(record["inferred_power"])
     assert 0 < record["inferred_power"] < 0.5
@@ -103,13 +104,13 @@ def test_the_seed_counts(run, plain):
 
 
 @pytest.mark.parametrize(("power", "count"), [(0.3, 0), (0.001, 1)])
-def test_a_wedge_that_stays_empty_is_told(power, count):
+def test_a_wedge_that_stays_empty_is_reported(power, count):
     lines = statement(np.deg2rad([-60, 60]), power, trained_here=True, keep_measured=True)
     assert sum("next to nothing" in line for line in lines) == count
 
 
 class Killed(Exception):
-    """What a run dies of in these tests."""
+    """The cause of death of a run in these tests."""
 
 
 def stopping(at, error):
@@ -121,7 +122,7 @@ def stopping(at, error):
 
 
 @pytest.mark.parametrize("at", [4, 6, 9])
-def test_an_interrupted_training_goes_on_to_the_same_bits(run, plain, tmp_path, at):
+def test_an_interrupted_training_continues_to_the_same_bits(run, plain, tmp_path, at):
     path = tmp_path / "training.safetensors"
     with pytest.raises(KeyboardInterrupt):
         run(checkpoint=str(path), progress=stopping(at, KeyboardInterrupt))
@@ -134,7 +135,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(run, plain, tmp_path, 
     assert np.array_equal(again.volume, plain.volume)
 
 
-def test_a_killed_training_goes_on_from_the_round_before(run, plain, tmp_path):
+def test_a_killed_training_continues_from_the_round_before(run, plain, tmp_path):
     path = tmp_path / "training.safetensors"
     with pytest.raises(Killed):
         run(checkpoint=str(path), progress=stopping(9, Killed))
@@ -147,14 +148,14 @@ def test_a_killed_training_goes_on_from_the_round_before(run, plain, tmp_path):
 def test_a_step_cut_in_two_is_not_saved(run, plain, tmp_path, monkeypatch):
     """The state on the disk is then that of the round before, and leads to the same volume."""
     path = tmp_path / "training.safetensors"
-    descend = training.Training._descend
+    descend = Optimiser._descend
 
-    def torn(self, rate):
-        descend(self, rate)
+    def torn(self, learning_rate):
+        descend(self, learning_rate)
         if self.state.step == 8:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.Training, "_descend", torn)
+    monkeypatch.setattr(Optimiser, "_descend", torn)
     with pytest.raises(Interrupted):
         run(checkpoint=str(path))
     monkeypatch.undo()
@@ -169,20 +170,20 @@ def test_a_step_cut_in_two_is_not_saved(run, plain, tmp_path, monkeypatch):
 )
 def test_a_checkpoint_of_other_settings_is_refused(run, tmp_path, change, named):
     path = tmp_path / "training.safetensors"
-    run(checkpoint=str(path), num_iter=1, steps=1)
-    with pytest.raises(FormatError, match=f"begun with other {named}") as error:
-        run(checkpoint=str(path), **{"num_iter": 1, "steps": 1, **change})
+    run(checkpoint=str(path), num_iter=1, steps_per_round=1)
+    with pytest.raises(FormatError, match=f"started with other {named}") as error:
+        run(checkpoint=str(path), **{"num_iter": 1, "steps_per_round": 1, **change})
     assert "\n" not in str(error.value)
 
 
 def test_a_checkpoint_of_other_data_is_refused(run, spheres, tmp_path):
     path, series = tmp_path / "training.safetensors", spheres[0]
-    run(checkpoint=str(path), num_iter=1, steps=1)
-    with pytest.raises(FormatError, match="begun with other data"):
-        run(TiltSeries(series.projections * 1.001, series.geometry), checkpoint=str(path), num_iter=1, steps=1)
+    run(checkpoint=str(path), num_iter=1, steps_per_round=1)
+    with pytest.raises(FormatError, match="started with other data"):
+        run(TiltSeries(series.projections * 1.001, series.geometry), checkpoint=str(path), num_iter=1, steps_per_round=1)
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told_before_any_work(run, tmp_path):
+def test_a_checkpoint_that_cannot_be_written_is_reported_before_any_work(run, tmp_path):
     with pytest.raises(FormatError, match="no such folder"):
         run(checkpoint=str(tmp_path / "none" / "a.safetensors"), progress=stopping(1, Killed))
 
@@ -211,7 +212,7 @@ def test_a_trained_network_is_applied(run, plain, tmp_path):
 
 
 def test_the_first_method_may_be_another(run, spheres, plain):
-    result = run(start="sirt", num_iter=1, steps=1)
+    result = run(start="sirt", num_iter=1, steps_per_round=1)
     assert not np.array_equal(result.volume, plain.volume)
     assert result.provenance["residual_start"] < plain.provenance["residual_start"]
 
@@ -222,7 +223,7 @@ def test_an_initial_volume_is_filled_in(run, spheres, plain):
     assert np.corrcoef(result.volume.ravel(), wbp.ravel())[0, 1] > 0.9
     assert not np.array_equal(result.volume, plain.volume)
     series = TiltSeries(spheres[0].projections, spheres[0].geometry, weights=np.ones(31))
-    with pytest.raises(InputError, match="takes weights for the method that it starts with"):
+    with pytest.raises(InputError, match="passes weights to the method of its start"):
         run(series, initial=wbp)
 
 
@@ -262,7 +263,7 @@ def test_an_empty_volume_teaches_nothing(run, spheres):
 @pytest.mark.parametrize(
     "values",
     [{"start": "wedge"}, {"checkpoint": "a", "network": "b"}, {"cube_size": 20}, {"cube_size": 8}, {"num_iter": 0},
-     {"percentile": 50}, {"levels": 4}, {"preset": "slow"}],
+     {"percentile": 50}, {"depth": 4}, {"preset": "slow"}],
 )  # fmt: skip
 def test_settings_that_make_no_sense(values):
     with pytest.raises(SettingsError) as error:
@@ -276,18 +277,18 @@ def test_an_unknown_start(run):
 
 
 def test_presets_give_defaults_and_settings_override_them():
-    full = WedgeSettings.parse({"preset": "full", "steps": "7"})
-    assert (full.num_iter, full.cube_size, full.learning_rate, full.steps) == (30, 64, 4e-4, 7)
+    full = WedgeSettings.parse({"preset": "full", "steps_per_round": "7"})
+    assert (full.num_iter, full.cube_size, full.learning_rate, full.steps_per_round) == (30, 64, 4e-4, 7)
     assert [full.noise(r) > 0 for r in (9, 10)] == [False, True]
 
 
-def test_a_rate_that_is_too_high_is_told(run):
+def test_a_learning_rate_that_is_too_high_is_reported(run):
     with pytest.raises(InputError, match="not finite in step"):
         run(learning_rate=1e30)
 
 
 def test_slabs_share_one_network(spheres, small, tmp_path, monkeypatch):
-    """The middle one trains, the others apply what it has learned: where two meet there is no step."""
+    """The middle slab trains and the others apply its network: there is no step between two slabs."""
     series = spheres[0]
     trained, run = [], training.Training.run
     monkeypatch.setattr(training.Training, "run", lambda self: trained.append(1) or run(self))
@@ -304,7 +305,7 @@ def test_estimates_know_of_the_start_and_the_training():
     geometry = Geometry(np.deg2rad(np.arange(-60, 61, 2)), (128, 128, 128))
     method = Wedge()
     of = lambda **v: WedgeSettings.parse(v)  # noqa: E731
-    assert method.cost_in_pairs(geometry, of(steps=400)) > 1.8 * method.cost_in_pairs(geometry, of())
+    assert method.cost_in_pairs(geometry, of(steps_per_round=400)) > 1.8 * method.cost_in_pairs(geometry, of())
     assert method.cost_in_pairs(geometry, of(network="a")) < 0.1 * method.cost_in_pairs(geometry, of())
     assert method.memory(geometry, of(preset="full")) > 2 * method.memory(geometry, of())
     assert method.halo(geometry, of(start="tv")) > method.halo(geometry, of()) == 24

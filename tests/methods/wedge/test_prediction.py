@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from tomoprior.methods.wedge.network import UNet
+from tomoprior.methods.wedge.network import FillNetwork
 from tomoprior.methods.wedge.prediction import predict
 
 
 @pytest.fixture
 def network():
-    """One that does a lot: all weights random."""
+    """A network with large random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = UNet(8, 2)
+        made = FillNetwork(8, 2)
         for p in made.parameters():
             torch.nn.init.normal_(p, std=0.08)
     return made.eval().requires_grad_(False)
@@ -29,7 +29,7 @@ def test_a_volume_of_one_tile_is_the_networks_own(network):
 
 
 def test_a_network_that_changes_nothing_leaves_the_volume_as_it_is():
-    made = UNet(4, 2)  # which it does before its first step
+    made = FillNetwork(4, 2)  # which it does before its first step
     volume = smooth(37, 45, 70)
     torch.testing.assert_close(predict(made, volume, 24), volume, rtol=0, atol=1e-5)
 

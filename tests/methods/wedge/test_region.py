@@ -1,4 +1,4 @@
-"""The filter keeps what the tilts measured: held against planes drawn here, and against a projection."""
+"""The filter keeps the measured frequencies: compared with planes drawn here, and with a projection."""
 
 import numpy as np
 import pytest
@@ -31,10 +31,10 @@ def test_a_wave_stays_if_a_tilt_between_the_first_and_the_last_sees_it(angles, d
 def test_measured_and_missing_add_up_row_by_row(rng):
     x = torch.randn(10, 37, 12, generator=rng)
     region = Region(ASYMMETRIC)
-    measured, missing = region.split_(x.clone(), keep="measured"), region.split_(x.clone(), keep="missing")
+    measured, missing = region.keep_(x.clone(), "measured"), region.keep_(x.clone(), "missing")
     torch.testing.assert_close(measured + missing, x, rtol=0, atol=1e-5)
     torch.testing.assert_close(measured, region.measured(x), rtol=0, atol=1e-5)
-    torch.testing.assert_close(region.split_(measured.clone(), keep="measured"), measured, rtol=0, atol=1e-5)
+    torch.testing.assert_close(region.keep_(measured.clone(), "measured"), measured, rtol=0, atol=1e-5)
     assert float((measured * missing).sum()) == pytest.approx(0, abs=1e-2)
 
 

@@ -1,4 +1,4 @@
-"""Rotations are exact and proper; those that count show what the wedge hides."""
+"""Rotations are exact and proper; the informative ones show what the wedge hides."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_those_that_map_the_wedge_onto_itself_are_left_out(low, high, count):
 
 
 def test_a_quarter_turn_about_the_tilt_axis_shows_all_of_a_wedge_of_60_degrees():
-    """What it shows is what the transform of the rotated volume holds there."""
+    """A rotation shows the transform of the rotated volume in the wedge."""
     n, angles = 33, degrees(-60, 60)
     region = measured_region((n, n, n), angles, mode="wedge")
     gen = torch.Generator().manual_seed(1)

@@ -13,8 +13,7 @@ from tomoprior.methods.diffusion.denoiser import (
     pad_to_height,
 )
 from tomoprior.methods.diffusion.prior import choose_network_dtype
-from tomoprior.methods.learning.mirrored import mirrored
-from tomoprior.methods.learning.tiles import Box, blend
+from tomoprior.methods.learning.tiles import Box, blend, mirror_indices
 
 #: Voxels that neighbouring tiles share.
 OVERLAP = 16
@@ -78,7 +77,7 @@ class TiledDenoiser:
         padded = (nz, ny + 2 * MARGIN, nx + 2 * MARGIN)
         self.tile = choose_tile_shape(padded, tile, denoiser.unet.multiple)
         self._y, self._x = (
-            mirrored(n, max(w, t), device, MARGIN) for n, w, t in zip((ny, nx), padded[1:], self.tile[1:], strict=True)
+            mirror_indices(n, max(w, t), device, MARGIN) for n, w, t in zip((ny, nx), padded[1:], self.tile[1:], strict=True)
         )
         coverage = pad_to_height(condition.coverage[:, self._x], tile[0])
         self.condition = Condition(self._pad(condition.linear), self._pad(condition.inside), coverage, condition.numbers)

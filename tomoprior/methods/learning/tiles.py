@@ -1,4 +1,4 @@
-"""A volume in tiles of the size that the network was trained on: where they lie, and how their predictions are blended."""
+"""Tiles of the size that a network was trained on: their places in a volume, and the blend of their predictions."""
 
 from __future__ import annotations
 
@@ -10,26 +10,48 @@ import torch
 Box = tuple[slice, slice, slice]
 
 
-def starts(length: int, tile: int, overlap: int, phase: float = 0.0) -> list[int]:
-    """First voxels of as few tiles as cover ``length`` voxels with at least ``overlap`` shared by neighbours.
+def mirror_indices(n: int, length: int, device: torch.device, before: int = 0) -> torch.Tensor:
+    """Return indices that continue an axis of ``n`` voxels by its mirror image.
 
-    ``phase`` from 0 to 1 moves the inner ones as far as that leaves room for; the first and the last tile reach the volume's
-    ends. A volume shorter than a tile has one, at 0.
+    They are ``length`` in number; ``before`` of them lie ahead of the axis.
+    """
+    at = (torch.arange(length, device=device) - before) % (2 * n)
+    return torch.where(at < n, at, 2 * n - 1 - at)
+
+
+def tile_starts(length: int, tile: int, overlap: int, phase: float = 0.0) -> list[int]:
+    """Return the first voxels of as few tiles as cover ``length`` voxels; neighbours share at least ``overlap``.
+
+    ``phase`` from 0 to 1 moves the inner tiles as far as the overlap allows; the first and the last tile reach the ends of the
+    volume. A volume shorter than a tile has one tile, at 0.
     """
     if length <= tile:
         return [0]
     stride = tile - overlap
     count = math.ceil((length - overlap) / stride)
-    room = count * stride + overlap - length
-    moved = [number * stride - round(phase * room) for number in range(1, count - 1)]
+    spare = count * stride + overlap - length
+    moved = [number * stride - round(phase * spare) for number in range(1, count - 1)]
     return [0, *moved, length - tile]
 
 
-def window(tile: int, ramp: int) -> torch.Tensor:
-    """Weights of a tile along one axis: 1, falling linearly over ``ramp`` voxels to either end, never 0."""
+def tile_window(tile: int, ramp: int) -> torch.Tensor:
+    """Return weights of a tile along one axis: 1, falling linearly over ``ramp`` voxels to either end, never 0."""
     at = torch.arange(tile, dtype=torch.float32) + 0.5
     near = torch.minimum(at, tile - at)
     return (near / max(ramp, 1)).clamp(max=1.0)
+
+
+def axis_tiles(length: int, tile: int, overlap: int, like: torch.Tensor) -> list[tuple[slice, torch.Tensor]]:
+    """Return tiles along one axis with their shares of each voxel, whose sum over the tiles is 1.
+
+    Tiles of a volume lie on a grid: the share of a tile in a voxel is the product over the three axes.
+    """
+    boxes = [slice(at, at + tile) for at in tile_starts(length, tile, overlap)]
+    window = tile_window(tile, overlap).to(like)
+    total = like.new_zeros(length)
+    for box in boxes:
+        total[box] += window
+    return [(box, window / total[box]) for box in boxes]
 
 
 def blend(
@@ -42,43 +64,43 @@ def blend(
     device: torch.device | str = "cpu",
     depth_overlap: int = 8,
 ) -> torch.Tensor:
-    """The weighted mean of predictions for overlapping tiles.
+    """Return the weighted mean of predictions for overlapping tiles.
 
     Parameters
     ----------
     predict
-        Takes up to ``batch`` boxes, all of ``tile``'s size, and gives ``(boxes, ..., z, y, x)``.
+        Takes up to ``batch`` boxes, all of the size ``tile``, and returns ``(boxes, ..., z, y, x)``.
     shape
-        Of the volume, no axis shorter than the tile's.
+        Shape of the volume; no axis is shorter than that of the tile.
     overlap, depth_overlap
         Voxels that neighbours share along y and x, and along z.
     phase
-        Where the borders lie along y and x.
+        Place of the borders along y and x; see ``tile_starts``.
 
     Returns
     -------
-    Volume of shape ``(..., *shape)``: a prediction that is right for every tile comes out as it is, up to rounding.
+    Volume of shape ``(..., *shape)``. A prediction that is right for every tile is returned unchanged, up to rounding.
     """
     nz, ny, nx = tile
     boxes = [
         (slice(z, z + nz), slice(y, y + ny), slice(x, x + nx))
-        for z in starts(shape[0], nz, depth_overlap)
-        for y in starts(shape[1], ny, overlap, phase[0])
-        for x in starts(shape[2], nx, overlap, phase[1])
+        for z in tile_starts(shape[0], nz, depth_overlap)
+        for y in tile_starts(shape[1], ny, overlap, phase[0])
+        for x in tile_starts(shape[2], nx, overlap, phase[1])
     ]
-    w = (window(ny, overlap)[:, None] * window(nx, overlap)[None, :]).to(device)
+    w = (tile_window(ny, overlap)[:, None] * tile_window(nx, overlap)[None, :]).to(device)
     if shape[0] > nz:
-        w = window(nz, depth_overlap).to(device)[:, None, None] * w
+        w = tile_window(nz, depth_overlap).to(device)[:, None, None] * w
     total = torch.zeros(shape if shape[0] > nz else shape[1:], device=device)
     for box in boxes:
         total[box[-total.ndim :]] += w
     out: torch.Tensor | None = None
     for first in range(0, len(boxes), batch):
         some = boxes[first : first + batch]
-        found = predict(some)
+        predictions = predict(some)
         if out is None:
-            out = torch.zeros(*found.shape[1:-3], *shape, device=device)
-        for box, value in zip(some, found, strict=True):
-            out[(..., *box)] += value * (w / total[box[-total.ndim :]])
+            out = torch.zeros(*predictions.shape[1:-3], *shape, device=device)
+        for box, prediction in zip(some, predictions, strict=True):
+            out[(..., *box)] += prediction * (w / total[box[-total.ndim :]])
     assert out is not None
     return out

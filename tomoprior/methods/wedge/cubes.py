@@ -1,4 +1,4 @@
-"""Cubes to train on: cut from the volume, rotated, and given the wedge a second time; the same for a seed and a step."""
+"""Training cubes: cut from the volume, rotated, and filtered by the missing wedge again; the same for a seed and a step."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from tomoprior.methods.wedge.region import Region
 from tomoprior.methods.wedge.rotations import Rotation
 
-#: Voxels on every side beyond a cube that the wedge's filter sees, and the network does not: what it spreads comes from there.
+#: Voxels on every side of a cube that the filter of the wedge sees and the network does not: the filter spreads them.
 MARGIN = 8
-#: Places tried for a cube whose middle lies in the mask, within the box around it.
+#: Places tried for a cube whose centre lies in the mask, within the box around the mask.
 TRIES = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What the network is given and what it should make of it, both ``(batch, z, y, x)``; how each target was rotated."""
+    """Inputs of the network and their targets, both ``(batch, z, y, x)``, and the rotation of each target."""
 
-    given: torch.Tensor
+    inputs: torch.Tensor
     target: torch.Tensor
     rotations: list[Rotation]
 
@@ -32,13 +32,13 @@ class Cubes:
     Parameters
     ----------
     region
-        What the tilts measured.
+        Frequencies that the tilts measured.
     rotations
-        Those to choose from.
+        Rotations to choose from.
     size
-        Voxels along a cube's edge.
+        Voxels along the edge of a cube.
     inside
-        Where the middle of a cube may lie: 0 or 1, broadcasts over the volume.
+        Mask for the centres of cubes: 0 or 1, broadcasts over the volume.
     """
 
     def __init__(self, region: Region, rotations: list[Rotation], size: int, inside: torch.Tensor) -> None:
@@ -48,9 +48,9 @@ class Cubes:
         self.box = [_extent(self.inside, axis) for axis in range(3)]
 
     def batch(self, volume: torch.Tensor, count: int, rng: np.random.Generator, noise: float) -> Batch:
-        """``count`` cubes of a volume ``(nz, ny, nx)``, no axis shorter than ``edge``.
+        """Return ``count`` cubes of a volume ``(nz, ny, nx)``, no axis of which is shorter than ``edge``.
 
-        ``noise`` is the standard deviation of what is added to what the network is given, in the volume's unit. It has the
+        ``noise`` is the standard deviation of the noise added to the inputs, in the unit of the volume. The noise has the
         spectrum of filtered back-projections of white noise: its power rises with the distance from the tilt axis.
         """
         rotations = [self.rotations[int(rng.integers(len(self.rotations)))] for _ in range(count)]
@@ -61,12 +61,12 @@ class Cubes:
         if noise > 0:
             spectrum += self._noise(whole, seed).mul_(noise)
         spectrum *= self.region.mask(self.edge, self.edge)
-        given = self.region.back(spectrum, self.edge, self.edge)[middle]
-        return Batch(given.contiguous(), whole[middle].contiguous(), rotations)
+        inputs = self.region.inverse(spectrum, self.edge, self.edge)[middle]
+        return Batch(inputs.contiguous(), whole[middle].contiguous(), rotations)
 
     def _cut(self, volume: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         half, last = self.edge // 2, [n - self.edge for n in volume.shape]
-        # where a cube may begin: its middle in the box, as far as the volume's ends allow
+        # first voxels for which the centre lies in the box, as far as the ends of the volume allow
         ranges = [
             (0, m) if box is None else (min(max(box[0] - half, 0), m), min(max(box[1] - half, 0), m))
             for box, m in zip(self.box, last, strict=True)
@@ -80,17 +80,17 @@ class Cubes:
         return volume[z : z + self.edge, y : y + self.edge, x : x + self.edge]
 
     def _noise(self, like: torch.Tensor, seed: int) -> torch.Tensor:
-        """Spectrum of noise of a standard deviation of 1, before the wedge."""
+        """Return the spectrum of noise with a standard deviation of 1, before the wedge is removed."""
         white = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed)).to(like)
         k = torch.fft.fftfreq(self.edge, device=like.device)
         radius = torch.sqrt(k[:, None, None] ** 2 + torch.fft.rfftfreq(self.edge, device=like.device) ** 2)
         gain = radius.sqrt()
-        both = torch.sqrt(k[:, None, None] ** 2 + k**2)  # all of the plane: its mean is the power that is left
-        return self.region.spectrum(white) * (gain / both.mean().sqrt())
+        plane = torch.sqrt(k[:, None, None] ** 2 + k**2)  # the whole plane: its mean is the remaining power
+        return self.region.spectrum(white) * (gain / plane.mean().sqrt())
 
 
 def _extent(inside: NDArray[np.bool_], axis: int) -> tuple[int, int] | None:
-    """First and last place along an axis where the mask is not empty; None where it is the same all along."""
+    """Return the first and last place along an axis where the mask is not empty; None for an axis of length 1."""
     if inside.shape[axis] == 1:
         return None
     at = np.flatnonzero(inside.any(axis=tuple(i for i in range(3) if i != axis)))

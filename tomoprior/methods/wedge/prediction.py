@@ -6,49 +6,38 @@ import itertools
 
 import torch
 
-from tomoprior.methods.learning.tiles import starts, window
-from tomoprior.methods.wedge.network import UNet
+from tomoprior.methods.learning.tiles import axis_tiles
+from tomoprior.methods.wedge.network import FillNetwork
 
-#: Share of a tile that it has in common with its neighbour at least, and over which one goes over into the next.
+#: Smallest share of a tile that it has in common with its neighbour; the two are blended over it.
 OVERLAP = 1 / 3
 
 
-def predict(network: UNet, volume: torch.Tensor, tile: int) -> torch.Tensor:
-    """What the network makes of a volume.
+def predict(network: FillNetwork, volume: torch.Tensor, tile_size: int) -> torch.Tensor:
+    """Return the prediction of the network for a volume.
 
     Parameters
     ----------
     network
-        From ``(1, z, y, x)`` to the same shape.
+        Maps ``(1, z, y, x)`` to the same shape.
     volume
-        ``(nz, ny, nx)``, no axis shorter than a cube that the network takes.
-    tile
-        Voxels along each axis that are worked on at once, a multiple of the network's. An axis that is shorter is taken whole,
-        if it is such a multiple too.
+        ``(nz, ny, nx)``; no axis is shorter than the smallest cube that the network takes.
+    tile_size
+        Voxels along each axis that are predicted at once, a multiple of the network's ``multiple``. A shorter axis is taken
+        whole if its length is such a multiple too.
 
     Returns
     -------
-    volume
-        ``(nz, ny, nx)``: a prediction that does not depend on where the tile lies comes out as it is, up to rounding.
+    ``(nz, ny, nx)``. A prediction that does not depend on the place of the tile is returned unchanged, up to rounding.
     """
-    edges = [min(tile, n - n % network.multiple) for n in volume.shape]
-    firsts = [starts(n, edge, int(OVERLAP * edge)) for n, edge in zip(volume.shape, edges, strict=True)]
-    weights, sums = [], []
-    for n, edge, first in zip(volume.shape, edges, firsts, strict=True):
-        w = window(edge, int(OVERLAP * edge)).to(volume)
-        total = volume.new_zeros(n)
-        for at in first:
-            total[at : at + edge] += w
-        weights.append(w)
-        sums.append(total)
+    edges = [min(tile_size, n - n % network.multiple) for n in volume.shape]
+    axes = [axis_tiles(n, edge, int(OVERLAP * edge), volume) for n, edge in zip(volume.shape, edges, strict=True)]
     out = torch.zeros_like(volume)
     with torch.no_grad():
-        for corner in itertools.product(*firsts):
-            box = tuple(slice(at, at + edge) for at, edge in zip(corner, edges, strict=True))
-            found = network(volume[box][None])[0]
-            # the weights over their sum are a product of the axes', as the tiles lie on a grid
-            for axis, (w, total) in enumerate(zip(weights, sums, strict=True)):
-                share = w / total[box[axis]]
-                found *= share.reshape([-1 if i == axis else 1 for i in range(3)])
-            out[box] += found
+        for (z, share_z), (y, share_y), (x, share_x) in itertools.product(*axes):
+            prediction = network(volume[z, y, x][None])[0]
+            prediction *= share_z[:, None, None]
+            prediction *= share_y[:, None]
+            prediction *= share_x
+            out[z, y, x] += prediction
     return out

@@ -1,4 +1,4 @@
-"""What a filled-in volume is given back as: on the grid that was asked for, in the values' own unit, with its record."""
+"""The result of filling in: on the requested grid, in the unit of the values, with its record."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tomoprior.methods.wedge import start, training
 from tomoprior.methods.wedge.region import Region
 from tomoprior.methods.wedge.settings import WedgeSettings
+from tomoprior.methods.wedge.start import WorkingGrid
 from tomoprior.methods.wedge.state import Trained
 from tomoprior.methods.wedge.statement import INFERRED, statement
+from tomoprior.methods.wedge.training import State
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
@@ -23,7 +24,7 @@ class FilledReconstruction(Reconstruction):
     Attributes
     ----------
     network
-        Ready for use, and to be saved.
+        Ready for use, and for saving.
     """
 
     network: Trained | None = None
@@ -31,14 +32,33 @@ class FilledReconstruction(Reconstruction):
 
 @dataclass(frozen=True)
 class FillTask:
-    """What a call works on: the volume with the wedge missing in the network's unit, and where it came from."""
+    """The volume to fill in.
 
-    room: start.WorkingGrid
+    Attributes
+    ----------
+    grid
+        The padded grid of the volume.
+    region
+        Frequencies that the tilts measured.
+    volume
+        The start with the missing wedge, in the network's unit.
+    offset, unit
+        A value ``v`` of the start is ``(v - offset) / unit`` in ``volume``.
+    mask
+        1 inside, 0 outside on the requested grid; None for 1 everywhere.
+    """
+
+    grid: WorkingGrid
     region: Region
     volume: torch.Tensor
     offset: float
     unit: float
     mask: torch.Tensor | None
+
+    def requested(self, volume: torch.Tensor) -> torch.Tensor:
+        """Return a volume of the padded grid on the requested one, in the unit of the start."""
+        values = self.grid.crop(volume).mul_(self.unit).add_(self.offset)
+        return values if self.mask is None else values.mul_(self.mask)
 
 
 def to_reconstruction(
@@ -48,30 +68,25 @@ def to_reconstruction(
     settings: WedgeSettings,
     filled: torch.Tensor,
     network: Trained,
-    state: training.State | None,
+    state: State | None,
 ) -> FilledReconstruction:
-    """The result: ``filled`` is normalised, on the grid that was worked on; ``state`` is None where nothing was trained."""
+    """Return the result; ``filled`` is normalised, on the padded grid; ``state`` is None without a training."""
     power = task.region.missing_share(filled)
-
-    def asked_for(volume: torch.Tensor) -> torch.Tensor:
-        values = task.room.cropped(volume).mul_(task.unit).add_(task.offset)
-        return values if task.mask is None else values.mul_(task.mask)
 
     def residual(volume: torch.Tensor) -> float:
         return float((projector(volume) - projections).norm() / projections.norm().clamp(min=1e-30))
 
-    volume = asked_for(filled)
-    low, high = (float(v) for v in np.rad2deg([task.region.angles.min(), task.region.angles.max()]))
+    volume = task.requested(filled)
     return FilledReconstruction(
         volume,
         projector.geometry,
         history={} if state is None else {"loss": list(state.losses)},
         provenance={
             "residual": residual(volume),
-            "residual_start": residual(asked_for(task.volume)),
+            "residual_start": residual(task.requested(task.volume)),
             "rounds": [] if state is None else [dict(r) for r in state.rounds],
             "steps": 0 if state is None else state.step,
-            "measured_degrees": [low, high],
+            "measured_degrees": [float(v) for v in np.rad2deg(task.region.span)],
             "inferred_power": power,
             "scale": {"offset": task.offset, "unit": task.unit},
             "statement": statement(

@@ -1,4 +1,4 @@
-"""The reconstruction that the network learns from, on a grid that has room for its cubes."""
+"""The reconstruction that the network learns from, on a grid that is large enough for its cubes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ from tomoprior import methods
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
-from tomoprior.methods.learning.mirrored import mirrored
+from tomoprior.methods.learning.tiles import mirror_indices
 from tomoprior.projector import Projector
 
-#: Voxels reconstructed above and below the grid that was asked for: the wedge smears along z, and there it goes on.
+#: Voxels reconstructed above and below the requested grid: the wedge smears the specimen along z, beyond the grid.
 ABOVE = 8
-#: Values that a percentile is taken of, at most.
+#: Most values that a percentile is computed from.
 SAMPLED = 2**20
 
 
 @dataclass(frozen=True)
 class WorkingGrid:
-    """The grid that is worked on: voxels more at either end of z and x, and mirrored rows behind the last one of y."""
+    """The requested grid, padded at either end of z and x, and with mirrored rows behind the last row of y.
+
+    Attributes
+    ----------
+    geometry
+        That of the padded grid, without the mirrored rows.
+    z, x
+        Voxels of padding at either end.
+    y
+        Mirrored rows.
+    """
 
     geometry: Geometry
     z: int
@@ -30,40 +40,40 @@ class WorkingGrid:
     x: int
 
     @classmethod
-    def of(cls, geometry: Geometry, edge: int) -> WorkingGrid:
-        """For cubes of ``edge`` voxels."""
+    def for_cubes(cls, geometry: Geometry, edge: int) -> WorkingGrid:
+        """Return the grid for cubes of ``edge`` voxels."""
         nz, ny, nx = geometry.shape
         z, x = max(ABOVE, math.ceil((edge - nz) / 2)), max(0, math.ceil((edge - nx) / 2))
         return cls(geometry.padded(x).with_thickness(nz + 2 * z), z, max(0, edge - ny), x)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of the volume worked on."""
+        """Shape of the volume that is worked on, ``(nz, ny, nx)``."""
         nz, ny, nx = self.geometry.shape
         return nz, ny + self.y, nx
 
-    def grown(self, volume: torch.Tensor) -> torch.Tensor:
-        """``(nz, ny, nx)`` of the wider grid with the rows behind it: its mirror image in y has the same wedge."""
+    def add_rows(self, volume: torch.Tensor) -> torch.Tensor:
+        """Return a padded volume with the mirrored rows behind it: a mirror image in y has the same wedge."""
         if not self.y:
             return volume
         ny = volume.shape[1]
-        return volume[:, mirrored(ny, ny + self.y, volume.device)]
+        return volume[:, mirror_indices(ny, ny + self.y, volume.device)]
 
-    def cropped(self, volume: torch.Tensor) -> torch.Tensor:
-        """Back to the grid that was asked for."""
+    def crop(self, volume: torch.Tensor) -> torch.Tensor:
+        """Return a volume on the requested grid."""
         nz, ny, nx = self.shape
         return volume[self.z : nz - self.z, : ny - self.y, self.x : nx - self.x].contiguous()
 
-    def around(self, volume: torch.Tensor, value: float | None) -> torch.Tensor:
-        """A volume of the grid that was asked for on the wider one (y as it is): a value, or None for the nearest voxel's."""
+    def pad(self, volume: torch.Tensor, value: float | None) -> torch.Tensor:
+        """Return a volume of the requested grid padded along z and x: with a value, or None for that of the nearest voxel."""
         pads = (self.x, self.x, 0, 0, self.z, self.z)
         if value is not None:
             return torch.nn.functional.pad(volume, pads, value=value)
         return torch.nn.functional.pad(volume[None, None], pads, mode="replicate")[0, 0]
 
 
-def method(name: str) -> Method:
-    """The method that begins; raises UnknownNameError."""
+def start_method(name: str) -> Method:
+    """Return the method of the first reconstruction; raises UnknownNameError."""
     return methods.get(name)
 
 
@@ -71,36 +81,36 @@ def reconstruct(
     name: str,
     projections: torch.Tensor,
     projector: Projector,
-    room: WorkingGrid,
+    grid: WorkingGrid,
     weights: torch.Tensor | None,
     mask: torch.Tensor | None,
 ) -> torch.Tensor:
-    """The volume that method ``name`` makes on the wider grid, ``room.geometry.shape``; its own refusals get out."""
-    found = method(name)
+    """Return the volume of method ``name`` on the padded grid, ``grid.geometry.shape``; errors of the method propagate."""
+    method = start_method(name)
     nz, ny, nx = projector.domain_shape
-    inside = None if mask is None else room.around(mask.expand(nz, ny, nx), 1.0)  # what lies beside it stays free
-    result = found.reconstruct(
-        projections, projector.with_geometry(room.geometry), found.Settings(), weights=weights, mask=inside
+    inside = None if mask is None else grid.pad(mask.expand(nz, ny, nx), 1.0)  # padding stays free
+    result = method.reconstruct(
+        projections, projector.with_geometry(grid.geometry), method.Settings(), weights=weights, mask=inside
     )
     return result.volume  # type: ignore[no-any-return]
 
 
-def scale(volume: torch.Tensor, percentile: float) -> tuple[float, float]:
-    """Offset and unit of a volume's values, with which the network sees a standard deviation of about one.
+def measure_scale(volume: torch.Tensor, percentile: float) -> tuple[float, float]:
+    """Return the offset and the unit with which the values of a volume get a standard deviation of about one.
 
-    They are the mean and the standard deviation of a normal distribution with the values' range between the two percentiles, or
-    the values' own where that is larger: most of a volume may be empty.
+    The offset is the mean. The unit is the standard deviation of a normal distribution with the same range between the two
+    percentiles, or that of the values if it is larger: most of a volume may be empty.
 
     Raises
     ------
     InputError
-        For a volume that is the same everywhere, of which nothing can be learned.
+        If all values are the same: nothing can be learned from them.
     """
-    every = -(-volume.numel() // SAMPLED)
-    values = volume.reshape(-1)[::every].double()
+    stride = -(-volume.numel() // SAMPLED)
+    values = volume.reshape(-1)[::stride].double()
     low, high = torch.quantile(values, torch.tensor([percentile / 100, 1 - percentile / 100]).to(values))
     normal = 2 * float(torch.special.ndtri(torch.tensor(1 - percentile / 100, dtype=torch.float64)))
     unit = max(float(high - low) / normal, float(values.std(correction=0)))
     if not unit > 1e-12 * float(values.abs().max()):
-        raise InputError("the reconstruction to start from is the same everywhere: there is nothing to learn from it")
+        raise InputError("all values of the reconstruction to start from are the same: there is nothing to learn from it")
     return float(values.mean()), unit

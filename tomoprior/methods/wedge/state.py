@@ -1,36 +1,86 @@
-"""A trained network, and a training that is to go on, in one kind of file: no code is kept in it, none is run."""
+"""Files of trained networks and of interrupted trainings: one kind of file, which holds no code and runs none.
+
+A training's file also serves as a network. Users exchange both, so that their headers and arrays are checked before use.
+"""
 
 from __future__ import annotations
 
-import json
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 
 from tomoprior.errors import FormatError, InputError
-from tomoprior.methods.wedge.network import UNet
-from tomoprior.methods.wedge.training import State, new_network
-from tomoprior.storage.tensors import load_tensors, save_tensors
+from tomoprior.methods.learning.state import (
+    ADVICE,
+    STATE,
+    Count,
+    Header,
+    arrays_of,
+    check_arrays,
+    check_same_training,
+    like,
+    load_checked,
+    parts_like,
+    select,
+)
+from tomoprior.methods.wedge.network import FillNetwork, new_network
+from tomoprior.methods.wedge.settings import MAX_DEPTH, MAX_WIDTH, MIN_DEPTH, WedgeSettings
+from tomoprior.methods.wedge.training import State
+from tomoprior.storage.lazy import one_line
+from tomoprior.storage.tensors import save_tensors
 
-#: Of the header.
+#: Name in the header.
 KEY = "wedge"
-#: A network may fill in a wedge whose edges lie this far (radians) from those it was trained on.
+#: A network may fill in a wedge whose edges differ by this much (radians) from those of its training.
 TOLERANCE = math.radians(3)
+#: An array of a network written before its blocks were numbered within a level.
+_EARLIER = re.compile(r"^(down|up)\.(\d+)\.(?=[a-z])")
+
+Angle = Annotated[float, Field(ge=-4 * math.pi, le=4 * math.pi)]
+
+
+class NetworkHeader(Header):
+    """Header of a network's file; ``levels`` is the depth."""
+
+    width: Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+    levels: Annotated[int, Field(ge=MIN_DEPTH, le=MAX_DEPTH)]
+    offset: float
+    unit: Annotated[float, Field(gt=0)]
+    span: Annotated[list[Angle], Field(min_length=2, max_length=2)]
+    about: dict[str, Any] = Field(default_factory=dict)
+
+
+class RoundHeader(Header):
+    """Results of a round."""
+
+    loss: float
+    inferred_power: float
+    change: float
+
+
+class WedgeTrainingHeader(NetworkHeader):
+    """Header of a training's file."""
+
+    step: Count = 0
+    rounds: list[RoundHeader] = Field(default_factory=list, max_length=10_000)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network ready for use, and what it has to be told.
+    """A network ready for use, and the facts that its use depends on.
 
     Attributes
     ----------
     weights
-        The average that predicts.
-    width, levels
-        Of the network.
+        The running average of the weights, which predicts.
+    width, depth
+        Size of the network.
     offset, unit
         A value ``v`` of a volume is ``(v - offset) / unit`` to the network.
     span
@@ -39,100 +89,121 @@ class Trained:
 
     weights: dict[str, torch.Tensor]
     width: int
-    levels: int
+    depth: int
     offset: float
     unit: float
     span: tuple[float, float]
 
-    def facts(self) -> dict[str, Any]:
-        """Plain values for the header."""
+    def header(self) -> dict[str, Any]:
+        """Return plain values for the header."""
         return {
-            "width": self.width, "levels": self.levels, "offset": self.offset, "unit": self.unit, "span": list(self.span),
+            "width": self.width, "levels": self.depth, "offset": self.offset, "unit": self.unit, "span": list(self.span),
         }  # fmt: skip
 
-    def network(self, device: torch.device) -> UNet:
-        """Ready to predict."""
-        made = new_network(self.width, self.levels, 0, device)
-        made.load_state_dict(self.weights)
-        return made.eval().requires_grad_(False)
+    def network(self, device: torch.device) -> FillNetwork:
+        """Return the network, ready to predict."""
+        network = new_network(self.width, self.depth, 0, device)
+        network.load_state_dict(self.weights)
+        return network.eval().requires_grad_(False)
 
     def save(self, path: Path) -> None:
-        """Write it, whole or not at all; what is there is replaced."""
-        save_tensors(path, KEY, self.facts(), {f"average/{k}": v for k, v in self.weights.items()}, overwrite=True)
+        """Write the network; an existing file is replaced. The file is whole or absent."""
+        save_tensors(path, KEY, self.header(), {f"average/{k}": v for k, v in self.weights.items()}, overwrite=True)
 
 
 def load_network(path: str | Path, span: tuple[float, float]) -> Trained:
-    """A network from a file that ``Trained.save`` or ``save_training`` wrote, for tilts over ``span`` (radians).
+    """Return the network of a file that ``Trained.save`` or ``save_training`` wrote, for tilts over ``span`` (radians).
 
     Raises
     ------
     NoSuchFileError, FormatError
-        If it cannot be read, or is no such file.
+        If the file cannot be read, or is not such a file.
     InputError
-        If it was trained on another wedge.
+        If the network was trained on another wedge.
     """
-    facts, arrays = load_tensors(Path(path), KEY, "a trained network")
+    header, arrays = load_checked(Path(path), KEY, NetworkHeader, "a trained network", "")
+    weights = select(_current_names(arrays), "average/")
+    with torch.device("meta"):  # the header is untrusted: nothing is allocated for it before the arrays fit
+        expected = FillNetwork(header.width, header.levels).state_dict()
     try:
-        found = Trained(
-            _part(arrays, "average/"), int(facts["width"]), int(facts["levels"]), float(facts["offset"]),
-            float(facts["unit"]), (float(facts["span"][0]), float(facts["span"][1])),
-        )  # fmt: skip
-        found.network(torch.device("cpu"))
-    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
-        raise FormatError(f"{path}: not a trained network (parts of it are missing)") from error
-    if max(abs(a - b) for a, b in zip(found.span, span, strict=True)) > TOLERANCE:
-        theirs, ours = ("{:.1f} to {:.1f}".format(*map(math.degrees, s)) for s in (found.span, span))
-        raise InputError(f"{path}: trained on the wedge of tilts from {theirs} degrees, and these are from {ours}")
-    return found
+        check_arrays(expected, weights)
+    except ValueError as error:
+        raise FormatError(f"{path}: not a trained network ({one_line(error)})") from None
+    trained = Trained(weights, header.width, header.levels, header.offset, header.unit, (header.span[0], header.span[1]))
+    if max(abs(a - b) for a, b in zip(trained.span, span, strict=True)) > TOLERANCE:
+        theirs, ours = ("{:.1f} to {:.1f}".format(*map(math.degrees, s)) for s in (trained.span, span))
+        raise InputError(f"{path}: trained on the wedge of tilts from {theirs} degrees, but these are from {ours}")
+    return trained
 
 
-def save_training(path: Path, state: State, trained: Trained, about: dict[str, Any]) -> None:
-    """Write a training's state; ``about`` says what it belongs to.
+def save_training(path: Path, state: State, trained: Trained, about: Mapping[str, Any]) -> None:
+    """Write the state of a training; ``about`` identifies the training.
 
     Raises
     ------
     FormatError
-        If it cannot be written; what was saved before is still there.
+        If it cannot be written; the state of the last save is still there.
     """
-    arrays = {f"{part}/{k}": v for part in ("weights", "moments", "average") for k, v in getattr(state, part).items()}
-    arrays |= {"filled": state.filled, "losses": torch.tensor(state.losses, dtype=torch.float64)}
-    facts = {**trained.facts(), "about": about, "step": state.step, "rounds": state.rounds}
-    save_tensors(path, KEY, facts, arrays, overwrite=True)
+    arrays = arrays_of(state) | {"filled": state.filled, "losses": torch.tensor(state.losses, dtype=torch.float64)}
+    header = {**trained.header(), "about": about, "step": state.step, "rounds": state.rounds}
+    save_tensors(path, KEY, header, arrays, overwrite=True)
 
 
-def load_training(path: Path, about: dict[str, Any], begun: State) -> State:
-    """The state that ``save_training`` wrote, laid out in memory as ``begun``, the state before the first step.
+def load_training(path: Path, about: Mapping[str, Any], initial: State) -> State:
+    """Return the state that ``save_training`` wrote, with the memory layout of ``initial``, the state before the first step.
 
     Raises
     ------
     FormatError
-        If it is none, or belongs to a training with other settings or data.
+        If it is not such a file, or belongs to a training with other settings or data.
     """
-    facts, arrays = load_tensors(path, KEY, "the state of a training")
-    theirs, ours = facts.get("about") or {}, json.loads(json.dumps(about))
-    if not theirs:
+    header, arrays = load_checked(path, KEY, WedgeTrainingHeader)
+    if not header.about:
         raise FormatError(f"{path}: a network without the state of its training; give it as network, or another checkpoint")
-    different = [k for k in sorted(theirs.keys() | ours.keys()) if theirs.get(k) != ours.get(k)]
-    if different:
-        raise FormatError(
-            f"{path}: this training was begun with other {', '.join(different)}; give the same, or another checkpoint, or "
-            "remove the file to begin anew"
-        )
+    check_same_training(path, header.about, about, WedgeSettings.renamed)
+    arrays = _current_names(arrays)
     try:
-        parts = [_like(getattr(begun, name), _part(arrays, f"{name}/")) for name in ("weights", "average", "moments")]
-        filled = _like({"": begun.filled}, {"": arrays["filled"]})[""]
-        losses = [float(v) for v in arrays["losses"]]
-        return State(parts[0], parts[1], parts[2], filled, int(facts["step"]), losses, list(facts["rounds"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{path}: not the state of a training (parts of it are missing); remove it to begin anew") from error
+        losses = arrays.pop("losses", torch.zeros(0))
+        check_arrays({"losses": torch.empty(header.step, dtype=torch.float64, device="meta")}, {"losses": losses})
+        filled = like({"filled": initial.filled}, {"filled": arrays.pop("filled", torch.zeros(0))})["filled"]
+        parts = parts_like(initial, arrays)
+    except ValueError as error:
+        raise FormatError(f"{path}: not {STATE} ({one_line(error)}){ADVICE}") from None
+    return State(*parts, header.step, losses.tolist(), filled=filled, rounds=[r.model_dump() for r in header.rounds])
 
 
-def _part(arrays: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file of a training, or none.
+
+    Attributes
+    ----------
+    path
+        None: nothing is read or written.
+    about
+        Identifies the training: settings, geometry, data and seed.
+    """
+
+    path: Path | None
+    about: dict[str, Any]
+
+    def resume(self, initial: State) -> State:
+        """Return the saved state, or ``initial`` without a file; raises FormatError, see ``load_training``."""
+        return initial if self.path is None or not self.path.exists() else load_training(self.path, self.about, initial)
+
+    def save(self, state: State, trained: Trained) -> None:
+        """Write the state; raises FormatError."""
+        if self.path is not None:
+            save_training(self.path, state, trained, self.about)
 
 
-def _like(model: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same values on the model's device and with its strides: sums depend on the order in which they are taken."""
-    if {k: v.shape for k, v in model.items()} != {k: v.shape for k, v in found.items()}:
-        raise ValueError("other shapes")
-    return {k: torch.empty_like(v).copy_(found[k]) for k, v in model.items()}
+def _current_names(arrays: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the arrays by the present names of the network's modules."""
+
+    def current(name: str) -> str:
+        part, _, key = name.partition("/")
+        if not key or key.startswith("unet."):
+            return name
+        return f"{part}/unet." + _EARLIER.sub(r"\1.\2.0.", key)
+
+    return {current(name): array for name, array in arrays.items()}

@@ -1,4 +1,4 @@
-"""Training in rounds: learn from rotated cubes, fill in what no tilt measured, learn again."""
+"""Training in rounds: learn from rotated cubes, fill in the frequencies that no tilt measured, and learn again."""
 
 from __future__ import annotations
 
@@ -10,80 +10,64 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from tomoprior.errors import InputError
+from tomoprior.methods.learning.optimiser import Optimiser
+from tomoprior.methods.learning.state import NetworkState, initial_parts
 from tomoprior.methods.wedge.cubes import Batch, Cubes
-from tomoprior.methods.wedge.network import UNet
+from tomoprior.methods.wedge.network import FillNetwork
 from tomoprior.methods.wedge.prediction import predict
 from tomoprior.methods.wedge.region import Region
 from tomoprior.methods.wedge.settings import WedgeSettings
 from tomoprior.progress import Progress
 
-#: Steps over which the rate rises, and what is left of it at the end.
+#: Steps over which the learning rate rises, and the share of it that is left at the end.
 WARM_UP, END = 40, 0.1
-#: Decay of the weights' running average, which predicts; over the first steps it forgets faster.
+#: Decay of the running average of the weights, which predicts; in the first steps it is smaller.
 AVERAGE = 0.98
-#: Gradients are cut to this norm.
-CLIP = 1.0
 #: Seconds between two checkpoints within a round.
-EVERY = 120.0
+SAVE_EVERY = 120.0
 
 
 @dataclass
-class State:
-    """A training between two steps: all that it takes to go on as if it had never stopped.
+class State(NetworkState):
+    """A training between two steps: everything that it needs to continue as if it had never stopped.
 
     Attributes
     ----------
-    weights, average, moments
-        Of the network, their running average, and Adam's two by the weights' names with ``.m`` and ``.v``.
     filled
         The volume that cubes are cut from, normalised.
-    step
-        Steps done.
     losses
-        One a step.
+        One per step.
     rounds
-        What each finished round led to.
+        Results of each finished round.
     """
 
-    weights: dict[str, torch.Tensor]
-    average: dict[str, torch.Tensor]
-    moments: dict[str, torch.Tensor]
-    filled: torch.Tensor
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
+    filled: torch.Tensor = field(kw_only=True)
     rounds: list[dict[str, float]] = field(default_factory=list)
 
 
-def new_network(width: int, levels: int, seed: int, device: torch.device) -> UNet:
-    """A network before its first step, the same for the same seed on any device."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        made = UNet(width, levels)
-    # channels last: convolutions of this kind are faster on the CPU
-    return made.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[no-any-return, call-overload]
+def initial_state(network: FillNetwork, start: torch.Tensor) -> State:
+    """Return the state before the first step; its weights are the network's own."""
+    return State(*initial_parts(network), filled=start.clone())
 
 
-def initial_state(network: UNet, start: torch.Tensor) -> State:
-    """The state before the first step; its weights are the network's own."""
-    weights = dict(network.state_dict())
-    moments = {f"{k}.{m}": torch.zeros_like(v) for k, v in weights.items() for m in "mv"}
-    return State(weights, {k: v.clone() for k, v in weights.items()}, moments, start.clone())
+def average_decay(step: int) -> float:
+    """Return the weight of the old average in a step, counted from 1."""
+    return min(AVERAGE, (1 + step) / (10 + step))
 
 
 class Training:
-    """The rounds.
+    """The rounds of a training.
 
     Parameters
     ----------
     start
-        The normalised volume with the wedge missing, ``(nz, ny, nx)``, as the cubes are cut from it in the first round.
+        The normalised volume with the missing wedge, ``(nz, ny, nx)``; the cubes of the first round are cut from it.
     region
-        What the tilts measured.
+        Frequencies that the tilts measured.
     cubes
-        Where they are cut.
+        Source of the training cubes.
     save
-        Called with the state when it is due.
+        Called with the state after every round, every two minutes, and on Ctrl-C.
     """
 
     def __init__(
@@ -91,126 +75,106 @@ class Training:
         start: torch.Tensor,
         region: Region,
         cubes: Cubes,
-        network: UNet,
+        network: FillNetwork,
         state: State,
         settings: WedgeSettings,
         seed: int,
         *,
-        save: Callable[[State], None] | None = None,
+        save: Callable[[State], None],
         progress: Progress | None = None,
     ) -> None:
-        network.load_state_dict(state.weights)
-        state.weights = dict(network.state_dict())
-        self.start, self.region, self.cubes, self.network = start, region, cubes, network.train()
+        self.start, self.region, self.cubes = start, region, cubes
         self.state, self.settings, self.seed = state, settings, seed
-        self.save, self.progress = save, progress
-        self.parameters = dict(network.named_parameters())
-        self.whole = True  # False while a step changes the state
-        self._saved = time.monotonic()
-
-    def _keep(self) -> None:
-        if self.save is not None:
-            self.save(self.state)
+        self.optimiser = Optimiser(network, state, average_decay, learning_rate=settings.learning_rate)
+        self.progress = progress
+        self._save = save
         self._saved = time.monotonic()
 
     def run(self) -> None:
-        """All rounds that are left; on the way out by an exception a state that is whole is saved."""
+        """Run the remaining rounds; on Ctrl-C between two steps the state is saved first."""
         state, settings = self.state, self.settings
         try:
             while len(state.rounds) < settings.num_iter:
-                while state.step < (len(state.rounds) + 1) * settings.steps:
+                while state.step < (len(state.rounds) + 1) * settings.steps_per_round:
                     self._step()
                     if self.progress is not None:
                         recent = state.losses[-20:]
-                        self.progress(state.step, settings.total, {"loss": sum(recent) / len(recent)})
-                    if time.monotonic() - self._saved > EVERY:
-                        self._keep()
-                self._fill()
-                self._keep()
+                        self.progress(state.step, settings.total_steps, {"loss": sum(recent) / len(recent)})
+                    if time.monotonic() - self._saved > SAVE_EVERY:
+                        self.save()
+                self._finish_round()
+                self.save()
         except KeyboardInterrupt:
-            if self.whole:
-                self._keep()
+            if self.optimiser.consistent:
+                self.save()
             raise
 
-    def averaged(self) -> UNet:
-        """A network with the running average of the weights."""
-        judged = new_network(self.settings.width, self.settings.levels, 0, self.start.device)
-        judged.load_state_dict(self.state.average)
-        return judged.eval().requires_grad_(False)
+    def save(self) -> None:
+        """Save the state now."""
+        self._save(self.state)
+        self._saved = time.monotonic()
 
-    def rate(self) -> float:
-        """Learning rate of the next step."""
-        share = self.state.step / self.settings.total
-        fallen = END + (1 - END) * (1 + math.cos(math.pi * share)) / 2
-        return self.settings.learning_rate * fallen * min(1.0, (self.state.step + 1) / WARM_UP)
+    def learning_rate(self) -> float:
+        """Return the learning rate of the next step."""
+        share = self.state.step / self.settings.total_steps
+        decayed = END + (1 - END) * (1 + math.cos(math.pi * share)) / 2
+        return self.settings.learning_rate * decayed * min(1.0, (self.state.step + 1) / WARM_UP)
+
+    def result(self, *, keep_measured: bool) -> torch.Tensor:
+        """Return the filled-in volume, normalised; see ``fill``."""
+        if keep_measured:
+            return self.state.filled
+        return fill(self.optimiser.averaged(), self.start, self.region, self.settings.tile_size, keep_measured=False)
 
     def _step(self) -> None:
-        """One step of Adam on new cubes; raises InputError if the loss is not finite."""
+        """Take one step on new cubes; raises InputError if its gradient is not finite."""
         state, settings = self.state, self.settings
         rng = np.random.default_rng([self.seed, state.step])
-        noise = settings.noise(len(state.rounds))
-        batch = self.cubes.batch(state.filled, settings.batch_size, rng, noise)
+        batch = self.cubes.batch(state.filled, settings.batch_size, rng, settings.noise(len(state.rounds)))
         with torch.enable_grad():
-            loss = self._loss(batch)
-            self.network.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), CLIP))
-        value = float(loss.detach())
-        if not math.isfinite(norm + value):
-            raise InputError(
-                f"the loss is not finite in step {state.step + 1}; try a learning_rate below {settings.learning_rate:g}"
-            )
-        self.whole = False
-        self._descend(self.rate())
-        state.losses.append(value)
-        state.step += 1
-        self.whole = True
+            self.optimiser.step(self._loss(batch), self.learning_rate())
 
     def _loss(self, batch: Batch) -> torch.Tensor:
-        """Mean square of what the target is missed by, where it was measured."""
-        error = self.network(batch.given) - batch.target
+        """Return the mean squared error of the targets, at the frequencies that a tilt measured."""
+        error = self.optimiser.network(batch.inputs) - batch.target
         loss: torch.Tensor
         if self.settings.loss_region == "all":
             loss = error.square().mean()
             return loss
-        # turned back, the region is the volume's own; the zeros behind keep one face from the other
+        # rotated back, the region is that of the volume; the zeros behind it separate opposite faces
         error = torch.stack([r.undo(e) for r, e in zip(batch.rotations, error, strict=True)])
         edge = self.cubes.edge
         spectrum = self.region.spectrum(error, (edge, edge)) * self.region.mask(edge, edge)
-        loss = self.region.back(spectrum, edge, edge).square().sum() / error.numel()
+        loss = self.region.inverse(spectrum, edge, edge).square().sum() / error.numel()
         return loss
 
-    def _descend(self, rate: float) -> None:
-        step = self.state.step + 1
-        decay = min(AVERAGE, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, p in self.parameters.items():
-                assert p.grad is not None
-                m, v = self.state.moments[f"{name}.m"], self.state.moments[f"{name}.v"]
-                m.lerp_(p.grad, 0.1)
-                v.mul_(0.99).addcmul_(p.grad, p.grad, value=0.01)
-                size = (v / (1 - 0.99**step)).sqrt_().add_(1e-8)
-                p.addcdiv_(m, size, value=-rate / (1 - 0.9**step))
-                self.state.average[name].lerp_(p, 1 - decay)
-
-    def _fill(self) -> None:
-        """The end of a round: what no tilt measured comes from the network's prediction."""
-        state, steps = self.state, self.settings.steps
+    def _finish_round(self) -> None:
+        """Fill in the unmeasured frequencies from the network's prediction, and note the results of the round."""
+        state = self.state
         before = state.filled
-        state.filled = fill(self.averaged(), self.start, self.region, self.settings, keep_measured=True)
+        network = self.optimiser.averaged()
+        state.filled = fill(network, self.start, self.region, self.settings.tile_size, keep_measured=True)
         change = float((state.filled - before).norm() / state.filled.norm())
-        tail = state.losses[-max(1, steps // 4) :]
+        tail = state.losses[-max(1, self.settings.steps_per_round // 4) :]
         state.rounds.append(
             {"loss": sum(tail) / len(tail), "inferred_power": self.region.missing_share(state.filled), "change": change}
         )
 
 
-def fill(network: UNet, start: torch.Tensor, region: Region, settings: WedgeSettings, *, keep_measured: bool) -> torch.Tensor:
-    """The volume with the network's prediction where no tilt measured, or everywhere; normalised, shape of ``start``."""
+def fill(network: FillNetwork, start: torch.Tensor, region: Region, tile_size: int, *, keep_measured: bool) -> torch.Tensor:
+    """Return the volume with the network's prediction at the unmeasured frequencies.
+
+    Parameters
+    ----------
+    start
+        Normalised, ``(nz, ny, nx)``.
+    keep_measured
+        False: the prediction replaces the measured frequencies too.
+    """
     with torch.no_grad():
-        seen = region.split_(start.clone(), keep="measured")
-        found = predict(network, seen, settings.tile_size)
-        del seen
+        measured = region.keep_(start.clone(), "measured")
+        filled = predict(network, measured, tile_size)
+        del measured
         if keep_measured:
-            found = region.split_(found.sub_(start), keep="missing").add_(start)
-    return found
+            filled = region.keep_(filled.sub_(start), "missing").add_(start)
+    return filled

@@ -1,4 +1,4 @@
-"""What a prior has learned, without any series: samples of tissue, and what a tile costs."""
+"""A look at a prior without any series: samples of tissue, and the work for a tile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tomoprior.methods.learning.unet import UNet
 from tomoprior.projector.backends import choose_device
 from tomoprior.training.settings import TrainingSettings
 
-#: Highest and lowest noise level of a sample, and the value of vacuum that it is told, which a volume that fills the grid does
+#: Highest and lowest noise level of a sample, and the value of vacuum in its condition, which a volume that fills the grid does
 #: not show.
 HIGHEST, LOWEST, VACUUM = 10.0, 0.02, -1.2
 
@@ -26,25 +26,41 @@ HIGHEST, LOWEST, VACUUM = 10.0, 0.02, -1.2
 def sample_tissue(
     prior: Prior, count: int, shape: tuple[int, int, int], *, levels: int = 32, seed: int = 0, device: str = "auto"
 ) -> list[torch.Tensor]:
-    """``count`` samples of tissue that fills a grid, ``(nz, ny, nx)`` in the prior's units, on the CPU."""
+    """Return samples of tissue that fills a grid.
+
+    Parameters
+    ----------
+    count
+        Number of samples.
+    shape
+        ``(nz, ny, nx)``; at most as high as the prior's tile.
+    levels
+        Noise levels of the probability flow.
+    device
+        ``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    ``count`` volumes of ``shape`` in the prior's units, on the CPU.
+    """
     place = choose_device(device)
     numbers = torch.zeros(FEATURES - 2)
     numbers[N_SERIES_NUMBERS], numbers[-1] = VACUUM, math.log(FACE_STD_OFFSET) / 2
     empty = torch.zeros(shape)
-    told = Condition(*(v.to(place) for v in (empty, torch.ones(shape), empty[:, 0], numbers)))
-    run = TiledDenoiser(prior.denoiser.to(place), prior.tile, told, conditioned=False)
+    condition = Condition(*(v.to(place) for v in (empty, torch.ones(shape), empty[:, 0], numbers)))
+    run = TiledDenoiser(prior.denoiser.to(place), prior.tile, condition, conditioned=False)
     schedule = Schedule(levels, HIGHEST, LOWEST).levels().tolist()
-    found = []
+    samples = []
     with torch.no_grad():
         for number in range(count):
             noise = RowNoise(seed, number, range(shape[1]), place)
-            found.append(follow_flow(run, empty.to(place), schedule, noise).cpu())
+            samples.append(follow_flow(run, empty.to(place), schedule, noise).cpu())
     prior.denoiser.cpu()
-    return found
+    return samples
 
 
 def tile_flops(settings: TrainingSettings) -> int:
-    """Floating-point operations of the network for one tile, forward."""
+    """Return the floating-point operations of the network for one tile, forward."""
     with torch.device("meta"):
         network = UNet(CHANNELS, FEATURES, settings.shape)
         arguments = torch.empty(1, CHANNELS, *settings.tile_shape), torch.empty(1, FEATURES)

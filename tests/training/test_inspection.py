@@ -1,4 +1,4 @@
-"""What a prior has learned without a series: samples of tissue; and what a tile costs."""
+"""Samples of tissue from a prior, and the work for a tile."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_operations_of_a_tile_are_those_of_its_products(settings, changes):
 
 
 def test_operations_grow_with_the_tile_and_the_blocks():
-    small = TrainingSettings(tile=16, height=16, field=(32, 32))
-    found, wide = tile_flops(small), tile_flops(small.model_copy(update={"tile": 32}))
+    small = TrainingSettings(tile_size=16, height=16, field=(32, 32))
+    found, wide = tile_flops(small), tile_flops(small.model_copy(update={"tile_size": 32}))
     assert 3.9 < wide / found < 4.001
     assert tile_flops(small.model_copy(update={"blocks": (2, 2, 1)})) > 1.1 * found
