@@ -37,7 +37,7 @@ def core_layers() -> list[str]:
 
 def flow() -> str:
     """SVG of three columns: what lies outside, the adapter, the core."""
-    titles = ("files, arrays, clusters", "adapters/", "tomoprior/ (knows torch and numpy only)")
+    titles = ("files, arrays, clusters", "adapters/", "tomoprior/, the core")
     column = WIDTH / 3
     parts = [_text(column * (i + 0.5), 20, title, "bold") for i, title in enumerate(titles)]
     for row, cells in enumerate(FLOW):
