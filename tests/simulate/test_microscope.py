@@ -244,10 +244,10 @@ def test_the_variance_is_that_of_repeated_exposures(values):
     lines = np.full((32, 32), 1.2 / 0.04, np.float32)
     lines[:16] *= 0.5
     found = [expose(lines, seed=seed, per_line=0.04, **values) for seed in range(150)]
-    measured, told = (np.array([f[i] for f in found], dtype=float) for i in (0, 1))
+    measured, variances = (np.array([f[i] for f in found], dtype=float) for i in (0, 1))
     for half in (slice(0, 8), slice(8, 16)):
         empirical = measured[:, half].var(axis=0).mean()  # 128 pixels of 150 exposures: known within a percent
-        assert told[:, half].mean() == pytest.approx(empirical, rel=0.04)
+        assert variances[:, half].mean() == pytest.approx(empirical, rel=0.04)
         counts = values["dose"] * math.exp(-0.04 * lines[2 * half.start, 0])
         assert empirical == pytest.approx((counts + values.get("read_noise", 0) ** 2) / counts**2 / 0.04**2, rel=0.06)
     # white: neighbours know nothing of each other

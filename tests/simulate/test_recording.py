@@ -42,7 +42,7 @@ def record(tissue, shape=SHAPE, angles=ANGLES, *, seed=1, **values):
 
 
 def displacement(found, expected):
-    """(dy, du) in pixels by which ``found`` lies beside ``expected``, both ``(n, ny, nu)``, by least squares."""
+    """(dy, du) in pixels from ``expected`` to ``found``, both ``(n, ny, nu)``, by least squares."""
     expected = expected.astype(np.float64)
     slopes = np.stack([-np.gradient(expected, axis=axis).ravel() for axis in (1, 2)], axis=1)
     return np.linalg.lstsq(slopes, (found - expected).ravel(), rcond=None)[0]

@@ -39,7 +39,7 @@ def exact(scene):
 
 
 def displacement(found, expected):
-    """(dy, du) in pixels by which ``found`` lies beside ``expected``, by least squares over all tilts."""
+    """(dy, du) in pixels from ``expected`` to ``found``, by least squares over all tilts."""
     _, dy, du = np.gradient(expected.astype(np.float64))
     slopes = np.stack([-dy.ravel(), -du.ravel()], axis=1)
     return np.linalg.lstsq(slopes, (found - expected).ravel().astype(np.float64), rcond=None)[0]

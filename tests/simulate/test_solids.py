@@ -141,6 +141,6 @@ def test_foam_is_as_porous_as_it_says_and_its_bubbles_lie_apart(form):
     assert 0.2 < scene.facts["porosity"] < 0.35
     radii = [body.solid.radius for body in scene.bodies]
     assert max(radii) > 3 * min(radii)
-    # it goes on beyond the grid, where shifted tilts look
-    beside = scene.paint(-5, 0, 2)
-    assert beside.mean() == pytest.approx(painted.mean(), rel=0.3)
+    # it extends beyond the grid, where shifted tilts look
+    outside = scene.paint(-5, 0, 2)
+    assert outside.mean() == pytest.approx(painted.mean(), rel=0.3)

@@ -110,9 +110,9 @@ def tilt_series(
     true = nominal.angles + off["angle"]
     # from the ranges, not from the values drawn: the same seed gives the same specimen for any errors of its tilts
     margin = margin_pixels(settings)
-    beside = max(width_beyond_grid(nominal.shape, nominal.angles, margin, settings), truth_pad)
+    beyond = max(width_beyond_grid(nominal.shape, nominal.angles, margin, settings), truth_pad)
     fine = tissue.block(
-        (nz * s, (ny + 2 * margin) * s, (nx + 2 * beside) * s), size / s / tissue.voxel_size, places if random_place else None
+        (nz * s, (ny + 2 * margin) * s, (nx + 2 * beyond) * s), size / s / tissue.voxel_size, places if random_place else None
     )
     fine **= np.float32(drawn["gamma"])
     fine = cut_section(
@@ -138,7 +138,7 @@ def tilt_series(
         )
         if progress is not None:
             progress(i + 1, nominal.n_angles, {})
-    edge = (beside - truth_pad) * s
+    edge = (beyond - truth_pad) * s
     volume = block_mean(fine[:, margin * s : -margin * s, edge : fine.shape[2] - edge], (s, s, s))
     geometry = replace(nominal, angles=true, shifts=off["shift"] if np.any(off["shift"]) else None)
     record = {
@@ -180,9 +180,9 @@ def recording_bytes(
     nz, ny, nx = shape
     settings = settings or MicroscopeSettings()
     margin = margin_pixels(settings)
-    beside = width_beyond_grid(shape, angles, margin, settings)
+    beyond = width_beyond_grid(shape, angles, margin, settings)
     rows, columns = ny + 2 * margin, nx + 2 * margin
-    fine = nz * rows * (nx + 2 * beside) * SUPERSAMPLE**3
+    fine = nz * rows * (nx + 2 * beyond) * SUPERSAMPLE**3
     spacing = _voxel_size(tissue, voxel_size) / SUPERSAMPLE / tissue.voxel_size
     rest = spacing / max(1, math.floor(spacing + 1e-6))
     copies = max(rest**3 + rest**2, 2.0) + 0.5  # before and after interpolation, or before and after the section is cut

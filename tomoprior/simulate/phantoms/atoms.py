@@ -50,7 +50,7 @@ class Atoms(Phantom):
         "least 5.",
     )
     turned: bool = Field(True, description="Turn the model at random, by the seed.")
-    lowpass: float = Field(0.0, ge=0, description="Gaussian low-pass beside the resolution's, standard deviation in voxels.")
+    lowpass: float = Field(0.0, ge=0, description="Additional Gaussian low-pass, standard deviation in voxels.")
 
     def scene(self, shape: tuple[int, int, int], *, seed: int = 0, voxel_size: float | None = None) -> Scene:
         """Put the model into the grid; see ``Phantom.scene``. By default it takes up 0.82 of the smallest side."""
