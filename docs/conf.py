@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -41,3 +42,13 @@ html_show_sourcelink = False
 # pages and pictures that follow from the code
 diagrams.write(HERE / "_static")
 reference.write(HERE / "reference")
+
+
+def setup(app: Any) -> None:
+    """Leave out members that a base class of another package defines: their docstrings use that package's roles."""
+    app.connect("autodoc-skip-member", _skip_foreign)
+
+
+def _skip_foreign(app: object, kind: str, name: str, member: object, skip: bool, options: object) -> bool | None:
+    module = getattr(member, "__module__", None) or "tomoprior"
+    return None if module.startswith("tomoprior") else True
