@@ -64,6 +64,12 @@ class Spheres:
         ------
         InputError
             If spheres of these radii do not fit into the grid.
+
+        Examples
+        --------
+        >>> spheres = Spheres.random((16, 16, 24), radius=(2, 4), seed=1)
+        >>> spheres.volume((16, 16, 24)).shape
+        (16, 16, 24)
         """
         sizes = np.array(shape, float)
         low, high = radius or (sizes.min() / 8, sizes.min() * 0.4)

@@ -36,6 +36,11 @@ def get_phantom(name: str, **settings: Any) -> Phantom:
         If there is no such phantom; the message names the nearest.
     SettingsError
         For an unknown setting, or a value out of range.
+
+    Examples
+    --------
+    >>> get_phantom("spheres", wall=0.5).scene((32, 32, 32), seed=1).volume().shape
+    (32, 32, 32)
     """
     if name not in PHANTOMS:
         raise plugins.unknown_name_error("phantom", name, list_phantoms())
