@@ -46,7 +46,7 @@ class Section:
 def cut_section(
     density: torch.Tensor, thickness: float, roughness: float, length: float, gradient: float, rng: Generator
 ) -> Section:
-    """``tomoprior.simulate.tissue.cut_section``; a thickness of 1 fills the block, with no face in it."""
+    """``tomoprior.simulate.tissue.section``; a thickness of 1 fills the block, with no face in it."""
     nz, ny, nx = density.shape
     half = thickness * nz / 2
     room = max(0.0, nz / 2 - half - 2 * roughness)
