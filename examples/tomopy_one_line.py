@@ -1,10 +1,10 @@
 """A TomoPy script, and the one line of it that changes.
 
-    python examples/tomopy_one_line.py                                 # a phantom, made here
+    python examples/tomopy_one_line.py                                 # a simulated phantom
     python examples/tomopy_one_line.py scan.h5 --center 296 --method tv --num-iter 200
 
 Where TomoPy is installed (conda-forge has it), its own ``tomopy.recon`` runs with ``tomoprior.algorithm``. Elsewhere
-``tomoprior.recon`` does: the same signature, orders of axes and result. Transmissions in the file become line integrals.
+``tomoprior.recon`` runs, with the same signature, order of axes and result. Transmissions in the file become line integrals.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ except ImportError:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scan", type=Path, nargs="?", help="HDF5 (Data Exchange, NXtomo) or any other format that is read")
+    parser.add_argument("scan", type=Path, nargs="?", help="HDF5 (Data Exchange, NXtomo) or any other readable format")
     parser.add_argument("--center", type=float, help="rotation axis: its index + 0.5; by default the middle")
     parser.add_argument("--method", default="sirt")
     parser.add_argument("--num-iter", type=int, default=100)
@@ -34,7 +34,7 @@ def main() -> None:
 
     truth = None
     if args.scan is None:
-        tomo, theta, center, truth = phantom((6, 32, 32) if args.small else (16, 96, 96))
+        tomo, theta, center, truth = make_phantom((6, 32, 32) if args.small else (16, 96, 96))
     else:
         series = tomoprior.read(args.scan, minus_log=True)
         tomo, theta = series.load().projections, series.geometry.angles
@@ -56,10 +56,10 @@ def main() -> None:
         print(f"PSNR {tomoprior.metrics.psnr(recon, truth):.2f} dB against the phantom")
 
 
-def phantom(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
-    """Hollow spheres (slices, rows, columns) in TomoPy's order: radiographs, angles, centre, truth."""
+def make_phantom(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+    """Return hollow spheres (slices, rows, columns) in TomoPy's order: radiographs, angles, centre, truth."""
     slices, rows, columns = shape
-    center = columns / 2 + 0.8  # an axis that is not where one would like it
+    center = columns / 2 + 0.8  # the axis is not in the middle of the detector
     geometry = tomoprior.Geometry(np.linspace(0, np.pi, 2 * columns, endpoint=False), (rows, slices, columns), center=center)
     spheres = tomoprior.simulate.Spheres.random(geometry.shape, radius=(2, 0.45 * slices), wall=0.5, fill=0.15, seed=1)
     return spheres.project(geometry), geometry.angles, center, spheres.volume(geometry.shape).swapaxes(0, 1)

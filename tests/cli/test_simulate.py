@@ -108,7 +108,7 @@ def test_a_failure_while_writing_leaves_nothing(run, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tomoprior.simulate.picture.picture", full)
+    monkeypatch.setattr("tomoprior.simulate.picture.save_picture", full)
     ran = run("simulate", "spheres", "-o", tmp_path / "made", *SIZE)
     assert ran.code == 1
     assert "No space left" in ran.err
@@ -138,7 +138,7 @@ def test_a_failure_while_writing_leaves_nothing(run, tmp_path, monkeypatch):
         (("spheres", *SIZE, "--file", "x.mrc"), "no setting is called 'file'"),
         (("capsid", *SIZE, "--file", "none.cif"), "none.cif: no such file"),
         (("capsid", *SIZE, "--file", "a.cif", "--file", "b.cif"), "file: "),
-        (("spheres", *SIZE, "--snr", 1, "--dose", 5), "not by both"),
+        (("spheres", *SIZE, "--snr", 1, "--dose", 5), "not both"),
         (("spheres", *SIZE, "--snr", "nan"), "snr must be"),
         (("spheres", *SIZE, "--seed", -1), "seed must be"),
         (("spheres", *SIZE, "--supersample", 0), "supersample"),
@@ -203,7 +203,7 @@ def test_tissue_reads_back_and_reconstructs(run, volumes, grey, tmp_path):
 
 
 def test_tissue_of_any_format_and_polarity(run, volumes, grey, tmp_path, monkeypatch):
-    monkeypatch.setattr("tomoprior.simulate.picture.picture", lambda *_: None)  # which takes longest
+    monkeypatch.setattr("tomoprior.simulate.picture.save_picture", lambda *_: None)  # which takes longest
     ways = {
         "told": ("tissue.mrc",),
         "given": ("tissue.mrc", "--tissue-voxel-size", 10),
@@ -273,7 +273,7 @@ def test_what_is_no_tissue(run, series_file, volumes, tmp_path):
     for path, message in (
         (series_file, "series.mrc: a tilt series with angles"),
         (tmp_path / "words.tif", "words.tif"),
-        (tmp_path / "flat.npy", "flat.npy: the volume is of one grey value"),
+        (tmp_path / "flat.npy", "flat.npy: nearly the whole volume has one grey value"),
         (tmp_path / "thin.npy", "thin.npy: tissue needs a volume of at least 8 voxels"),
     ):
         ran = run("simulate", path, "-o", tmp_path / "made", *SMALL, "--tissue-voxel-size", 10)

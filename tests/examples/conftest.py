@@ -15,7 +15,8 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 def environment(**more: str) -> dict[str, str]:
     # the arrays are small: more threads would only wait for each other
-    return os.environ | {"OMP_NUM_THREADS": "1"} | more
+    path = os.pathsep.join(p for p in (more.pop("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")) if p)
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path} | more
 
 
 @pytest.fixture

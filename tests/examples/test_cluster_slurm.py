@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tomoprior import Geometry, TiltSeries, reconstruct
 from tomoprior.formats import open_stack, write_series
@@ -14,6 +15,7 @@ from tomoprior.formats import open_stack, write_series
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cluster_slurm.py"
 
 
+@pytest.mark.slow
 def test_workers_of_this_machine(tmp_path):
     geometry = Geometry(np.deg2rad(np.linspace(-60, 60, 15)), (10, 40, 20))
     series = TiltSeries(np.random.default_rng(0).random(geometry.range_shape, np.float32), geometry)

@@ -1,4 +1,4 @@
-"""The package with a method of its own is installed, and everything finds and runs it."""
+"""The plug-in package installs, and everything finds and runs its method."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .conftest import EXAMPLES, environment
 def installed(tmp_path_factory):
     """A folder to put on the path, as pip makes it, without a network."""
     folder = tmp_path_factory.mktemp("plugin")
-    source = shutil.copytree(EXAMPLES / "plugin", folder / "source")  # building leaves files beside the sources
+    source = shutil.copytree(EXAMPLES / "plugin", folder / "source")  # building leaves files next to the sources
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
     target = folder / "site"
     done = subprocess.run(
@@ -42,9 +42,9 @@ def test_the_program_lists_it_with_its_settings(installed, tmp_path):
     listed = run(installed, tmp_path, "tomoprior", "methods")
     assert "landweber" in listed
     assert "plain gradient descent" in listed
-    told = run(installed, tmp_path, "tomoprior", "methods", "landweber")
-    assert "relaxation" in told
-    assert "Am. J. Math. 73 (1951) 615" in told
+    described = run(installed, tmp_path, "tomoprior", "methods", "landweber")
+    assert "relaxation" in described
+    assert "Am. J. Math. 73 (1951) 615" in described
 
 
 def test_recon_runs_it(installed, tmp_path):

@@ -52,6 +52,7 @@ def outputs(cell, kind):
     return [o for o in cell["outputs"] if o["output_type"] == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["slices", "one", "fsc", "residuals"])
 def test_a_figure_is_shown_once_as_a_picture(cells, name):
     (shown,) = outputs(cells[name], "execute_result")
@@ -63,6 +64,7 @@ def test_a_figure_is_shown_once_as_a_picture(cells, name):
     assert not outputs(cells[name], "stream")
 
 
+@pytest.mark.slow
 def test_bars_are_drawn_and_nothing_is_warned_of(cells):
     said = "".join("".join(o["text"]) for o in outputs(cells["reconstruct"], "stream"))
     widgets = outputs(cells["reconstruct"], "display_data")
@@ -70,6 +72,7 @@ def test_bars_are_drawn_and_nothing_is_warned_of(cells):
     assert "Warning" not in said
 
 
+@pytest.mark.slow
 def test_the_measures_rank_the_methods(cells):
     (printed,) = outputs(cells["metrics"], "stream")
     found = re.search(r"psnr +wbp +([\d.]+) +sirt +([\d.]+) +tv +([\d.]+)", "".join(printed["text"]))

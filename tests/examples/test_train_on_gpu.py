@@ -47,6 +47,7 @@ def test_packing_hardly_changes_a_volume(module, example, tmp_path):
     assert binned.std() < 0.05 * volume.std()
 
 
+@pytest.mark.slow
 def test_a_packed_volume_is_trained_on(module, example, tmp_path):
     for seed, name in enumerate(("train", "other")):
         written(tmp_path / f"{name}.tif", seed)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-#: Those that are made of nothing but random numbers.
+#: Phantoms that need no file.
 FREE = ("spheres", "shapes", "foam")
-#: Those that are made of files.
+#: Phantoms that are read from files.
 FILED = ("capsid", "protein", "particles")
 
 
@@ -19,7 +19,7 @@ def files(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(params=FREE + FILED)
 def name(request: pytest.FixtureRequest) -> str:
-    """Every phantom; those that are made of files where there are some."""
+    """Every phantom; those that are read from files only where the real data is."""
     if request.param in FILED:
         request.getfixturevalue("files")
     return request.param

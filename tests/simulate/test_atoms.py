@@ -7,7 +7,7 @@ from scipy.ndimage import map_coordinates
 
 from tomoprior.errors import InputError
 from tomoprior.simulate import get_phantom
-from tomoprior.simulate.phantoms.atoms import PROTEIN, read_atoms
+from tomoprior.simulate.phantoms.atoms import PROTEIN_DENSITY, read_atoms
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -51,7 +51,7 @@ def test_x_y_and_z_of_the_file_are_those_of_the_volume(corner):
     for point, weight in zip(points, weights, strict=True):
         x, y, z = np.rint(point - center + (np.array(volume.shape[::-1]) - 1) / 2).astype(int)
         near = volume[z - 4 : z + 5, y - 4 : y + 5, x - 4 : x + 5]
-        assert near.sum() * PROTEIN == pytest.approx(weight, rel=0.02)
+        assert near.sum() * PROTEIN_DENSITY == pytest.approx(weight, rel=0.02)
 
 
 def test_a_turned_model_keeps_its_hand(corner):
@@ -75,7 +75,7 @@ def test_a_protein_weighs_and_spreads_as_its_atoms_do(files):
     gyration = np.average(((points - centre) ** 2).sum(1), weights=weights)
     scene = get_phantom("protein", resolution=6.0).scene((40, 44, 41), seed=1)
     mass, center, second = moments(scene.volume(2), scene.voxel_size)
-    assert mass * PROTEIN == pytest.approx(weights.sum(), rel=1e-3)
+    assert mass * PROTEIN_DENSITY == pytest.approx(weights.sum(), rel=1e-3)
     np.testing.assert_allclose(center, 0, atol=0.05 * scene.voxel_size)
     # the Gaussian of every atom adds its variance, and so does a voxel
     blur = 3 * ((0.225 * 6.0) ** 2 + scene.voxel_size**2 / 12)
@@ -94,7 +94,7 @@ def test_a_capsid_is_the_shell_that_its_atoms_make(capsid):
     points, weights = read_atoms(path, "1")
     assert len(points) == 60 * 4531
     mass, center, second = moments(volume, scene.voxel_size)
-    assert mass * PROTEIN == pytest.approx(weights.sum(), rel=1e-3)
+    assert mass * PROTEIN_DENSITY == pytest.approx(weights.sum(), rel=1e-3)
     np.testing.assert_allclose(center, 0, atol=0.02 * scene.voxel_size)
     # icosahedral: the same second moment along every axis
     np.testing.assert_allclose(second, np.eye(3) * np.trace(second) / 3, atol=0.002 * np.trace(second))
@@ -130,10 +130,10 @@ def test_a_capsid_looks_the_same_when_turned_by_its_symmetry(capsid):
     assert likeness(turned(between)) < 0.9
 
 
-def test_models_that_do_not_fit_or_are_none(files, tmp_path):
-    with pytest.raises(InputError, match=r"1f2n.cif is 321 angstrom across and does not fit .*from 12.2 on it does"):
+def test_models_that_do_not_fit_or_cannot_be_read_are_refused(files, tmp_path):
+    with pytest.raises(InputError, match=r"1f2n.cif is 321 angstrom across and does not fit .*it fits from 12.2"):
         get_phantom("capsid").scene((32, 40, 48), voxel_size=5.0)
-    with pytest.raises(InputError, match="no assembly '7' in it; there are: 1"):
+    with pytest.raises(InputError, match="holds no assembly '7'; it has: 1"):
         get_phantom("capsid", assembly="7").scene((32, 32, 32))
     other = tmp_path / "other.pdb"
     other.write_text("nothing of the kind\n")

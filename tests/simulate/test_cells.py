@@ -28,7 +28,7 @@ def test_membranes_are_thin_dark_and_in_all_directions(grey):
     assert dark[:-8].astype(int)[dark[8:]].mean() < 0.75
 
 
-def test_is_tissue_for_the_simulator(grey):
+def test_cells_serve_as_tissue_of_the_simulator(grey):
     tissue = Tissue.of(grey, 16.0)
     density = tissue.density(grey)
     assert 0.1 < density.mean() < 0.7
@@ -36,6 +36,6 @@ def test_is_tissue_for_the_simulator(grey):
 
 
 @pytest.mark.parametrize(("shape", "size"), [((8, 64, 64), 10.0), ((64, 64), 10.0), ((64, 64, 64), 30.0), ((64, 64, 64), 0.0)])
-def test_refuses_what_shows_no_cell(shape, size):
-    with pytest.raises(InputError, match="made-up tissue"):
+def test_grids_that_show_no_cell_are_refused(shape, size):
+    with pytest.raises(InputError, match="simulated tissue"):
         cells(shape, size)

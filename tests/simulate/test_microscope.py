@@ -50,7 +50,7 @@ def coarse(fine):
     return fine.reshape(fine.shape[0] // 2, 2, fine.shape[1] // 2, 2).mean((1, 3))
 
 
-def test_ranges_as_people_give_them():
+def test_ranges_are_read_from_numbers_pairs_and_text():
     settings = MicroscopeSettings.parse(
         {"dose": 500, "thickness": "0.5,0.9", "blur": "0.4", "drift": [0, 2], "axis_error": (-1, 1)}
     )
@@ -91,7 +91,7 @@ def test_ranges_as_people_give_them():
         ({"doze": 500}, "did you mean dose"),
     ],
 )
-def test_nonsense_is_refused_in_one_line(values, message):
+def test_ranges_beyond_their_limits_are_refused_in_one_line(values, message):
     with pytest.raises(SettingsError, match=message) as raised:
         MicroscopeSettings.parse(values)
     assert "\n" not in str(raised.value)
@@ -199,7 +199,7 @@ def test_saturation_is_the_formula(image):
     assert expose(image, saturation=0.3)[0].std() < expose(image)[0].std()
 
 
-def test_gain_and_offset(image):
+def test_gain_and_offset_change_the_intensity(image):
     plain = expose(image)[0]
     np.testing.assert_allclose(expose(image, gain=1.1)[0], plain - math.log(1.1), atol=1e-4)
     np.testing.assert_allclose(np.exp(-expose(image, offset=0.05)[0]), np.exp(-plain) + 0.05, atol=1e-4)
@@ -244,10 +244,10 @@ def test_the_variance_is_that_of_repeated_exposures(values):
     lines = np.full((32, 32), 1.2 / 0.04, np.float32)
     lines[:16] *= 0.5
     found = [expose(lines, seed=seed, per_line=0.04, **values) for seed in range(150)]
-    measured, told = (np.array([f[i] for f in found], dtype=float) for i in (0, 1))
+    measured, variances = (np.array([f[i] for f in found], dtype=float) for i in (0, 1))
     for half in (slice(0, 8), slice(8, 16)):
         empirical = measured[:, half].var(axis=0).mean()  # 128 pixels of 150 exposures: known within a percent
-        assert told[:, half].mean() == pytest.approx(empirical, rel=0.04)
+        assert variances[:, half].mean() == pytest.approx(empirical, rel=0.04)
         counts = values["dose"] * math.exp(-0.04 * lines[2 * half.start, 0])
         assert empirical == pytest.approx((counts + values.get("read_noise", 0) ** 2) / counts**2 / 0.04**2, rel=0.06)
     # white: neighbours know nothing of each other

@@ -72,7 +72,7 @@ def test_kinds_take_turns(files):
     assert 0.7 < scene.volume(2).max() < 2
 
 
-def test_maps_that_are_none(tmp_path, blobs):
+def test_files_that_are_no_maps_are_refused(tmp_path, blobs):
     with pytest.raises(InputError, match="no voxel size"):
         get_phantom("particles", file=save(np.ones((8, 8, 8)), tmp_path / "a.mrc", 1.0, "pixel")).scene((32, 32, 32))
     with pytest.raises(InputError, match="nothing in it stands out"):

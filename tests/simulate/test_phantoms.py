@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tomoprior.errors import InputError, NoSuchFileError, SettingsError, UnknownNameError
+from tomoprior.series.binning import block_mean
 from tomoprior.simulate import get_phantom, list_phantoms
-from tomoprior.simulate.scene import voxel_means
 
 SHAPE = (24, 20, 33)
 
@@ -41,10 +41,10 @@ def test_slabs_fit_together(name, supersample):
     whole = scene.render(0, 20, supersample)
     parts = [scene.render(a, b, supersample) for a, b in ((0, 1), (1, 8), (8, 20))]
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=2e-6)
-    np.testing.assert_allclose(scene.volume(supersample), voxel_means(whole, supersample), atol=2e-6)
+    np.testing.assert_allclose(scene.volume(supersample), block_mean(whole, (supersample,) * 3), atol=2e-6)
 
 
-def test_what_cannot_be_is_refused_in_one_line(name):
+def test_impossible_arguments_are_refused_in_one_line(name):
     for shape in ((4, 64, 64), (64, 64, 3)):
         with pytest.raises(InputError, match="too small for") as caught:
             get_phantom(name).scene(shape)
@@ -55,14 +55,14 @@ def test_what_cannot_be_is_refused_in_one_line(name):
         get_phantom(name, lowpas=1)
 
 
-def test_names():
+def test_phantoms_are_found_by_name():
     assert set(list_phantoms()) == {"spheres", "shapes", "capsid", "protein", "particles", "foam"}
     with pytest.raises(UnknownNameError, match="no phantom is called 'capsd'; did you mean capsid"):
         get_phantom("capsd")
 
 
 @pytest.mark.parametrize("name", ["spheres", "shapes"])
-def test_sizes_that_do_not_fit(name):
+def test_sizes_that_do_not_fit_are_refused(name):
     assert get_phantom(name, diameter=(5, 8)).scene((12, 30, 30)).bodies
     assert get_phantom(name, diameter="5,8").diameter == (5, 8)
     for diameter in ((5, 13), (0, 5), (8, 5)):
@@ -71,7 +71,7 @@ def test_sizes_that_do_not_fit(name):
 
 
 @pytest.mark.parametrize("name", ["capsid", "protein", "particles"])
-def test_files_that_are_not_there(name, monkeypatch, tmp_path):
+def test_missing_files_are_refused(name, monkeypatch, tmp_path):
     monkeypatch.delenv("TOMOPRIOR_DATA", raising=False)
     with pytest.raises(NoSuchFileError, match=rf"{name} needs .*TOMOPRIOR_DATA"):
         get_phantom(name).scene((32, 32, 32))
@@ -82,7 +82,7 @@ def test_files_that_are_not_there(name, monkeypatch, tmp_path):
         get_phantom(name, file="none such.pdb").scene((32, 32, 32))
 
 
-def test_voxel_sizes(name):
+def test_a_voxel_size_is_used_or_chosen(name):
     scene = get_phantom(name).scene((32, 32, 32))
     assert scene.unit == ("micrometer" if name == "foam" else "angstrom")
     size = scene.voxel_size * 1.5

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from tomoprior import Geometry, Projector
 from tomoprior.errors import GeometryError, InputError, SettingsError
 from tomoprior.simulate import MicroscopeSettings, Tissue, tilt_series
+from tomoprior.simulate.microscope import expose_tilt
 from tomoprior.simulate.recording import recording_bytes
 
 ANGLES = np.deg2rad(np.arange(-60, 61, 10))
@@ -41,7 +42,7 @@ def record(tissue, shape=SHAPE, angles=ANGLES, *, seed=1, **values):
 
 
 def displacement(found, expected):
-    """(dy, du) in pixels by which ``found`` lies beside ``expected``, both ``(n, ny, nu)``, by least squares."""
+    """(dy, du) in pixels from ``expected`` to ``found``, both ``(n, ny, nu)``, by least squares."""
     expected = expected.astype(np.float64)
     slopes = np.stack([-np.gradient(expected, axis=axis).ravel() for axis in (1, 2)], axis=1)
     return np.linalg.lstsq(slopes, (found - expected).ravel(), rcond=None)[0]
@@ -68,7 +69,7 @@ def test_projecting_the_truth_gives_the_series_in_its_place(tissue, shape, voxel
     assert np.linalg.norm(found - again) > 1e-4 * np.linalg.norm(again)
 
 
-def test_the_truth_s_middle_is_the_truth(tissue, ideal):
+def test_a_wider_truth_holds_the_truth_in_its_middle(tissue, ideal):
     wide = record(tissue, seed=1)
     for pad in (3, 40):
         padded = tilt_series(tissue, SHAPE, ANGLES, seed=1, truth_pad=pad, **IDEAL)
@@ -94,7 +95,7 @@ def test_a_seed_repeats_all_and_another_changes_all(tissue):
     "changes",
     [{"shift_error": 0, "drift": 0}, {"angle_error": 0}, {"outliers": 1}, {"dose": 1e6, "read_noise": 9}, {"gain_error": 0}],
 )
-def test_the_specimen_does_not_depend_on_what_befalls_its_tilts(tissue, changes):
+def test_the_specimen_does_not_depend_on_the_errors_of_its_tilts(tissue, changes):
     first = tilt_series(tissue, SHAPE, ANGLES, seed=5)
     other = tilt_series(tissue, SHAPE, ANGLES, seed=5, **changes)
     np.testing.assert_array_equal(other.truth.volume, first.truth.volume)
@@ -103,7 +104,7 @@ def test_the_specimen_does_not_depend_on_what_befalls_its_tilts(tissue, changes)
     assert all(other.record["errors"][name] == first.record["errors"][name] for name in same)
 
 
-def test_without_a_random_place_it_is_the_middle(tissue):
+def test_without_a_random_place_the_section_is_cut_from_the_middle(tissue):
     made = tilt_series(tissue, SHAPE, ANGLES, seed=7, random_place=False, **IDEAL)
     np.testing.assert_allclose(made.truth.volume, tissue.block(SHAPE, 2.0), atol=1e-6)
     assert made.record["random_place"] is False
@@ -259,7 +260,7 @@ def test_noise_is_unbiased_and_as_large_as_the_variance_says(tissue, ideal):
     assert not np.array_equal(noise[0], noise[1])
 
 
-def test_the_record_tells_all_and_is_plain(tissue):
+def test_the_record_is_complete_and_plain(tissue):
     made = tilt_series(tissue, SHAPE, ANGLES, seed=3, beads=(0, 4))
     plain = json.loads(json.dumps(made.record))
     assert Geometry.from_dict(plain["true_geometry"]) == made.geometry
@@ -303,11 +304,25 @@ def test_progress_counts_the_tilts(tissue):
         ({"settings": MicroscopeSettings(), "dose": 5}, SettingsError, "give one"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(tissue, changes, error, message):
+def test_wrong_arguments_are_refused_in_one_line(tissue, changes, error, message):
     given = {"shape": SHAPE, "angles": ANGLES, **changes}
     with pytest.raises(error, match=message) as raised:
         tilt_series(tissue, given.pop("shape"), given.pop("angles"), **given)
     assert "\n" not in str(raised.value)
+
+
+def test_the_transfer_function_works_on_the_fine_pixels(tissue, monkeypatch):
+    seen = []
+
+    def spy(lines, per_line, kind, gain, offset, drawn, bins, pixel_nm, rng):
+        seen.append((lines.shape, bins, pixel_nm))
+        return expose_tilt(lines, per_line, kind, gain, offset, drawn, bins, pixel_nm, rng)
+
+    monkeypatch.setattr("tomoprior.simulate.recording.expose_tilt", spy)
+    _, ny, nx = SHAPE
+    # voxels of 20 nm with two fine pixels along each edge; with 20 nm instead the phase would be a quarter of what it is
+    record(tissue, voxel_size=20.0, defocus=1.0)
+    assert set(seen) == {((2 * ny, 2 * nx), 2, 10.0)}
 
 
 def test_a_length_is_needed_where_physics_asks_for_one(tissue):
@@ -328,7 +343,7 @@ def test_an_empty_section_is_refused(tissue):
         tilt_series(void, SHAPE, ANGLES)
 
 
-def test_memory_is_told_before(tissue):
+def test_memory_is_estimated_before_the_work(tissue):
     assert recording_bytes(tissue, SHAPE, ANGLES) > 4 * 8 * np.prod(SHAPE)
     assert recording_bytes(tissue, (32, 48, 64), ANGLES) > recording_bytes(tissue, SHAPE, ANGLES)
     assert recording_bytes(tissue, SHAPE, ANGLES, 20.0, MicroscopeSettings(shift_error=20)) > recording_bytes(

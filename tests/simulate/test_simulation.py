@@ -11,7 +11,7 @@ from tomoprior import Geometry, Projector, TiltSeries, reconstruct
 from tomoprior.errors import GeometryError, InputError, SettingsError, UnknownNameError
 from tomoprior.simulate import Phantom, Spheres, get_phantom, simulate
 from tomoprior.simulate.bodies import Bodies, Body
-from tomoprior.simulate.exposure import expose
+from tomoprior.simulate.exposure import project_scene
 from tomoprior.simulate.solids import Ball
 
 ANGLES = np.deg2rad(np.arange(-60, 61, 10))
@@ -39,7 +39,7 @@ def exact(scene):
 
 
 def displacement(found, expected):
-    """(dy, du) in pixels by which ``found`` lies beside ``expected``, by least squares over all tilts."""
+    """(dy, du) in pixels from ``expected`` to ``found``, by least squares over all tilts."""
     _, dy, du = np.gradient(expected.astype(np.float64))
     slopes = np.stack([-dy.ravel(), -du.ravel()], axis=1)
     return np.linalg.lstsq(slopes, (found - expected).ravel().astype(np.float64), rcond=None)[0]
@@ -169,7 +169,7 @@ def test_counts_scatter_as_poisson_does(dose, attenuation):
     assert ((made.series.projections - clean) ** 2 / variance).mean() == pytest.approx(1, abs=0.05)
 
 
-def test_pixels_without_a_count_are_told():
+def test_the_record_counts_pixels_without_a_count():
     made = simulate("shapes", SHAPE, ANGLES, seed=1, dose=1.0)
     assert made.record["pixels_without_count"] > 0
     assert np.isfinite(made.series.projections).all()
@@ -206,19 +206,19 @@ def test_a_record_is_enough_to_repeat_it():
 def test_slabs_of_any_size_give_the_same(supersample):
     scene = get_phantom("foam").scene(SHAPE, seed=1)
     geometry = Geometry(ANGLES, SHAPE, center=20.4, shifts=np.random.default_rng(0).normal(0, 2, (13, 2)))
-    whole = expose(scene, geometry, supersample)
+    whole = project_scene(scene, geometry, supersample)
     for rows in (1, 7, 100):
-        for found, expected in zip(expose(scene, geometry, supersample, rows=rows), whole, strict=True):
+        for found, expected in zip(project_scene(scene, geometry, supersample, rows=rows), whole, strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_foam_goes_on_where_shifted_tilts_look():
+def test_foam_extends_to_where_shifted_tilts_look():
     made = simulate("foam", SHAPE, ANGLES, seed=1, shift_std=3.0)
     rows = made.series.projections.sum(2)
     assert rows.min() > 0.5 * rows.mean()
 
 
-def test_progress_is_told_and_the_result_is_a_series():
+def test_progress_is_reported_and_the_result_is_a_series():
     steps = []
     made = simulate("spheres", (8, 64, 8), [0.0], progress=lambda i, n, values: steps.append((i, n)))
     assert steps
@@ -236,10 +236,10 @@ def test_progress_is_told_and_the_result_is_a_series():
         ({"supersample": 9}, "supersample"),
         ({"snr": 0}, "snr must be a positive number"),
         ({"snr": np.nan}, "snr must be"),
-        ({"snr": 1, "dose": 5}, "not by both"),
+        ({"snr": 1, "dose": 5}, "not both"),
         ({"dose": -3}, "dose must be"),
         ({"dose": 1e300}, "too much to count"),
-        ({"attenuation": 0.1}, "attenuation goes with dose"),
+        ({"attenuation": 0.1}, "attenuation needs dose"),
         ({"shift_std": -1}, "shift_std must be a number from 0"),
         ({"angle_std": np.inf}, "angle_std"),
         ({"drift": (1,)}, "drift"),
@@ -247,17 +247,17 @@ def test_progress_is_told_and_the_result_is_a_series():
         ({"voxel_size": 0}, "voxel_size"),
     ],
 )
-def test_what_makes_no_sense_is_refused(change, message):
+def test_contradicting_arguments_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         simulate("spheres", SHAPE, ANGLES, **change)
 
 
-def test_wrong_names_and_geometries():
+def test_wrong_names_and_geometries_are_refused():
     with pytest.raises(UnknownNameError, match="did you mean spheres"):
         simulate("sphere", SHAPE, ANGLES)
     with pytest.raises(SettingsError, match="no setting is called 'walls'"):
         simulate("spheres", SHAPE, ANGLES, walls=1)
-    with pytest.raises(SettingsError, match="settings go with the name"):
+    with pytest.raises(SettingsError, match="settings need the name"):
         simulate(Dot(), SHAPE, ANGLES, wall=1)
     with pytest.raises(GeometryError, match="degrees"):
         simulate("spheres", SHAPE, [-60.0, 60.0])

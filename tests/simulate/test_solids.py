@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tomoprior.simulate import get_phantom, solids
-from tomoprior.simulate.bodies import Bodies, Body, random_turn
-from tomoprior.simulate.packing import place
+from tomoprior.simulate.bodies import Bodies, Body, random_rotation
+from tomoprior.simulate.packing import draw_center
 
 SOLIDS = {
     "ball": solids.Ball(9),
@@ -39,7 +39,7 @@ SHAPE = (32, 32, 32)
 
 
 def turn(seed):
-    return random_turn(np.random.default_rng(seed))
+    return random_rotation(np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("name", SOLIDS)
@@ -47,7 +47,7 @@ def turn(seed):
 def test_rendered_volumes_are_those_of_geometry(name, turned):
     solid = SOLIDS[name]
     assert solid.volume == pytest.approx(VOLUMES[name])
-    body = Body(solid, np.array([0.3, -0.2, 0.1]), turn=turn(0) if turned else None)
+    body = Body(solid, np.array([0.3, -0.2, 0.1]), rotation=turn(0) if turned else None)
     scene = Bodies([body], SHAPE, 0.0, 1.0, "pixel")
     assert scene.volume(4).sum() == pytest.approx(VOLUMES[name], rel=0.015)
     # a low-pass moves mass and makes none
@@ -118,7 +118,7 @@ def test_shapes_come_in_all_kinds_and_with_the_densities_asked():
 
 def test_places_are_in_sight_of_every_tilt():
     rng = np.random.default_rng(0)
-    centers = np.array([place(rng, (60, 30, 60), 5, 2) for _ in range(2000)])
+    centers = np.array([draw_center(rng, (60, 30, 60), 5, 2) for _ in range(2000)])
     assert np.hypot(centers[:, 0], centers[:, 2]).max() <= 23
     assert np.hypot(centers[:, 0], centers[:, 2]).max() > 22
     assert np.abs(centers[:, 1]).max() <= 8
@@ -141,6 +141,6 @@ def test_foam_is_as_porous_as_it_says_and_its_bubbles_lie_apart(form):
     assert 0.2 < scene.facts["porosity"] < 0.35
     radii = [body.solid.radius for body in scene.bodies]
     assert max(radii) > 3 * min(radii)
-    # it goes on beyond the grid, where shifted tilts look
-    beside = scene.paint(-5, 0, 2)
-    assert beside.mean() == pytest.approx(painted.mean(), rel=0.3)
+    # it extends beyond the grid, where shifted tilts look
+    outside = scene.paint(-5, 0, 2)
+    assert outside.mean() == pytest.approx(painted.mean(), rel=0.3)

@@ -12,7 +12,7 @@ from tomoprior.errors import InputError
 from tomoprior.formats import open_stack
 from tomoprior.simulate import Tissue, tilt_series
 from tomoprior.simulate import tissue as module
-from tomoprior.simulate.tissue import beads, section
+from tomoprior.simulate.tissue import add_beads, cut_section
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_rule_of_density(grey, tissue):
         (np.arange(8000).reshape(20, 20, 20), 1.0, {"unit": "parsec"}, "unit must be one of"),
     ],
 )
-def test_what_is_no_tissue(values, size, options, message):
+def test_volumes_that_are_no_tissue_are_refused(values, size, options, message):
     with pytest.raises(InputError, match=message) as raised:
         Tissue.of(values, size, **options)
     assert "\n" not in str(raised.value)
@@ -136,7 +136,7 @@ def test_slabs_leave_no_trace(tissue, spacing, monkeypatch):
         np.testing.assert_allclose(whole, parts, atol=1e-6)
 
 
-def test_a_large_block_goes_on_as_its_mirror_image(grey, tissue):
+def test_a_large_block_continues_as_its_mirror_image(grey, tissue):
     density = tissue.density(grey)
     block = tissue.block((50, 37, 44), 1.0)
     np.testing.assert_array_equal(block[10:40], density)
@@ -171,10 +171,10 @@ def faces(cut):
 
 def test_a_section_without_roughness_is_flat_and_as_thick_as_asked():
     block = np.ones((20, 12, 14), np.float32)
-    np.testing.assert_array_equal(section(block, 1.0, 0.0, 5.0, 0.0, np.random.default_rng(0)), block)
+    np.testing.assert_array_equal(cut_section(block, 1.0, 0.0, 5.0, 0.0, np.random.default_rng(0)), block)
     lows = []
     for seed in range(8):
-        cut = section(block, 0.43, 0.0, 5.0, 0.0, np.random.default_rng(seed))
+        cut = cut_section(block, 0.43, 0.0, 5.0, 0.0, np.random.default_rng(seed))
         low, high = faces(cut)
         assert np.ptp(low) == np.ptp(high) == 0
         np.testing.assert_allclose(high - low, 8.6, atol=1e-4)
@@ -190,7 +190,7 @@ def test_a_section_without_roughness_is_flat_and_as_thick_as_asked():
 def test_rough_faces_stay_where_they_are_on_average(size, length):
     block = np.ones((40, *size), np.float32)
     for seed in range(3):
-        low, high = faces(section(block, 0.5, 1.5, length, 0.0, np.random.default_rng(seed)))
+        low, high = faces(cut_section(block, 0.5, 1.5, length, 0.0, np.random.default_rng(seed)))
         assert (high - low).mean() == pytest.approx(20, abs=0.01)
         for face in (low, high):
             assert face.std() == pytest.approx(1.5, rel=0.03)
@@ -201,21 +201,21 @@ def test_rough_faces_stay_where_they_are_on_average(size, length):
 
 def test_stain_comes_from_a_face():
     block = np.ones((20, 6, 6), np.float32)
-    cut = section(block, 1.0, 0.0, 5.0, 0.2, np.random.default_rng(0)).mean((1, 2))
+    cut = cut_section(block, 1.0, 0.0, 5.0, 0.2, np.random.default_rng(0)).mean((1, 2))
     np.testing.assert_allclose(cut, 1 + 0.2 * (np.arange(20) - 9.5) / 10, atol=1e-5)
 
 
 def test_beads_are_balls_anywhere():
     block = np.zeros((40, 40, 40), np.float32)
-    beads(block, 0, 3.0, 5.0, np.random.default_rng(0))
+    add_beads(block, 0, 3.0, 5.0, np.random.default_rng(0))
     assert not block.any()
-    beads(block, 1, 3.0, 5.0, np.random.default_rng(0))
+    add_beads(block, 1, 3.0, 5.0, np.random.default_rng(0))
     assert set(np.unique(block)) == {0, 5}
     inside = np.argwhere(block)
     assert len(inside) == 123  # lattice points within a radius of three
     assert np.ptp(inside, axis=0).tolist() == [6, 6, 6]
     for seed in range(20):  # some at the borders
-        beads(block, 3, 3.0, 5.0, np.random.default_rng(seed))
+        add_beads(block, 3, 3.0, 5.0, np.random.default_rng(seed))
     assert 20 * 123 < (block > 0).sum() <= 61 * 123
 
 

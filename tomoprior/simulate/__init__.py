@@ -1,4 +1,4 @@
-"""Phantoms, and the tilt series that a microscope would take of them."""
+"""Phantoms, and the tilt series that a microscope records of them."""
 
 from tomoprior.deprecation import deprecated_names
 from tomoprior.simulate.cells import cells

@@ -1,4 +1,4 @@
-"""Solids that have been put somewhere, turned and given a density, and the scene that they make."""
+"""Bodies: solids with a place, a rotation and a density, and the scene of several bodies."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoprior.simulate.scene import Scene, positions
+from tomoprior.simulate.scene import Scene, fine_positions
 from tomoprior.simulate.solids import Coordinates, Solid
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A solid at ``center`` (Z, Y, X); ``turn`` takes directions of the grid to the solid's own, ``None`` if they agree."""
+    """A solid at ``center`` (Z, Y, X). ``rotation`` takes directions of the grid to the solid's own; None if they agree."""
 
     solid: Solid
     center: NDArray[np.float64]
     density: float = 1.0
-    turn: NDArray[np.float64] | None = None
+    rotation: NDArray[np.float64] | None = None
     kind: str = ""
 
     def level(self, axes: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The solid's level on the grid that three axes of positions span."""
+        """Return the solid's level on the grid that three axes of positions span."""
         z, y, x = (axis - np.float32(c) for axis, c in zip(axes, self.center, strict=True))
         grid: Coordinates = (z[:, None, None], y[None, :, None], x[None, None, :])
-        if self.turn is not None:
-            turned = [row[0] * grid[0] + row[1] * grid[1] + row[2] * grid[2] for row in self.turn.astype(np.float32)]
-            grid = (turned[0], turned[1], turned[2])
+        if self.rotation is not None:
+            rows = self.rotation.astype(np.float32)
+            rotated = [row[0] * grid[0] + row[1] * grid[1] + row[2] * grid[2] for row in rows]
+            grid = (rotated[0], rotated[1], rotated[2])
         return self.solid.level(grid)
 
-    def touched(self, axes: Sequence[NDArray[np.float32]], beyond: float = 0.0) -> tuple[slice, ...]:
-        """The box of these axes that the body, widened by ``beyond``, can reach."""
-        reach = self.solid.reach + beyond
+    def bounding_box(self, axes: Sequence[NDArray[np.float32]], margin: float = 0.0) -> tuple[slice, ...]:
+        """Return the box of these axes that the body, widened by ``margin``, can reach."""
+        reach = self.solid.reach + margin
         bounds = [np.searchsorted(axis, [c - reach, c + reach]) for axis, c in zip(axes, self.center, strict=True)]
         return tuple(slice(int(low), int(high)) for low, high in bounds)
 
 
 class Bodies(Scene):
-    """A scene of bodies; where several overlap their densities add."""
+    """A scene of bodies. Where bodies overlap, their densities add."""
 
     def __init__(
         self,
@@ -58,20 +59,24 @@ class Bodies(Scene):
         self.bodies = tuple(bodies)
 
     def paint(self, start: int, stop: int, supersample: int) -> NDArray[np.float32]:
-        """Every fine voxel whose centre lies inside a body has its density."""
+        """Return the density of the bodies at the centres of the fine voxels."""
         nz, ny, nx = self.shape
-        axes = (positions(nz, supersample), positions(ny, supersample, start, stop), positions(nx, supersample))
+        axes = (fine_positions(nz, supersample), fine_positions(ny, supersample, start, stop), fine_positions(nx, supersample))
         out = np.zeros([len(axis) for axis in axes], np.float32)
         for body in self.bodies:
-            at = body.touched(axes)
+            at = body.bounding_box(axes)
             if all(part.stop > part.start for part in at):
                 inside = body.level([axis[part] for axis, part in zip(axes, at, strict=True)]) <= 0
                 out[at] += np.float32(body.density) * inside
         return out
 
 
-def random_turn(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A rotation matrix, all equally likely (Shoemake's random quaternion)."""
+def random_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a random rotation matrix; all rotations are equally likely (Shoemake's random quaternion).
+
+    ``scipy.spatial.transform.Rotation.random`` does the same, but draws other numbers: phantoms of a given seed, with which
+    results were measured, would change.
+    """
     u, v, w = rng.random(3)
     a, b = 2 * math.pi * v, 2 * math.pi * w
     q = np.array([math.sqrt(1 - u) * math.sin(a), math.sqrt(1 - u) * math.cos(a), math.sqrt(u) * math.sin(b)])

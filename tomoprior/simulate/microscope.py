@@ -1,4 +1,4 @@
-"""What a transmission electron microscope makes of line integrals: intensity, blur, counts, and errors of every tilt."""
+"""A transmission electron microscope: from line integrals to intensity, blur and counts, with errors of every tilt."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from scipy.fft import dctn, idctn
 from scipy.ndimage import affine_transform, gaussian_filter
 
+from tomoprior.series.binning import block_mean
 from tomoprior.settings import Settings
 
 
-def _range(value: Any) -> Any:
-    """``0.3`` is the range from 0.3 to 0.3, and ``"0,1"`` from a command line is (0, 1)."""
+def _parse_range(value: Any) -> Any:
+    """Return a range: ``0.3`` is the range from 0.3 to 0.3, and ``"0,1"`` from a command line is (0, 1)."""
     if isinstance(value, str):
         value = tuple(part.strip() for part in value.split(","))
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -24,15 +25,15 @@ def _range(value: Any) -> Any:
     return value * 2 if isinstance(value, tuple) and len(value) == 1 else value
 
 
-#: Lowest and highest value that a series may have; one number is both.
-Range = Annotated[tuple[float, float], BeforeValidator(_range)]
+#: Lowest and highest value of a series; a single number stands for both.
+Range = Annotated[tuple[float, float], BeforeValidator(_parse_range)]
 
 
-#: Beyond these a value is a slip of the keyboard, or nothing could be counted; where nothing is said, from 0 on.
+#: Least and largest value of each range; without an entry from 0. Values outside are typing errors, or leave nothing to count.
 LIMITS = {
     "thickness": (0.05, 1.0),
     "roughness_length": (0.0, 1000.0),
-    "stain_gradient": (-0.9, 0.9),  # more would be less than no stain at the other face
+    "stain_gradient": (-0.9, 0.9),  # more would be a negative stain at the other face
     "gamma": (0.1, 10.0),
     "bead_radius": (0.5, 50.0),
     "angle_error": (0.0, 5.0),
@@ -49,7 +50,7 @@ LIMITS = {
 
 
 class MicroscopeSettings(Settings):
-    """Ranges from which a series draws what it suffers from; every one is uniform unless said otherwise."""
+    """Ranges from which a series draws its errors, uniformly unless stated otherwise."""
 
     thickness: Range = Field((0.75, 1.0), description="Mean thickness of the section, share of the grid's height.")
     roughness: Range = Field((0.0, 1.5), description="Standard deviation of its faces, voxels.")
@@ -61,9 +62,7 @@ class MicroscopeSettings(Settings):
     bead_density: Range = Field((3.0, 6.0), description="Their density, where that of the densest tissue is 1.")
     angle_error: Range = Field((0.0, 0.2), description="Standard deviation of the tilt angles' errors, degrees.")
     axis_error: Range = Field((-0.3, 0.3), description="In-plane rotation of the tilt axis away from y, degrees.")
-    shift_error: Range = Field(
-        (0.0, 0.5), description="Standard deviation of what alignment left of each tilt's shift, pixels."
-    )
+    shift_error: Range = Field((0.0, 0.5), description="Standard deviation of each tilt's shift that alignment left, pixels.")
     drift: Range = Field((0.0, 0.5), description="Root mean square of a random walk of the shifts, end to end, pixels.")
     magnification_error: Range = Field((0.0, 0.2), description="Standard deviation of each tilt's magnification, percent.")
     attenuation: Range = Field((0.3, 1.2), description="Mean of -ln(transmission) at the least tilt.")
@@ -95,7 +94,7 @@ class MicroscopeSettings(Settings):
         return value
 
     def draw(self, rng: Generator) -> dict[str, float]:
-        """One value of every range."""
+        """Return one value of each range."""
         drawn = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
@@ -109,15 +108,15 @@ class MicroscopeSettings(Settings):
 
 
 def tilt_errors(n: int, drawn: dict[str, float], rng: Generator) -> dict[str, NDArray[np.float64]]:
-    """What each of ``n`` tilts is off by.
+    """Return the errors of ``n`` tilts.
 
     ``angle`` in radians, ``shift`` (n, 2) in pixels, ``magnification`` and ``gain`` as factors, ``offset`` in full beams.
     A spoilt tilt has ``kind`` 1 (jumped), 2 (blurred) or 3 (partly hidden), others 0.
     """
     walk = np.cumsum(rng.standard_normal((n, 2)), axis=0)
     walk -= walk.mean(axis=0)
-    spread = math.sqrt(max(n, 1))
-    shift = drawn["shift_error"] * rng.standard_normal((n, 2)) + drawn["drift"] * walk / spread
+    steps = math.sqrt(max(n, 1))
+    shift = drawn["shift_error"] * rng.standard_normal((n, 2)) + drawn["drift"] * walk / steps
     kind = np.zeros(n, dtype=int)
     spoilt = rng.random() < drawn["outliers"]
     which, kinds = rng.permutation(n)[: int(rng.integers(1, 4))], rng.integers(1, 4, 3)
@@ -136,12 +135,13 @@ def tilt_errors(n: int, drawn: dict[str, float], rng: Generator) -> dict[str, ND
 
 
 def warp(image: NDArray[np.float32], shift: NDArray[np.float64], rotation: float, magnification: float) -> NDArray[np.float32]:
-    """``image`` enlarged and turned about its middle, and then shifted; it goes on as its mirror image.
+    """Return ``image`` enlarged and rotated about its middle, then shifted; outside, it continues as its mirror image.
 
     Parameters
     ----------
     shift
-        Rows and columns in pixels: what belongs at row r is found at row ``r + shift[0]``, as in ``tomoprior.geometry``.
+        Rows and columns in pixels: a feature that belongs at row r is found at row ``r + shift[0]``, as in
+        ``tomoprior.geometry``.
     rotation
         Radians, from growing rows towards growing columns.
     """
@@ -153,9 +153,9 @@ def warp(image: NDArray[np.float32], shift: NDArray[np.float64], rotation: float
 
 
 def transfer(depth: NDArray[np.float32], pixel_nm: float, drawn: dict[str, float]) -> NDArray[np.float32]:
-    """Weak-phase contrast transfer of ``depth`` (-ln transmission), 1 at zero frequency; no spherical aberration.
+    """Return the weak-phase contrast transfer of ``depth`` (-ln transmission), 1 at zero frequency; no spherical aberration.
 
-    Beyond its borders the picture goes on as its mirror image: as a periodic one it would ring there.
+    Outside its borders the picture continues as its mirror image: a periodic continuation would ring there.
     """
     if drawn["defocus"] == 0:
         return depth
@@ -172,7 +172,7 @@ def expose_tilt(
     lines: NDArray[np.float32], per_line: float, kind: int, gain: float, offset: float, drawn: dict[str, float],
     bins: int, pixel_nm: float, rng: Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
-    """One recorded tilt as line integrals, and their variance.
+    """Return one recorded tilt as line integrals, and their variance.
 
     Parameters
     ----------
@@ -180,37 +180,44 @@ def expose_tilt(
         Line integrals on pixels ``bins`` times finer than the camera's.
     per_line
         -ln(transmission) of a line integral of 1.
+    kind
+        0, or the kind of a spoilt tilt, as in ``tilt_errors``.
+    gain, offset
+        Brightness as a factor, and dark level in full beams.
+    drawn
+        Values drawn from the settings.
+    bins
+        Fine pixels per pixel of the camera along each axis.
     pixel_nm
         Edge of a fine pixel.
 
     Returns
     -------
     measured, variance
-        ``-ln(I / I0) / per_line`` of counts ``I``, and its variance by first-order propagation from what was counted: right
-        within a few percent from some ten counts above the camera's noise on, and too large below.
+        ``-ln(I / I0) / per_line`` of counts ``I``, and its variance by first-order propagation from the counts. The variance is
+        right within a few percent from some ten counts above the camera's noise, and too large below.
     """
     depth = transfer(lines * np.float32(per_line), pixel_nm, drawn)
     if (b := drawn["saturation"]) > 0:
         depth = -np.expm1(-b * depth) / np.float32(b)
     beam = np.exp(-depth)
     if kind == 3:
-        beam = _hidden(beam, rng)
+        beam = _hide_side(beam, rng)
     sigma = drawn["blur"] * bins * (6.0 if kind == 2 else 1.0)
     if sigma > 0:
         beam = gaussian_filter(beam, sigma, mode="nearest", truncate=3)
-    rows, columns = (n // bins for n in beam.shape)
-    beam = beam.reshape(rows, bins, columns, bins).mean(axis=(1, 3))
+    beam = block_mean(beam, (bins, bins))
     dose, read = drawn["dose"], drawn["read_noise"]
     expected = np.maximum(dose * (gain * beam + offset), 0.0)
     counted = rng.poisson(expected) + read * rng.standard_normal(beam.shape)
-    counted = np.maximum(counted, 0.5)  # no logarithm of nothing
+    counted = np.maximum(counted, 0.5)  # the logarithm of zero is not finite
     measured = -np.log(counted / dose) / per_line
     variance = (counted + read**2) / counted**2 / per_line**2
     return measured.astype(np.float32), variance.astype(np.float32)
 
 
-def _hidden(beam: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
-    """A grid bar over one side of the picture."""
+def _hide_side(beam: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
+    """Return the beam with a grid bar over one side of the picture."""
     share = float(rng.uniform(0.1, 0.3))
     width = max(1, int(share * beam.shape[1]))
     out = beam.copy()

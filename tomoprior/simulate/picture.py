@@ -1,4 +1,4 @@
-"""One picture of a simulation: slices of the truth, and what the detector saw of it."""
+"""A picture of a simulation: slices of the truth and two of its tilts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import numpy as np
 from tomoprior.simulate.simulation import Simulation
 
 
-def picture(made: Simulation, path: Path) -> None:
-    """The truth's middle slices x-y and x-z, and the tilts nearest to zero and farthest from it, of those not spoilt."""
+def save_picture(simulation: Simulation, path: Path) -> None:
+    """Write a picture of the truth's middle slices x-y and x-z and of the tilts nearest to and farthest from zero.
+
+    Spoilt tilts are not shown.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    volume, projections = made.truth.volume, np.asarray(made.series.projections)
+    volume, projections = simulation.truth.volume, np.asarray(simulation.series.projections)
     nz, ny, nx = volume.shape
-    degrees = np.rad2deg(made.series.geometry.angles)
-    good = [i for i in range(len(degrees)) if i not in made.record.get("spoilt_tilts", ())]
+    degrees = np.rad2deg(simulation.series.geometry.angles)
+    good = [i for i in range(len(degrees)) if i not in simulation.record.get("spoilt_tilts", ())]
     upright, steep = min(good, key=lambda i: abs(degrees[i])), max(good, key=lambda i: abs(degrees[i]))
     panels = [
         ("truth, middle x-y", volume[nz // 2]),

@@ -1,4 +1,4 @@
-"""A tilt series of a section of tissue, as a microscope would record it, with the truth behind it."""
+"""A tilt series of a section of tissue as a microscope records it, with its truth."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
+from tomoprior.series.binning import block_mean
 from tomoprior.simulate.microscope import MicroscopeSettings, expose_tilt, tilt_errors, warp
-from tomoprior.simulate.phantoms.base import ERRORS, NOISE, PLACES, stream
-from tomoprior.simulate.scene import voxel_means
-from tomoprior.simulate.simulation import Simulation, versions
-from tomoprior.simulate.tissue import SLAB, Tissue, beads, section
+from tomoprior.simulate.phantoms.base import ERRORS, NOISE, PLACES, random_stream
+from tomoprior.simulate.simulation import Simulation, package_versions
+from tomoprior.simulate.tissue import SLAB, Tissue, add_beads, cut_section
 from tomoprior.units import convert_length
 
 #: Fine voxels per voxel along each axis.
 SUPERSAMPLE = 2
 
-#: Rows and columns around the field of view that shifts and rotation may bring in, pixels; more where shifts may be larger.
+#: Rows and columns around the field of view that shifts and rotation may bring in, in pixels; more for larger shifts.
 MARGIN = 4
 
-#: No tilt sees through a section that lies steeper, degrees.
-STEEPEST = 80.0
+#: Largest tilt in degrees at which a beam still passes through a section.
+MAX_TILT_DEGREES = 80.0
 
 
 def tilt_series(
@@ -49,9 +49,9 @@ def tilt_series(
 ) -> Simulation:
     """Simulate the tilt series that an electron microscope takes of a section of stained tissue.
 
-    Grey values become stain density (``Tissue``); a block of it, larger than the field of view, is cut to a section with rough
-    faces; rays weighted by area run through voxels half as large as the grid's, along true directions that the series does not
-    know; the beam is attenuated (Beer and Lambert), saturates, is blurred and counted.
+    Grey values become stain density (``Tissue``). A block of it, larger than the field of view, is cut to a section with rough
+    faces. Rays weighted by area run through voxels half as large as the grid's, along the true directions, which the series
+    does not report. The beam is attenuated (Beer and Lambert), saturates, is blurred and counted.
 
     Parameters
     ----------
@@ -62,23 +62,24 @@ def tilt_series(
     angles
         Nominal tilt angles in radians, shape ``(n_angles,)``, within 80 degrees.
     seed
-        The same seed gives the same series, bit for bit on one machine; place, errors and noise draw their numbers apart.
+        The same seed gives the same series, bit for bit on one machine. Place, errors and noise have random numbers of their
+        own.
     voxel_size
         Edge of a voxel in the tissue's unit; by default twice the tissue's own, which then needs no interpolation.
     random_place
-        Cut at a random place in a random orientation; otherwise from the middle, as it stands.
+        True: cut at a random place in a random orientation. False: cut from the middle, in the volume's orientation.
     truth_pad
-        Voxels that the truth is wider by at either end of x than the grid.
+        Number of voxels by which the truth is wider than the grid at either end of x.
     settings, values
-        Ranges of what goes wrong, as a ``Microscope`` or one by one (``dose=500``, ``shift_error=(0, 2)``).
+        Ranges of the microscope's errors, as ``MicroscopeSettings`` or one by one (``dose=500``, ``shift_error=(0, 2)``).
     progress
-        Called once a tilt.
+        Called once per tilt.
 
     Returns
     -------
     Simulation
-        ``series`` in the nominal geometry, ``truth`` (density, 0 to 1 before gamma and gradient), the true ``geometry`` as far
-        as angles and shifts tell it (rotation and magnification are in the ``record``), and ``variance`` of every line
+        ``series`` in the nominal geometry, ``truth`` (density, 0 to 1 before gamma and gradient), the true ``geometry`` in
+        its angles and shifts (rotation and magnification are in the ``record``), and the ``variance`` of every line
         integral, shape ``range_shape``, in units of density x voxels squared.
 
     Raises
@@ -89,33 +90,35 @@ def tilt_series(
     settings = MicroscopeSettings.resolve(settings, values)
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise InputError(f"the seed must be a whole number from 0, got {seed!r}")
-    size = _size(tissue, voxel_size)
+    size = _voxel_size(tissue, voxel_size)
     nominal = Geometry(angles, shape, voxel_size=size, unit=tissue.unit)
     steepest = float(np.abs(nominal.angles).max())
-    if steepest > math.radians(STEEPEST + 1e-6):
-        raise InputError(f"a section cannot be seen through at {math.degrees(steepest):.4g} degrees: at most {STEEPEST:g}")
+    if steepest > math.radians(MAX_TILT_DEGREES + 1e-6):
+        raise InputError(
+            f"no beam passes through a section at {math.degrees(steepest):.4g} degrees: at most {MAX_TILT_DEGREES:g}"
+        )
     if not isinstance(truth_pad, numbers.Integral) or truth_pad < 0:
         raise InputError(f"truth_pad must be a whole number from 0, got {truth_pad!r}")
     if tissue.unit == "pixel" and settings.defocus[1] > 0:
         raise InputError("defocus needs the tissue's voxel size as a length, and its unit is pixel")
     nz, ny, nx = nominal.shape
-    places, errors, noise = (stream(seed, purpose) for purpose in (PLACES, ERRORS, NOISE))
+    places, errors, noise = (random_stream(seed, purpose) for purpose in (PLACES, ERRORS, NOISE))
     drawn = settings.draw(places)
     off = tilt_errors(nominal.n_angles, drawn, errors)
     s = SUPERSAMPLE
     rotation = math.radians(drawn["axis_error"])
     true = nominal.angles + off["angle"]
-    # by what may be drawn, not by what was: the same seed is the same specimen, whatever its tilts are off by
+    # from the ranges, not from the values drawn: the same seed gives the same specimen for any errors of its tilts
     margin = margin_pixels(settings)
-    beside = max(width_beyond_grid(nominal.shape, nominal.angles, margin, settings), truth_pad)
+    beyond = max(width_beyond_grid(nominal.shape, nominal.angles, margin, settings), truth_pad)
     fine = tissue.block(
-        (nz * s, (ny + 2 * margin) * s, (nx + 2 * beside) * s), size / s / tissue.voxel_size, places if random_place else None
+        (nz * s, (ny + 2 * margin) * s, (nx + 2 * beyond) * s), size / s / tissue.voxel_size, places if random_place else None
     )
     fine **= np.float32(drawn["gamma"])
-    fine = section(
+    fine = cut_section(
         fine, drawn["thickness"], drawn["roughness"] * s, drawn["roughness_length"] * s, drawn["stain_gradient"], places
     )
-    beads(fine, round(drawn["beads"]), drawn["bead_radius"] * s, drawn["bead_density"], places)
+    add_beads(fine, round(drawn["beads"]), drawn["bead_radius"] * s, drawn["bead_density"], places)
     screen = ((ny + 2 * margin) * s, (nx + 2 * margin) * s)
     lines = Projector(Geometry(true, fine.shape, screen), "cpu", "strip")(fine)
     lines /= s  # a ray is s times longer in fine voxels
@@ -135,8 +138,8 @@ def tilt_series(
         )
         if progress is not None:
             progress(i + 1, nominal.n_angles, {})
-    edge = (beside - truth_pad) * s
-    volume = voxel_means(fine[:, margin * s : -margin * s, edge : fine.shape[2] - edge], s)
+    edge = (beyond - truth_pad) * s
+    volume = block_mean(fine[:, margin * s : -margin * s, edge : fine.shape[2] - edge], (s, s, s))
     geometry = replace(nominal, angles=true, shifts=off["shift"] if np.any(off["shift"]) else None)
     record = {
         "phantom": "tissue",
@@ -160,7 +163,7 @@ def tilt_series(
         "nominal_geometry": nominal.to_dict(),
         "true_geometry": geometry.to_dict(),
         "aligned": False,
-        "versions": versions(),
+        "versions": package_versions(),
     }
     series = TiltSeries(measured, nominal, metadata={"source": "simulated: tissue", "simulation": record})
     return Simulation(series, Reconstruction(volume, nominal.padded(truth_pad), provenance=record), geometry, record, variance)
@@ -173,43 +176,43 @@ def recording_bytes(
     voxel_size: float | None = None,
     settings: MicroscopeSettings | None = None,
 ) -> int:
-    """Bytes that ``tilt_series`` takes at its peak, about; arguments and the refusal of voxel sizes as there."""
+    """Return about how many bytes ``tilt_series`` takes at its peak; arguments and errors of voxel sizes as there."""
     nz, ny, nx = shape
     settings = settings or MicroscopeSettings()
     margin = margin_pixels(settings)
-    beside = width_beyond_grid(shape, angles, margin, settings)
+    beyond = width_beyond_grid(shape, angles, margin, settings)
     rows, columns = ny + 2 * margin, nx + 2 * margin
-    fine = nz * rows * (nx + 2 * beside) * SUPERSAMPLE**3
-    spacing = _size(tissue, voxel_size) / SUPERSAMPLE / tissue.voxel_size
+    fine = nz * rows * (nx + 2 * beyond) * SUPERSAMPLE**3
+    spacing = _voxel_size(tissue, voxel_size) / SUPERSAMPLE / tissue.voxel_size
     rest = spacing / max(1, math.floor(spacing + 1e-6))
     copies = max(rest**3 + rest**2, 2.0) + 0.5  # before and after interpolation, or before and after the section is cut
     return int(4 * (copies * fine + 2 * SLAB + len(angles) * (2 * rows * columns * SUPERSAMPLE**2 + 2 * ny * nx)))
 
 
-def _size(tissue: Tissue, voxel_size: float | None) -> float:
-    """Edge of a voxel in the tissue's unit."""
+def _voxel_size(tissue: Tissue, voxel_size: float | None) -> float:
+    """Return the edge of a voxel in the tissue's unit."""
     size = SUPERSAMPLE * tissue.voxel_size if voxel_size is None else float(voxel_size)
     if not (math.isfinite(size) and size >= tissue.voxel_size):
         raise InputError(
-            f"voxels of {size:g} {tissue.unit} are finer than the tissue's {tissue.voxel_size:g}: nothing to fill them"
+            f"voxels of {size:g} {tissue.unit} are finer than the tissue's {tissue.voxel_size:g}, which cannot fill them"
         )
     return size
 
 
 def margin_pixels(settings: MicroscopeSettings) -> int:
-    """Pixels around the detector that nearly all its pictures stay within; the few that jump further end in a mirror image."""
+    """Return the pixels around the detector within which nearly all pictures stay; the few others show a mirror image."""
     return max(MARGIN, math.ceil(3 * settings.shift_error[1] + settings.drift[1]))
 
 
 def width_beyond_grid(
     shape: tuple[int, int, int], angles: NDArray[np.float64], margin: int, settings: MicroscopeSettings
 ) -> int:
-    """Voxels beside the grid along x that its rays cross: a tilted detector sees more of the section."""
+    """Return the voxels outside the grid along x that its rays cross: a tilted detector sees more of the section."""
     nz, _, nx = shape
     steepest = float(np.abs(angles).max())
     erring = steepest + 3 * math.radians(settings.angle_error[1])
     reach = 0.0
     for angle, pixels in ((steepest, margin), (erring, 0)):
-        angle = min(angle, math.radians(STEEPEST + 5))
+        angle = min(angle, math.radians(MAX_TILT_DEGREES + 5))
         reach = max(reach, (nx / 2 + pixels) / math.cos(angle) + nz / 2 * math.tan(angle))
     return math.ceil(reach - nx / 2) + 1

@@ -1,4 +1,4 @@
-"""A simulation on disk: the series as a microscope would give it, the truth, the record and a picture."""
+"""Saving of a simulation: the series as a microscope writes it, the truth, the record and a picture."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate.simulation import Simulation
 from tomoprior.storage.files import reraise_disk_errors
 
-#: Always there. ``true.tlt`` and ``true.xf`` come besides where the series is not what its angles say, and the variance of
-#: every line integral where it is known.
+#: Files of every simulation. ``true.tlt`` and ``true.xf`` are added where the true geometry is not the nominal one, and the
+#: variance of every line integral where it is known.
 FILES = ("series.mrc", "series.tlt", "truth.mrc", "simulation.json", "simulation.png")
-BESIDES = ("true.tlt", "true.xf", "variance.mrc")
+OPTIONAL_FILES = ("true.tlt", "true.xf", "variance.mrc")
 
 
 def check_folder(folder: Path, *, overwrite: bool = False) -> None:
@@ -30,76 +30,80 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     Raises
     ------
     OutputExistsError
-        If one of the files is there and ``overwrite`` is not set. Other files of the folder are no concern.
+        If one of the files exists and ``overwrite`` is not set. Other files of the folder do not matter.
     FormatError
-        If it is no folder, or cannot be made.
+        If the path is no folder, or the folder cannot be simulation.
     """
     check_target(folder, overwrite=True)
     if folder.exists() and not folder.is_dir():
         raise FormatError(f"{folder}: not a folder")
     if folder.is_dir():
-        for name in (*FILES, *BESIDES):
+        for name in (*FILES, *OPTIONAL_FILES):
             check_target(folder / name, overwrite=overwrite)
 
 
 def save_simulation(
-    made: Simulation, folder: str | Path, *, overwrite: bool = False, extra: dict[str, Any] | None = None
+    simulation: Simulation, folder: str | Path, *, overwrite: bool = False, extra: dict[str, Any] | None = None
 ) -> list[str]:
-    """Write a simulation; all its files appear together at the end, or none.
+    """Write a simulation. All its files appear together at the end, or none.
 
     Parameters
     ----------
+    simulation
+        The simulation to write.
     folder
-        Made if it is not there; files of other names in it stay.
+        The folder to write to. It is made if it does not exist; files of other names in it stay.
+    overwrite
+        Replace the files of an earlier simulation.
     extra
-        More for the record (the command, say).
+        Additional entries of the record, such as the command.
 
     Returns
     -------
     names
-        What was written.
+        Names of the files written.
 
     Raises
     ------
     OutputExistsError, FormatError
-        As ``check_folder``, or because the disk is full.
+        As for ``check_folder``, or because the disk is full.
     """
     folder = Path(folder)
     check_folder(folder, overwrite=overwrite)
-    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with reraise_disk_errors(folder):
-            beside.mkdir()
-            _fill(beside, made, {**made.record, **(extra or {})})
-            names = sorted(path.name for path in beside.iterdir())
+            partial.mkdir()
+            _write_files(partial, simulation, {**simulation.record, **(extra or {})})
+            names = sorted(path.name for path in partial.iterdir())
             if not folder.exists():
-                os.replace(beside, folder)
+                os.replace(partial, folder)
                 return names
             for name in names:
-                os.replace(beside / name, folder / name)
-            for name in set(BESIDES) - set(names):  # an earlier simulation's, which would be wrong now
+                os.replace(partial / name, folder / name)
+            for name in set(OPTIONAL_FILES) - set(names):  # those of an earlier simulation would be wrong now
                 (folder / name).unlink(missing_ok=True)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     return names
 
 
-def _fill(folder: Path, made: Simulation, record: dict[str, Any]) -> None:
-    from tomoprior.simulate.picture import picture
+def _write_files(folder: Path, simulation: Simulation, record: dict[str, Any]) -> None:
+    from tomoprior.simulate.picture import save_picture
 
     label = (f"tomoprior {__version__} simulate {record['phantom']} seed {record['seed']}",)
-    write_series(made.series, folder / "series.mrc", labels=label)
-    write(Reconstruction(made.truth.volume, made.truth.geometry), folder / "truth.mrc", labels=label)
-    true, nominal = made.geometry, made.series.geometry
+    write_series(simulation.series, folder / "series.mrc", labels=label)
+    write(Reconstruction(simulation.truth.volume, simulation.truth.geometry), folder / "truth.mrc", labels=label)
+    true, nominal = simulation.geometry, simulation.series.geometry
     if true.shifts is not None or not np.array_equal(true.angles, nominal.angles):
         sidefiles.write_angles(folder / "true.tlt", true.angles)
         shifts = np.zeros((true.n_angles, 2)) if true.shifts is None else true.shifts
-        # IMOD's transform takes the raw image to the aligned one; shifts alone, which is what `recon` can take back
+        # IMOD's transform takes the raw image to the aligned one; `recon` reads pure shifts only
         lines = (f"1 0 0 1 {-dx:.6f} {-dy:.6f}\n" for dy, dx in shifts)
         (folder / "true.xf").write_text("".join(lines), encoding="ascii")
-    if made.variance is not None:
-        header = Header(made.variance.shape, voxel_size=nominal.voxel_size, unit=nominal.unit, labels=label)
+    if simulation.variance is not None:
+        header = Header(simulation.variance.shape, voxel_size=nominal.voxel_size, unit=nominal.unit, labels=label)
         with writing(folder / "variance.mrc", header) as sink:
-            sink[:, :, :] = made.variance
-    picture(made, folder / "simulation.png")
+            sink[:, :, :] = simulation.variance
+    save_picture(simulation, folder / "simulation.png")
     (folder / "simulation.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

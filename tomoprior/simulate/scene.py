@@ -1,7 +1,7 @@
-"""A phantom that has been placed in a grid: any of its rows, rendered as finely as asked.
+"""A scene: a phantom placed in a grid, whose rows can be rendered at any fineness.
 
-A scene is rendered slab by slab along y, so that a fine volume never stands in memory whole, and the same rows come out
-whatever slab they are part of.
+A scene is rendered slab by slab along y, so that a fine volume is never in memory as a whole. A row comes out the same in any
+slab.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from tomoprior.series.binning import block_mean
+
 #: The low-pass reaches this many standard deviations.
 TRUNCATE = 4.0
 
 
 class Scene(ABC):
-    """What a phantom makes for one grid and one seed.
+    """A phantom placed in one grid by one seed.
 
     Parameters
     ----------
@@ -29,14 +31,14 @@ class Scene(ABC):
     sigma
         Standard deviation of the Gaussian low-pass, in voxels of the grid.
     voxel_size, unit
-        Edge of a voxel.
+        Edge of a voxel, and its unit.
     facts
-        What was placed, for the record: numbers and lists only.
+        Facts about the placed objects for the record: numbers and lists only.
 
     Notes
     -----
-    Positions are ``(Z, Y, X)`` in voxels from the middle of the grid, as in ``tomoprior.geometry``. What lies beside the grid
-    in x and z is cut off; along y a scene may go on beyond it, which only tilts that are shifted along y see.
+    Positions are ``(Z, Y, X)`` in voxels from the middle of the grid, as in ``tomoprior.geometry``. Matter outside the grid in
+    x and z is cut off. Along y a scene may extend beyond the grid; only tilts that are shifted along y see it.
     """
 
     def __init__(
@@ -48,28 +50,28 @@ class Scene(ABC):
 
     @abstractmethod
     def paint(self, start: int, stop: int, supersample: int) -> NDArray[np.float32]:
-        """Rows ``start <= y < stop`` before the low-pass, on voxels ``supersample`` times finer along every axis."""
+        """Return rows ``start <= y < stop`` before the low-pass, on voxels ``supersample`` times finer along every axis."""
 
     def fine_sigma(self, supersample: int) -> float:
-        """Standard deviation of what is left to blur after ``paint``, in fine voxels."""
+        """Return the standard deviation of the blur that ``paint`` leaves to do, in fine voxels."""
         return self.sigma * supersample
 
     def render(self, start: int, stop: int, supersample: int) -> NDArray[np.float32]:
-        """Rows ``start <= y < stop`` as they are, shape ``(nz * s, (stop - start) * s, nx * s)``."""
+        """Return rows ``start <= y < stop`` after the low-pass, shape ``(nz * s, (stop - start) * s, nx * s)``."""
         sigma = self.fine_sigma(supersample)
         if sigma <= 0:
             return self.paint(start, stop, supersample)
-        # rows that the Gaussian reaches into, so that a slab does not know where it was cut
+        # rows that the Gaussian reaches into: the result does not depend on where the slab was cut
         halo = math.ceil((TRUNCATE * sigma + 0.5) / supersample)
         wide = self.paint(start - halo, stop + halo, supersample)
         blurred = gaussian_filter(wide, sigma, mode="constant", truncate=TRUNCATE)
         return blurred[:, halo * supersample : -halo * supersample]
 
     def volume(self, supersample: int = 2) -> NDArray[np.float32]:
-        """Voxel means, shape ``(nz, ny, nx)``."""
+        """Return the voxel means, shape ``(nz, ny, nx)``."""
         rows = slab_rows(self.shape, supersample)
         slabs = [
-            voxel_means(self.render(start, min(start + rows, self.shape[1]), supersample), supersample)
+            block_mean(self.render(start, min(start + rows, self.shape[1]), supersample), (supersample,) * 3)
             for start in range(0, self.shape[1], rows)
         ]
         return np.concatenate(slabs, axis=1)
@@ -80,18 +82,15 @@ SLAB = 2**24
 
 
 def slab_rows(shape: tuple[int, int, int], supersample: int) -> int:
-    """How many rows to render at once; at least eight, since every slab renders the low-pass's halo besides."""
+    """Return the number of rows to render at once: at least eight, because every slab also renders the halo of the low-pass."""
     nz, ny, nx = shape
     return min(ny, max(8, SLAB // (nz * nx * supersample**3)))
 
 
-def voxel_means(fine: NDArray[np.float32], s: int) -> NDArray[np.float32]:
-    """Means over ``s``^3 fine voxels."""
-    z, y, x = (n // s for n in fine.shape)
-    return np.asarray(fine.reshape(z, s, y, s, x, s).mean(axis=(1, 3, 5), dtype=np.float32))
+def fine_positions(n: int, s: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+    """Return the positions of fine voxels along an axis of ``n`` voxels, for the voxels ``start <= i < stop``.
 
-
-def positions(n: int, s: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-    """Fine positions along an axis of ``n`` voxels, in voxels from its middle, for the voxels ``start <= i < stop``."""
+    They are in voxels from the middle of the axis, ``s`` for each voxel.
+    """
     index = np.arange(start * s, (n if stop is None else stop) * s)
     return ((index + 0.5) / s - n / 2).astype(np.float32)

@@ -1,4 +1,4 @@
-"""From a phantom to a tilt series and the truth behind it."""
+"""Simulation of a tilt series of a phantom, with its truth."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tomoprior.progress import Progress
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.simulate import phantoms
-from tomoprior.simulate.exposure import expose
-from tomoprior.simulate.misalignment import misaligned
-from tomoprior.simulate.noise import counts, gaussian
-from tomoprior.simulate.phantoms.base import ERRORS, NOISE, Phantom, stream
+from tomoprior.simulate.exposure import project_scene
+from tomoprior.simulate.misalignment import misalign_geometry
+from tomoprior.simulate.noise import add_counting_noise, add_gaussian_noise
+from tomoprior.simulate.phantoms.base import ERRORS, NOISE, Phantom, random_stream
 
 #: Packages whose version is part of the record.
-RECORDED = ("numpy", "scipy", "torch", "astra-toolbox", "gemmi")
+RECORDED_PACKAGES = ("numpy", "scipy", "torch", "astra-toolbox", "gemmi")
 
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """A simulated tilt series and what it was made of.
+    """A simulated tilt series, its truth and its record.
 
     Attributes
     ----------
@@ -38,13 +38,13 @@ class Simulation:
         Projections, with the geometry that a microscope would report, or the true one if ``aligned`` was set. It has no
         weights; the noise is described in ``series.metadata["simulation"]``.
     truth
-        The phantom's voxel means, shape ``(nz, ny, nx)``, in the series' geometry; its provenance is the record.
+        Voxel means of the phantom, shape ``(nz, ny, nx)``, in the series' geometry. Its provenance is the record.
     geometry
-        Where the rays really ran: true angles, shifts and axis.
+        The true geometry: angles, shifts and axis.
     record
-        All that it takes to do it again, as plain numbers, lists and text.
+        Everything needed to repeat the simulation, as plain numbers, lists and text.
     variance
-        Of every line integral's noise, shape ``range_shape``, where the simulation knows it (``tilt_series``).
+        Variance of the noise of every line integral, shape ``range_shape``, where it is known (``tilt_series``).
     """
 
     series: TiltSeries
@@ -75,9 +75,9 @@ def simulate(
 ) -> Simulation:
     """Simulate the tilt series of a phantom.
 
-    The phantom is rendered on voxels ``supersample`` times finer, projected with rays weighted by area (``strip``) and binned,
-    so that a reconstruction, which uses interpolation (``linear``) on the coarse grid, does not only undo what was done here.
-    The truth is the means of the same fine voxels.
+    The phantom is rendered on voxels ``supersample`` times finer, projected with rays weighted by area (``strip``) and binned.
+    A reconstruction uses interpolation (``linear``) on the coarse grid, so it does not merely invert the simulation. The truth
+    is the mean of the same fine voxels.
 
     Parameters
     ----------
@@ -88,33 +88,33 @@ def simulate(
     angles
         Nominal tilt angles in radians, shape ``(n_angles,)``.
     seed
-        The same seed gives the same simulation; phantom, misalignment and noise draw their numbers apart.
+        The same seed gives the same simulation. Phantom, misalignment and noise have random numbers of their own.
     voxel_size
-        In the phantom's unit (angstrom; micrometer for ``foam``); by default what suits the phantom and the grid.
+        Edge of a voxel in the phantom's unit (angstrom; micrometer for ``foam``); the default suits the phantom and the grid.
     supersample
         Fine voxels per voxel along each axis, 1 to 8.
     snr
-        Variance of the signal over variance of the noise in every projection, over all its pixels; the noise is Gaussian,
+        Variance of the signal over variance of the noise in every projection, over all its pixels. The noise is Gaussian and
         white.
     dose
-        Instead: electrons or photons that fall on a pixel in each tilt. Behind the specimen
-        ``exp(-attenuation * p)`` of them are counted (Poisson), and the logarithm makes that a line integral again.
+        Electrons or photons per pixel and tilt, instead of ``snr``. Behind the specimen ``exp(-attenuation * p)`` of them are
+        counted (Poisson), and the logarithm gives a line integral again.
     attenuation
-        Per voxel of density 1; by default so that the longest ray lets 1/e through.
+        Attenuation per voxel of density 1; by default 1/e of the beam passes along the longest ray.
     shift_std
         Standard deviation of each tilt's shift along y and along u, in pixels.
     drift
-        ``(dy, dx)`` in pixels from the first tilt to the last, evenly, on top; about the middle of the series.
+        ``(dy, dx)`` in pixels from the first tilt to the last, linear, added to the shifts; zero in the middle of the series.
     angle_std
         Standard deviation of the angles' errors in radians.
     axis_offset
-        How far the tilt axis lies beside the middle of the detector, in pixels.
+        Distance of the tilt axis from the middle of the detector, in pixels.
     aligned
-        Give the series its true geometry instead of the nominal one.
+        The series has its true geometry instead of the nominal one.
     progress
-        Called once a slab.
+        Called once per slab.
     settings
-        The phantom's settings, where it is given by name: ``lowpass=0``, ``file="1f2n.cif"``.
+        Settings of a phantom given by name: ``lowpass=0``, ``file="1f2n.cif"``.
 
     Returns
     -------
@@ -130,15 +130,15 @@ def simulate(
     --------
     >>> import numpy as np
     >>> angles = np.deg2rad(np.arange(-60, 61, 2))
-    >>> made = simulate("shapes", (48, 64, 128), angles, seed=1, snr=1, lowpass=1)
-    >>> made.series.projections.shape, made.truth.volume.shape
+    >>> simulation = simulate("shapes", (48, 64, 128), angles, seed=1, snr=1, lowpass=1)
+    >>> simulation.series.projections.shape, simulation.truth.volume.shape
     ((61, 64, 128), (48, 64, 128))
     """
     if isinstance(phantom, str):
         phantom = phantoms.get_phantom(phantom, **settings)
     elif settings:
-        raise SettingsError(f"settings go with the name of a phantom; this one has its own: {', '.join(settings)}")
-    _check(
+        raise SettingsError(f"settings need the name of a phantom; a phantom object has its own: {', '.join(settings)}")
+    _check_arguments(
         seed, supersample, snr=snr, dose=dose, attenuation=attenuation, voxel_size=voxel_size, shift_std=shift_std,
         angle_std=angle_std,
     )  # fmt: skip
@@ -147,15 +147,15 @@ def simulate(
     geometry = Geometry(angles, shape)
     scene = phantom.scene(geometry.shape, seed=seed, voxel_size=voxel_size)
     nominal = Geometry(angles, geometry.shape, voxel_size=scene.voxel_size, unit=scene.unit)
-    true = misaligned(
-        nominal, stream(seed, ERRORS), shift_std=shift_std, drift=drift, angle_std=angle_std, axis_offset=axis_offset
+    true = misalign_geometry(
+        nominal, random_stream(seed, ERRORS), shift_std=shift_std, drift=drift, angle_std=angle_std, axis_offset=axis_offset
     )
-    projections, volume = expose(scene, true, supersample, progress=progress)
+    projections, volume = project_scene(scene, true, supersample, progress=progress)
     noise: dict[str, Any] = {"noise": "none"}
     if snr is not None:
-        projections, noise = gaussian(projections, float(snr), stream(seed, NOISE))
+        projections, noise = add_gaussian_noise(projections, float(snr), random_stream(seed, NOISE))
     elif dose is not None:
-        projections, noise = counts(projections, float(dose), attenuation, stream(seed, NOISE))
+        projections, noise = add_counting_noise(projections, float(dose), attenuation, random_stream(seed, NOISE))
     record = {
         "phantom": phantom.name,
         "settings": phantom.model_dump(mode="json"),
@@ -170,27 +170,27 @@ def simulate(
         "nominal_geometry": nominal.to_dict(),
         "true_geometry": true.to_dict(),
         "aligned": bool(aligned),
-        "versions": versions(),
+        "versions": package_versions(),
     }
     known = true if aligned else nominal
     series = TiltSeries(projections, known, metadata={"source": f"simulated: {phantom.name}", "simulation": record})
     return Simulation(series, Reconstruction(volume, known, provenance=record), true, record)
 
 
-def versions() -> dict[str, str]:
-    """Versions of what takes part in a simulation, for its record."""
-    return {"tomoprior": __version__, **{name: version(name) for name in RECORDED}}
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that take part in a simulation, for its record."""
+    return {"tomoprior": __version__, **{name: version(name) for name in RECORDED_PACKAGES}}
 
 
-def _check(seed: int, supersample: int, **values: float | None) -> None:
+def _check_arguments(seed: int, supersample: int, **values: float | None) -> None:
     if not isinstance(seed, numbers.Integral) or seed < 0:
         raise InputError(f"the seed must be a whole number from 0, got {seed!r}")
     if not isinstance(supersample, numbers.Integral) or not 1 <= supersample <= 8:
         raise InputError(f"supersample must be a whole number from 1 to 8, got {supersample!r}")
     if values["snr"] is not None and values["dose"] is not None:
-        raise InputError("the noise is given by snr or by dose, not by both")
+        raise InputError("give snr or dose for the noise, not both")
     if values["attenuation"] is not None and values["dose"] is None:
-        raise InputError("attenuation goes with dose")
+        raise InputError("attenuation needs dose")
     for name, value in values.items():
         least_is_zero = name.endswith("_std")
         if value is None:

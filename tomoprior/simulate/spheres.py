@@ -1,7 +1,7 @@
 """Hollow spheres: a phantom whose projections are known in closed form.
 
-The projections are sums of chord lengths, so no projector is involved in making them: reconstructing from them is free of the
-inverse crime. Spheres are the first phantom of Van Veen et al., IJMS 25 (2024) 5473, section 3.1.
+The projections are sums of chord lengths and use no projector, so that a reconstruction from them is free of the inverse crime.
+Spheres are the first phantom of Van Veen et al., IJMS 25 (2024) 5473, section 3.1.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
+from tomoprior.series.binning import block_mean
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,31 @@ class Spheres:
         fill: float = 0.25,
         seed: int = 0,
     ) -> Spheres:
-        """Spheres that do not overlap, anywhere in a grid of ``shape`` (nz, ny, nx).
+        """Return spheres that do not overlap, at random places of a grid.
 
         Parameters
         ----------
+        shape
+            Grid ``(nz, ny, nx)`` in voxels.
         radius
             Smallest and largest outer radius in voxels; by default from an eighth to two fifths of the thinnest side.
         wall
             Thickness of the wall as a fraction of the radius; 1 for full spheres.
         fill
             Fraction of the grid's volume that the spheres take up, as far as they can be placed.
+        seed
+            The same seed gives the same spheres.
+
+        Raises
+        ------
+        InputError
+            If spheres of these radii do not fit into the grid.
+
+        Examples
+        --------
+        >>> spheres = Spheres.random((16, 16, 24), radius=(2, 4), seed=1)
+        >>> spheres.volume((16, 16, 24)).shape
+        (16, 16, 24)
         """
         sizes = np.array(shape, float)
         low, high = radius or (sizes.min() / 8, sizes.min() * 0.4)
@@ -76,9 +92,9 @@ class Spheres:
         return cls(np.array(centers).reshape(-1, 3), outer, outer * (1 - wall), np.ones(len(outer)))
 
     def volume(self, shape: tuple[int, int, int], supersample: int = 3) -> NDArray[np.float32]:
-        """Voxel means of the phantom, shape ``(nz, ny, nx)``, by ``supersample``^3 points a voxel."""
+        """Return the voxel means of the phantom, shape ``(nz, ny, nx)``, from ``supersample ** 3`` points in each voxel."""
         out = np.zeros(shape, np.float32)
-        axes = [_points(n, supersample) for n in shape]
+        axes = [_sample_positions(n, supersample) for n in shape]
         for c, outer, inner, density in zip(self.centers, self.outer, self.inner, self.density, strict=True):
             # only the box around the sphere, a whole number of voxels
             box = [
@@ -88,25 +104,26 @@ class Spheres:
             z, y, x = (axis[b].reshape(-1) - m for axis, b, m in zip(axes, box, c, strict=True))
             squared = z[:, None, None] ** 2 + y[None, :, None] ** 2 + x[None, None, :] ** 2
             inside = ((squared <= outer**2) & (squared > inner**2)).astype(np.float32)
-            s = supersample
-            size = [b.stop - b.start for b in box]
-            out[tuple(box)] += density * inside.reshape(size[0], s, size[1], s, size[2], s).mean((1, 3, 5))
+            out[tuple(box)] += density * block_mean(inside, (supersample,) * 3)
         return out
 
     def project(self, geometry: Geometry, supersample: int = 3) -> NDArray[np.float32]:
-        """Exact line integrals in voxel units, averaged over ``supersample``^2 points a pixel; ``geometry.range_shape``."""
+        """Return exact line integrals in voxel units, shape ``geometry.range_shape``.
+
+        They are averaged over ``supersample`` points along each edge of a pixel.
+        """
         _, ny, nu = geometry.range_shape
         s = supersample
         out = np.zeros(geometry.range_shape, np.float32)
-        y, inside = _points(ny, s), (np.arange(s) + 0.5) / s - 0.5
+        y, inside = _sample_positions(ny, s), (np.arange(s) + 0.5) / s - 0.5
         reach = self.outer + 1
         for i, angle in enumerate(geometry.angles):
             dy, dx = (0.0, 0.0) if geometry.shifts is None else geometry.shifts[i]
-            # a row shows the slice dy above it, and the axis lies where it does in that slice
+            # row y shows slice y - dy, and the axis lies at its place in that slice
             center = np.interp(np.arange(ny) - dy, np.arange(ny), geometry.center) + dx - 0.5
             at = self.centers[:, 2] * np.cos(angle) - self.centers[:, 0] * np.sin(angle)
-            rows = _box(self.centers[:, 1] + dy + (ny - 1) / 2, reach, ny)
-            columns = _box(at + center.mean(), reach + np.ptp(center), nu)
+            rows = _index_ranges(self.centers[:, 1] + dy + (ny - 1) / 2, reach, ny)
+            columns = _index_ranges(at + center.mean(), reach + np.ptp(center), nu)
             total = np.zeros((ny, s, nu, s))
             for k, (row, column) in enumerate(zip(rows, columns, strict=True)):
                 u = np.arange(nu)[None, column, None] - center[row, None, None] + inside - at[k]
@@ -117,13 +134,13 @@ class Spheres:
         return out
 
 
-def _box(middle: NDArray[np.float64], reach: NDArray[np.float64], n: int) -> list[slice]:
-    """For every sphere the indices along an axis of ``n`` that it can touch."""
+def _index_ranges(middle: NDArray[np.float64], reach: NDArray[np.float64], n: int) -> list[slice]:
+    """Return for each sphere the indices along an axis of ``n`` that it can touch."""
     low = np.clip(np.floor(middle - reach), 0, n).astype(int)
     high = np.clip(np.ceil(middle + reach) + 1, 0, n).astype(int)
     return [slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
 
 
-def _points(n: int, s: int) -> NDArray[np.float64]:
-    """Sample positions along an axis of ``n`` voxels, ``(n, s)``, from its middle."""
+def _sample_positions(n: int, s: int) -> NDArray[np.float64]:
+    """Return sample positions along an axis of ``n`` voxels, shape ``(n, s)``, from its middle."""
     return np.arange(n)[:, None] - (n - 1) / 2 + ((np.arange(s) + 0.5) / s - 0.5)[None, :]

@@ -16,19 +16,31 @@ PHANTOMS: dict[str, type[Phantom]] = {kind.name: kind for kind in (HollowSpheres
 
 
 def list_phantoms() -> list[str]:
-    """Names of all phantoms."""
+    """Return the names of all phantoms."""
     return list(PHANTOMS)
 
 
 def get_phantom(name: str, **settings: Any) -> Phantom:
-    """The phantom called ``name`` with these settings.
+    """Return the phantom called ``name`` with the given settings.
+
+    Parameters
+    ----------
+    name
+        As ``list_phantoms`` gives it.
+    settings
+        The phantom's settings.
 
     Raises
     ------
     UnknownNameError
-        If there is none; the message names the nearest.
+        If there is no such phantom; the message names the nearest.
     SettingsError
-        For a setting that it does not have, or a value that it cannot take.
+        For an unknown setting, or a value out of range.
+
+    Examples
+    --------
+    >>> get_phantom("spheres", wall=0.5).scene((32, 32, 32), seed=1).volume().shape
+    (32, 32, 32)
     """
     if name not in PHANTOMS:
         raise plugins.unknown_name_error("phantom", name, list_phantoms())

@@ -1,8 +1,8 @@
-"""Densities of atomic models: a PDB or mmCIF file, with the symmetry of its biological assembly if asked.
+"""Densities of atomic models: a PDB or mmCIF file, with the symmetry of its biological assembly on request.
 
-Every atom is a Gaussian that weighs as much as its atomic number, hydrogens and waters left out. A value of 1 is the mean
+Every atom is a Gaussian of a weight equal to its atomic number; hydrogens and waters are left out. A value of 1 is the mean
 density of protein: 6.7 electrons of an average heavy atom (carbon, nitrogen, oxygen, sulfur) in the 17 cubic angstrom that it
-takes up with its hydrogens. The sum over the voxels times a voxel's volume is therefore the same for a model whatever the grid,
+occupies with its hydrogens. The sum over the voxels times a voxel's volume is therefore the same for a model whatever the grid,
 and the inside of a protein is about 1 where the resolution is low.
 """
 
@@ -16,23 +16,24 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tomoprior.errors import InputError, MissingDependencyError
-from tomoprior.simulate.bodies import random_turn
-from tomoprior.simulate.packing import THINNEST, text
-from tomoprior.simulate.phantoms.base import PLACES, Phantom, stream
-from tomoprior.simulate.phantoms.files import digest, find
+from tomoprior.simulate.bodies import random_rotation
+from tomoprior.simulate.packing import MIN_SIDE, grid_text
+from tomoprior.simulate.phantoms.base import PLACES, Phantom, random_stream
+from tomoprior.simulate.phantoms.files import file_digest, find_data_file
 from tomoprior.simulate.scene import Scene
 
-#: Electrons per cubic angstrom that are a value of 1: the mean over protein, without hydrogens.
-PROTEIN = 6.7 / 17.0
+#: Electrons per cubic angstrom at a value of 1: the mean over protein, without hydrogens.
+PROTEIN_DENSITY = 6.7 / 17.0
 
 #: Standard deviation of the Gaussian of an atom over the resolution, as in UCSF Chimera's ``molmap``.
 WIDTH = 0.225
 
-#: The default resolution: what voxels can show without aliasing, and no finer than where atoms merge into chains.
-VOXELS, FINEST = 3.0, 5.0
+#: The default resolution: in voxels, so that they show it without aliasing, and at least in angstrom, where atoms merge into
+#: chains.
+RESOLUTION_VOXELS, MIN_RESOLUTION = 3.0, 5.0
 
-#: Of the grid's smallest side, what the model takes up by default.
-FILLED = 0.82
+#: Share of the grid's smallest side that the model takes up by default.
+GRID_SHARE = 0.82
 
 
 class Atoms(Phantom):
@@ -49,28 +50,32 @@ class Atoms(Phantom):
         "least 5.",
     )
     turned: bool = Field(True, description="Turn the model at random, by the seed.")
-    lowpass: float = Field(0.0, ge=0, description="Gaussian low-pass beside the resolution's, standard deviation in voxels.")
+    lowpass: float = Field(0.0, ge=0, description="Additional Gaussian low-pass, standard deviation in voxels.")
 
     def scene(self, shape: tuple[int, int, int], *, seed: int = 0, voxel_size: float | None = None) -> Scene:
         """Put the model into the grid; see ``Phantom.scene``. By default it takes up 0.82 of the smallest side."""
-        if min(shape) < THINNEST:
-            raise InputError(f"a grid of {text(shape)} voxels is too small for a model: at least {THINNEST} along every axis")
-        path = find(self.file, self.default_file, self.name)
+        if min(shape) < MIN_SIDE:
+            raise InputError(
+                f"a grid of {grid_text(shape)} voxels is too small for a model: at least {MIN_SIDE} along every axis"
+            )
+        path = find_data_file(self.file, self.default_file, self.name)
         points, weights = read_atoms(path, self.assembly)
         points = points - np.average(points, axis=0, weights=weights)
         radius = float(np.linalg.norm(points, axis=1).max())
-        size = voxel_size or 2 * radius / (FILLED * min(shape))
+        size = voxel_size or 2 * radius / (GRID_SHARE * min(shape))
         if 2 * radius > size * min(shape):
             raise InputError(
-                f"{path.name} is {2 * radius:.0f} angstrom across and does not fit into {text(shape)} voxels (z, y, x) of "
-                f"{size:g} angstrom: from {2 * radius / (FILLED * min(shape)):.3g} on it does"
+                f"{path.name} is {2 * radius:.0f} angstrom across and does not fit into {grid_text(shape)} voxels (z, y, x) of "
+                f"{size:g} angstrom: it fits from {2 * radius / (GRID_SHARE * min(shape)):.3g}"
             )
         if self.turned:
-            points = points @ random_turn(stream(seed, PLACES)).T
-        resolution = self.resolution or max(FINEST, VOXELS * size)
+            points = points @ random_rotation(random_stream(seed, PLACES)).T
+        resolution = self.resolution or max(MIN_RESOLUTION, RESOLUTION_VOXELS * size)
         sigma = float(np.hypot(WIDTH * resolution / size, self.lowpass))
-        facts = {"file": path.name, "sha256": digest(path), "atoms": len(points), "radius": radius, "resolution": resolution}
-        return AtomScene(points[:, ::-1] / size, weights / (PROTEIN * size**3), shape, sigma, size, self.unit, facts)
+        facts = {
+            "file": path.name, "sha256": file_digest(path), "atoms": len(points), "radius": radius, "resolution": resolution,
+        }  # fmt: skip
+        return AtomScene(points[:, ::-1] / size, weights / (PROTEIN_DENSITY * size**3), shape, sigma, size, self.unit, facts)
 
 
 class Capsid(Atoms):
@@ -100,11 +105,11 @@ class AtomScene(Scene):
         self.points, self.weights = points[order], weights[order]
 
     def fine_sigma(self, supersample: int) -> float:
-        """What the Gaussian lacks after each atom was shared between eight voxels, which blurs by 1/6 on average."""
+        """Return the blur that is left to do: sharing an atom between eight voxels already blurs by a variance of 1/6."""
         return float(np.sqrt(max((self.sigma * supersample) ** 2 - 1 / 6, 0.0)))
 
     def paint(self, start: int, stop: int, supersample: int) -> NDArray[np.float32]:
-        """Every atom shared between the eight fine voxels around it; mass and centre are kept."""
+        """Return the atoms, each shared between the eight fine voxels around it; mass and centre are exact."""
         s, (nz, ny, nx) = supersample, self.shape
         first, last = start - ny / 2 - 1, stop - ny / 2 + 1
         low, high = np.searchsorted(self.points[:, 1], [first, last])
@@ -123,12 +128,14 @@ class AtomScene(Scene):
 
 
 def read_atoms(path: Path, assembly: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positions ``(n, 3)`` as x, y, z in angstrom, and atomic numbers times occupancies ``(n,)``, without hydrogens and waters.
+    """Return positions ``(n, 3)`` as x, y, z in angstrom, and atomic numbers times occupancies ``(n,)``.
+
+    Hydrogens and waters are left out.
 
     Raises
     ------
     InputError
-        If the file is no model, or has no such assembly.
+        If the file holds no model or no such assembly.
     """
     try:
         import gemmi
@@ -137,19 +144,19 @@ def read_atoms(path: Path, assembly: str | None) -> tuple[NDArray[np.float64], N
     try:
         structure = gemmi.read_structure(str(path))
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: no atomic model can be read from it ({' '.join(str(error).split())})") from error
+        raise InputError(f"{path}: cannot be read as an atomic model ({' '.join(str(error).split())})") from error
     if not len(structure):
-        raise InputError(f"{path}: no atomic model in it (PDB or mmCIF is expected)")
+        raise InputError(f"{path}: holds no atomic model (PDB or mmCIF is expected)")
     model = structure[0]
     if assembly is not None:
         chosen = [a for a in structure.assemblies if a.name == assembly]
         if not chosen:
             known = ", ".join(a.name for a in structure.assemblies) or "none"
-            raise InputError(f"{path}: no assembly {assembly!r} in it; there are: {known}")
+            raise InputError(f"{path}: holds no assembly {assembly!r}; it has: {known}")
         model = gemmi.make_assembly(chosen[0], model, gemmi.HowToNameCopiedChain.AddNumber)
     model.remove_waters()
     rows = [(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ) for a in model.all() if not a.atom.is_hydrogen()]
     if not rows:
-        raise InputError(f"{path}: no atoms in it")
+        raise InputError(f"{path}: holds no atoms")
     table = np.array(rows)
     return table[:, :3], table[:, 3]

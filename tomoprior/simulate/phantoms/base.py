@@ -1,4 +1,4 @@
-"""What a phantom is: settings, and a scene for a grid and a seed."""
+"""The phantom: settings, and a scene for a grid and a seed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Phantom(Settings, ABC):
     Attributes
     ----------
     name, summary
-        As users type it, and one line for a list.
+        Its name as users type it, and one line for a list.
     unit, default_voxel
-        What a voxel size is given in, and what it is where no one gives one.
+        Unit of a voxel size, and the default voxel size.
     """
 
     name: ClassVar[str]
@@ -34,39 +34,43 @@ class Phantom(Settings, ABC):
 
     @abstractmethod
     def scene(self, shape: tuple[int, int, int], *, seed: int = 0, voxel_size: float | None = None) -> Scene:
-        """Place the phantom in a grid ``(nz, ny, nx)``; the same seed gives the same scene.
+        """Return a scene: the phantom placed in a grid.
 
         Parameters
         ----------
+        shape
+            Grid ``(nz, ny, nx)`` in voxels.
+        seed
+            The same seed gives the same scene.
         voxel_size
-            Edge of a voxel in ``unit``; by default ``default_voxel``, or what suits the grid.
+            Edge of a voxel in ``unit``; by default ``default_voxel``, or a size that suits the grid.
 
         Raises
         ------
         InputError
-            If it does not fit the grid.
+            If the phantom does not fit into the grid.
         """
 
     def margin(self, shape: tuple[int, int, int]) -> float:
-        """Voxels to keep to the grid's sides, so that the low-pass is not cut off; less in small grids."""
+        """Return the voxels to leave free at the grid's sides, so that the low-pass is not cut off; fewer in small grids."""
         return min(2 * self.lowpass, 0.1 * min(shape))
 
 
-def stream(seed: int, purpose: int) -> Generator:
-    """Random numbers of their own for each purpose: noise does not change when a phantom draws one number more."""
+def random_stream(seed: int, purpose: int) -> Generator:
+    """Return random numbers for one purpose, so that noise does not change when a phantom draws one number more."""
     return default_rng([seed, purpose])
 
 
-def listed(value: Any) -> Any:
-    """``cube,disc`` as two words, as a command line gives them; anything but text stays as it is."""
+def split_commas(value: Any) -> Any:
+    """Return the words of ``cube,disc`` as a tuple; return anything but text unchanged."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
-#: Smallest and largest of something.
-Pair = Annotated[tuple[float, float], BeforeValidator(listed)]
+#: A smallest and a largest value.
+Pair = Annotated[tuple[float, float], BeforeValidator(split_commas)]
 
-#: The same, or left to a rule.
-PairOrRule = Annotated[tuple[float, float] | None, BeforeValidator(listed)]
+#: A pair, or None for a rule.
+PairOrRule = Annotated[tuple[float, float] | None, BeforeValidator(split_commas)]
 
 #: Purposes of random numbers.
 PLACES, ERRORS, NOISE = range(3)

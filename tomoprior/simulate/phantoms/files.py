@@ -1,4 +1,4 @@
-"""Files that phantoms are made of: named, or in the folder of real data that the environment names."""
+"""Data files of phantoms: named by the user, or in the folder of real data that the environment names."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tomoprior.errors import NoSuchFileError
 DATA = "TOMOPRIOR_DATA"
 
 
-def find(file: Path | None, usual: str, phantom: str) -> Path:
-    """``file``, or ``usual`` in the folder of real data.
+def find_data_file(file: Path | None, usual: str, phantom: str) -> Path:
+    """Return ``file``, or ``usual`` in the folder of real data.
 
     Raises
     ------
     NoSuchFileError
-        If it is not there; the message says which file to give.
+        If the file does not exist; the message says which file to give.
     """
     if file is not None:
         if not file.is_file():
@@ -29,10 +29,10 @@ def find(file: Path | None, usual: str, phantom: str) -> Path:
         raise NoSuchFileError(f"{phantom} needs a file (--file, file=), such as {Path(usual).name}, or {DATA} to name a folder")
     path = Path(folder) / usual
     if not path.is_file():
-        raise NoSuchFileError(f"{phantom} needs a file (--file, file=): {path} is not there, where {DATA} leads to")
+        raise NoSuchFileError(f"{phantom} needs a file (--file, file=): {path} does not exist in the folder of {DATA}")
     return path
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal: what a record can be held against."""
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal, for the record."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

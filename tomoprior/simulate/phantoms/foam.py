@@ -1,4 +1,4 @@
-"""Foam: solid material with bubbles of many sizes, as synchrotrons scan it, and as phantoms for them have it.
+"""Foam: solid material with bubbles of many sizes, a common specimen and phantom of synchrotrons.
 
 After Pelt et al., Foam-like phantoms for comparing tomography algorithms, J. Synchrotron Rad. 29 (2022) 254.
 """
@@ -15,22 +15,23 @@ from scipy.spatial.distance import cdist
 
 from tomoprior.errors import InputError
 from tomoprior.simulate.bodies import Bodies, Body
-from tomoprior.simulate.packing import GAP, text
-from tomoprior.simulate.phantoms.base import PLACES, PairOrRule, Phantom, stream
-from tomoprior.simulate.scene import positions
+from tomoprior.simulate.packing import GAP, grid_text
+from tomoprior.simulate.phantoms.base import PLACES, PairOrRule, Phantom, random_stream
+from tomoprior.simulate.scene import fine_positions
 from tomoprior.simulate.solids import Ball
 
-#: Voxels by which the bubbles go on beyond the grid along y, where shifted tilts look.
+#: Voxels by which the bubbles extend beyond the grid along y, where shifted tilts look.
 BEYOND = 20
 
-#: Points to try at once, and how often in vain before the foam is full.
-BATCH, VAIN = 64, 20
+#: Points to try at once, and failed trials in a row after which the foam is full.
+BATCH, MAX_FAILURES = 64, 20
 
-THINNEST = 16
+#: Least side of a grid along z and x, in voxels.
+MIN_SIDE = 16
 
 
 class Foam(Phantom):
-    """Material of density 1 with spherical bubbles of density 0; it goes on beyond the grid along y."""
+    """Material of density 1 with spherical bubbles of density 0; it extends beyond the grid along y."""
 
     name: ClassVar[str] = "foam"
     summary: ClassVar[str] = "a cylinder or slab of solid material with bubbles of many sizes"
@@ -46,16 +47,16 @@ class Foam(Phantom):
     def scene(self, shape: tuple[int, int, int], *, seed: int = 0, voxel_size: float | None = None) -> Bodies:
         """Place the bubbles; see ``Phantom.scene``."""
         nz, ny, nx = shape
-        if min(nz, nx) < THINNEST:
-            raise InputError(f"a grid of {text(shape)} voxels is too small for foam: at least {THINNEST} along z and x")
+        if min(nz, nx) < MIN_SIDE:
+            raise InputError(f"a grid of {grid_text(shape)} voxels is too small for foam: at least {MIN_SIDE} along z and x")
         material = Material(self.form, nz, nx)
         thickness = 2 * material.thinnest
         low, high = self.diameter or (max(3.0, thickness / 15), 0.4 * thickness)
         if not 0 < low <= high or high > thickness - 2 * GAP:
             raise InputError(f"bubbles of {low:g} to {high:g} voxels do not fit into {thickness:.1f} voxels of material")
         length = ny / 2 + high / 2 + BEYOND
-        rng = stream(seed, PLACES)
-        centers, radii = _bubbles(rng, material, length, low / 2, high / 2, self.porosity)
+        rng = random_stream(seed, PLACES)
+        centers, radii = _place_bubbles(rng, material, length, low / 2, high / 2, self.porosity)
         share = float(4 / 3 * np.pi * np.sum(radii**3) / (material.area * 2 * length))
         bubbles = [Body(Ball(float(r)), c, -1.0, kind="bubble") for c, r in zip(centers, radii, strict=True)]
         return FoamScene(
@@ -64,7 +65,7 @@ class Foam(Phantom):
 
 
 class Material:
-    """What the bubbles are in: the same in every slice."""
+    """The solid material, the same in every slice."""
 
     def __init__(self, form: str, nz: int, nx: int) -> None:
         self.form = form
@@ -73,13 +74,13 @@ class Material:
             self.half = (0.45 * thin, 0.45 * thin)
             self.area = math.pi * self.half[0] ** 2
         else:
-            # its edges stay where every tilt sees them
+            # every tilt sees its edges
             self.half = (0.35 * thin, math.sqrt((0.48 * nx) ** 2 - (0.35 * thin) ** 2))
             self.area = 4 * self.half[0] * self.half[1]
         self.thinnest = min(self.half)
 
     def depth(self, z: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
-        """How far a point lies inside, negative outside."""
+        """Return the depth of a point below the surface, negative outside."""
         if self.form == "cylinder":
             return np.asarray(self.half[0] - np.sqrt(z**2 + x**2))
         return np.asarray(np.minimum(self.half[0] - np.abs(z), self.half[1] - np.abs(x)))
@@ -93,20 +94,20 @@ class FoamScene(Bodies):
         self.material = material
 
     def paint(self, start: int, stop: int, supersample: int) -> NDArray[np.float32]:
-        """The material less the bubbles."""
+        """Return the material without the bubbles."""
         out = super().paint(start, stop, supersample)
-        z, x = positions(self.shape[0], supersample), positions(self.shape[2], supersample)
+        z, x = fine_positions(self.shape[0], supersample), fine_positions(self.shape[2], supersample)
         out += (self.material.depth(z[:, None], x[None, :]) >= 0)[:, None, :]
         return out
 
 
-def _bubbles(
+def _place_bubbles(
     rng: np.random.Generator, material: Material, length: float, low: float, high: float, porosity: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centres and radii: drawn with equal chances per octave, shrunk to what is free, never below ``low``."""
+    """Return centres and radii of bubbles: equally likely per octave, shrunk to the free space, never below ``low``."""
     centers, radii = np.zeros((0, 3)), np.zeros(0)
-    target, taken, vain = porosity * material.area * 2 * length, 0.0, 0
-    while taken < target and vain < VAIN:
+    target, taken, failures = porosity * material.area * 2 * length, 0.0, 0
+    while taken < target and failures < MAX_FAILURES:
         points = rng.uniform(-1, 1, (BATCH, 3)) * [material.half[0], length, material.half[1]]
         wanted = low * (high / low) ** rng.random()
         free = material.depth(points[:, 0], points[:, 2]) - GAP
@@ -114,12 +115,12 @@ def _bubbles(
             gaps = cdist(points, centers) - radii
             free = np.minimum(free, gaps.min(axis=1) - GAP)
         fits = np.flatnonzero(free >= wanted)
-        # where the one wanted fits nowhere, the roomiest place gets what it holds
+        # where the wanted radius fits nowhere, the roomiest place gets the largest that fits
         best = int(fits[0]) if len(fits) else int(np.argmax(free))
         radius = min(wanted, float(free[best]))
         if radius < low:
-            vain += 1
+            failures += 1
             continue
         centers, radii = np.vstack([centers, points[best]]), np.append(radii, radius)
-        taken, vain = taken + 4 / 3 * math.pi * radius**3, 0
+        taken, failures = taken + 4 / 3 * math.pi * radius**3, 0
     return centers, radii

@@ -1,4 +1,4 @@
-"""Particles: density maps, as of ribosomes, at random places and turned at random, in a slab."""
+"""Particles: density maps such as ribosomes, at random places and in random orientations, in a slab."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from tomoprior.errors import InputError, NoSuchFileError
 from tomoprior.formats import open_stack
-from tomoprior.simulate.bodies import random_turn
-from tomoprior.simulate.packing import LARGEST, THINNEST, spread, text
-from tomoprior.simulate.phantoms.base import PLACES, Phantom, listed, stream
-from tomoprior.simulate.phantoms.files import DATA, digest, find
-from tomoprior.simulate.scene import Scene, positions
+from tomoprior.simulate.bodies import random_rotation
+from tomoprior.simulate.packing import MAX_SHARE, MIN_SIDE, grid_text, pack_spheres
+from tomoprior.simulate.phantoms.base import PLACES, Phantom, random_stream, split_commas
+from tomoprior.simulate.phantoms.files import DATA, file_digest, find_data_file
+from tomoprior.simulate.scene import Scene, fine_positions
 from tomoprior.units import convert_length
 
-#: Of the grid's smallest side, what the largest particle takes up by default.
-FILLED = 0.6
+#: Share of the grid's smallest side that the largest particle takes up by default.
+GRID_SHARE = 0.6
 
-#: What is below this fraction of a particle's density is noise around it, and left out.
-FAINT = 0.1
+#: Values below this fraction of a particle's density are noise around it and set to zero.
+NOISE_LEVEL = 0.1
 
-_Files = Annotated[tuple[Path, ...] | None, BeforeValidator(lambda v: (v,) if isinstance(v, Path) else listed(v))]
+_Files = Annotated[tuple[Path, ...] | None, BeforeValidator(lambda v: (v,) if isinstance(v, Path) else split_commas(v))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Map:
 
 
 class Particles(Phantom):
-    """Copies of density maps that do not overlap, each kind as often as the others."""
+    """Copies of density maps that do not overlap, equally many of each kind."""
 
     name: ClassVar[str] = "particles"
     summary: ClassVar[str] = "density maps (MRC files), turned at random, in a slab"
@@ -57,40 +57,42 @@ class Particles(Phantom):
 
     def scene(self, shape: tuple[int, int, int], *, seed: int = 0, voxel_size: float | None = None) -> Scene:
         """Place the particles; see ``Phantom.scene``. By default the largest takes up 0.6 of the smallest side."""
-        if min(shape) < THINNEST:
-            raise InputError(f"a grid of {text(shape)} voxels is too small for particles: at least {THINNEST} along every axis")
+        if min(shape) < MIN_SIDE:
+            raise InputError(
+                f"a grid of {grid_text(shape)} voxels is too small for particles: at least {MIN_SIDE} along every axis"
+            )
         maps = [read_map(path) for path in self.files()]
         largest = max(m.radius * m.voxel_size for m in maps)
-        size = voxel_size or 2 * largest / (FILLED * min(shape))
-        if 2 * largest > LARGEST * size * min(shape):
+        size = voxel_size or 2 * largest / (GRID_SHARE * min(shape))
+        if 2 * largest > MAX_SHARE * size * min(shape):
             raise InputError(
-                f"a particle {2 * largest:.0f} angstrom across does not fit into {text(shape)} voxels (z, y, x) of {size:g} "
-                f"angstrom: from {2 * largest / (FILLED * min(shape)):.3g} on it does"
+                f"a particle {2 * largest:.0f} angstrom across does not fit into {grid_text(shape)} voxels (z, y, x) of "
+                f"{size:g} angstrom: it fits from {2 * largest / (GRID_SHARE * min(shape)):.3g}"
             )
-        rng = stream(seed, PLACES)
+        rng = random_stream(seed, PLACES)
         reach = [m.radius * m.voxel_size / size for m in maps]
-        centers, _ = spread(rng, shape, lambda n: reach[n % len(maps)], fill=self.fill, margin=self.margin(shape))
-        placed = [Particle(maps[n % len(maps)], center, random_turn(rng)) for n, center in enumerate(centers)]
+        centers, _ = pack_spheres(rng, shape, lambda n: reach[n % len(maps)], fill=self.fill, margin=self.margin(shape))
+        placed = [Particle(maps[n % len(maps)], center, random_rotation(rng)) for n, center in enumerate(centers)]
         return ParticleScene(placed, shape, self.lowpass, size, self.unit)
 
     def files(self) -> list[Path]:
-        """The maps to read; raises NoSuchFileError if there are none."""
+        """Return the maps to read; raise NoSuchFileError if there are none."""
         if self.file is not None:
-            return [find(path, "", self.name) for path in self.file]
+            return [find_data_file(path, "", self.name) for path in self.file]
         folder = os.environ.get(DATA)
-        found = sorted((Path(folder) / "maps").glob("*.mrc")) if folder else []
-        if not found:
+        maps = sorted((Path(folder) / "maps").glob("*.mrc")) if folder else []
+        if not maps:
             raise NoSuchFileError(f"{self.name} needs density maps (--file, file=), or {DATA} to name a folder with maps/*.mrc")
-        return found
+        return maps
 
 
 @dataclass(frozen=True, eq=False)
 class Particle:
-    """A map with its centre of mass at ``center`` (Z, Y, X); ``turn`` takes directions of the grid to the map's."""
+    """A map with its centre of mass at ``center`` (Z, Y, X). ``rotation`` takes directions of the grid to the map's."""
 
     map: Map
     center: NDArray[np.float64]
-    turn: NDArray[np.float64]
+    rotation: NDArray[np.float64]
 
 
 class ParticleScene(Scene):
@@ -105,11 +107,11 @@ class ParticleScene(Scene):
         self.particles = tuple(particles)
 
     def paint(self, start: int, stop: int, supersample: int) -> NDArray[np.float32]:
-        """Every particle's density at the middles of the fine voxels."""
+        """Return the density of the particles at the centres of the fine voxels."""
         nz, ny, nx = self.shape
-        axes = (positions(nz, supersample), positions(ny, supersample, start, stop), positions(nx, supersample))
+        axes = (fine_positions(nz, supersample), fine_positions(ny, supersample, start, stop), fine_positions(nx, supersample))
         out = np.zeros([len(axis) for axis in axes], np.float32)
-        maps = {id(p.map): _smoothed(p.map, self.voxel_size / supersample) for p in self.particles}
+        maps = {id(p.map): _smooth_map(p.map, self.voxel_size / supersample) for p in self.particles}
         for particle in self.particles:
             one = particle.map
             ratio = self.voxel_size / one.voxel_size
@@ -121,32 +123,33 @@ class ParticleScene(Scene):
             grid = np.meshgrid(
                 *(axis[part] - c for axis, part, c in zip(axes, at, particle.center, strict=True)), indexing="ij"
             )
-            points = np.tensordot(particle.turn * ratio, np.stack(grid), axes=1) + one.center[:, None, None, None]
+            points = np.tensordot(particle.rotation * ratio, np.stack(grid), axes=1) + one.center[:, None, None, None]
             out[at] += map_coordinates(maps[id(one)], points, order=1, mode="constant")
         return out
 
 
-def _smoothed(one: Map, fine: float) -> NDArray[np.float32]:
-    """A map without what voxels of size ``fine`` cannot show."""
+def _smooth_map(one: Map, fine: float) -> NDArray[np.float32]:
+    """Return a map without the detail that voxels of size ``fine`` cannot show."""
     ratio = fine / one.voxel_size
     return one.density if ratio <= 1 else np.asarray(gaussian_filter(one.density, 0.5 * math.sqrt(ratio**2 - 1)))
 
 
 def read_map(path: Path) -> Map:
-    """A density map without its background, which is the median over its border; 1 is the mean over its inside.
+    """Return a density map with zero background and a mean of 1 over its inside.
 
-    The inside is all above half of the 99.9th percentile; what is fainter than a tenth of it is left out.
+    The background is the median over the border. The inside is everything above half of the 99.9th percentile; values below a
+    tenth of its mean are set to zero.
 
     Raises
     ------
     InputError
-        If the file has no voxel size or nothing in it.
+        If the file states no voxel size or shows nothing.
     FormatError
-        If it cannot be read.
+        If the file cannot be read.
     """
     stack = open_stack(path)
     if stack.unit == "pixel":
-        raise InputError(f"{path}: no voxel size in it, so it cannot be put on a grid")
+        raise InputError(f"{path}: states no voxel size, so that it cannot be put on a grid")
     values = np.asarray(stack.data[...], dtype=np.float32)
     if values.ndim != 3 or min(values.shape) < 3 or not np.all(np.isfinite(values)):
         raise InputError(f"{path}: a density map has three axes and finite values")
@@ -156,8 +159,8 @@ def read_map(path: Path) -> Map:
     if top <= 0:
         raise InputError(f"{path}: nothing in it stands out from its border")
     values /= values[values > top / 2].mean()
-    values[values < FAINT] = 0
+    values[values < NOISE_LEVEL] = 0
     inside = np.argwhere(values > 0)
     center = np.average(inside, axis=0, weights=values[values > 0])
     radius = float(np.linalg.norm(inside - center, axis=1).max()) + 1
-    return Map(path.name, values, center, radius, convert_length(stack.voxel_size, stack.unit, "angstrom"), digest(path))
+    return Map(path.name, values, center, radius, convert_length(stack.voxel_size, stack.unit, "angstrom"), file_digest(path))

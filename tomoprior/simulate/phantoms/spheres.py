@@ -7,10 +7,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from tomoprior.simulate.bodies import Bodies, Body
-from tomoprior.simulate.packing import diameters, spread
-from tomoprior.simulate.phantoms.base import PLACES, PairOrRule, Phantom, stream
+from tomoprior.simulate.packing import diameter_range, pack_spheres
+from tomoprior.simulate.phantoms.base import PLACES, PairOrRule, Phantom, random_stream
 from tomoprior.simulate.solids import Ball
 
+#: Default smallest and largest diameter in voxels.
 USUAL = (16.0, 64.0)
 
 
@@ -28,9 +29,9 @@ class HollowSpheres(Phantom):
 
     def scene(self, shape: tuple[int, int, int], *, seed: int = 0, voxel_size: float | None = None) -> Bodies:
         """Place the spheres; see ``Phantom.scene``."""
-        low, high = diameters(shape, self.diameter, USUAL, "spheres")
-        rng = stream(seed, PLACES)
-        centers, radii = spread(
+        low, high = diameter_range(shape, self.diameter, USUAL, "spheres")
+        rng = random_stream(seed, PLACES)
+        centers, radii = pack_spheres(
             rng, shape, lambda _: float(rng.uniform(low, high)) / 2, fill=self.fill, margin=self.margin(shape)
         )
         balls = [
