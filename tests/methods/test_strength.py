@@ -82,7 +82,7 @@ def test_going_on_from_a_strength_with_the_same_is_one_run(limited, difference):
     problem = problem_of(limited, limited.projections)
     whole = limited.run("tv", num_iter=1000, reg_par=1.0, pad=0).volume
     with torch.no_grad():
-        duals = strength.DualVariables(torch.zeros_like(problem.p), gradient.zeros(problem.x), balance=2.0)
+        duals = strength.DualVariables(torch.zeros_like(problem.data), gradient.zero_gradient(problem.x), balance=2.0)
         for reg_par in (64.0, 16.0, 4.0, 1.0, 1.0):
             x = tv.minimise(problem, settings, reg_par, Monitor(problem, settings, None), duals)
     assert difference(x, whole) < 0.02
@@ -96,12 +96,12 @@ def test_every_fifth_tilt_is_neither_the_first_nor_the_last_nor_one_without_weig
     assert tilts.share == 0.8
     weights = torch.ones(25, 1, 1)
     weights[2], weights[3] = 0, 9
-    tilts = strength.hold_out_tilts(replace(problem, w=weights), "")
+    tilts = strength.hold_out_tilts(replace(problem, weights=weights), "")
     assert tilts.out.tolist() == [3, 8, 13, 18, 23]
     assert 2 not in tilts.keep
     assert tilts.share == pytest.approx(19 / 32)
     with pytest.raises(InputError, match="4 tilts are too few to hold some out; try more"):
-        strength.hold_out_tilts(replace(problem, w=torch.tensor([1.0] * 4 + [0.0] * 21).reshape(25, 1, 1)), "try more")
+        strength.hold_out_tilts(replace(problem, weights=torch.tensor([1.0] * 4 + [0.0] * 21).reshape(25, 1, 1)), "try more")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Reconstruction methods: ``available()`` lists them, ``get(name)`` gives one.
+"""Reconstruction methods: ``available()`` lists their names, and ``get(name)`` returns one.
 
-``base`` says what a method is, ``registry`` finds them, ``classical`` holds the solvers without learning.
+``base`` defines what a method is, ``registry`` looks methods up, ``classical`` holds the solvers without learning.
 """
 
 from tomoprior.methods.base import Method

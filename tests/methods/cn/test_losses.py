@@ -92,7 +92,7 @@ def test_a_strength_means_the_same_for_splines_as_for_networks(name, limited):
     x = limited.run("cn", num_iter=1000, **settings, **fixed).volume
     data = limited.projector.T(limited.projector(x) - limited.projections)
     penalty = torch.zeros_like(x)
-    contrast = strength.typical_contrast(
+    contrast = strength.estimate_contrast(
         set_up_problem(limited.projections, limited.projector, 0, weights=None, initial=None, mask=None)
     )
     losses.make_regulariser(CNSettings(**settings), 2.0, contrast)(x, penalty)
@@ -105,12 +105,12 @@ def test_no_regulariser():
 
 
 def test_the_rate_is_constant_and_then_falls_log_linearly():
-    rates = [schedule.rate(i, 101, 0.01) for i in range(101)]
+    rates = [schedule.learning_rate_factor(i, 101, 0.01) for i in range(101)]
     assert rates[:51] == [1.0] * 51
     assert rates[100] == pytest.approx(0.01, rel=0.01)
     ratios = [b / a for a, b in itertools.pairwise(rates[52:])]
     assert max(ratios) - min(ratios) < 1e-9
-    assert schedule.rate(0, 1, 0.1) == 1.0
+    assert schedule.learning_rate_factor(0, 1, 0.1) == 1.0
 
 
 @pytest.mark.parametrize(("ny", "slices", "expected"), [
@@ -120,40 +120,40 @@ def test_the_rate_is_constant_and_then_falls_log_linearly():
     (1, 1, [(0, 1, 0, 1)]),
 ])  # fmt: skip
 def test_slabs_are_equally_thick_and_cover_every_slice_once(ny, slices, expected):
-    assert [(s.start, s.stop, s.first, s.last) for s in schedule.slabs(ny, slices)] == expected
+    assert [(s.start, s.stop, s.first, s.last) for s in schedule.cut_slabs(ny, slices)] == expected
 
 
 def test_the_middle_slab_comes_first_and_each_other_starts_from_its_inner_neighbour():
-    assert schedule.order(5) == [(2, None), (1, 2), (3, 2), (0, 1), (4, 3)]
-    assert schedule.order(4) == [(2, None), (1, 2), (3, 2), (0, 1)]
-    assert schedule.order(1) == [(0, None)]
+    assert schedule.training_order(5) == [(2, None), (1, 2), (3, 2), (0, 1), (4, 3)]
+    assert schedule.training_order(4) == [(2, None), (1, 2), (3, 2), (0, 1)]
+    assert schedule.training_order(1) == [(0, None)]
 
 
 def test_refitted_the_middle_slab_starts_from_its_first_neighbour_too():
-    assert schedule.order(5, refit=True) == [(2, None), (1, 2), (2, 1), (3, 2), (0, 1), (4, 3)]
-    assert schedule.order(2, refit=True) == [(1, None), (0, 1), (1, 0)]
-    assert schedule.order(1, refit=True) == [(0, None), (0, 0)]
+    assert schedule.training_order(5, refit=True) == [(2, None), (1, 2), (2, 1), (3, 2), (0, 1), (4, 3)]
+    assert schedule.training_order(2, refit=True) == [(1, None), (0, 1), (1, 0)]
+    assert schedule.training_order(1, refit=True) == [(0, None), (0, 0)]
 
 
 def test_the_papers_slices():
     """264,449 weights, 61 tilts: two slices of 1024 pixels, and four of 512 (section 4.2)."""
-    assert schedule.auto_slices(264_449, 61, 1024) == 2
-    assert schedule.auto_slices(264_449, 61, 512) == 4
-    assert schedule.auto_slices(264_449, 61, 64) == 4
+    assert schedule.choose_slices(264_449, 61, 1024) == 2
+    assert schedule.choose_slices(264_449, 61, 512) == 4
+    assert schedule.choose_slices(264_449, 61, 64) == 4
 
 
 def test_slices_are_given_all_or_as_many_as_suit_the_weights():
     geometry = Geometry(np.linspace(-1, 1, 61), (64, 5, 512))
     for given, expected in [("all", 5), (3, 3), (9, 5), ("auto", 4)]:
-        assert schedule.slices(CNSettings(recipe="paper", slices=given), geometry) == expected
-    assert schedule.slices(CNSettings(recipe="paper", width=64), geometry) == 2
-    assert schedule.slices(CNSettings(recipe="paper"), geometry.rows(0, 1)) == 1
+        assert schedule.count_slices(CNSettings(recipe="paper", slices=given), geometry) == expected
+    assert schedule.count_slices(CNSettings(recipe="paper", width=64), geometry) == 2
+    assert schedule.count_slices(CNSettings(recipe="paper"), geometry.rows(0, 1)) == 1
 
 
 def test_totals():
     paper = CNSettings(recipe="paper")
-    assert schedule.total(paper, 1) == 2000 + 400
-    assert schedule.total(paper, 3) == 2000 + 3 * 400
-    assert schedule.total(CNSettings(recipe="paper", refit=False), 3) == 2000 + 2 * 400
-    assert schedule.total(CNSettings(recipe="paper", warm_start=False), 3) == 6000
-    assert schedule.total(CNSettings(recipe="paper", stop="held-out"), 3) == 6400
+    assert schedule.count_all_iterations(paper, 1) == 2000 + 400
+    assert schedule.count_all_iterations(paper, 3) == 2000 + 3 * 400
+    assert schedule.count_all_iterations(CNSettings(recipe="paper", refit=False), 3) == 2000 + 2 * 400
+    assert schedule.count_all_iterations(CNSettings(recipe="paper", warm_start=False), 3) == 6000
+    assert schedule.count_all_iterations(CNSettings(recipe="paper", stop="held-out"), 3) == 6400

@@ -9,7 +9,7 @@ import torch
 from tomoprior.errors import FormatError, InputError
 from tomoprior.methods.cn.encoders import REGISTRY
 from tomoprior.methods.cn.field import load_field
-from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, Part
+from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, NetworkPart
 from tomoprior.methods.cn.settings import CNSettings
 
 SHAPE = (5, 7, 6)
@@ -30,7 +30,7 @@ def make_field(settings, slabs=SLABS, mask=None, **values):
         with torch.no_grad():
             for p in network.parameters():
                 p.mul_(3)
-        parts.append(Part(network, start, stop, first, last))
+        parts.append(NetworkPart(network, start, stop, first, last))
     return NetworkField(parts, SHAPE, settings, **{"scale": 2.0, "background": 0.3, "pad": PAD, "mask": mask, **values})
 
 

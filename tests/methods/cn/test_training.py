@@ -36,14 +36,14 @@ def fit(case, settings, reg_par=0.0, progress=None, background=0.0, **arguments)
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Cuts a slab of the case into dozens of pieces."""
-    monkeypatch.setattr(grid_evaluation, "chunk_points", lambda network: 100)
+    monkeypatch.setattr(grid_evaluation, "points_per_chunk", lambda network: 100)
 
 
 @pytest.mark.parametrize("pieces", [(1, 1), (7, 5), (100, 1000), (481, 3), (480, 480)])
 def test_chunks_cover_every_voxel_once(pieces):
     points, _ = pieces
     count = np.zeros((16, 40), int)
-    for z, x in grid_evaluation.chunks((16, 12, 40), points):
+    for z, x in grid_evaluation.cut_chunks((16, 12, 40), points):
         count[z, x] += 1
         assert (z.stop - z.start) * (x.stop - x.start) * 12 <= max(points, 12)
     assert (count == 1).all()
@@ -73,7 +73,7 @@ def test_gradients_by_chunks_are_the_plain_ones(encoder, limited, difference, sm
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_chunks_make_no_difference_to_a_fit(encoder, limited, difference, monkeypatch):
     whole = fit(limited, small(encoder))[1]
-    monkeypatch.setattr(grid_evaluation, "chunk_points", lambda network: 100)
+    monkeypatch.setattr(grid_evaluation, "points_per_chunk", lambda network: 100)
     assert difference(fit(limited, small(encoder))[1], whole) < 1e-3
 
 
@@ -169,7 +169,7 @@ def test_weights_count_in_the_loss(limited):
     w = torch.rand(25)
     problem = problem_of(limited, weights=w)
     _, _, history = training.train(problem, small(num_iter=1, loss="l2", regulariser="none"), 0.0, None)
-    assert history["loss"][0] == pytest.approx(0.5 * (history["residual"][0] * problem.norm(problem.p)) ** 2, rel=1e-4)
+    assert history["loss"][0] == pytest.approx(0.5 * (history["residual"][0] * problem.norm(problem.data)) ** 2, rel=1e-4)
 
 
 def test_the_mask_holds_and_the_background_is_added(limited):
@@ -338,11 +338,13 @@ def test_an_interruption_keeps_the_best(stop, limited):
     scores = history["held_out" if stop == "held-out" else "residual"]
     best = scores.index(min(scores)) if stop == "held-out" else history["loss"].index(min(history["loss"]))
     if stop == "none":
-        assert problem.norm(problem.A(volume) - problem.p) / problem.norm(problem.p) == pytest.approx(scores[best], rel=1e-3)
+        assert problem.norm(problem.A(volume) - problem.data) / problem.norm(problem.data) == pytest.approx(
+            scores[best], rel=1e-3
+        )
     else:
         out = np.argsort(limited.geometry.angles)[2:-1:5]
-        r = (problem.A(volume) - problem.p)[torch.from_numpy(out)]
-        assert float(r.norm() / problem.p[torch.from_numpy(out)].norm()) == pytest.approx(scores[best], rel=1e-3)
+        r = (problem.A(volume) - problem.data)[torch.from_numpy(out)]
+        assert float(r.norm() / problem.data[torch.from_numpy(out)].norm()) == pytest.approx(scores[best], rel=1e-3)
     middles = torch.stack(torch.meshgrid(*(torch.arange(n) for n in volume.shape), indexing="ij"), -1)
     torch.testing.assert_close(field(middles), volume, rtol=1e-4, atol=1e-4)
 
@@ -353,7 +355,7 @@ def test_an_interruption_as_the_fit_of_all_tilts_begins_keeps_the_one_without_so
         fit(limited, settings, progress=interrupt_at(31))
     _, volume, history = caught.value.result
     problem = problem_of(limited)
-    residual = problem.norm(problem.A(volume) - problem.p) / problem.norm(problem.p)
+    residual = problem.norm(problem.A(volume) - problem.data) / problem.norm(problem.data)
     assert residual < 0.5 * history["residual"][30]
 
 
@@ -403,12 +405,12 @@ def test_held_out_tilts_choose_the_iterations(limited):
 
 def test_held_out_tilts_are_neither_the_first_nor_the_last_nor_without_weight(limited):
     problem = problem_of(limited)
-    w, out = held_out.weights_apart(problem)
+    w, out = held_out.split_weights(problem)
     assert torch.equal(w + out, torch.ones(25, 1, 1))
     assert out[:, 0, 0].nonzero()[:, 0].tolist() == [2, 7, 12, 17, 22]
     weights = torch.ones(25, 1, 1)
     weights[2] = 0
-    w, out = held_out.weights_apart(replace(problem, w=weights))
+    w, out = held_out.split_weights(replace(problem, weights=weights))
     assert torch.equal(w + out, weights)
     assert out[:, 0, 0].nonzero()[:, 0].tolist() == [3, 8, 13, 18, 23]
     with pytest.raises(InputError, match="too few to hold some out; use stop=none"):

@@ -6,7 +6,7 @@ import torch
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.cn import schedule
-from tomoprior.methods.cn.grid_evaluation import ACTIVATIONS
+from tomoprior.methods.cn.grid_evaluation import ACTIVATION_BYTES
 from tomoprior.methods.cn.network import CoordinateNetwork
 from tomoprior.methods.cn.settings import CNSettings
 
@@ -20,30 +20,30 @@ DENSE = 7.0
 ENTRIES = 2.3
 
 
-def _slabs(geometry: Geometry, settings: CNSettings) -> tuple[int, int, CoordinateNetwork]:
+def _describe_slabs(geometry: Geometry, settings: CNSettings) -> tuple[int, int, CoordinateNetwork]:
     """Number of slabs, slices in one, and its network without memory."""
     nz, ny, nx = geometry.shape
-    slices = schedule.slices(settings, geometry)
+    slices = schedule.count_slices(settings, geometry)
     with torch.device("meta"):
         network = CoordinateNetwork(settings, (nz, slices, nx))
-    return len(schedule.slabs(ny, slices)), slices, network
+    return len(schedule.cut_slabs(ny, slices)), slices, network
 
 
-def memory(geometry: Geometry, settings: CNSettings) -> int:
+def estimate_memory(geometry: Geometry, settings: CNSettings) -> int:
     """Bytes beside the projections given and the prepared projector, on the padded grid."""
     nz, ny, nx = geometry.shape
     n, _, nu = geometry.range_shape
-    count, slices, network = _slabs(geometry, settings)
+    count, slices, network = _describe_slabs(geometry, settings)
     weights = network.n_parameters * (COPIES + count)
-    activations = min(3 * 4 * network.features * nz * slices * nx, ACTIVATIONS)
+    activations = min(3 * 4 * network.features * nz * slices * nx, ACTIVATION_BYTES)
     arrays = (2 * ny + SLAB_VOLUMES * slices) * nz * nx + (ny + SLAB_PROJECTIONS * slices) * n * nu
     return int(4 * (weights + arrays) + 1.5 * activations)
 
 
-def cost_in_pairs(geometry: Geometry, settings: CNSettings) -> float:
+def estimate_cost_in_pairs(geometry: Geometry, settings: CNSettings) -> float:
     """Pairs of projection and adjoint on the padded grid."""
-    count, slices, network = _slabs(geometry, settings)
+    count, slices, network = _describe_slabs(geometry, settings)
     dense = sum(layer.weight.numel() for layer in [*network.hidden, network.output])
-    passes = 3.0 if 3 * 4 * network.features * geometry.shape[0] * slices * geometry.shape[2] <= ACTIVATIONS else 4.0
+    passes = 3.0 if 3 * 4 * network.features * geometry.shape[0] * slices * geometry.shape[2] <= ACTIVATION_BYTES else 4.0
     layers = 2 * passes * dense / (DENSE * 4 * ENTRIES * geometry.n_angles)
-    return float(schedule.total(settings, count) * slices / geometry.shape[1] * (1 + layers))
+    return float(schedule.count_all_iterations(settings, count) * slices / geometry.shape[1] * (1 + layers))

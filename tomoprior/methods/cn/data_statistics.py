@@ -10,9 +10,9 @@ from tomoprior.methods.solving.problem import Problem
 SAMPLE = 1_000_000
 
 
-def spread(problem: Problem) -> float:
+def measure_spread(problem: Problem) -> float:
     """Weighted standard deviation of the projections."""
-    p, w = problem.p.double(), problem.w
+    p, w = problem.data.double(), problem.weights
     if w is None:
         return float(p.std(correction=0))
     total = w.expand_as(p).double().sum()
@@ -20,9 +20,9 @@ def spread(problem: Problem) -> float:
     return float(((p - mean).square_().mul_(w).sum() / total).sqrt())
 
 
-def noise(problem: Problem) -> float:
+def estimate_noise(problem: Problem) -> float:
     """Standard deviation of white noise in the projections: from second differences along u, of which objects have few."""
-    p, w = problem.p, problem.w
+    p, w = problem.data, problem.weights
     if p.shape[2] < 3:
         return 0.0
     second = (p[..., 2:] - 2 * p[..., 1:-1] + p[..., :-2]).abs_()
@@ -36,12 +36,12 @@ def noise(problem: Problem) -> float:
     return float(second[:: max(1, second.numel() // SAMPLE)].median()) / (0.6745 * 6**0.5)
 
 
-def typical(problem: Problem) -> float:
+def estimate_level(problem: Problem) -> float:
     """The level of most of the volume: the median projection over the median path, of rays that see most of the grid."""
-    path = problem.A(problem.masked(torch.ones_like(problem.x)))
+    path = problem.A(problem.apply_mask_(torch.ones_like(problem.x)))
     inside = path > 0.5 * path.amax()
-    if problem.w is not None:
-        inside &= problem.w.expand_as(path) > 0
+    if problem.weights is not None:
+        inside &= problem.weights.expand_as(path) > 0
     if not bool(inside.any()):
         return 0.0
-    return max(float(problem.p[inside].median() / path[inside].median()), 0.0)
+    return max(float(problem.data[inside].median() / path[inside].median()), 0.0)

@@ -14,7 +14,7 @@ import torch
 
 from tomoprior.methods.cn import losses, schedule
 from tomoprior.methods.cn.grid_evaluation import GridEvaluation
-from tomoprior.methods.cn.held_out import weights_apart
+from tomoprior.methods.cn.held_out import split_weights
 from tomoprior.methods.cn.network import CoordinateNetwork
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.solving.problem import TINY, Problem
@@ -83,12 +83,12 @@ class Descent:
         held_out: bool,
     ) -> None:
         self.problem, self.settings, self.scales = problem, settings, scales
-        self.w, self.w_out = problem.w, None
+        self.weights, self.held_out_weights = problem.weights, None
         if held_out:
-            self.w, self.w_out = weights_apart(problem)
+            self.weights, self.held_out_weights = split_weights(problem)
             # the penalty against fewer tilts: in the same proportion
-            reg_par *= float(self.w.sum() / (self.w + self.w_out).sum())
-        geometry, device = problem.A.geometry, problem.p.device
+            reg_par *= float(self.weights.sum() / (self.weights + self.held_out_weights).sum())
+        geometry, device = problem.A.geometry, problem.data.device
         self.network = CoordinateNetwork(settings, geometry.shape).to(device)
         if start is not None:
             self.network.load_state_dict(start.state_dict())
@@ -113,7 +113,7 @@ class Descent:
         base = [group["lr"] for group in adam.param_groups]
         for step in range(steps):
             for group, value in zip(adam.param_groups, base, strict=True):
-                group["lr"] = value * schedule.rate(step, num_iter, self.settings.decay)
+                group["lr"] = value * schedule.learning_rate_factor(step, num_iter, self.settings.decay)
             values, slope = self._evaluate()
             self._note(values, step)
             report(step + 1, values)
@@ -138,11 +138,11 @@ class Descent:
     def misfit(self) -> float:
         """The loss of all tilts, with the penalty of this fit; negative outputs count, as they do while it is fitted."""
         x = self._density(self.on_voxels.values(graph=False))
-        loss, _ = self.loss(self.problem.A(x).sub_(self.problem.p), self.problem.w)
+        loss, _ = self.loss(self.problem.A(x).sub_(self.problem.data), self.problem.weights)
         return float(loss if self.regulariser is None else loss + self.regulariser(x, torch.zeros_like(x)))
 
     def _density(self, values: torch.Tensor) -> torch.Tensor:
-        return self.problem.masked((values * self.scales.unit).add_(self.scales.background))
+        return self.problem.apply_mask_((values * self.scales.unit).add_(self.scales.background))
 
     def _optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         encoder = list(self.network.encoder.parameters())
@@ -157,15 +157,15 @@ class Descent:
         """Loss and residual of the weights as they are, and the loss's derivative with respect to the outputs."""
         problem = self.problem
         x = self._density(self.on_voxels.values())
-        r = problem.A(x).sub_(problem.p)
-        loss, slope = self.loss(r, self.w)
+        r = problem.A(x).sub_(problem.data)
+        loss, slope = self.loss(r, self.weights)
         g = problem.A.T(slope)
         if self.regulariser is not None:
             loss = loss + self.regulariser(x, g)
-        values = {"loss": float(loss), "residual": _relative(r, problem.p, self.w)}
-        if self.w_out is not None:
-            values["held_out"] = _relative(r, problem.p, self.w_out)
-        return values, problem.masked(g).div_(self.steepness)
+        values = {"loss": float(loss), "residual": _relative_norm(r, problem.data, self.weights)}
+        if self.held_out_weights is not None:
+            values["held_out"] = _relative_norm(r, problem.data, self.held_out_weights)
+        return values, problem.apply_mask_(g).div_(self.steepness)
 
     def _note(self, values: dict[str, float], step: int) -> None:
         score = values.get("held_out", values["loss"])
@@ -181,7 +181,7 @@ class Descent:
         torch._foreach_copy_(self._best, weights)
 
 
-def _relative(r: torch.Tensor, p: torch.Tensor, w: torch.Tensor | None) -> float:
+def _relative_norm(r: torch.Tensor, p: torch.Tensor, w: torch.Tensor | None) -> float:
     """``||W^(1/2) r|| / ||W^(1/2) p||``."""
     if w is None:
         top, bottom = torch.linalg.vector_norm(r), torch.linalg.vector_norm(p)

@@ -10,16 +10,16 @@ from tomoprior.methods.cn.network import CoordinateNetwork
 
 #: Bytes that the layers' outputs of one chunk of points may take, with their derivatives. More points than that are evaluated
 #: twice an iteration: without a graph for the projections, and chunk by chunk for the derivatives.
-ACTIVATIONS = 2**28
+ACTIVATION_BYTES = 2**28
 
 
-def chunk_points(network: CoordinateNetwork) -> int:
+def points_per_chunk(network: CoordinateNetwork) -> int:
     """Points that may be evaluated with a graph at once."""
     # a linear layer's output and the activation's are both kept, and one derivative is on its way back
-    return max(1024, ACTIVATIONS // (4 * 3 * network.features))
+    return max(1024, ACTIVATION_BYTES // (4 * 3 * network.features))
 
 
-def chunks(extent: tuple[int, int, int], points: int) -> Iterator[tuple[slice, slice]]:
+def cut_chunks(extent: tuple[int, int, int], points: int) -> Iterator[tuple[slice, slice]]:
     """Ranges of z and x that cut a slab into pieces of about ``points`` voxels, all of y in each."""
     nz, ny, nx = extent
     across = min(nx, max(1, points // ny))
@@ -36,7 +36,7 @@ class GridEvaluation:
         self.network = network
         self.extent = network.coordinates.extent
         self._axes = [torch.arange(n, dtype=torch.float64, device=device) for n in self.extent]
-        self._pieces = list(chunks(self.extent, chunk_points(network)))
+        self._pieces = list(cut_chunks(self.extent, points_per_chunk(network)))
         self._graph: torch.Tensor | None = None
 
     def values(self, *, graph: bool = True) -> torch.Tensor:

@@ -19,9 +19,9 @@ from tomoprior.methods.solving.strength import hold_out_tilts
 #: A step between strengths tried, and between those beside the best.
 FACTOR, FINE = 4.0, 2.0
 #: The error has clearly risen when it is this much above the best, and has stopped falling when it gains less than this.
-CLEARLY, HARDLY = 1.002, 0.995
+CLEAR_RISE, SMALL_GAIN = 1.002, 0.995
 #: Strengths tried at most in one direction.
-MOST = 8
+MAX_STEPS = 8
 
 
 @dataclass
@@ -51,21 +51,21 @@ class Split:
 
     def errors(self, projections: torch.Tensor) -> NDArray[np.float64]:
         """Squared errors of predicted ``projections``, one per tilt held out, in parts of all their weighted squares."""
-        r, test = projections - self.test.p, self.test
+        r, test = projections - self.test.data, self.test
         total = test.scale**2
-        squares = (r * r).double() if test.w is None else (r * r * test.w).double()
+        squares = (r * r).double() if test.weights is None else (r * r * test.weights).double()
         return np.asarray(squares.sum((1, 2)).cpu().numpy()) / total
 
     def without(self, volume: torch.Tensor) -> Split:
         """The same with a volume's projections taken off the data."""
         return replace(
             self,
-            train=replace(self.train, p=self.train.p - self.train.A(volume)),
-            test=replace(self.test, p=self.test.p - self.test.A(volume)),
+            train=replace(self.train, data=self.train.data - self.train.A(volume)),
+            test=replace(self.test, data=self.test.data - self.test.A(volume)),
         )
 
 
-def weights_apart(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+def split_weights(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     """Weights of the tilts that are fitted and of those held out, each of all tilts: for a fit that keeps them together.
 
     Returns
@@ -74,12 +74,12 @@ def weights_apart(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     five tilts have a weight.
     """
     tilts = hold_out_tilts(problem, "use stop=none")
-    out = torch.zeros(problem.A.geometry.n_angles, 1, 1, device=problem.p.device)
+    out = torch.zeros(problem.A.geometry.n_angles, 1, 1, device=problem.data.device)
     out[torch.from_numpy(tilts.out)] = 1.0
-    return (1 - out, out) if problem.w is None else (problem.w * (1 - out), problem.w * out)
+    return (1 - out, out) if problem.weights is None else (problem.weights * (1 - out), problem.weights * out)
 
 
-def search(trial: Callable[[float], NDArray[np.float64]], first: float, least: float) -> tuple[float, float]:
+def search_number(trial: Callable[[float], NDArray[np.float64]], first: float, least: float) -> tuple[float, float]:
     """The positive number to choose, and its relative error.
 
     The trials go downwards from ``first`` by factors of ``FACTOR``, not below ``least``; upwards if ``first`` was best; at last
@@ -99,14 +99,14 @@ def search(trial: Callable[[float], NDArray[np.float64]], first: float, least: f
 
     def walk(factor: float) -> None:
         value, best, idle = first, error(first), 0
-        for _ in range(MOST):
+        for _ in range(MAX_STEPS):
             value *= factor
             if value < least:
                 return
             found[value] = trial(value)
-            if error(value) > best * CLEARLY:
+            if error(value) > best * CLEAR_RISE:
                 return
-            idle = 0 if error(value) < best * HARDLY else idle + 1
+            idle = 0 if error(value) < best * SMALL_GAIN else idle + 1
             best = min(best, error(value))
             if idle == 2:
                 return
@@ -118,11 +118,11 @@ def search(trial: Callable[[float], NDArray[np.float64]], first: float, least: f
     for value in (best * FINE, best / FINE):
         found[value] = trial(value)
     best = min(found, key=error)
-    chosen = max(value for value in found if value >= best and not told_apart(found[value], found[best]))
+    chosen = max(value for value in found if value >= best and not is_clearly_worse(found[value], found[best]))
     return chosen, error(chosen)
 
 
-def told_apart(worse: NDArray[np.float64], best: NDArray[np.float64]) -> bool:
+def is_clearly_worse(worse: NDArray[np.float64], best: NDArray[np.float64]) -> bool:
     """Whether the mean of the paired differences is more than its own standard error."""
     difference = worse - best
     if len(difference) < 2:

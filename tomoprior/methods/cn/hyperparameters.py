@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tomoprior.methods.cn import data_statistics, held_out
 from tomoprior.methods.cn.held_out import Split
 from tomoprior.methods.cn.interrupted import BestSoFar, SplineWeights
-from tomoprior.methods.cn.primal_dual import Solver, State, Units
+from tomoprior.methods.cn.primal_dual import PrimalDualSolver, PrimalDualState, Units
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
 from tomoprior.methods.solving import strength
@@ -23,19 +23,19 @@ from tomoprior.methods.solving.problem import Problem
 TRIALS, DEGREE_TRIALS, LEVEL_TRIALS = 50, 80, 60
 #: The background is looked for up to this multiple of the typical level, in this many halvings; it fails where the error is
 #: this many times the best.
-HIGHEST, HALVINGS, WORSE = 1.5, 10, 1.02
+MAX_LEVEL, HALVINGS, LEVEL_FAILS = 1.5, 10, 1.02
 #: The search begins at the strength that noise of the measured size asks for, times this; the rest of the way is down.
-ABOVE = 4.0
+FIRST_STRENGTH = 4.0
 #: The tilts held out are looked at after every so many iterations; after so many looks without a gain the fit has gone too far.
-CHECKED, PATIENCE = 20, 4
+CHECK_INTERVAL, PATIENCE = 20, 4
 #: Degrees that tilts held out choose from, and what part of the data's squares smoother splines may leave unexplained.
-TRIED, UNEXPLAINED = (1, 3, 5), 1e-3
+DEGREES_TRIED, UNEXPLAINED = (1, 3, 5), 1e-3
 #: Below this part of the rule a strength makes no difference that the iterations could show.
-LEAST = 1 / 64
+MIN_STRENGTH = 1 / 64
 
 
 @dataclass
-class Choice:
+class Hyperparameters:
     """How all tilts are to be fitted.
 
     Attributes
@@ -52,11 +52,11 @@ class Choice:
     level: float
     reg_par: float
     num_iter: int
-    state: State | None = None
+    state: PrimalDualState | None = None
     keep: NDArray[np.intp] | None = None
 
 
-class Choices:
+class HyperparameterSearch:
     """Settles what is open, one question after another, each with the answers before.
 
     Parameters
@@ -83,17 +83,17 @@ class Choices:
         self.whole, self.settings, self.units = problem, settings, units
         self.step, self.settled, self.kept = step, settled, kept
 
-    def settle(self, choice: Choice) -> None:
+    def settle(self, choice: Hyperparameters) -> None:
         """Replace what the settings leave open in ``choice``; raises InputError with too few tilts to hold some out."""
         s = self.settings
         split = Split.of(self.whole)
         if s.background == "held-out":
             choice.level = self._level(split)
-        split = split.without(constant(self.whole, choice.level))
+        split = split.without(constant_volume(self.whole, choice.level))
         if s.degree == "held-out":
             choice.degree = self._degree(split, choice.level)
         solver = self._solver(split, choice.degree)
-        if seeks_strength(s):
+        if searches_strength(s):
             choice.reg_par, choice.state = self._strength(split, solver, choice.level)
             choice.keep = split.keep
         if s.stop == "held-out":
@@ -111,16 +111,16 @@ class Choices:
 
         def fails(level: float) -> bool:
             nonlocal best
-            part = split.without(constant(self.whole, level))
+            part = split.without(constant_volume(self.whole, level))
             solver = self._solver(part, 1)
             errors = self._trial(part, solver, solver.start(), level, self.units.rule / 8, LEVEL_TRIALS, "level")
             # in parts of what was measured, whatever was taken off it
             errors *= (part.test.scale / scale) ** 2
             if errors.sum() < best.sum():
                 best = errors
-            return bool(errors.sum() > WORSE**2 * best.sum()) and held_out.told_apart(errors, best)
+            return bool(errors.sum() > LEVEL_FAILS**2 * best.sum()) and held_out.is_clearly_worse(errors, best)
 
-        low, high = 0.0, HIGHEST * data_statistics.typical(self.whole)
+        low, high = 0.0, MAX_LEVEL * data_statistics.estimate_level(self.whole)
         fails(low)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
@@ -134,12 +134,12 @@ class Choices:
         """
         reg_par = self.units.rule / 8 + 0.5 * self._noise()
         errors: dict[int, float] = {}
-        for degree in TRIED:
+        for degree in DEGREES_TRIED:
             solver = self._solver(split, degree)
             errors[degree] = float(self._trial(split, solver, solver.start(), level, reg_par, DEGREE_TRIALS).sum())
         return max(degree for degree, error in errors.items() if error <= min(errors.values()) + UNEXPLAINED)
 
-    def _strength(self, split: Split, solver: Solver, level: float) -> tuple[float, State]:
+    def _strength(self, split: Split, solver: PrimalDualSolver, level: float) -> tuple[float, PrimalDualState]:
         """The strength, and the state at it."""
         totals: dict[float, float] = {}
         last = best = solver.start()
@@ -154,17 +154,17 @@ class Choices:
             totals[value] = float(errors.sum())
             return errors
 
-        found, error = held_out.search(trial, self._highest(), LEAST * self.units.rule)
-        self.settled.update(reg_par=found * self.whole.w_scale, held_out_error=error)
+        found, error = held_out.search_number(trial, self._highest(), MIN_STRENGTH * self.units.rule)
+        self.settled.update(reg_par=found * self.whole.weight_scale, held_out_error=error)
         return found, best
 
     def _highest(self) -> float:
         """The strength to begin with: what noise of the measured size asks for, and never below the rule."""
         if self.settings.regulariser == "squared" or self.settings.loss == "l1":
             return 16 * self.units.rule
-        return ABOVE * (self.units.rule + self._noise())
+        return FIRST_STRENGTH * (self.units.rule + self._noise())
 
-    def _stop(self, split: Split, solver: Solver, choice: Choice) -> int:
+    def _stop(self, split: Split, solver: PrimalDualSolver, choice: Hyperparameters) -> int:
         """After how many iterations the tilts held out are predicted best: later ones fit what is wrong with the data."""
         state = solver.start() if choice.state is None else choice.state.copy()
         self.kept.trial(SplineWeights(choice.degree, choice.level, state.c))
@@ -172,8 +172,8 @@ class Choices:
 
         def watch(norm: float) -> bool:
             nonlocal count, worse, best
-            if count % CHECKED == 0 and count:
-                error = math.sqrt(_errors(split, solver, state.c).sum())
+            if count % CHECK_INTERVAL == 0 and count:
+                error = math.sqrt(_prediction_errors(split, solver, state.c).sum())
                 worse = 0 if error < best[0] else worse + 1
                 if not worse:
                     here = SplineWeights(choice.degree, choice.level, state.c.clone())
@@ -189,7 +189,14 @@ class Choices:
         return best[1] or choice.num_iter
 
     def _trial(
-        self, split: Split, solver: Solver, state: State, level: float, reg_par: float, num_iter: int, what: str = "search"
+        self,
+        split: Split,
+        solver: PrimalDualSolver,
+        state: PrimalDualState,
+        level: float,
+        reg_par: float,
+        num_iter: int,
+        what: str = "search",
     ) -> NDArray[np.float64]:
         """Iterate from ``state``, in place, at a strength against all tilts; squared errors of the tilts held out."""
         weights, scale = SplineWeights(solver.basis.degree, level, state.c), split.train.scale
@@ -200,45 +207,45 @@ class Choices:
 
         self.kept.trial(weights)
         solver.run(state, reg_par * split.share, num_iter, watch)
-        errors = _errors(split, solver, state.c)
+        errors = _prediction_errors(split, solver, state.c)
         self.kept.offer(weights, float(errors.sum()) * split.test.scale**2)
         return errors
 
-    def _solver(self, split: Split, degree: int) -> Solver:
-        return Solver(split.train, SplineBasis(degree), self.settings, self.units)
+    def _solver(self, split: Split, degree: int) -> PrimalDualSolver:
+        return PrimalDualSolver(split.train, SplineBasis(degree), self.settings, self.units)
 
     def _noise(self) -> float:
         """The strength against noise of the size that the projections show."""
-        return data_statistics.noise(self.whole) * math.sqrt(strength.total_weight(self.whole))
+        return data_statistics.estimate_noise(self.whole) * math.sqrt(strength.sum_tilt_weights(self.whole))
 
 
-def _errors(split: Split, solver: Solver, c: torch.Tensor) -> NDArray[np.float64]:
+def _prediction_errors(split: Split, solver: PrimalDualSolver, c: torch.Tensor) -> NDArray[np.float64]:
     """Squared errors of the tilts held out, as ``Split.errors`` gives them, by weights ``c`` on the solver's nodes."""
     return split.errors(split.test.A(solver.volume(c)))
 
 
-def constant(problem: Problem, level: float) -> torch.Tensor:
+def constant_volume(problem: Problem, level: float) -> torch.Tensor:
     """A volume of ``level`` inside the mask."""
-    return problem.masked(torch.full_like(problem.x, level))
+    return problem.apply_mask_(torch.full_like(problem.x, level))
 
 
-def seeks_strength(settings: CNSettings) -> bool:
+def searches_strength(settings: CNSettings) -> bool:
     """Whether the strength is a question."""
     return settings.reg_par == "held-out" and settings.regulariser != "none"
 
 
-def searches(settings: CNSettings) -> bool:
+def needs_search(settings: CNSettings) -> bool:
     """Whether tilts are held out before all are fitted."""
-    return seeks_strength(settings) or "held-out" in (settings.degree, settings.background, settings.stop)
+    return searches_strength(settings) or "held-out" in (settings.degree, settings.background, settings.stop)
 
 
-def iterations(settings: CNSettings) -> int:
+def count_iterations(settings: CNSettings) -> int:
     """Iterations of all questions, at most, as a search ends when it has found what it looks for."""
     total = 0
-    if seeks_strength(settings):
-        total += (2 * held_out.MOST + 3) * TRIALS
+    if searches_strength(settings):
+        total += (2 * held_out.MAX_STEPS + 3) * TRIALS
     if settings.degree == "held-out":
-        total += len(TRIED) * DEGREE_TRIALS
+        total += len(DEGREES_TRIED) * DEGREE_TRIALS
     if settings.stop == "held-out":
         total += settings.num_iter + 1
     if settings.background == "held-out":

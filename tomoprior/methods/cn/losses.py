@@ -52,14 +52,14 @@ def make_loss(settings: CNSettings, spread: float) -> Loss:
 
 def squared(x: torch.Tensor, out: torch.Tensor, strength: float) -> torch.Tensor:
     """``strength sum |D x|^2`` with the differences D of ``classical.gradient``."""
-    q = gradient.add_forward_(gradient.zeros(x), x, 1.0)
+    q = gradient.add_forward_(gradient.zero_gradient(x), x, 1.0)
     gradient.add_adjoint_(out, q, 2 * strength)
     return strength * (q * q).sum()
 
 
 def smooth_tv(x: torch.Tensor, out: torch.Tensor, strength: float, eps: float) -> torch.Tensor:
     """``strength sum (sqrt(|D x|^2 + eps^2) - eps)``: isotropic in 3-D, and zero for a flat volume."""
-    q = gradient.add_forward_(gradient.zeros(x), x, 1.0)
+    q = gradient.add_forward_(gradient.zero_gradient(x), x, 1.0)
     norm = gradient.squared_norm(q).add_(eps * eps).sqrt_()
     gradient.add_adjoint_(out, q.div_(norm), strength)
     return strength * (norm - eps).sum()
@@ -67,7 +67,7 @@ def smooth_tv(x: torch.Tensor, out: torch.Tensor, strength: float, eps: float) -
 
 def huber_tv(x: torch.Tensor, out: torch.Tensor, strength: float, delta: float) -> torch.Tensor:
     """``strength sum h(|D x|)`` with h quadratic, ``t^2 / (2 delta)``, up to ``delta`` and ``t - delta / 2`` beyond."""
-    q = gradient.add_forward_(gradient.zeros(x), x, 1.0)
+    q = gradient.add_forward_(gradient.zero_gradient(x), x, 1.0)
     norm = gradient.squared_norm(q).sqrt_()
     larger = norm.clamp(min=delta)
     gradient.add_adjoint_(out, q.div_(larger), strength)

@@ -15,7 +15,7 @@ from tomoprior.methods.cn.fitting import Fit
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.cn.spline import SplineBasis
 from tomoprior.methods.solving import strength
-from tomoprior.methods.solving.problem import Problem, padding, set_up_problem
+from tomoprior.methods.solving.problem import Problem, resolve_padding, set_up_problem
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -63,7 +63,7 @@ class CN:
         """Bytes at the peak beside the projections given and the prepared projector."""
         padded = _padded(geometry, settings)
         if settings.encoder != "spline":
-            return ALLOCATOR_BYTES + cost.memory(padded, settings)
+            return ALLOCATOR_BYTES + cost.estimate_memory(padded, settings)
         n, ny, nu = geometry.range_shape
         nz, _, nx = padded.shape
         sx, sy, sz = SplineBasis(5 if settings.degree == "held-out" else settings.degree).nodes((nx, ny, nz))
@@ -74,8 +74,8 @@ class CN:
         padded = _padded(geometry, settings)
         wider = padded.shape[2] / geometry.shape[2]
         if settings.encoder != "spline":
-            return float(cost.cost_in_pairs(padded, settings) * wider)
-        return float((PAIRS * fitting.iterations(settings) + strength.search_cost_in_pairs("auto")) * wider)
+            return float(cost.estimate_cost_in_pairs(padded, settings) * wider)
+        return float((PAIRS * fitting.count_iterations(settings) + strength.search_cost_in_pairs("auto")) * wider)
 
     def reconstruct(
         self,
@@ -99,7 +99,7 @@ class CN:
 
 
 def _padded(geometry: Geometry, settings: CNSettings) -> Geometry:
-    return geometry.padded(padding(geometry, settings.pad))
+    return geometry.padded(resolve_padding(geometry, settings.pad))
 
 
 def _fit(problem: Problem, settings: CNSettings, progress: Progress | None) -> Fit:
@@ -108,9 +108,9 @@ def _fit(problem: Problem, settings: CNSettings, progress: Progress | None) -> F
     # searching for a strength would cost a training each; the settings refuse it
     reg_par = 0.0
     if settings.regulariser != "none":
-        given = None if isinstance(settings.reg_par, str) else settings.reg_par / problem.w_scale
-        reg_par = fitting.rule(problem, settings, strength.typical_contrast(problem)) if given is None else given
-    settled = {"reg_par": reg_par * problem.w_scale, "background": float(settings.background)}
+        given = None if isinstance(settings.reg_par, str) else settings.reg_par / problem.weight_scale
+        reg_par = fitting.rule_of_thumb(problem, settings, strength.estimate_contrast(problem)) if given is None else given
+    settled = {"reg_par": reg_par * problem.weight_scale, "background": float(settings.background)}
     try:
         field, volume, history = training.train(problem, settings, reg_par, progress, background=float(settings.background))
     except Interrupted as stop:
@@ -126,7 +126,7 @@ def _result(problem: Problem, projector: Projector, fit: Fit) -> Reconstruction:
         history=fit.history,
         field=fit.field,
         provenance={
-            "residual": problem.norm(problem.A(fit.volume).sub_(problem.p)) / problem.scale,
+            "residual": problem.norm(problem.A(fit.volume).sub_(problem.data)) / problem.scale,
             "iterations": len(fit.history["residual"]),
             "pad": problem.pad,
             "settled": fit.settled,

@@ -23,7 +23,7 @@ ARCHITECTURE = (
     "precision",
 )  # fmt: skip
 #: Bound of the output layer's first weights where features are small: the output starts near its bias.
-OUTPUT = 0.1
+OUTPUT_BOUND = 0.1
 
 
 class CoordinateNetwork(torch.nn.Module):
@@ -51,7 +51,7 @@ class CoordinateNetwork(torch.nn.Module):
             raise InputError("siren needs precision=float32: bfloat16 puts its sines' arguments off by tenths of radians")
         self._sizes = sizes = [self.encoder.out_features] + [settings.width] * settings.depth
         self.hidden = torch.nn.ModuleList(Layer(n, m, self._bound(n), g) for n, m in itertools.pairwise(sizes))
-        self.output = Layer(sizes[-1], 1, self._bound(sizes[-1]) if self.encoder.sine else OUTPUT * sizes[-1] ** -0.5, g)
+        self.output = Layer(sizes[-1], 1, self._bound(sizes[-1]) if self.encoder.sine else OUTPUT_BOUND * sizes[-1] ** -0.5, g)
 
     def _bound(self, n: int) -> float:
         # ReLU: He et al., ICCV 2015, eq. 10, as the bound of a uniform distribution
@@ -104,7 +104,7 @@ class CoordinateNetwork(torch.nn.Module):
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkPart:
     """A network and its slices; see ``schedule.Slab``."""
 
     network: CoordinateNetwork
@@ -140,7 +140,7 @@ class NetworkField(Field):
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[NetworkPart],
         shape: tuple[int, int, int],
         settings: CNSettings,
         *,
@@ -204,16 +204,18 @@ class NetworkField(Field):
     @classmethod
     def from_state(cls, arrays: dict[str, torch.Tensor], values: dict[str, Any]) -> NetworkField:
         """Inverse of ``state``; raises ValueError, KeyError or TypeError for what cannot be one."""
-        nz, ny, nx = (_count(n, 1) for n in values["shape"])
-        pad = _count(values["pad"], 0)
+        nz, ny, nx = (_check_size(n, 1) for n in values["shape"])
+        pad = _check_size(values["pad"], 0)
         settings = CNSettings.model_validate({name: values["network"][name] for name in ARCHITECTURE})
         parts = []
         for index, numbers in enumerate(values["slices"]):
-            start, stop, first, last = (_count(n, 0) for n in numbers)
+            start, stop, first, last = (_check_size(n, 0) for n in numbers)
             if not start <= first < last <= stop <= ny:
                 raise ValueError(f"slices {numbers} do not lie within {ny}")
             given = {k.partition(".")[2]: v.float() for k, v in arrays.items() if k.startswith(f"{index}.")}
-            parts.append(Part(_restore(settings, (nz, stop - start, nx + 2 * pad), given), start, stop, first, last))
+            parts.append(
+                NetworkPart(_build_network(settings, (nz, stop - start, nx + 2 * pad), given), start, stop, first, last)
+            )
         mask = arrays.get("mask")
         if mask is not None and tuple(mask.shape) != (nz, ny, nx + 2 * pad):
             raise ValueError(f"a mask of shape {tuple(mask.shape)} does not fit a grid of {(nz, ny, nx)}")
@@ -221,13 +223,13 @@ class NetworkField(Field):
         return cls(parts, (nz, ny, nx), settings, scale=scale, background=background, pad=pad, mask=mask)
 
 
-def _count(value: Any, least: int) -> int:
+def _check_size(value: Any, least: int) -> int:
     if not isinstance(value, int) or value < least:
         raise ValueError(f"{value!r} is no size")
     return value
 
 
-def _restore(settings: CNSettings, extent: tuple[int, int, int], given: dict[str, torch.Tensor]) -> CoordinateNetwork:
+def _build_network(settings: CNSettings, extent: tuple[int, int, int], given: dict[str, torch.Tensor]) -> CoordinateNetwork:
     """A network with the weights given. Nothing is allocated for sizes that a file only claims."""
     with torch.device("meta"):
         network = CoordinateNetwork(settings, extent)

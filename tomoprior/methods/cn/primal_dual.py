@@ -29,7 +29,7 @@ Watch = Callable[[float], bool]
 
 
 @dataclass
-class State:
+class PrimalDualState:
     """Weights and dual variables: with them, iterations go on where they ended, also at another strength.
 
     Attributes
@@ -44,9 +44,9 @@ class State:
     y: torch.Tensor
     q: torch.Tensor
 
-    def copy(self) -> State:
+    def copy(self) -> PrimalDualState:
         """The same in its own memory."""
-        return State(self.c.clone(), self.y.clone(), self.q.clone())
+        return PrimalDualState(self.c.clone(), self.y.clone(), self.q.clone())
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Units:
     rule: float
 
 
-class Solver:
+class PrimalDualSolver:
     """The iterations for one problem and one basis.
 
     Parameters
@@ -79,23 +79,25 @@ class Solver:
 
     def __init__(self, problem: Problem, basis: SplineBasis, settings: CNSettings, units: Units) -> None:
         self.problem, self.basis, self.settings, self.units = problem, basis, settings, units
-        rays, voxels = ray_and_voxel_sums(replace(problem, w=None))
+        rays, voxels = ray_and_voxel_sums(replace(problem, weights=None))
         self._sigma = reciprocal_(rays)
         spread = copy_in_layout(problem.x, voxels.expand(problem.x.shape))
         self._tau = basis.adjoint(spread).add_(gradient.COLUMN_SUM).reciprocal_()
-        w = problem.w
-        self._w = 1.0 if w is None else w
+        w = problem.weights
+        self._weights = 1.0 if w is None else w
 
-    def start(self, weights: torch.Tensor | None = None) -> State:
+    def start(self, weights: torch.Tensor | None = None) -> PrimalDualState:
         """Weights given or zero, duals zero."""
         c = torch.zeros_like(self._tau) if weights is None else copy_in_layout(self._tau, weights)
-        return State(c, torch.zeros_like(self.problem.p), gradient.zeros(c))
+        return PrimalDualState(c, torch.zeros_like(self.problem.data), gradient.zero_gradient(c))
 
     def volume(self, c: torch.Tensor) -> torch.Tensor:
         """``m B c``, ``problem.A.domain_shape``; may share its memory with ``c``."""
-        return self._masked(self.basis.values(c))
+        return self._apply_mask(self.basis.values(c))
 
-    def run(self, state: State, reg_par: float, num_iter: int, watch: Watch | None = None, *, balance: float = 1.0) -> State:
+    def run(
+        self, state: PrimalDualState, reg_par: float, num_iter: int, watch: Watch | None = None, *, balance: float = 1.0
+    ) -> PrimalDualState:
         """Iterate from ``state`` (changed in place) at a strength, against the problem's own weights.
 
         ``balance`` makes dual steps longer and primal ones shorter.
@@ -105,12 +107,12 @@ class Solver:
         sigma, tau = self._sigma * balance, self._tau / balance
         step = balance / gradient.ROW_SUM
         # the dual step of squares has a closed form, the same factor in every iteration
-        shrink = None if self.settings.loss == "l1" else self._w / (self._w + sigma)
+        shrink = None if self.settings.loss == "l1" else self._weights / (self._weights + sigma)
         bar, ac = c.clone(), problem.A(self.volume(c))
         previous = ac.clone()
         for iteration in range(num_iter):
             if watch is not None:
-                norm = problem.norm(ac - problem.p)
+                norm = problem.norm(ac - problem.data)
                 if not norm < float("inf"):
                     raise InputError(
                         f"the residual is not finite in iteration {iteration + 1}: the projections are too large for float32"
@@ -118,9 +120,9 @@ class Solver:
                 if watch(norm):
                     break
             # A cbar = 2 A c - A c_previous: the residual of c itself comes for free
-            self._data_step(y, previous.neg_().add_(ac, alpha=2).sub_(problem.p), sigma, shrink)
+            self._data_step(y, previous.neg_().add_(ac, alpha=2).sub_(problem.data), sigma, shrink)
             previous = ac
-            direction = basis.adjoint(self._masked(problem.A.T(y)))
+            direction = basis.adjoint(self._apply_mask(problem.A.T(y)))
             if reg_par:
                 self._difference_step(gradient.add_forward_(q, bar, step), reg_par, step)
                 gradient.add_adjoint_(direction, q, 1.0)
@@ -138,7 +140,7 @@ class Solver:
 
     def _data_step(self, y: torch.Tensor, residual: torch.Tensor, sigma: torch.Tensor, shrink: torch.Tensor | None) -> None:
         y.addcmul_(residual, sigma)
-        loss, w = self.settings.loss, self.problem.w
+        loss, w = self.settings.loss, self.problem.weights
         if shrink is not None:
             y.mul_(shrink)
         if loss != "l2":
@@ -158,7 +160,7 @@ class Solver:
             q.mul_(1 / (1 + step * self.settings.regulariser_delta * self.units.contrast / reg_par))
         gradient.shrink_to_ball_(q, reg_par)
 
-    def _masked(self, x: torch.Tensor) -> torch.Tensor:
+    def _apply_mask(self, x: torch.Tensor) -> torch.Tensor:
         if self.problem.mask is None:
             return x
         return x * self.problem.mask if self.basis.reach == 0 else x.mul_(self.problem.mask)

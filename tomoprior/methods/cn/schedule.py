@@ -12,7 +12,7 @@ from tomoprior.methods.cn.settings import CNSettings
 
 #: Weights to a measurement that the paper found best (Van Veen et al. 2024, section 4.2), and the slices that it allows.
 WEIGHTS_PER_MEASUREMENT = 2
-FEWEST, MOST = 2, 4
+MIN_SLICES, MAX_SLICES = 2, 4
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class NetworkSlab:
     last: int
 
 
-def auto_slices(n_parameters: int, n_angles: int, nu: int) -> int:
+def choose_slices(n_parameters: int, n_angles: int, nu: int) -> int:
     """Slices that give a network about as many measurements as the paper does, from 2 to 4."""
-    return min(max(round(n_parameters / (WEIGHTS_PER_MEASUREMENT * n_angles * nu)), FEWEST), MOST)
+    return min(max(round(n_parameters / (WEIGHTS_PER_MEASUREMENT * n_angles * nu)), MIN_SLICES), MAX_SLICES)
 
 
-def slices(settings: CNSettings, geometry: Geometry) -> int:
+def count_slices(settings: CNSettings, geometry: Geometry) -> int:
     """Slices that share a network, on the padded grid."""
     nz, ny, nx = geometry.shape
     if settings.slices == "all":
@@ -46,11 +46,11 @@ def slices(settings: CNSettings, geometry: Geometry) -> int:
     if settings.slices != "auto":
         return min(settings.slices, ny)
     with torch.device("meta"):
-        few = CoordinateNetwork(settings, (nz, min(ny, FEWEST), nx))
-    return min(auto_slices(few.n_parameters, geometry.n_angles, geometry.detector[1]), ny)
+        few = CoordinateNetwork(settings, (nz, min(ny, MIN_SLICES), nx))
+    return min(choose_slices(few.n_parameters, geometry.n_angles, geometry.detector[1]), ny)
 
 
-def slabs(ny: int, thickness: int) -> list[NetworkSlab]:
+def cut_slabs(ny: int, thickness: int) -> list[NetworkSlab]:
     """Cut ``ny`` slices into slabs of ``thickness``, in order of y."""
     size = min(thickness, ny)
     return [
@@ -59,7 +59,7 @@ def slabs(ny: int, thickness: int) -> list[NetworkSlab]:
     ]
 
 
-def order(n: int, *, refit: bool = False) -> list[tuple[int, int | None]]:
+def training_order(n: int, *, refit: bool = False) -> list[tuple[int, int | None]]:
     """Slabs in the order of training, each with the one that it starts from: the middle first, then outwards by turns.
 
     With ``refit`` the middle follows once more after its first neighbour, from which it then starts, so that all slabs end with
@@ -77,24 +77,24 @@ def order(n: int, *, refit: bool = False) -> list[tuple[int, int | None]]:
     return out
 
 
-def iterations(settings: CNSettings, *, first: bool) -> int:
+def count_iterations(settings: CNSettings, *, first: bool) -> int:
     """Iterations of a network, without those that choose when to stop."""
     return settings.num_iter if first or not settings.warm_start else settings.num_iter_next
 
 
-def refits(settings: CNSettings) -> bool:
+def refits_first(settings: CNSettings) -> bool:
     """Whether the first network is fitted a second time."""
     return settings.refit and settings.warm_start
 
 
-def total(settings: CNSettings, n_slabs: int) -> int:
+def count_all_iterations(settings: CNSettings, n_slabs: int) -> int:
     """Iterations of all networks, at most."""
-    warm = n_slabs - 1 + refits(settings)
-    once = iterations(settings, first=True) + warm * iterations(settings, first=False)
+    warm = n_slabs - 1 + refits_first(settings)
+    once = count_iterations(settings, first=True) + warm * count_iterations(settings, first=False)
     return once * (2 if settings.stop == "held-out" else 1)
 
 
-def rate(iteration: int, num_iter: int, decay: float) -> float:
+def learning_rate_factor(iteration: int, num_iter: int, decay: float) -> float:
     """What the learning rate is multiplied by in ``iteration`` (from 0): 1 in the first half, then falling to ``decay``.
 
     Log-linear, as in the paper's released settings.

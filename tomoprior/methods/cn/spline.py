@@ -66,14 +66,14 @@ class SplineBasis:
             n = values.shape[axis]
             size = list(values.shape)
             size[axis] = n + 2 * self.reach
-            out = _zeros_like_layout(values, size)
+            out = _zeros_in_layout(values, size)
             for k, tap in enumerate(self._taps):
                 out.narrow(axis, k, n).add_(values, alpha=tap)
             values = out
         return values
 
 
-def _zeros_like_layout(like: torch.Tensor, size: list[int]) -> torch.Tensor:
+def _zeros_in_layout(like: torch.Tensor, size: list[int]) -> torch.Tensor:
     """Zeros whose axes lie in memory in the order of ``like``'s: mixed orders make sums several times slower."""
     order = sorted(range(like.ndim), key=lambda axis: like.stride(axis), reverse=True)
     back = [order.index(axis) for axis in range(like.ndim)]

@@ -22,7 +22,7 @@ from tomoprior.errors import InputError, Interrupted
 from tomoprior.methods.cn import data_statistics, schedule
 from tomoprior.methods.cn.descent import Descent, Scales
 from tomoprior.methods.cn.field import load_field
-from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, Part
+from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, NetworkPart
 from tomoprior.methods.cn.settings import CNSettings
 from tomoprior.methods.solving import strength
 from tomoprior.methods.solving.problem import Problem, select_rows
@@ -47,7 +47,7 @@ def train(
     problem
         Padded projector, projections, weights and mask. Its volume must be zero: a network cannot start from one.
     reg_par
-        Strength of the regulariser against the problem's weights (``Problem.w_scale``).
+        Strength of the regulariser against the problem's weights (``Problem.weight_scale``).
     progress
         Called once an iteration; ``iteration`` counts over all networks. Where ``settings.stop`` ends a fit early, it jumps.
     background
@@ -72,7 +72,7 @@ def train(
     """
     if bool(problem.x.any()):
         raise InputError("a network cannot start from a volume; leave initial out, or use encoder=spline")
-    run = _Run(problem, settings, reg_par, progress, background)
+    run = _Training(problem, settings, reg_par, progress, background)
     try:
         run.fit()
     except KeyboardInterrupt:
@@ -80,7 +80,7 @@ def train(
     return run.result()
 
 
-class _Run:
+class _Training:
     """All that the fits of one call share, and what they have led to so far."""
 
     def __init__(
@@ -88,26 +88,26 @@ class _Run:
     ) -> None:
         self.problem, self.settings, self.reg_par, self.progress = problem, settings, reg_par, progress
         self.history: History = {"loss": [], "residual": []}
-        geometry, device = problem.A.geometry, problem.p.device
+        geometry, device = problem.A.geometry, problem.data.device
         nz, ny, nx = geometry.shape
         self.volume = torch.empty(nz, nx, ny, device=device).permute(0, 2, 1).fill_(background)
-        problem.masked(self.volume)
-        self.slabs = schedule.slabs(ny, schedule.slices(settings, geometry))
+        problem.apply_mask_(self.volume)
+        self.slabs = schedule.cut_slabs(ny, schedule.count_slices(settings, geometry))
         if geometry.couples_slices and len(self.slabs) > 1:
             raise InputError("tilts are shifted along y, so that slices cannot be fitted apart; use slices=all")
-        self.total = schedule.total(settings, len(self.slabs))
+        self.total = schedule.count_all_iterations(settings, len(self.slabs))
         self.base = 0  # iterations of the fits before the one at hand
-        rest = problem.p - problem.A(self.volume) if background else problem.p
+        rest = problem.data - problem.A(self.volume) if background else problem.data
         support = torch.ones_like(self.volume)
-        rays = problem.weighted(problem.A(problem.masked(support)))
-        level = float(problem.weighted(rest).double().sum() / rays.double().sum().clamp(min=1e-30))
-        contrast = strength.typical_contrast(replace(problem, p=rest)) or 1.0
+        rays = problem.apply_weights(problem.A(problem.apply_mask_(support)))
+        level = float(problem.apply_weights(rest).double().sum() / rays.double().sum().clamp(min=1e-30))
+        contrast = strength.estimate_contrast(replace(problem, data=rest)) or 1.0
         if settings.recipe == "paper":
-            unit, start = _range(problem, rest) or 1.0, None if settings.activation != "softplus" else level
+            unit, start = _projection_range(problem, rest) or 1.0, None if settings.activation != "softplus" else level
         else:
             unit, start = contrast, level
-        self.scales = Scales(contrast, unit, data_statistics.spread(problem), background, start)
-        self.parts: dict[int, Part] = {}
+        self.scales = Scales(contrast, unit, data_statistics.measure_spread(problem), background, start)
+        self.parts: dict[int, NetworkPart] = {}
         # of the slab being fitted: where held-out tilts are predicted, and with all tilts
         self.at_hand: list[tuple[int, Descent]] = []
         # the first fit, in case that the second one of the same slab does not get far
@@ -115,7 +115,7 @@ class _Run:
 
     def fit(self) -> None:
         """All networks, in order."""
-        for index, source in schedule.order(len(self.slabs), refit=schedule.refits(self.settings)):
+        for index, source in schedule.training_order(len(self.slabs), refit=schedule.refits_first(self.settings)):
             neighbour = self.parts[source].network if source is not None and self.settings.warm_start else None
             self._fit(index, self._given() if source is None else neighbour)
 
@@ -126,7 +126,7 @@ class _Run:
         field = load_field(self.settings.start)
         if not isinstance(field, NetworkField) or not field.parts:
             raise InputError(f"{self.settings.start}: a field without a network, from which none can start")
-        found = field.parts[len(field.parts) // 2].network.to(self.problem.p.device)
+        found = field.parts[len(field.parts) // 2].network.to(self.problem.data.device)
         nz, _, nx = self.problem.A.geometry.shape
         own = CoordinateNetwork(self.settings, (nz, self.slabs[0].stop - self.slabs[0].start, nx)).state_dict()
         given = found.state_dict()
@@ -136,7 +136,7 @@ class _Run:
     def _fit(self, index: int, start: CoordinateNetwork | None) -> None:
         if index in self.parts:
             self.at_hand += self.first  # until it is fitted again, the better one counts
-        n = schedule.iterations(self.settings, first=start is None)
+        n = schedule.count_iterations(self.settings, first=start is None)
         learning_rate = self.settings.learning_rate if start is None else self.settings.learning_rate_next
         steps = n
         if self.settings.stop == "held-out":
@@ -175,7 +175,7 @@ class _Run:
 
     def _keep(self, index: int, fit: Descent) -> None:
         slab = self.slabs[index]
-        self.parts[index] = Part(fit.network, slab.start, slab.stop, slab.first, slab.last)
+        self.parts[index] = NetworkPart(fit.network, slab.start, slab.stop, slab.first, slab.last)
         rows = slice(slab.first - slab.start, slab.last - slab.start)
         self.volume[:, slab.first : slab.last] = fit.volume()[:, rows]
 
@@ -193,12 +193,12 @@ class _Run:
             background=self.scales.background,
             pad=self.problem.pad,
             mask=self.problem.mask,
-            device=self.problem.p.device,
+            device=self.problem.data.device,
         )
         return field, self.volume, self.history
 
 
-def _range(problem: Problem, p: torch.Tensor) -> float:
+def _projection_range(problem: Problem, p: torch.Tensor) -> float:
     """Largest minus smallest of the projections ``p`` that have weight: the paper's unit, with which they span one."""
-    seen = p if problem.w is None else p[(problem.w > 0).expand_as(p)]
+    seen = p if problem.weights is None else p[(problem.weights > 0).expand_as(p)]
     return float(seen.max() - seen.min()) if seen.numel() else 0.0

@@ -15,14 +15,14 @@ from tomoprior.methods.cn.encoders.siren import Siren
 from tomoprior.methods.cn.settings import CNSettings
 
 #: ``fourier`` has this many frequencies to one of ``settings.features``.
-FREQUENCIES = 64
+FREQUENCIES_PER_FEATURE = 64
 
-Maker = Callable[[CNSettings, Coordinates, torch.Generator], Encoder]
+EncoderFactory = Callable[[CNSettings, Coordinates, torch.Generator], Encoder]
 
 #: By the name in ``CNSettings.encoder``.
-REGISTRY: dict[str, Maker] = {
+REGISTRY: dict[str, EncoderFactory] = {
     "siren": lambda s, _, g: Siren(s.width, s.omega, g),
-    "fourier": lambda s, c, g: Fourier(c, FREQUENCIES * s.features, s.bandwidth, g),
+    "fourier": lambda s, c, g: Fourier(c, FREQUENCIES_PER_FEATURE * s.features, s.bandwidth, g),
     "grid": lambda s, c, g: Grid(c, s.levels, s.features, g),
     "hash": lambda s, c, g: Hash(c, s.levels, s.features, s.table_size, g),
 }

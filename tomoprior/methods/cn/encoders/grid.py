@@ -10,7 +10,7 @@ import torch
 from tomoprior.methods.cn.encoders.base import Coordinates, Encoder, uniform
 
 #: Bound of the first values: small, so that the field starts nearly flat, but not zero, where a decoder's gradient vanishes.
-START = 1e-2
+INITIAL_BOUND = 1e-2
 
 
 class Level(torch.nn.Module):
@@ -31,7 +31,7 @@ class Level(torch.nn.Module):
         self.coordinates, self.spacing = coordinates, spacing
         nz, ny, nx = ((n - 1 + spacing - 1) // spacing + 1 for n in coordinates.extent)
         self.nodes = (nz, ny, nx)
-        self.values = uniform((features, self.entries), START, generator)
+        self.values = uniform((features, self.entries), INITIAL_BOUND, generator)
 
     @property
     def entries(self) -> int:
