@@ -24,7 +24,7 @@ def speed(say: Verdicts, title: str, series: TiltSeries, truth: Truth, **paper_s
     """How much sooner the fast recipe is where the paper's ends, on the same slices, and where it ends itself."""
     start = (truth.shape[1] - RACED) // 2
     runs = Runs(series.rows(start, start + RACED), truth[:, start : start + RACED])
-    paper = runs("cn", recipe="paper", **paper_settings)
+    paper = runs("cn", preset="paper", **paper_settings)
     final = runs("cn")
     there = next((f for f in (*(runs("cn", num_iter=n) for n in CN), final) if f.psnr >= paper.psnr), None)
     text = f"paper {paper.psnr:.2f} dB in {paper.seconds:.1f} s, "

@@ -19,7 +19,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "tv": ("tv", {"reg_par": "held-out"}),
     "cn": ("cn", {}),
     "wedge": ("wedge", {}),
-    "cn-paper": ("cn", {"recipe": "paper"}),
+    "cn-paper": ("cn", {"preset": "paper"}),
 }
 #: Of these the sweeps are made; ``cn-paper`` only if asked.
 SWEPT = ("wbp", "sirt", "tv", "cn")

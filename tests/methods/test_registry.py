@@ -28,7 +28,7 @@ def old_plugin(monkeypatch):
 
 
 def test_members_with_their_old_names_work_and_are_warned_of(old_plugin):
-    with pytest.warns(DeprecationWarning) as caught:
+    with pytest.warns(DeprecationWarning, match="is now called") as caught:
         method = methods.get("old")
     assert method.cost_in_pairs(None, None) == 3.0
     assert method.settings_from_pilot(None, None, None) == {"reg_par": 2.0}

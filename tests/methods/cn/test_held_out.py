@@ -86,7 +86,7 @@ def test_stops_before_it_fits_what_is_wrong_with_the_data(limited):
     noise = torch.randn(limited.projections.shape, generator=generator) * limited.projections.std()
     p = limited.projections + noise
     stopped = limited.run("cn", projections=p, reg_par=1.0, num_iter=200, pad=0)
-    on = limited.run("cn", projections=p, reg_par=1.0, num_iter=200, stop="none", pad=0)
+    on = limited.run("cn", projections=p, reg_par=1.0, num_iter=200, stop=None, pad=0)
     assert stopped.provenance["settled"]["num_iter"] < 200
     assert limited.psnr(stopped.volume) > limited.psnr(on.volume) + 0.1
 

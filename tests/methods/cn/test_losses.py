@@ -38,7 +38,7 @@ EXPECTED = {
 def test_losses(name, weighted):
     r = volume().requires_grad_()
     w = torch.rand(5, 1, 1) if weighted else None
-    value, slope = losses.make_loss(CNSettings(loss=name, loss_delta=0.25), 2.0)(r.detach(), w)
+    value, slope = losses.make_loss(CNSettings(loss=name, loss_huber_delta=0.25), 2.0)(r.detach(), w)
     expected = (EXPECTED[name](r) * (1 if w is None else w)).sum()
     expected.backward()
     torch.testing.assert_close(value, expected.detach())
@@ -58,7 +58,7 @@ PENALTIES = {
 @pytest.mark.parametrize("name", PENALTIES)
 def test_regularisers(name):
     x = volume(1).requires_grad_()
-    settings = CNSettings(regulariser=name, regulariser_delta=0.4)
+    settings = CNSettings(regulariser=name, huber_delta=0.4)
     out = volume(2)
     expected_out = out.clone()
     value = losses.make_regulariser(settings, 3.0, 2.0)(x.detach(), out)
@@ -73,7 +73,7 @@ def test_a_step_costs_its_height_times_its_area(name):
     """As in ``tv``, so that a strength means the same."""
     x = torch.zeros(6, 5, 7)
     x[3:] = 4.0
-    value = losses.make_regulariser(CNSettings(regulariser=name, regulariser_delta=0.01), 0.5, 1.0)(x, torch.zeros_like(x))
+    value = losses.make_regulariser(CNSettings(regulariser=name, huber_delta=0.01), 0.5, 1.0)(x, torch.zeros_like(x))
     assert float(value) == pytest.approx(0.5 * 4.0 * 35, rel=0.01)
 
 
@@ -87,8 +87,8 @@ def test_a_flat_volume_costs_nothing_and_is_left_alone(name):
 @pytest.mark.parametrize("name", ["squared", "huber-tv"])
 def test_a_strength_means_the_same_for_splines_as_for_networks(name, limited):
     """Where a spline fit has converged, a network's derivatives of loss and penalty cancel."""
-    settings = {"regulariser": name, "regulariser_delta": 0.5, "reg_par": 2.0}
-    fixed = {"degree": 1, "activation": "none", "stop": "none", "pad": 0}
+    settings = {"regulariser": name, "huber_delta": 0.5, "reg_par": 2.0}
+    fixed = {"degree": 1, "min_constraint": None, "stop": None, "pad": 0}
     x = limited.run("cn", num_iter=1000, **settings, **fixed).volume
     data = limited.projector.T(limited.projector(x) - limited.projections)
     penalty = torch.zeros_like(x)
@@ -100,7 +100,7 @@ def test_a_strength_means_the_same_for_splines_as_for_networks(name, limited):
 
 
 def test_no_regulariser():
-    assert losses.make_regulariser(CNSettings(regulariser="none"), 1.0, 1.0) is None
+    assert losses.make_regulariser(CNSettings(regulariser=None), 1.0, 1.0) is None
     assert losses.make_regulariser(CNSettings(regulariser="tv"), 0.0, 1.0) is None
 
 
@@ -145,15 +145,15 @@ def test_the_papers_slices():
 def test_slices_are_given_all_or_as_many_as_suit_the_weights():
     geometry = Geometry(np.linspace(-1, 1, 61), (64, 5, 512))
     for given, expected in [("all", 5), (3, 3), (9, 5), ("auto", 4)]:
-        assert schedule.count_slices(CNSettings(recipe="paper", slices=given), geometry) == expected
-    assert schedule.count_slices(CNSettings(recipe="paper", width=64), geometry) == 2
-    assert schedule.count_slices(CNSettings(recipe="paper"), geometry.rows(0, 1)) == 1
+        assert schedule.count_slices(CNSettings(preset="paper", slices=given), geometry) == expected
+    assert schedule.count_slices(CNSettings(preset="paper", width=64), geometry) == 2
+    assert schedule.count_slices(CNSettings(preset="paper"), geometry.rows(0, 1)) == 1
 
 
 def test_totals():
-    paper = CNSettings(recipe="paper")
+    paper = CNSettings(preset="paper")
     assert schedule.count_all_iterations(paper, 1) == 2000 + 400
     assert schedule.count_all_iterations(paper, 3) == 2000 + 3 * 400
-    assert schedule.count_all_iterations(CNSettings(recipe="paper", refit=False), 3) == 2000 + 2 * 400
-    assert schedule.count_all_iterations(CNSettings(recipe="paper", warm_start=False), 3) == 6000
-    assert schedule.count_all_iterations(CNSettings(recipe="paper", stop="held-out"), 3) == 6400
+    assert schedule.count_all_iterations(CNSettings(preset="paper", refit=False), 3) == 2000 + 2 * 400
+    assert schedule.count_all_iterations(CNSettings(preset="paper", warm_start=False), 3) == 6000
+    assert schedule.count_all_iterations(CNSettings(preset="paper", stop="held-out"), 3) == 6400

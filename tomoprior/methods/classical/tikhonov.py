@@ -23,9 +23,11 @@ class TikhonovSettings(IterativeSettings):
 
     num_iter: int = Field(50, ge=1, description="Number of iterations of conjugate gradients.")
     reg_par: float = Field(
-        1.0, ge=0, description="Strength of the penalty. A^T A has eigenvalues of about n_angles / (pi k) at k cycles per voxel; "
+        1.0,
+        ge=0,
+        description="Strength of the penalty. A^T A has eigenvalues of about n_angles / (pi k) at k cycles per voxel; "
         "detail is damped where reg_par (times (2 pi k)^2 for order 1) exceeds them.",
-    )  # fmt: skip
+    )
     order: Literal[0, 1] = Field(1, description="0 penalises values, 1 differences between neighbouring voxels.")
 
 

@@ -40,9 +40,11 @@ class TVSettings(BoxSettings):
         "to a 64th, at up to the cost of 420 more iterations.",
     )
     huber_delta: float = Field(
-        0.0, ge=0, description="Difference between neighbours (value per voxel) below which the penalty is quadratic: this "
+        0.0,
+        ge=0,
+        description="Difference between neighbours (value per voxel) below which the penalty is quadratic: this "
         "keeps ramps from becoming stairs. 0 is plain TV.",
-    )  # fmt: skip
+    )
 
 
 class TV(IterativeMethod):

@@ -22,10 +22,12 @@ class IterativeSettings(Settings):
 
     num_iter: int = Field(100, ge=1, description="Number of iterations.")
     residual_tolerance: float | None = Field(
-        None, ge=0, description="Stop when ||p - A x|| / ||p|| falls to this value (the noise level of the data, if known). The "
+        None,
+        ge=0,
+        description="Stop when ||p - A x|| / ||p|| falls to this value (the noise level of the data, if known). The "
         "norms run over all slices together: a volume made in slabs stops slab by slab, and depends on "
         "where they are cut.",
-    )  # fmt: skip
+    )
     pad: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Voxels added at either end of x while solving, for material beyond the field of view; they are cropped at "
