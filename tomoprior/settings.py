@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 import warnings
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -33,16 +34,7 @@ class Settings(BaseModel):
         """Describe the fields in the class's docstring."""
         super().__pydantic_init_subclass__(**kwargs)
         summary = inspect.cleandoc(cls.__dict__.get("__doc__") or "").partition("\nParameters\n---")[0].rstrip()
-        cls.__doc__ = f"{summary}\n\n{cls.describe_fields()}" if cls.model_fields else summary
-
-    @classmethod
-    def describe_fields(cls) -> str:
-        """Return the settings with defaults and descriptions, as the section ``Parameters`` of a docstring."""
-        lines = ["Parameters", "----------"]
-        for name, field in cls.model_fields.items():
-            text = f"{field.description or ''} Default: {field.default!r}.".strip()
-            lines += [name, textwrap.indent(textwrap.fill(text, 100, break_on_hyphens=False), "    ")]
-        return "\n".join(lines)
+        cls.__doc__ = f"{summary}\n\nParameters\n----------\n{describe_fields(cls.model_fields)}"
 
     @classmethod
     def fields_by_group(cls) -> dict[str, dict[str, FieldInfo]]:
@@ -95,6 +87,25 @@ class Settings(BaseModel):
         if values:
             raise SettingsError(f"settings are given as an object and one by one ({', '.join(values)}); give one")
         return settings
+
+
+def describe_fields(fields: Mapping[str, FieldInfo]) -> str:
+    """Return fields with their descriptions and defaults, as the parameters of a docstring."""
+    lines = []
+    for name, field in fields.items():
+        text = f"{field.description or ''} Default: {field.default!r}.".strip()
+        lines += [name, textwrap.indent(textwrap.fill(text, 100, break_on_hyphens=False), "    ")]
+    return "\n".join(lines)
+
+
+def document_settings(method: type) -> type:
+    """Add the settings of a method, ``method.Settings``, to its docstring. A class decorator."""
+    lines = [inspect.cleandoc(method.__doc__ or "")]
+    for condition, fields in method.Settings.fields_by_group().items():  # type: ignore[attr-defined]
+        heading = f"Settings with {condition}" if condition else "Settings"
+        lines += ["", heading, "-" * len(heading), describe_fields(fields)]
+    method.__doc__ = "\n".join(lines)
+    return method
 
 
 def _plain(value: Any, annotation: Any) -> Any:

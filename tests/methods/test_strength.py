@@ -76,6 +76,26 @@ def test_it_ends_where_the_error_has_risen_twice(limited):
     assert chosen == pytest.approx(strength.FACTORS[1], rel=0.5)
 
 
+@pytest.mark.parametrize(("weights", "share"), [(None, 20 / 25), ("unequal", 19 / 32)])
+def test_fewer_tilts_are_fitted_with_a_strength_in_proportion_to_their_weight(limited, weights, share):
+    """Held out are 5 of 25 tilts of equal weight; with weights 0 and 9 at tilts 2 and 3, 13 of 32 parts of the weight."""
+    tried = []
+
+    def solver(problem, settings, reg_par, monitor, state):
+        tried.append(reg_par)
+        return problem.x.fill_((0.3, 0.1, 0.3, 0.5)[len(tried) - 1])
+
+    problem = problem_of(limited, torch.zeros_like(limited.projections))
+    if weights is not None:
+        values = torch.ones(25, 1, 1)
+        values[2], values[3] = 0, 9
+        problem = replace(problem, weights=values)
+    chosen = strength.search_strength(problem, methods.get("tv").Settings(), solver, 3.0)
+    np.testing.assert_allclose(tried, [3 * factor * share for factor in (1024, 512, 256, 128)], rtol=1e-12)
+    # errors of 3, 1, 3: the vertex is at the second strength, which is one for all tilts again
+    assert chosen == pytest.approx(3 * 512, rel=1e-5)
+
+
 def test_going_on_from_a_strength_with_the_same_is_one_run(limited, difference):
     """The dual variables are all that an iterate needs beside the volume."""
     settings = methods.get("tv").Settings(num_iter=200)

@@ -15,7 +15,7 @@ from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector, rowshift
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.settings import Settings
+from tomoprior.settings import Settings, document_settings
 
 #: Complex values of the padded transform in one block.
 BLOCK = 32 * 2**20
@@ -36,6 +36,7 @@ class FourierSettings(Settings):
     )
 
 
+@document_settings
 class Fourier:
     """Spread every transformed projection over the Fourier cells around its line, then divide by the summed weights.
 

@@ -14,7 +14,7 @@ from tomoprior.methods.classical import angular, backprojection, filters
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.settings import Settings
+from tomoprior.settings import Settings, document_settings
 
 
 class WBPSettings(Settings):
@@ -36,6 +36,7 @@ class WBPSettings(Settings):
     )
 
 
+@document_settings
 class WBP:
     """``sum_i w_i (h * p_i)(X cos - Z sin)``: filter each projection along u and back-project it, voxel by voxel.
 

@@ -19,6 +19,7 @@ from tomoprior.methods.solving.problem import Problem, resolve_padding, set_up_p
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.settings import document_settings
 
 #: Arrays of the size of the nodes and of the projections at the peak of a spline fit; its searches need no more.
 NODES, PROJECTIONS = 13.0, 7.0
@@ -28,6 +29,7 @@ PAIRS = 2.5
 HALO = 16
 
 
+@document_settings
 class CN:
     """Fit a continuous function of position: ``min_theta sum_k w_k rho(A_k f_theta - p_k) + reg_par R(f_theta)``.
 

@@ -14,7 +14,7 @@ from tomoprior.methods.solving.problem import Problem, resolve_padding, set_up_p
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.settings import Settings
+from tomoprior.settings import Settings, document_settings
 
 
 class IterativeSettings(Settings):
@@ -103,6 +103,12 @@ class IterativeMethod(ABC):
     peak_arrays: tuple[float, float]
     peak_sum_arrays: tuple[float, float] = (0.0, 0.0)
     pairs: float = 1.0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Add the settings to the docstring of a method."""
+        super().__init_subclass__(**kwargs)
+        if "Settings" in cls.__dict__:
+            document_settings(cls)
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Return the bytes at the peak, without the given projections and the prepared projector."""
