@@ -81,6 +81,7 @@ def test_least_squares_with_a_bound_meets_the_conditions_of_optimality(problem, 
     slope = solver.basis.adjoint(problem.A.T(problem.A(solver.volume(state.c)) - problem.data))
     scale = float(solver.basis.adjoint(problem.A.T(problem.data)).abs().max())
     free = state.c > 1e-4
+    assert float(state.c.min()) == 0
     assert 0 < int(free.sum()) < free.numel()
     assert float(slope[free].abs().max()) < 1e-2 * scale
     assert float(slope.min()) > -1e-2 * scale
