@@ -8,18 +8,19 @@ import torch
 from pydantic import Field
 
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.solving.iterative import IterativeMethod, IterativeSettings, Monitor
+from tomoprior.methods.solving.iterative import Monitor
 from tomoprior.methods.solving.least_squares import solve_least_squares
 from tomoprior.methods.solving.problem import Problem
+from tomoprior.methods.solving.stopping import EarlyStopMethod, EarlyStopSettings
 
 
-class CGLSSettings(IterativeSettings):
+class CGLSSettings(EarlyStopSettings):
     """Settings of ``cgls``."""
 
     num_iter: int = Field(20, ge=1, description="Number of iterations. It is the only regularisation: noise grows with it.")
 
 
-class CGLS(IterativeMethod):
+class CGLS(EarlyStopMethod):
     """Least squares by conjugate gradients: converges far faster than SIRT, without bounds on the values.
 
     Every slice has its own steps, as if it were alone (unless tilts are shifted along y, which ties the slices together).
@@ -34,6 +35,6 @@ class CGLS(IterativeMethod):
     tunable: ClassVar[Tunable] = {"num_iter": (3, 5, 8, 12, 20, 30, 50)}
     peak_arrays = (5.2, 3.0)
 
-    def solve(self, problem: Problem, settings: CGLSSettings, monitor: Monitor) -> torch.Tensor:
+    def iterate(self, problem: Problem, settings: CGLSSettings, monitor: Monitor) -> torch.Tensor:
         """Run the iterations."""
         return solve_least_squares(problem, settings.num_iter, monitor)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
+from tomoprior.methods.solving.iterative import BoxSettings, Monitor, clamp_
 from tomoprior.methods.solving.problem import (
     Problem,
     ray_and_voxel_sums,
@@ -21,9 +21,10 @@ from tomoprior.methods.solving.problem import (
     select_tilts,
     slices_share_rays,
 )
+from tomoprior.methods.solving.stopping import EarlyStopMethod, EarlyStopSettings
 
 
-class SARTSettings(BoxSettings):
+class SARTSettings(BoxSettings, EarlyStopSettings):
     """Settings of ``sart``."""
 
     num_iter: int = Field(10, ge=1, description="Number of passes over all tilts.")
@@ -33,7 +34,7 @@ class SARTSettings(BoxSettings):
     )
 
 
-class SART(IterativeMethod):
+class SART(EarlyStopMethod):
     """SIRT steps for one subset of tilts after the other, in an order that keeps successive subsets far apart.
 
     Andersen and Kak, Ultrason. Imaging 6 (1984) 81; ordered subsets as Wang and Jiang, J. X-Ray Sci. Technol. 12 (2004) 169.
@@ -45,6 +46,7 @@ class SART(IterativeMethod):
     Settings = SARTSettings
     tunable: ClassVar[Tunable] = {"min_constraint": (None, 0.0), "num_iter": (1, 2, 5, 10, 20, 50)}
     peak_arrays = (1.8, 2.5)
+    first_iterate = 1
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Return the bytes at the peak, with a volume for every subset where slices differ in their rays."""
@@ -56,7 +58,7 @@ class SART(IterativeMethod):
         count = len(order_subsets(geometry.angles, settings.subset_size))
         return needed + 4 * (count * nz * ny * (nx + 2 * pad) + math.prod(geometry.range_shape))
 
-    def solve(self, problem: Problem, settings: SARTSettings, monitor: Monitor) -> torch.Tensor:
+    def iterate(self, problem: Problem, settings: SARTSettings, monitor: Monitor) -> torch.Tensor:
         """Run the iterations."""
         x = problem.x
         parts = []

@@ -8,11 +8,12 @@ import torch
 from pydantic import Field
 
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
+from tomoprior.methods.solving.iterative import BoxSettings, Monitor, clamp_
 from tomoprior.methods.solving.problem import Problem, ray_and_voxel_sums, reciprocal_
+from tomoprior.methods.solving.stopping import EarlyStopMethod, EarlyStopSettings
 
 
-class SIRTSettings(BoxSettings):
+class SIRTSettings(BoxSettings, EarlyStopSettings):
     """Settings of ``sirt``."""
 
     relaxation: float = Field(
@@ -20,7 +21,7 @@ class SIRTSettings(BoxSettings):
     )
 
 
-class SIRT(IterativeMethod):
+class SIRT(EarlyStopMethod):
     """``x <- x + relaxation C A^T R W (p - A x)`` with R = 1 / (A 1) and C = 1 / (A^T W 1).
 
     Gilbert, J. Theor. Biol. 36 (1972) 105; in this form Gregor and Benson, IEEE Trans. Med. Imaging 27 (2008) 918, eq. 4.
@@ -35,7 +36,7 @@ class SIRT(IterativeMethod):
     peak_arrays = (2.0, 2.0)
     peak_sum_arrays = (1.0, 1.0)
 
-    def solve(self, problem: Problem, settings: SIRTSettings, monitor: Monitor) -> torch.Tensor:
+    def iterate(self, problem: Problem, settings: SIRTSettings, monitor: Monitor) -> torch.Tensor:
         """Run the iterations."""
         A, x = problem.A, problem.x
         rows, columns = compute_step_sizes(problem)

@@ -63,7 +63,9 @@ class Monitor:
 
     def __init__(self, problem: Problem, settings: IterativeSettings, progress: Progress | None) -> None:
         self.scale = problem.scale
-        self._settings, self._progress = settings, progress
+        self.progress, self.total = progress, settings.num_iter
+        self._tolerance = settings.residual_tolerance
+        self._done = 0  # iterations of searches before
         self.history: dict[str, list[float]] = {"residual": []}
         self.settled: dict[str, float] = {}
 
@@ -73,10 +75,14 @@ class Monitor:
         self.history["residual"].append(relative)
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
-        if self._progress is not None:
-            self._progress(len(self.history["residual"]), self._settings.num_iter, {"residual": relative, **values})
-        tolerance = self._settings.residual_tolerance
-        return tolerance is not None and relative <= tolerance
+        if self.progress is not None:
+            iteration = self._done + len(self.history["residual"])
+            self.progress(iteration, self.total, {"residual": relative, **values})
+        return self._tolerance is not None and relative <= self._tolerance
+
+    def continue_after(self, search: Monitor) -> None:
+        """Count iterations from the end of a search on, which has the same total."""
+        self._done, self.total = search.total - self.total, search.total
 
 
 class IterativeMethod(ABC):
