@@ -35,7 +35,7 @@ def test_does_not_go_below_the_least():
     assert min(calls) > 0.1 / 2.01  # half the best is looked at
 
 
-def test_what_cannot_be_told_apart_is_chosen_strong():
+def test_of_strengths_without_a_clear_difference_the_strongest_is_chosen():
     sure, _ = curve(1.0)
     unsure, _ = curve(1.0, noise=3.0)
     assert held_out.search_number(unsure, 64.0, 1e-3)[0] > held_out.search_number(sure, 64.0, 1e-3)[0]

@@ -1,4 +1,4 @@
-"""The method as users meet it: quality, defaults of recipes, refusals, interruption, the field of the result."""
+"""The method as users meet it: quality, defaults of presets, refusals, interruption, the field of the result."""
 
 import pickle
 
@@ -20,7 +20,7 @@ def test_fills_the_missing_wedge_better_than_sirt_with_bounds(limited):
     assert limited.slope(ours.volume) == pytest.approx(1, abs=0.03)
 
 
-def test_recipes_give_defaults_and_settings_override_them():
+def test_presets_give_defaults_and_settings_override_them():
     paper = CNSettings.parse({"preset": "paper", "num_iter": "7"})
     assert (paper.encoder, paper.width, paper.depth, paper.loss, paper.num_iter) == ("siren", 256, 4, "l1", 7)
     assert (paper.activation, paper.refit) == ("clip", True)
@@ -206,6 +206,6 @@ def test_a_mask_and_a_background(limited):
     assert float(result.volume[4:].min()) >= 0.1 - 1e-6
 
 
-def test_projections_too_large_for_float32_are_told(limited):
+def test_projections_too_large_for_float32_are_refused(limited):
     with pytest.raises(tomoprior.errors.InputError, match="not finite"):
         limited.run("cn", projections=limited.projections * 1e25, reg_par="auto", stop=None, num_iter=5)

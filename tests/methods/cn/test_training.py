@@ -260,7 +260,7 @@ def test_the_papers_outputs_are_in_parts_of_the_projections_range(limited, diffe
     assert float(field.parts[0].network.output.bias.detach()) == pytest.approx(float(drawn), abs=0.01)
 
 
-def test_a_networks_negative_values_are_cut_off_when_it_is_fitted(limited):
+def test_clip_cuts_negative_values_off_after_the_fit(limited):
     settings = small("siren", min_constraint=None, num_iter=60)
     centred = limited.projections - limited.projections.mean()
     free, _, history = fit(limited, settings, projections=centred)
