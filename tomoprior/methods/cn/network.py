@@ -14,7 +14,8 @@ from tomoprior.methods.cn.encoders import make_coordinates, make_encoder, make_g
 from tomoprior.methods.cn.encoders.base import Layer
 from tomoprior.methods.cn.encoders.siren import sine_bound
 from tomoprior.methods.cn.field import Field
-from tomoprior.methods.cn.settings import CLASSES, NetworkSettings, ReluSettings, SirenSettings, replace_old_activation
+from tomoprior.methods.cn.presets import replace_old_activation
+from tomoprior.methods.cn.settings import CLASSES, NetworkSettings, ReluSettings, SirenSettings
 
 #: The settings that define a network, and are saved with it.
 ARCHITECTURE = (

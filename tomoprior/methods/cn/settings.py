@@ -5,37 +5,13 @@ from __future__ import annotations
 import warnings
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
 from tomoprior.errors import SettingsError
+from tomoprior.methods.cn import field_types
+from tomoprior.methods.cn.presets import PAPER, replace_old_activation
 from tomoprior.settings import Settings
-
-#: Defaults of ``preset="paper"``: Van Veen et al. 2024, section 4.2 and their released settings. In addition, this preset
-#: scales the projections to a range of one and leaves the output's first bias random (``training``).
-PAPER: dict[str, Any] = {
-    "width": 256, "depth": 4, "omega": 30.0, "activation": "clip", "loss": "l1", "regulariser": None, "reg_par": 0.0,
-    "num_iter": 2000, "num_iter_next": 400, "learning_rate": 1e-3, "learning_rate_next": 1e-4, "decay": 0.1, "amsgrad": True,
-    "slices": "auto", "refit": True, "coordinates": "per-axis", "pad": 0, "stop": None,
-}  # fmt: skip
-
-#: The text ``none`` is None.
-NoneWord = BeforeValidator(lambda value: None if value == "none" else value)
-Strength = Annotated[float, Field(ge=0)]
-
-#: Descriptions of settings whose default depends on the encoder.
-Iterations = Annotated[int, Field(ge=1, description="Number of iterations; with several networks, of the first one.")]
-Width = Annotated[int, Field(ge=1, le=4096, description="Neurons in a hidden layer.")]
-Depth = Annotated[
-    int, Field(ge=0, le=32, description="Hidden layers after the encoder. 0 sums the encoder's features linearly.")
-]
-LearningRate = Annotated[float, Field(gt=0, description="Learning rate of Adam in the first half of the iterations.")]
-NextLearningRate = Annotated[float, Field(gt=0, description="The same for further networks, which start from a neighbour.")]
-Features = Annotated[int, Field(ge=1, le=512, description="Features per level.")]
-Levels = Annotated[
-    int,
-    Field(ge=1, le=16, description="Number of grids. Each is twice as fine as the one before; the last has a node per voxel."),
-]
 
 
 class CNSettings(Settings):
@@ -78,7 +54,7 @@ class CNSettings(Settings):
         gt=0,
         description="Residual at which loss=huber turns from square to linear, in standard deviations of the projections.",
     )
-    regulariser: Annotated[Literal["squared", "tv", "huber-tv"] | None, NoneWord] = Field(
+    regulariser: Annotated[Literal["squared", "tv", "huber-tv"] | None, field_types.NoneWord] = Field(
         "tv",
         description="Penalty on differences D between neighbours. squared: reg_par sum |D|^2; tv, total variation: reg_par sum "
         "|D|; huber-tv: its Huber form; or none.",
@@ -89,13 +65,13 @@ class CNSettings(Settings):
         description="Difference between neighbours below which regulariser=huber-tv is quadratic, as a fraction of the typical "
         "contrast (in tv: value per voxel).",
     )
-    reg_par: Strength | Literal["auto", "held-out"] = Field(
+    reg_par: field_types.Strength | Literal["auto", "held-out"] = Field(
         "held-out",
         description="Strength of the regulariser relative to the loss, as in tv. auto: 0.005 times the number of tilts times "
         "the contrast; held-out: the strength that predicts every fifth tilt best from the other tilts.",
     )
-    num_iter: Iterations = 300
-    stop: Annotated[Literal["held-out"] | None, NoneWord] = Field(
+    num_iter: field_types.Iterations = 300
+    stop: Annotated[Literal["held-out"] | None, field_types.NoneWord] = Field(
         "held-out",
         description="held-out: fit without every fifth tilt first, note the iteration that predicts these tilts best, then fit "
         "all tilts for as many iterations (twice the time). none: num_iter iterations.",
@@ -204,25 +180,27 @@ class NetworkSettings(CNSettings):
     background: float = Field(
         0.0, description="Level per voxel of the material around the object (ice, resin), added to the field: a number."
     )
-    reg_par: Strength | Literal["auto"] = Field(
+    reg_par: field_types.Strength | Literal["auto"] = Field(
         "auto",
         description="Strength of the regulariser relative to the loss, as in tv. auto: 0.005 times the number of tilts times "
         "the contrast. held-out is for spline only: every strength tried would cost a training.",
     )
-    num_iter: Iterations = 500
-    stop: Annotated[Literal["held-out"] | None, NoneWord] = Field(None, description=CNSettings.model_fields["stop"].description)
+    num_iter: field_types.Iterations = 500
+    stop: Annotated[Literal["held-out"] | None, field_types.NoneWord] = Field(
+        None, description=CNSettings.model_fields["stop"].description
+    )
     activation: Literal["softplus", "clip"] = Field(
         "softplus",
         description="How a network keeps min_constraint=0. softplus: of its output; clip: negative values are cut off "
         "after the fit, as in the paper.",
     )
-    width: Width = 64
-    depth: Depth = 2
+    width: field_types.Width = 64
+    depth: field_types.Depth = 2
     num_iter_next: int = Field(
         400, ge=1, description="Number of iterations of each further network, which starts from a neighbour."
     )
-    learning_rate: LearningRate = 1e-2
-    learning_rate_next: NextLearningRate = 3e-3
+    learning_rate: field_types.LearningRate = 1e-2
+    learning_rate_next: field_types.NextLearningRate = 3e-3
     decay: float = Field(
         0.05,
         gt=0,
@@ -268,10 +246,10 @@ class SirenSettings(NetworkSettings):
     """Settings of ``cn`` with ``encoder="siren"``. Sine layers diverge at the learning rates that feature grids need."""
 
     encoder: Literal["siren"] = Field("siren", description="Form of the field.")
-    width: Width = 128
-    depth: Depth = 3
-    learning_rate: LearningRate = 5e-4
-    learning_rate_next: NextLearningRate = 2e-4
+    width: field_types.Width = 128
+    depth: field_types.Depth = 3
+    learning_rate: field_types.LearningRate = 5e-4
+    learning_rate_next: field_types.NextLearningRate = 2e-4
     omega: float = Field(30.0, gt=0, description="Frequency factor of the sine layers.")
     coordinates: Literal["isotropic", "per-axis"] = Field(
         "isotropic",
@@ -294,22 +272,22 @@ class GridSettings(ReluSettings):
     """Settings of ``cn`` with ``encoder="grid"``. Without layers the sum of features fits better and faster (measured)."""
 
     encoder: Literal["grid"] = Field("grid", description="Form of the field.")
-    depth: Depth = 0
-    learning_rate: LearningRate = 0.04
-    learning_rate_next: NextLearningRate = 0.02
-    features: Features = 4
-    levels: Levels = 4
+    depth: field_types.Depth = 0
+    learning_rate: field_types.LearningRate = 0.04
+    learning_rate_next: field_types.NextLearningRate = 0.02
+    features: field_types.Features = 4
+    levels: field_types.Levels = 4
 
 
 class HashSettings(ReluSettings):
     """Settings of ``cn`` with ``encoder="hash"``. Without layers the sum of features fits better and faster (measured)."""
 
     encoder: Literal["hash"] = Field("hash", description="Form of the field.")
-    depth: Depth = 0
-    learning_rate: LearningRate = 0.04
-    learning_rate_next: NextLearningRate = 0.02
-    features: Features = 4
-    levels: Levels = 4
+    depth: field_types.Depth = 0
+    learning_rate: field_types.LearningRate = 0.04
+    learning_rate_next: field_types.NextLearningRate = 0.02
+    features: field_types.Features = 4
+    levels: field_types.Levels = 4
     table_size: int = Field(18, ge=4, le=26, description="log2 of the entries in a level's table.")
 
 
@@ -317,13 +295,3 @@ class HashSettings(ReluSettings):
 CLASSES: dict[str, type[CNSettings]] = {
     "spline": SplineSettings, "siren": SirenSettings, "fourier": FourierSettings, "grid": GridSettings, "hash": HashSettings,
 }  # fmt: skip
-
-
-def replace_old_activation(values: dict[str, Any]) -> dict[str, Any]:
-    """Express the values bound and none that ``activation`` once had by ``min_constraint`` and the current values."""
-    old = values.get("activation")
-    if old not in ("bound", "none", "softplus") or "min_constraint" in values:
-        return dict(values)
-    current = {**values, "min_constraint": None if old == "none" else 0.0}
-    current["activation"] = "softplus" if old == "softplus" else "clip"
-    return current
