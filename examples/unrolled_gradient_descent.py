@@ -1,11 +1,11 @@
-"""Unrolled gradient descent: the steps and a small network between them are learned through the projector.
+"""Unrolled gradient descent: train its step lengths and a small network between the steps through the projector.
 
     python examples/unrolled_gradient_descent.py [--small]
 
 ``x <- x + s_k A^T (p - A x) - R(x)``, K times from zero, with learned step lengths s_k and a small 3-D network R that all steps
-share (Adler and Öktem, Inverse Problems 33 (2017) 124007, in its simplest form). Gradients of the loss flow back through every
-A and A^T of ``tomoprior.Projector``. It is tried on phantoms that the training did not see, whose projections are exact and
-not the projector's own, against as many plain steps, as long as is stable.
+share (the simplest form of Adler and Öktem, Inverse Problems 33 (2017) 124007). Gradients of the loss flow back through every A
+and A^T of ``tomoprior.Projector``. The test compares it with the same number of plain steps of the greatest stable length, on
+phantoms outside the training set, whose projections are exact and independent of the projector.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import tomoprior
 
 
 class Unrolled(torch.nn.Module):
-    """``num_steps`` learned steps; before any training it is plain descent."""
+    """``num_steps`` learned steps; before training it is plain descent."""
 
     def __init__(self, A: tomoprior.Projector, num_steps: int = 6, channels: int = 8) -> None:
         super().__init__()
         self.A = A
         x = torch.rand(A.domain_shape)
-        for _ in range(30):  # the power method: |A|^2; steps from 2 / |A|^2 on diverge
+        for _ in range(30):  # the power method for |A|^2: steps of 2 / |A|^2 or more diverge
             x = A.T(A(x / x.norm()))
         self.longest = 1.9 / x.norm().item()
         self.steps = torch.nn.Parameter(torch.ones(num_steps))
@@ -35,7 +35,7 @@ class Unrolled(torch.nn.Module):
         self.network = torch.nn.Sequential(layers[0], relu, layers[1], relu, layers[2])
 
     def forward(self, p: torch.Tensor) -> torch.Tensor:
-        """``(batch, *range_shape)`` to ``(batch, *domain_shape)``."""
+        """Return volumes ``(batch, *domain_shape)`` from projections ``(batch, *range_shape)``."""
         x = p.new_zeros(len(p), *self.A.domain_shape)
         for step in self.steps:
             x = x + step * self.longest * self.A.T(p - self.A(x))
@@ -44,9 +44,9 @@ class Unrolled(torch.nn.Module):
 
 
 def phantoms(geometry: tomoprior.Geometry, seeds: range) -> tuple[torch.Tensor, torch.Tensor]:
-    """Projections and volumes of hollow spheres, one a seed."""
-    made = [tomoprior.simulate.Spheres.random(geometry.shape, radius=(2.5, 5), wall=0.5, fill=0.1, seed=s) for s in seeds]
-    stacks = np.stack([s.project(geometry) for s in made]), np.stack([s.volume(geometry.shape) for s in made])
+    """Return projections and volumes of hollow spheres, one phantom per seed."""
+    spheres = [tomoprior.simulate.Spheres.random(geometry.shape, radius=(2.5, 5), wall=0.5, fill=0.1, seed=s) for s in seeds]
+    stacks = np.stack([s.project(geometry) for s in spheres]), np.stack([s.volume(geometry.shape) for s in spheres])
     return torch.from_numpy(stacks[0]), torch.from_numpy(stacks[1])
 
 
@@ -71,8 +71,8 @@ def main() -> None:
     p, truth = phantoms(geometry, range(1000, 1004))
     with torch.no_grad():
         volumes = {"plain": Unrolled(model.A)(p), "learned": model(p)}
-    for name, found in volumes.items():
-        print(f"{name:<8} PSNR {tomoprior.metrics.psnr(found, truth):.2f} dB on unseen phantoms")
+    for name, volume in volumes.items():
+        print(f"{name:<8} PSNR {tomoprior.metrics.psnr(volume, truth):.2f} dB on unseen phantoms")
 
 
 if __name__ == "__main__":

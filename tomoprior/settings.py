@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, get_args
+import inspect
+import textwrap
+import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from tomoprior import plugins
 from tomoprior.errors import SettingsError
 
 
 class Settings(BaseModel):
-    """Base of every method's settings: unknown names are refused, and a value cannot be changed afterwards."""
+    """Base of every method's settings: unknown names are refused, and a value cannot be changed afterwards.
+
+    The fields and their descriptions become the parameters in a subclass's docstring.
+
+    Attributes
+    ----------
+    renamed
+        Old names of settings with their current ones; an old name works with a DeprecationWarning.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    renamed: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Describe the fields in the class's docstring."""
+        super().__pydantic_init_subclass__(**kwargs)
+        summary = inspect.cleandoc(cls.__dict__.get("__doc__") or "").partition("\nParameters\n---")[0].rstrip()
+        cls.__doc__ = f"{summary}\n\nParameters\n----------\n{describe_fields(cls.model_fields)}"
+
+    @classmethod
+    def fields_by_group(cls) -> dict[str, dict[str, FieldInfo]]:
+        """Return all fields by the condition under which they exist; the condition is empty for those that always do."""
+        return {"": dict(cls.model_fields)}
+
+    @classmethod
+    def with_current_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Replace old names of settings by current ones, with a DeprecationWarning; raises SettingsError if both are given."""
+        current: dict[str, Any] = {}
+        for name, value in values.items():
+            new = cls.renamed.get(name, name)
+            if new in current or (new != name and new in values):
+                raise SettingsError(f"{name} is the old name of {new}, and both are given; give {new}")
+            if new != name:
+                warnings.warn(f"setting {name} is now called {new}; the old name works for one release", DeprecationWarning, 3)
+            current[new] = value
+        return current
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_old_names(cls, values: Any) -> Any:
+        return cls.with_current_names(values) if isinstance(values, dict) else values
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -21,6 +65,7 @@ class Settings(BaseModel):
 
         Values are checked as Python users and the command line give them: ``"20"`` for a number is fine.
         """
+        values = cls.with_current_names(values)
         known = list(cls.model_fields)
         for name in values:
             if name not in known:
@@ -44,8 +89,27 @@ class Settings(BaseModel):
         return settings
 
 
+def describe_fields(fields: Mapping[str, FieldInfo]) -> str:
+    """Return fields with their descriptions and defaults, as the parameters of a docstring."""
+    lines = []
+    for name, field in fields.items():
+        text = f"{field.description or ''} Default: {field.default!r}.".strip()
+        lines += [name, textwrap.indent(textwrap.fill(text, 100, break_on_hyphens=False), "    ")]
+    return "\n".join(lines)
+
+
+def document_settings(method: type) -> type:
+    """Add the settings of a method, ``method.Settings``, to its docstring. A class decorator."""
+    lines = [inspect.cleandoc(method.__doc__ or "")]
+    for condition, fields in method.Settings.fields_by_group().items():  # type: ignore[attr-defined]
+        heading = f"Settings with {condition}" if condition else "Settings"
+        lines += ["", heading, "-" * len(heading), describe_fields(fields)]
+    method.__doc__ = "\n".join(lines)
+    return method
+
+
 def _plain(value: Any, annotation: Any) -> Any:
-    """``none`` as text is no value where there can be none; elsewhere it may be a word of its own, such as a filter's name."""
+    """Convert the text ``none`` to None where the setting admits None; elsewhere it may be a word with its own meaning."""
     if isinstance(value, str) and value.lower() in ("none", "null") and type(None) in get_args(annotation):
         return None
     return value

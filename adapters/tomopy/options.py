@@ -60,7 +60,7 @@ def parse(options: Mapping[str, Any], keywords: Mapping[str, Any]) -> Request:
         for name in ("device", "kind", "backend", "center_convention", "independent_chunks")
         if name in wanted
     }
-    known = set(method.Settings.model_fields)
+    known = {name for fields in method.Settings.fields_by_group().values() for name in fields}
     strays = []
     for name, value in keywords.items():
         if name in wanted or name in control:

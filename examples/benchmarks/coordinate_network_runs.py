@@ -1,4 +1,4 @@
-"""Reconstructing and scoring one series many times, and saying how a bar went."""
+"""Reconstruct and score one series many times, and print the results of bars."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tomoprior.series import TiltSeries
 
 
 @dataclass(frozen=True)
-class Found:
-    """A volume's scores, what it took, and what was settled on the way."""
+class Scores:
+    """Scores of a volume, its time and settings, and the values that the method chose."""
 
     psnr: float
     ssim: float
@@ -26,34 +26,34 @@ class Found:
 
 
 class Runs:
-    """A series and what its volumes are held against; called with a method and its settings."""
+    """A series and its true volume; called with a method and its settings."""
 
     def __init__(self, series: TiltSeries, truth: NDArray[Any], mode: Literal["paper", "standard"] = "paper") -> None:
         self.series, self.truth, self.mode = series, truth, mode
 
-    def __call__(self, method: str, **settings: Any) -> Found:
-        """Its scores; the seconds include all searches."""
+    def __call__(self, method: str, **settings: Any) -> Scores:
+        """Return the scores of a reconstruction; the seconds include all searches."""
         result = tomoprior.reconstruct(self.series, method, **settings)
         scores = metrics.evaluate(result.volume, self.truth, angles=self.series.geometry.angles, mode=self.mode)
         record = result.provenance
-        return Found(
+        return Scores(
             scores["psnr"], scores["ssim"], scores["fsc_missing_mean"], record["seconds"], settings, record.get("settled", {})
         )
 
 
-def best(found: Iterable[Found]) -> Found:
-    """The one nearest to the truth: a choice that nobody has without it."""
-    return max(found, key=lambda f: f.psnr)
+def best(candidates: Iterable[Scores]) -> Scores:
+    """Return the scores nearest to the truth: a choice that is impossible without it."""
+    return max(candidates, key=lambda f: f.psnr)
 
 
 class Verdicts:
-    """Prints a line for each bar; ``failed`` counts."""
+    """Prints a line for each bar; ``failed`` counts the failures."""
 
     def __init__(self) -> None:
         self.failed = 0
 
     def bar(self, title: str, text: str, value: float, at_least: float | None) -> None:
-        """``value`` has to be ``at_least``, more than that if it is 0, and anything if it is None."""
+        """Print a bar: ``value`` must be at least ``at_least``, more than 0 if that is 0, and any number if it is None."""
         passed = at_least is None or (value >= at_least if at_least else value > 0)
         self.failed += not passed
         sign = ">=" if at_least else ">"
@@ -61,5 +61,5 @@ class Verdicts:
         self.note(title, f"{text}: {value:+.4g}, {verdict}")
 
     def note(self, title: str, text: str) -> None:
-        """A line without a bar."""
+        """Print a line without a bar."""
         print(f"{title:<16} {text}", flush=True)

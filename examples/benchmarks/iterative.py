@@ -1,8 +1,9 @@
-"""``sirt`` against ASTRA's CPU SIRT slice by slice, and what a TV iteration costs in SIRT iterations.
+"""Compare ``sirt`` with ASTRA's CPU SIRT slice by slice, and the cost of a TV iteration with that of a SIRT iteration.
 
     python examples/benchmarks/iterative.py [--convergence]
 
-``--convergence`` also runs TV for 4000 iterations on hollow spheres (a few minutes) to show how far 400 are from the end.
+``--convergence`` also runs TV for 4000 iterations on hollow spheres (a few minutes) to show how close 400 iterations are to
+convergence.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ def against_astra() -> None:
     print("SIRT, 20 iterations, 16 slices of 256 x 256, 61 tilts")
     print(f"ASTRA, slice by slice {theirs:7.2f} s")
     print(f"sirt                  {ours:7.2f} s: {theirs / ours:5.1f} times faster")
-    print(f"  matrix built anew   {ours_cold:7.2f} s: {theirs / ours_cold:5.1f} times faster")
+    print(f"  with a new matrix   {ours_cold:7.2f} s: {theirs / ours_cold:5.1f} times faster")
     print(f"relative difference {float((a - b).norm() / a.norm()):.1e}\n")
 
 
 def tv_cost() -> None:
     geometry = Geometry(np.deg2rad(np.linspace(-60, 60, 61)), (48, 64, 128))
     projections = torch.from_numpy(Spheres.random(geometry.shape, seed=1).project(geometry))
-    # the difference of two lengths is the iterations alone, without the setting up
+    # the difference of two lengths is the time of the iterations, without the set-up
     tv, tv0, sirt, sirt0 = best(
         *(
             lambda name=name, n=n, extra=extra: run(name, projections, geometry, num_iter=n, pad=0, **extra)
@@ -68,8 +69,10 @@ def convergence() -> None:
     projections, truth = torch.from_numpy(spheres.project(geometry)), spheres.volume(geometry.shape)
     print("PSNR (dB) on hollow spheres, noise-free, exact projections")
     for name, settings in (("tv", {}), ("tv", {"reg_par": 0.1}), ("tv", {"reg_par": 1.0}), ("sirt", {"min_constraint": 0})):
-        found = [metrics.psnr(run(name, projections, geometry, num_iter=n, pad=0, **settings), truth) for n in (100, 400, 4000)]
-        print(f"{name:<5} {settings!s:<24} 100: {found[0]:.2f}   400: {found[1]:.2f}   4000: {found[2]:.2f}")
+        scores = [
+            metrics.psnr(run(name, projections, geometry, num_iter=n, pad=0, **settings), truth) for n in (100, 400, 4000)
+        ]
+        print(f"{name:<5} {settings!s:<24} 100: {scores[0]:.2f}   400: {scores[1]:.2f}   4000: {scores[2]:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is shown: rows on the terminal and in a CSV, slices, curves of the missing region, lines of the sweeps."""
+"""The results: rows on the terminal and in a CSV, figures of slices, of curves of the missing region, and of the sweeps."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ LINES = (("psnr", "PSNR (dB)"), ("ssim", "SSIM"), ("missing_fsc", "FSC of the mi
 
 
 class Table:
-    """Rows that are printed as they come, and written to a CSV at the end of each part."""
+    """Rows that are printed at once, and written to a CSV at the end of each part."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, []
         self._print([f"{name} ({unit})" if unit else name for name, unit in zip(HEADER, UNITS, strict=True)])
 
     def add(self, **row: Any) -> dict[str, Any]:
-        """One row, with a value for every name in ``HEADER``."""
+        """Add and print one row, with a value for every name in ``HEADER``."""
         self.rows.append(row)
         self._print([f"{row[name]:.3f}" if isinstance(row[name], float) else str(row[name]) for name in HEADER])
         return row
@@ -51,7 +51,7 @@ class Table:
 
 
 def show(folder: Path, name: str, truth: NDArray[Any], volumes: Volumes, angles: NDArray[Any]) -> None:
-    """Slices of all methods beside the truth, and Fourier shell correlations of what was not measured."""
+    """Draw slices of all methods and the truth, and Fourier shell correlations of the missing region."""
     grey = (float(truth.min()), float(truth.max()))
     with replace_atomically(folder / f"slices-{name}.png", overwrite=True) as temporary:
         plot.slices({"truth": truth, **volumes}, grey=grey).savefig(temporary, dpi=110)
@@ -64,7 +64,7 @@ def show(folder: Path, name: str, truth: NDArray[Any], volumes: Volumes, angles:
 
 
 def lines(folder: Path, name: str, x: str, rows: list[dict[str, Any]]) -> None:
-    """Measures of every method against the column ``x``."""
+    """Draw the measures of every method against the column ``x``."""
     figure, axes = plt.subplots(1, len(LINES), figsize=(4 * len(LINES), 3.4), layout="constrained")
     for axis, (measure, label) in zip(axes, LINES, strict=True):
         for method in dict.fromkeys(row["method"] for row in rows):
@@ -74,8 +74,8 @@ def lines(folder: Path, name: str, x: str, rows: list[dict[str, Any]]) -> None:
     _save(figure, axes[0], folder / f"{name}.png")
 
 
-def _save(figure: Any, labelled: Any, path: Path) -> None:
-    labelled.legend()
+def _save(figure: Any, axis: Any, path: Path) -> None:
+    axis.legend()
     with replace_atomically(path, overwrite=True) as temporary:
         figure.savefig(temporary, dpi=120)
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""Results that outlive an interruption: made once, kept whole or not at all, found again by what they were made of."""
+"""Results that survive an interruption: computed once, stored completely or not at all, and identified by their input."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Store:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def kept(self, name: str, facts: dict[str, Any], make: Callable[[], Arrays]) -> Arrays:
-        """What an earlier run made of the same ``facts``, or what ``make`` makes now."""
+    def load_or_make(self, name: str, facts: dict[str, Any], make: Callable[[], Arrays]) -> Arrays:
+        """Load the arrays that an earlier run made from the same ``facts``, or make and store them now."""
         facts = {**facts, "version": tomoprior.__version__}
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
         path = self.folder / f"{name}-{key}.npz"
@@ -42,30 +42,30 @@ class Store:
     def simulation(
         self, phantom: str, shape: tuple[int, int, int], angles: NDArray[np.float64], seed: int, settings: dict[str, Any]
     ) -> tuple[TiltSeries, NDArray[np.float32]]:
-        """Tilt series and truth."""
+        """Return tilt series and truth."""
         facts = {"phantom": phantom, "shape": shape, "angles": angles.tolist(), "seed": seed}
         facts |= {"settings": phantoms.get_phantom(phantom, **settings).model_dump(mode="json")}
         file = settings.get("file")
         facts |= {"sha256": None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()}
 
         def make() -> Arrays:
-            made = simulate(phantom, shape, angles, seed=seed, **settings)
-            return {"projections": made.series.projections, "truth": made.truth.volume}
+            simulation = simulate(phantom, shape, angles, seed=seed, **settings)
+            return {"projections": simulation.series.projections, "truth": simulation.truth.volume}
 
-        arrays = self.kept(f"{phantom}-series", facts, make)
+        arrays = self.load_or_make(f"{phantom}-series", facts, make)
         series = TiltSeries(arrays["projections"], tomoprior.Geometry(angles, shape))
         return series, arrays["truth"]
 
     def reconstruction(self, name: str, series: TiltSeries, method: str, settings: dict[str, Any]) -> Arrays:
-        """``volume``, ``seconds`` and the ``threads`` that it took them with."""
-        chosen = methods.get(method).Settings.parse(settings)
+        """Return ``volume``, ``seconds`` and the number of ``threads``."""
+        values = methods.get(method).Settings.parse(settings)
         data = np.ascontiguousarray(series.projections)
-        facts = {"method": method, "settings": chosen.model_dump(mode="json"), "geometry": series.geometry.to_dict()}
+        facts = {"method": method, "settings": values.model_dump(mode="json"), "geometry": series.geometry.to_dict()}
         facts |= {"data": hashlib.sha256(data.tobytes()).hexdigest()}
 
         def make() -> Arrays:
-            found = tomoprior.reconstruct(series, method, settings=chosen)
-            seconds, threads = found.provenance["seconds"], torch.get_num_threads()
-            return {"volume": found.volume, "seconds": np.array(seconds), "threads": np.array(threads)}
+            result = tomoprior.reconstruct(series, method, settings=values)
+            seconds, threads = result.provenance["seconds"], torch.get_num_threads()
+            return {"volume": result.volume, "seconds": np.array(seconds), "threads": np.array(threads)}
 
-        return self.kept(name, facts, make)
+        return self.load_or_make(name, facts, make)

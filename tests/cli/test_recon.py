@@ -263,12 +263,12 @@ def test_an_interrupt_leaves_nothing_behind(run, series_file, tmp_path, monkeypa
 
 
 def test_an_interrupted_fit_of_a_field_keeps_its_volume(run, series_file, tmp_path, monkeypatch):
-    from tomoprior.methods.cn.primal_dual import Solver
+    from tomoprior.methods.cn.primal_dual import PrimalDualSolver
 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Solver, "run", interrupted)
+    monkeypatch.setattr(PrimalDualSolver, "run", interrupted)
     ran = run(
         "recon", series_file, "-o", tmp_path / "kept.mrc", "--method", "cn", "--set", "reg_par=auto", "--set", "stop=none"
     )

@@ -12,7 +12,7 @@ DEG = np.pi / 180
 
 def weights(degrees):
     """In degrees, for legibility."""
-    return angular.weights(np.asarray(degrees, float) * DEG) / DEG
+    return angular.compute_angular_weights(np.asarray(degrees, float) * DEG) / DEG
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 60, 181])

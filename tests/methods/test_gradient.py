@@ -16,7 +16,7 @@ def test_the_adjoint_is_exact(shape):
     for x in layouts(shape):
         x = x.double()
         g = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        dx = gradient.add_forward_(gradient.zeros(x), x, 1.0)
+        dx = gradient.add_forward_(gradient.zero_gradient(x), x, 1.0)
         dtg = gradient.add_adjoint_(torch.zeros_like(x), g, 1.0)
         assert float((dx * g).sum() - (x * dtg).sum()) == pytest.approx(0, abs=1e-12 * float(x.norm() * g.norm()))
 
@@ -43,7 +43,7 @@ def test_what_is_there_is_added_to():
 
 def test_zeros_take_the_volumes_layout():
     for x in layouts((4, 5, 6)):
-        g = gradient.zeros(x)
+        g = gradient.zero_gradient(x)
         assert g.shape == (3, 4, 5, 6)
         assert not g.any()
         assert all(component.stride() == x.stride() for component in g)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tomoprior import Geometry, Projector, methods
-from tomoprior.methods.solving.problem import auto_pad, padding
+from tomoprior.methods.solving.problem import automatic_padding, resolve_padding
 from tomoprior.simulate import Spheres
 
 ANGLES = np.deg2rad(np.linspace(-60, 60, 41))
@@ -27,7 +27,7 @@ def test_padding_keeps_the_edges_clean(slab, name, settings):
     method = methods.get(name)
     A = Projector(geometry, "cpu")
     with_pad, without = (method.reconstruct(p, A, method.Settings(pad=n, **settings)) for n in ("auto", 0))
-    assert with_pad.provenance["pad"] == auto_pad(geometry) > 0
+    assert with_pad.provenance["pad"] == automatic_padding(geometry) > 0
     assert with_pad.volume.shape == without.volume.shape == truth.shape
     edges = [float((v.volume - truth)[..., [*range(8), *range(-8, 0)]].square().mean()) for v in (with_pad, without)]
     assert edges[0] < 0.6 * edges[1]
@@ -36,17 +36,17 @@ def test_padding_keeps_the_edges_clean(slab, name, settings):
 
 def test_the_pad_follows_the_geometry():
     # a whole object: nothing lies beside it
-    assert auto_pad(Geometry(ANGLES, (64, 2, 64))) == 0
+    assert automatic_padding(Geometry(ANGLES, (64, 2, 64))) == 0
     # the ray through the detector's end at 60 degrees leaves the slab (32 + sin 60 x 8) / cos 60 from its middle: capped
-    assert auto_pad(Geometry(ANGLES, (16, 2, 64))) == 16
+    assert automatic_padding(Geometry(ANGLES, (16, 2, 64))) == 16
     # at small tilts, where it leaves
     degrees = 10.0
     reach = (32 + np.sin(np.deg2rad(degrees)) * 8) / np.cos(np.deg2rad(degrees)) - 32
-    assert auto_pad(Geometry(np.deg2rad([-degrees, 0, degrees]), (16, 2, 64))) == int(np.ceil(reach))
+    assert automatic_padding(Geometry(np.deg2rad([-degrees, 0, degrees]), (16, 2, 64))) == int(np.ceil(reach))
     # a detector wider than the grid needs more
-    assert auto_pad(Geometry(np.deg2rad([0.0]), (16, 2, 64), (2, 80))) == 8
-    assert padding(Geometry(ANGLES, (16, 2, 64)), "auto") == 16
-    assert padding(Geometry(ANGLES, (16, 2, 64)), 3) == 3
+    assert automatic_padding(Geometry(np.deg2rad([0.0]), (16, 2, 64), (2, 80))) == 8
+    assert resolve_padding(Geometry(ANGLES, (16, 2, 64)), "auto") == 16
+    assert resolve_padding(Geometry(ANGLES, (16, 2, 64)), 3) == 3
 
 
 @pytest.mark.parametrize("pad", [0, 1, 7])

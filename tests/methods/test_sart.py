@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tomoprior import testing
-from tomoprior.methods.classical.sart import subsets
+from tomoprior.methods.classical.sart import order_subsets
 
 
 @pytest.mark.parametrize("settings", [{}, {"subset_size": 4}, {"subset_size": 100, "relaxation": 1.0}], ids=str)
@@ -30,7 +30,7 @@ def test_it_is_faster_than_sirt_at_first(limited):
 @pytest.mark.parametrize("size", [1, 3, 5, 100])
 def test_subsets_hold_every_tilt_once_and_spread(n, size):
     angles = np.random.default_rng(0).permutation(np.linspace(-1, 1, n))
-    groups = subsets(angles, size)
+    groups = order_subsets(angles, size)
     assert sorted(np.concatenate(groups).tolist()) == list(range(n))
     assert max(len(g) for g in groups) <= size
     assert len(groups) == -(-n // size)
@@ -41,7 +41,7 @@ def test_subsets_hold_every_tilt_once_and_spread(n, size):
 
 def test_successive_tilts_are_far_apart():
     angles = np.linspace(-1, 1, 64)
-    order = [int(g[0]) for g in subsets(angles, 1)]
+    order = [int(g[0]) for g in order_subsets(angles, 1)]
     assert np.abs(np.diff(order)).min() >= 16
 
 

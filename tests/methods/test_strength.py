@@ -76,13 +76,33 @@ def test_it_ends_where_the_error_has_risen_twice(limited):
     assert chosen == pytest.approx(strength.FACTORS[1], rel=0.5)
 
 
+@pytest.mark.parametrize(("weights", "share"), [(None, 20 / 25), ("unequal", 19 / 32)])
+def test_fewer_tilts_are_fitted_with_a_strength_in_proportion_to_their_weight(limited, weights, share):
+    """Held out are 5 of 25 tilts of equal weight; with weights 0 and 9 at tilts 2 and 3, 13 of 32 parts of the weight."""
+    tried = []
+
+    def solver(problem, settings, reg_par, monitor, state):
+        tried.append(reg_par)
+        return problem.x.fill_((0.3, 0.1, 0.3, 0.5)[len(tried) - 1])
+
+    problem = problem_of(limited, torch.zeros_like(limited.projections))
+    if weights is not None:
+        values = torch.ones(25, 1, 1)
+        values[2], values[3] = 0, 9
+        problem = replace(problem, weights=values)
+    chosen = strength.search_strength(problem, methods.get("tv").Settings(), solver, 3.0)
+    np.testing.assert_allclose(tried, [3 * factor * share for factor in (1024, 512, 256, 128)], rtol=1e-12)
+    # errors of 3, 1, 3: the vertex is at the second strength, which is one for all tilts again
+    assert chosen == pytest.approx(3 * 512, rel=1e-5)
+
+
 def test_going_on_from_a_strength_with_the_same_is_one_run(limited, difference):
     """The dual variables are all that an iterate needs beside the volume."""
     settings = methods.get("tv").Settings(num_iter=200)
     problem = problem_of(limited, limited.projections)
     whole = limited.run("tv", num_iter=1000, reg_par=1.0, pad=0).volume
     with torch.no_grad():
-        duals = strength.DualVariables(torch.zeros_like(problem.p), gradient.zeros(problem.x), balance=2.0)
+        duals = strength.DualVariables(torch.zeros_like(problem.data), gradient.zero_gradient(problem.x), balance=2.0)
         for reg_par in (64.0, 16.0, 4.0, 1.0, 1.0):
             x = tv.minimise(problem, settings, reg_par, Monitor(problem, settings, None), duals)
     assert difference(x, whole) < 0.02
@@ -96,12 +116,12 @@ def test_every_fifth_tilt_is_neither_the_first_nor_the_last_nor_one_without_weig
     assert tilts.share == 0.8
     weights = torch.ones(25, 1, 1)
     weights[2], weights[3] = 0, 9
-    tilts = strength.hold_out_tilts(replace(problem, w=weights), "")
+    tilts = strength.hold_out_tilts(replace(problem, weights=weights), "")
     assert tilts.out.tolist() == [3, 8, 13, 18, 23]
     assert 2 not in tilts.keep
     assert tilts.share == pytest.approx(19 / 32)
     with pytest.raises(InputError, match="4 tilts are too few to hold some out; try more"):
-        strength.hold_out_tilts(replace(problem, w=torch.tensor([1.0] * 4 + [0.0] * 21).reshape(25, 1, 1)), "try more")
+        strength.hold_out_tilts(replace(problem, weights=torch.tensor([1.0] * 4 + [0.0] * 21).reshape(25, 1, 1)), "try more")
 
 
 @pytest.mark.parametrize(

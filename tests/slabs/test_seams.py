@@ -104,16 +104,19 @@ def test_a_network_starts_from_a_field_that_fits(make_series, tmp_path):
     first = tomoprior.reconstruct(series, "cn", num_iter=60, **given)
     path = tmp_path / "field.safetensors"
     first.field.save(path)
-    on = tomoprior.reconstruct(series, "cn", start=str(path), num_iter=1, num_iter_next=5, **given)
+    on = tomoprior.reconstruct(series, "cn", initial_field=str(path), num_iter=1, num_iter_next=5, **given)
     cold = tomoprior.reconstruct(series, "cn", num_iter=5, **given)
     assert len(on.history["residual"]) == 5
     assert on.history["residual"][0] < 0.7 * cold.history["residual"][0]
     # another height: it starts from nothing, with all its iterations
-    other = tomoprior.reconstruct(series.rows(0, 5), "cn", start=str(path), num_iter=7, num_iter_next=5, **given)
+    other = tomoprior.reconstruct(series.rows(0, 5), "cn", initial_field=str(path), num_iter=7, num_iter_next=5, **given)
     assert len(other.history["residual"]) == 7
-    with pytest.raises(tomoprior.errors.SettingsError, match="start is for networks"):
-        tomoprior.reconstruct(series, "cn", start=str(path))
+    with pytest.raises(
+        tomoprior.errors.SettingsError,
+        match="initial_field is a setting of encoder=siren, fourier, grid, hash; the encoder here is spline",
+    ):
+        tomoprior.reconstruct(series, "cn", initial_field=str(path))
     spline = tomoprior.reconstruct(series, "cn", num_iter=3, degree=1, stop="none", reg_par="auto", device="cpu")
     spline.field.save(tmp_path / "spline.safetensors")
-    with pytest.raises(tomoprior.errors.InputError, match="a field without a network"):
-        tomoprior.reconstruct(series, "cn", start=str(tmp_path / "spline.safetensors"), num_iter=2, **given)
+    with pytest.raises(tomoprior.errors.InputError, match="has no network to start from"):
+        tomoprior.reconstruct(series, "cn", initial_field=str(tmp_path / "spline.safetensors"), num_iter=2, **given)

@@ -26,6 +26,7 @@ def methods(
     typer.echo("Slices: coupled" if chosen.couples_slices else "Slices: each by itself")
     if hasattr(chosen, "describe"):
         typer.echo(chosen.describe())
-    typer.echo("\nSettings (--set NAME=VALUE):")
-    for setting, field in chosen.Settings.model_fields.items():
-        typer.echo(f"  {setting} = {field.default!r}\n      {field.description}")
+    for condition, fields in chosen.Settings.fields_by_group().items():
+        typer.echo(f"\nSettings with {condition}:" if condition else "\nSettings (--set NAME=VALUE):")
+        for setting, field in fields.items():
+            typer.echo(f"  {setting} = {field.default!r}\n      {field.description}")

@@ -1,4 +1,4 @@
-"""What every method asks of its arguments before it starts, each in one place and one line."""
+"""Checks of the arguments that every method receives. Each error is one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from tomoprior.projector import Projector
 
 
 def check_projections(projections: torch.Tensor, projector: Projector) -> None:
-    """Shape, type, device, and that every value is finite."""
+    """Check shape, type and device, and that every value is finite.
+
+    Parameters
+    ----------
+    projections
+        Line integrals, shape ``projector.range_shape`` (``(n_angles, ny, nu)``), float32.
+
+    Raises
+    ------
+    InputError
+        For anything else; pixels that are not finite are counted in the message.
+    """
     if tuple(projections.shape) != projector.range_shape:
         raise InputError(f"projections of shape {tuple(projections.shape)} do not fit a projector to {projector.range_shape}")
     if projections.dtype != torch.float32:
@@ -26,7 +37,23 @@ def check_projections(projections: torch.Tensor, projector: Projector) -> None:
 
 
 def expand_weights(weights: torch.Tensor | None, projector: Projector) -> torch.Tensor | None:
-    """Weights that broadcast over ``range_shape``: ``(n_angles, 1, 1)`` or the full shape."""
+    """Return weights that broadcast over ``range_shape``.
+
+    Parameters
+    ----------
+    weights
+        Per tilt, ``(n_angles,)``, or per pixel, ``range_shape``; or None.
+
+    Returns
+    -------
+    torch.Tensor or None
+        Float32 on the projector's device: ``(n_angles, 1, 1)`` or ``range_shape``.
+
+    Raises
+    ------
+    InputError
+        For another shape, values that are negative or not finite, or weights that are all zero.
+    """
     if weights is None:
         return None
     n, ny, nu = projector.range_shape
@@ -43,7 +70,23 @@ def expand_weights(weights: torch.Tensor | None, projector: Projector) -> torch.
 
 
 def expand_mask(mask: torch.Tensor | None, projector: Projector) -> torch.Tensor | None:
-    """A mask as float32 that broadcasts over ``domain_shape``: ``(nz, 1, nx)`` or the full shape."""
+    """Return a mask that broadcasts over ``domain_shape``.
+
+    Parameters
+    ----------
+    mask
+        0 and 1, the same for all slices, ``(nz, nx)``, or per voxel, ``domain_shape``; or None.
+
+    Returns
+    -------
+    torch.Tensor or None
+        Float32 on the projector's device: ``(nz, 1, nx)`` or ``domain_shape``.
+
+    Raises
+    ------
+    InputError
+        For another shape, other values, or a mask without a 1.
+    """
     if mask is None:
         return None
     nz, ny, nx = projector.domain_shape
@@ -60,7 +103,13 @@ def expand_mask(mask: torch.Tensor | None, projector: Projector) -> torch.Tensor
 
 
 def check_initial(initial: torch.Tensor | None, projector: Projector) -> None:
-    """Shape of a warm start, and that it is finite."""
+    """Check the shape of a starting volume, and that it is finite.
+
+    Raises
+    ------
+    InputError
+        For a shape other than ``projector.domain_shape``, or values that are not finite.
+    """
     if initial is None:
         return
     if tuple(initial.shape) != projector.domain_shape:
@@ -69,8 +118,14 @@ def check_initial(initial: torch.Tensor | None, projector: Projector) -> None:
         raise InputError("the initial volume holds NaN or infinite values")
 
 
-def refuse_arguments(name: str, **given: object) -> None:
-    """Say that method ``name`` has no use for an argument, rather than ignore it."""
-    for what, value in given.items():
+def refuse_arguments(name: str, **unsupported: object) -> None:
+    """Refuse arguments that method ``name`` does not use, rather than ignore them.
+
+    Raises
+    ------
+    InputError
+        For the first of ``unsupported`` that is not None.
+    """
+    for what, value in unsupported.items():
         if value is not None:
             raise InputError(f"{name} takes no {what}")

@@ -1,8 +1,7 @@
-"""What a method is: a name, typed settings, a memory estimate and ``reconstruct``.
+"""The interface of a method: a name, typed settings, a memory estimate and ``reconstruct``.
 
-The command line, the TomoPy drop-in and everything else know a method only through the protocol here. A method is added
-by one module and one line under the entry-point group ``tomoprior.methods``; ``tomoprior.testing.check_method`` runs the
-conformance tests on it.
+The command line, the TomoPy drop-in and all other code know a method only through this protocol. One module and one line under
+the entry-point group ``tomoprior.methods`` add a method; ``tomoprior.testing.check_method`` runs the conformance tests on it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.settings import Settings
 
-#: Values that a comparison tries, by setting.
+#: By setting, the values that a comparison tries.
 Tunable = Mapping[str, tuple[Any, ...]]
 
 
@@ -29,35 +28,36 @@ class Method(Protocol):
     Attributes
     ----------
     name
-        As users type it: ``sirt``, ``astra.SIRT``.
+        The name that users type: ``sirt``, ``astra.SIRT``.
     summary
         One line for the list of methods.
     citation
-        The paper that it follows, with the equation where there is one.
+        The paper that the method follows, with the equation where one exists.
     Settings
-        The class of its settings; every field has a default, a unit and a reason.
+        The class of its settings. Every field has a default and a description with its unit and the reason for the default.
     couples_slices
-        True if a slice's result depends on its neighbours, so that it must see them together.
-    fits_field
-        Optional; True if results have a ``field``.
-    tunable
-        Optional; by setting, the values that a comparison tries when it tunes the method by held-out tilts: one or two settings
-        that matter most. Without it the number of iterations is tried.
+        True if a slice's result depends on its neighbours, so that the method must see them together.
     uses_projector
-        False if only the projector's geometry is looked at: then none is prepared, and none counted in an estimate.
+        False if the method only reads the projector's geometry: then no projector is prepared or counted in an estimate.
+    fits_field
+        Optional. True if results have a ``field``.
+    tunable
+        Optional. By setting, the values that a comparison tries when it tunes the method by held-out tilts: the one or two
+        settings that matter most. Without it the comparison tries numbers of iterations.
 
     Notes
     -----
-    For volumes larger than memory, which are cut into slabs along y, a method may have besides:
+    For volumes larger than memory, which are cut into slabs along y, a method may also have:
 
     ``halo(geometry, settings) -> int``
-        Rows beyond its own that a slab has to see on either side. A method that couples slices needs it; half of it is
-        blended with the neighbour.
+        Rows beyond its own that a slab needs on either side. A method that couples slices needs it; the overlap of two slabs
+        is blended over half of it.
     ``settings_from_pilot(result, settings, folder) -> dict``
-        Settings that the user left open and that a slab's ``result`` has settled, by name, plain values: the slab in the middle
-        settles them for all. What does not fit into settings goes into a file in ``folder``, and its path into a setting.
+        Settings that the user left open and that the ``result`` of the first slab determines, by name, as plain values: the
+        middle slab is first, and determines them for all. What does not fit into settings goes into a file in ``folder``, and
+        its path into a setting.
     ``settings_for_rows(settings, rows) -> Settings``
-        Settings for a slab that is ``rows`` of a larger volume, where the method must know.
+        Settings for a slab that is ``rows`` of a larger volume, if the method depends on the place.
     """
 
     name: str
@@ -68,10 +68,29 @@ class Method(Protocol):
     uses_projector: bool
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """Bytes at the peak beside the projections given and the prepared projector."""
+        """Estimate the memory at the peak.
+
+        Parameters
+        ----------
+        geometry
+            Of the volume and the projections.
+        settings
+            An instance of ``Settings``.
+
+        Returns
+        -------
+        int
+            Bytes, without the given projections and the prepared projector.
+        """
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
-        """Cost in pairs of a forward projection and an adjoint, for the estimate of the time."""
+        """Estimate the cost of a reconstruction.
+
+        Returns
+        -------
+        float
+            The time, in units of one forward projection and one adjoint of the same geometry.
+        """
 
     def reconstruct(
         self,
@@ -89,25 +108,39 @@ class Method(Protocol):
         Parameters
         ----------
         projections
-            Line integrals, shape ``projector.range_shape``, float32 on ``projector.device``; not changed.
+            Line integrals in voxel units, shape ``projector.range_shape`` (``(n_angles, ny, nu)``), float32 on
+            ``projector.device``; not changed.
+        projector
+            The forward operator A and its adjoint ``A.T``.
+        settings
+            An instance of ``Settings``.
         weights
-            Trust in the data, shape ``(n_angles,)`` or ``range_shape``.
+            Weights of the squared residuals, shape ``(n_angles,)`` or ``range_shape``; 0 ignores a tilt or pixel.
         initial
-            Volume to start from, shape ``projector.domain_shape``.
+            Starting volume, shape ``projector.domain_shape`` (``(nz, ny, nx)``).
         mask
-            Where the volume may differ from zero: ``domain_shape`` or ``(nz, nx)``, 0 or 1.
+            1 where the volume may differ from zero, else 0; shape ``domain_shape`` or ``(nz, nx)``.
+        progress
+            Called once an iteration, with its number, the total, and values by name.
+
+        Returns
+        -------
+        Reconstruction
+            With a volume of shape ``projector.domain_shape``, density per voxel, on ``projector.device``.
 
         Raises
         ------
         InputError
-            For shapes that do not fit, values that are not finite, or an argument that this method has no use for.
+            For shapes that do not fit, values that are not finite, or an argument that the method does not support.
+        Interrupted
+            On Ctrl-C, by methods that can return what they have reached.
         """
 
 
-#: What the allocator and the libraries keep beside a method's arrays, in bytes (measured): part of every estimate.
+#: Bytes that the allocator and the libraries hold in addition to a method's arrays (measured); part of every estimate.
 ALLOCATOR_BYTES = 32 * 2**20
 
-#: name of the entry-point group
+#: Name of the entry-point group.
 GROUP = "tomoprior.methods"
 
 
@@ -117,7 +150,7 @@ class Family(Protocol):
     summary: ClassVar[str]
 
     def members(self) -> list[str]:
-        """The members' names without the family's."""
+        """Return the names of the members, without the family's name."""
 
     def get(self, member: str) -> Method:
-        """One of them; raises UnknownNameError or MissingDependencyError."""
+        """Return one member; raises UnknownNameError or MissingDependencyError."""

@@ -1,4 +1,4 @@
-"""Landweber's iteration for tomoprior."""
+"""The method ``landweber`` for tomoprior."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from tomoprior.methods import Progress, Settings, arguments
 class LandweberSettings(Settings):
     """Settings of ``landweber``."""
 
-    num_iter: int = Field(100, ge=1, description="Iterations.")
-    relaxation: float = Field(1.9, gt=0, lt=2, description="Step as a share of 1 / |A|^2; below 2 it converges.")
+    num_iter: int = Field(100, ge=1, description="Number of iterations.")
+    relaxation: float = Field(
+        1.9, gt=0, lt=2, description="Step length, as a multiple of 1 / |A|^2; the iteration converges below 2."
+    )
 
 
 class Landweber:
@@ -28,17 +30,17 @@ class Landweber:
     summary = "Landweber's iteration: least squares by plain gradient descent"
     citation = "Landweber, Am. J. Math. 73 (1951) 615"
     Settings = LandweberSettings
-    couples_slices = False  # a slice comes out the same alone as among others
+    couples_slices = False  # a slice is the same alone as among others
     uses_projector = True
 
     def memory(self, geometry: Geometry, settings: LandweberSettings) -> int:
-        """Bytes at the peak: three volumes, four stacks of projections, and 32 MiB for the libraries."""
+        """Return the bytes at the peak: three volumes, four stacks of projections, and 32 MiB for the libraries."""
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
         return 2**25 + 4 * ny * (3 * nz * nx + 4 * n * nu)
 
     def cost_in_pairs(self, geometry: Geometry, settings: LandweberSettings) -> float:
-        """Pairs of a projection and an adjoint."""
+        """Return the cost in pairs of a forward projection and an adjoint."""
         return settings.num_iter + 2.0
 
     def reconstruct(
@@ -56,7 +58,7 @@ class Landweber:
         A = projector
         arguments.check_projections(projections, A)
         arguments.check_initial(initial, A)
-        arguments.refuse_arguments(self.name, mask=mask)  # better than to ignore it
+        arguments.refuse_arguments(self.name, mask=mask)  # refuse a mask rather than ignore it
         w: Any = arguments.expand_weights(weights, A)
         w = 1.0 if w is None else w / w.amax()  # weights of at most 1 keep the step stable
         x = torch.zeros(A.domain_shape, device=A.device) if initial is None else initial.clone()
@@ -64,7 +66,7 @@ class Landweber:
         with torch.no_grad():
             # |A|^2 is at most the largest row sum times the largest column sum, slice by slice
             rays, voxels = A(torch.ones_like(x)), A.T(torch.ones_like(projections))
-            tiny = torch.finfo(torch.float32).tiny  # where no ray meets the grid, and of projections that are zero
+            tiny = torch.finfo(torch.float32).tiny  # for rays that miss the grid, and for projections of zero
             step = settings.relaxation / (rays.amax((0, 2), True) * voxels.amax((0, 2), True)).clamp_min(tiny)
             scale = max(float((w * projections * projections).sum()), tiny)
             for i in range(settings.num_iter):

@@ -15,7 +15,7 @@ def test_the_default():
     [("l2", "none", 1), ("l1", "squared", 3), ("huber", "huber-tv", 5), ("l1", "tv", 3), ("huber", "none", 7)],
 )
 def test_losses_and_regularisers(loss, regulariser, degree):
-    settings = {"num_iter": 60, "reg_par": "auto", "stop": "none"}
+    settings = {"num_iter": 60, "reg_par": "auto", "stop": None}
     check_method("cn", {**settings, "loss": loss, "regulariser": regulariser, "degree": degree})
 
 

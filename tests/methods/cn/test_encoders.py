@@ -6,24 +6,27 @@ import torch
 
 from tomoprior import testing
 from tomoprior.errors import SettingsError
-from tomoprior.methods.cn.encoders import REGISTRY, Coordinates, make_encoder
+from tomoprior.methods.cn.encoders import REGISTRY, Coordinates, make_encoder, make_generator
 from tomoprior.methods.cn.encoders.base import Encoder, Layer
 from tomoprior.methods.cn.encoders.grid import Grid, Level
 from tomoprior.methods.cn.encoders.hash import HashedLevel
-from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.settings import CLASSES, CNSettings
 
 EXTENT = (7, 5, 12)
 
 
 def settings(name, **values):
-    return CNSettings(encoder=name, **{"width": 16, "features": 2, "levels": 3, **values})
+    """Settings of an encoder; those that it does not have are left out."""
+    kind = CLASSES[name]
+    values = {"width": 16, "features": 2, "levels": 3, **values}
+    return kind(**{k: v for k, v in values.items() if k in kind.model_fields})
 
 
 @pytest.mark.parametrize("coordinates", ["isotropic", "per-axis"])
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_conformance(name, coordinates):
-    chosen = settings(name, coordinates=coordinates, table_size=5)
-    testing.check_encoder(lambda: make_encoder(chosen, EXTENT))
+    values, seen = settings(name, table_size=5, seed=0), Coordinates(EXTENT, coordinates)
+    testing.check_encoder(lambda: REGISTRY[name](values, seen, make_generator(values)))
 
 
 @pytest.mark.parametrize("extent", [(1, 1, 9), (9, 1, 1), (1, 1, 1), (2, 2, 2)])
@@ -95,16 +98,24 @@ def test_hash_is_dense_where_a_level_fits_and_shares_entries_elsewhere():
 
 def test_a_table_that_holds_everything_makes_hash_the_same_as_grid():
     at = torch.rand(50, 3)
-    dense, hashed = (make_encoder(settings(name), EXTENT) for name in ("grid", "hash"))
+    dense, hashed = (make_encoder(settings(name, seed=0), EXTENT) for name in ("grid", "hash"))
     assert torch.equal(dense(at), hashed(at))
 
 
 def test_frequencies_of_fourier_are_in_cycles_per_voxel():
     for kind in ("isotropic", "per-axis"):
         c = Coordinates((9, 17, 33), kind)
-        encoder = make_encoder(settings("fourier", bandwidth=0.1, features=50, coordinates=kind), c.extent)
+        values = settings("fourier", bandwidth=0.1, features=50)
+        encoder = REGISTRY["fourier"](values, c, make_generator(values))
         cycles_per_voxel = encoder.waves * torch.tensor(c.step) / (2 * np.pi)
         np.testing.assert_allclose(cycles_per_voxel.std(0), 0.1, rtol=0.05)
+
+
+def test_without_a_seed_of_their_own_weights_have_that_of_the_run():
+    torch.manual_seed(7)
+    run, own, other = (make_encoder(settings("siren", seed=seed), EXTENT).layer.weight for seed in (None, 7, 0))
+    assert torch.equal(run, own)
+    assert not torch.equal(run, other)
 
 
 def test_weights_depend_on_the_seed_alone_and_leave_torchs_generator_alone():

@@ -23,7 +23,7 @@ def curve(best, *, noise=0.0, tilts=8):
 @pytest.mark.parametrize("best", [300.0, 10.0, 0.3, 0.02])
 def test_finds_the_best_wherever_it_lies(best):
     trial, calls = curve(best)
-    found, error = held_out.search(trial, 8.0, 1e-3)
+    found, error = held_out.search_number(trial, 8.0, 1e-3)
     assert 0.5 <= found / best <= 2
     assert error == pytest.approx(np.sqrt(trial(found).sum()))
     assert len(calls) < 16
@@ -31,20 +31,20 @@ def test_finds_the_best_wherever_it_lies(best):
 
 def test_does_not_go_below_the_least():
     trial, calls = curve(1e-6)
-    held_out.search(trial, 8.0, 0.1)
+    held_out.search_number(trial, 8.0, 0.1)
     assert min(calls) > 0.1 / 2.01  # half the best is looked at
 
 
-def test_what_cannot_be_told_apart_is_chosen_strong():
+def test_of_strengths_without_a_clear_difference_the_strongest_is_chosen():
     sure, _ = curve(1.0)
     unsure, _ = curve(1.0, noise=3.0)
-    assert held_out.search(unsure, 64.0, 1e-3)[0] > held_out.search(sure, 64.0, 1e-3)[0]
+    assert held_out.search_number(unsure, 64.0, 1e-3)[0] > held_out.search_number(sure, 64.0, 1e-3)[0]
 
 
 def test_paired_differences():
     base = np.array([1.0, 5, 2, 8])
-    assert held_out.told_apart(base + 0.01, base)  # small but the same for every tilt
-    assert not held_out.told_apart(base + np.array([1, -1, 1, -0.9]), base)
+    assert held_out.is_clearly_worse(base + 0.01, base)  # small but the same for every tilt
+    assert not held_out.is_clearly_worse(base + np.array([1, -1, 1, -0.9]), base)
 
 
 def test_noise_chooses_a_stronger_penalty(limited):
@@ -86,7 +86,7 @@ def test_stops_before_it_fits_what_is_wrong_with_the_data(limited):
     noise = torch.randn(limited.projections.shape, generator=generator) * limited.projections.std()
     p = limited.projections + noise
     stopped = limited.run("cn", projections=p, reg_par=1.0, num_iter=200, pad=0)
-    on = limited.run("cn", projections=p, reg_par=1.0, num_iter=200, stop="none", pad=0)
+    on = limited.run("cn", projections=p, reg_par=1.0, num_iter=200, stop=None, pad=0)
     assert stopped.provenance["settled"]["num_iter"] < 200
     assert limited.psnr(stopped.volume) > limited.psnr(on.volume) + 0.1
 

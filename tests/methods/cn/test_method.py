@@ -1,4 +1,6 @@
-"""The method as users meet it: quality, defaults of recipes, refusals, interruption, the field of the result."""
+"""The method as users meet it: quality, defaults of presets, refusals, interruption, the field of the result."""
+
+import pickle
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import torch
 import tomoprior
 from tomoprior.errors import Interrupted, SettingsError
 from tomoprior.methods.cn import CNSettings, load_field
+from tomoprior.methods.cn.settings import CLASSES
 from tomoprior.series import TiltSeries
 
 
@@ -17,10 +20,10 @@ def test_fills_the_missing_wedge_better_than_sirt_with_bounds(limited):
     assert limited.slope(ours.volume) == pytest.approx(1, abs=0.03)
 
 
-def test_recipes_give_defaults_and_settings_override_them():
-    paper = CNSettings.parse({"recipe": "paper", "num_iter": "7"})
+def test_presets_give_defaults_and_settings_override_them():
+    paper = CNSettings.parse({"preset": "paper", "num_iter": "7"})
     assert (paper.encoder, paper.width, paper.depth, paper.loss, paper.num_iter) == ("siren", 256, 4, "l1", 7)
-    assert (paper.activation, paper.refit) == ("bound", True)
+    assert (paper.activation, paper.refit) == ("clip", True)
     assert CNSettings().encoder == "spline"
     assert CNSettings.parse({"encoder": "grid"}).activation == "softplus"
 
@@ -29,6 +32,8 @@ def test_recipes_give_defaults_and_settings_override_them():
     "values",
     [
         {"activation": "softplus"},
+        {"min_constraint": 1},
+        {"encoder": "perceptron"},
         {"encoder": "siren", "reg_par": "held-out"},
         {"encoder": "hash", "background": "held-out"},
         {"degree": 4},
@@ -40,6 +45,86 @@ def test_settings_that_make_no_sense(values):
     with pytest.raises(SettingsError) as error:
         CNSettings.parse(values)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "owners", "encoder"),
+    [
+        ({"table_size": 12}, "hash", "spline"),
+        ({"encoder": "hash", "omega": 3.0}, "siren", "hash"),
+        ({"encoder": "grid", "degree": 3}, "spline", "grid"),
+        ({"preset": "paper", "levels": 3}, "grid, hash", "siren"),
+    ],
+)
+def test_a_setting_of_another_encoder_is_refused(values, owners, encoder):
+    name = next(name for name in values if name not in ("encoder", "preset"))
+    message = f"{name} is a setting of encoder={owners}; the encoder here is {encoder}"
+    for make in (CNSettings.parse, lambda v: CNSettings(**v), CNSettings.model_validate):
+        with pytest.raises(SettingsError) as error:
+            make(values)
+        assert str(error.value) == message
+
+
+@pytest.mark.parametrize("encoder", sorted(CLASSES))
+def test_settings_survive_a_record_a_pickle_and_a_copy(encoder):
+    settings = CNSettings.parse({"encoder": encoder, "num_iter": 7})
+    assert type(settings) is CLASSES[encoder]
+    assert CNSettings.parse(settings.model_dump(mode="json")) == settings
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    assert settings.model_copy(update={"num_iter": 8}) == CNSettings(encoder=encoder, num_iter=8)
+
+
+def test_every_setting_is_listed_with_the_encoders_that_have_it():
+    groups = CNSettings.fields_by_group()
+    assert list(groups) == [
+        "", "encoder=spline", "encoder=siren, fourier, grid, hash", "encoder=fourier, grid, hash", "encoder=siren",
+        "encoder=fourier", "encoder=grid", "encoder=hash",
+    ]  # fmt: skip
+    assert list(groups["encoder=spline"]) == ["degree"]
+    assert list(groups["encoder=fourier"]) == ["bandwidth", "features"]
+    assert groups["encoder=grid"]["depth"].default == 0
+    assert groups["encoder=siren, fourier, grid, hash"]["num_iter"].default == 500
+    listed = {name for fields in groups.values() for name in fields}
+    assert listed == {name for kind in CLASSES.values() for name in kind.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"recipe": "paper"}, {"preset": "paper"}),
+        ({"loss": "huber", "loss_delta": 0.3}, {"loss": "huber", "loss_huber_delta": 0.3}),
+        ({"regulariser_delta": 0.2}, {"huber_delta": 0.2}),
+        ({"encoder": "hash", "start": "a.safetensors"}, {"encoder": "hash", "initial_field": "a.safetensors"}),
+        ({"activation": "bound"}, {}),
+        ({"activation": "none"}, {"min_constraint": None}),
+        ({"encoder": "grid", "activation": "none"}, {"encoder": "grid", "min_constraint": None, "activation": "clip"}),
+        ({"encoder": "grid", "activation": "bound"}, {"encoder": "grid", "activation": "clip"}),
+        ({"recipe": "paper", "activation": "none"}, {"preset": "paper", "min_constraint": None}),
+    ],
+)
+def test_old_names_and_values_work_with_a_warning(old, new):
+    for make in (CNSettings.parse, lambda v: CNSettings(**v)):
+        with pytest.warns(DeprecationWarning, match="works for one release"):
+            assert make(old) == make(new)
+
+
+def test_an_old_name_with_the_new_one_is_refused():
+    with pytest.raises(SettingsError, match="recipe is the old name of preset, and both are given; give preset"):
+        CNSettings.parse({"recipe": "paper", "preset": "fast"})
+
+
+@pytest.mark.parametrize("name", ["regulariser", "stop", "min_constraint"])
+def test_none_as_a_word_is_none(name):
+    assert getattr(CNSettings.parse({name: "none"}), name) is None
+
+
+def test_the_seed_of_the_run_is_that_of_the_networks(limited):
+    series = TiltSeries(limited.projections.numpy(), limited.geometry)
+    values = {"encoder": "siren", "width": 8, "depth": 1, "num_iter": 2, "slices": 6, "num_iter_next": 1}
+    run = {seed: tomoprior.reconstruct(series, "cn", seed=seed, **values).volume for seed in (0, 1)}
+    own = tomoprior.reconstruct(series, "cn", seed=0, settings=CNSettings(seed=1, **values)).volume
+    assert not np.array_equal(run[0], run[1])
+    np.testing.assert_array_equal(own, run[1])
 
 
 @pytest.mark.parametrize("values", [{}, {"encoder": "grid", "num_iter": 30, "reg_par": 0.0}])
@@ -121,6 +206,6 @@ def test_a_mask_and_a_background(limited):
     assert float(result.volume[4:].min()) >= 0.1 - 1e-6
 
 
-def test_projections_too_large_for_float32_are_told(limited):
+def test_projections_too_large_for_float32_are_refused(limited):
     with pytest.raises(tomoprior.errors.InputError, match="not finite"):
-        limited.run("cn", projections=limited.projections * 1e25, reg_par="auto", stop="none", num_iter=5)
+        limited.run("cn", projections=limited.projections * 1e25, reg_par="auto", stop=None, num_iter=5)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tomoprior.errors import FormatError, InputError
+from tomoprior.errors import FormatError, SettingsError
 from tomoprior.methods.cn.encoders import REGISTRY
-from tomoprior.methods.cn.field import load_field
-from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, Part
-from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.loading import load_field
+from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, NetworkPart
+from tomoprior.methods.cn.settings import CLASSES, CNSettings
+from tomoprior.storage.tensors import save_tensors
 
 SHAPE = (5, 7, 6)
 PAD = 2
@@ -18,7 +19,9 @@ SLABS = [(0, 3, 0, 3), (3, 6, 3, 6), (4, 7, 6, 7)]
 
 
 def small(encoder="grid", **values):
-    return CNSettings(encoder=encoder, **{"width": 8, "depth": 1, "features": 2, "levels": 2, "table_size": 6, **values})
+    kind = CLASSES[encoder]
+    values = {"width": 8, "depth": 1, "features": 2, "levels": 2, "table_size": 6, "seed": 0, **values}
+    return kind(**{k: v for k, v in values.items() if k in kind.model_fields})
 
 
 def make_field(settings, slabs=SLABS, mask=None, **values):
@@ -30,7 +33,7 @@ def make_field(settings, slabs=SLABS, mask=None, **values):
         with torch.no_grad():
             for p in network.parameters():
                 p.mul_(3)
-        parts.append(Part(network, start, stop, first, last))
+        parts.append(NetworkPart(network, start, stop, first, last))
     return NetworkField(parts, SHAPE, settings, **{"scale": 2.0, "background": 0.3, "pad": PAD, "mask": mask, **values})
 
 
@@ -50,14 +53,14 @@ def voxels():
 
 
 def test_the_papers_network_has_as_many_weights_as_it_says():
-    network = CoordinateNetwork(CNSettings(recipe="paper"), (256, 2, 1024))
+    network = CoordinateNetwork(CNSettings(preset="paper"), (256, 2, 1024))
     assert network.n_parameters == 264_449
     assert sum(p.numel() for p in network.parameters() if p.requires_grad) == 264_449
 
 
 def test_the_papers_network_starts_as_siren():
     """Bounds of the weights, and arguments of all sines but the first standard normal (Sitzmann et al., theorem 1.8)."""
-    network = CoordinateNetwork(CNSettings(recipe="paper"), (64, 64, 64))
+    network = CoordinateNetwork(CNSettings(preset="paper"), (64, 64, 64))
     first, hidden = network.encoder.layer.weight.detach(), network.hidden[2].weight.detach()
     assert 0.95 / 3 < float(first.abs().max()) <= 1 / 3
     assert 0.95 * (6 / 256) ** 0.5 / 30 < float(hidden.abs().max()) <= (6 / 256) ** 0.5 / 30
@@ -69,25 +72,26 @@ def test_the_papers_network_starts_as_siren():
         features = torch.sin(30 * layer(features))
 
 
-@pytest.mark.parametrize("activation", ["none", "softplus"])
+@pytest.mark.parametrize("least", [None, 0.0])
 @pytest.mark.parametrize("value", [0.01, 0.3, 4.0])
-def test_networks_start_near_a_given_value(value, activation):
-    network = CoordinateNetwork(small("grid", activation=activation), (8, 8, 8))
-    network.start_at(value)
+def test_networks_start_near_a_given_value(value, least):
+    network = CoordinateNetwork(small("grid", min_constraint=least), (8, 8, 8))
+    network.set_initial_output(value)
     found = network(torch.rand(500, 3)).detach()
     assert float(found.mean()) == pytest.approx(value, abs=0.02 + 0.02 * value)
 
 
 def test_softplus_keeps_a_network_positive_even_where_the_level_is_not():
     network = CoordinateNetwork(small("fourier"), (8, 8, 8))
-    network.start_at(-1.0)
+    network.set_initial_output(-1.0)
     found = network(torch.rand(500, 3)).detach()
     assert float(found.min()) > 0
     assert float(found.mean()) < 0.01
 
 
-@pytest.mark.parametrize("coordinates", ["isotropic", "per-axis"])
-@pytest.mark.parametrize("encoder", sorted(REGISTRY))
+@pytest.mark.parametrize(
+    ("encoder", "coordinates"), [*((name, "isotropic") for name in sorted(REGISTRY)), ("siren", "per-axis")]
+)
 def test_the_field_at_voxels_is_the_volume(encoder, coordinates):
     mask = (torch.rand(SHAPE[0], 1, SHAPE[2] + 2 * PAD, generator=torch.Generator().manual_seed(0)) > 0.3).float()
     field = make_field(small(encoder, coordinates=coordinates), mask=mask)
@@ -126,7 +130,7 @@ def test_between_two_networks_the_field_is_linear():
 @pytest.mark.parametrize("encoder", sorted(REGISTRY))
 def test_saved_and_loaded(encoder, tmp_path):
     mask = (torch.rand(SHAPE[0], 1, SHAPE[2] + 2 * PAD, generator=torch.Generator().manual_seed(0)) > 0.3).float()
-    field = make_field(small(encoder, activation="none"), mask=mask)
+    field = make_field(small(encoder, min_constraint=None), mask=mask)
     field.save(tmp_path / "field.safetensors")
     loaded = load_field(tmp_path / "field.safetensors")
     at = torch.rand(200, 3, dtype=torch.float64) * torch.tensor(SHAPE) - 0.5
@@ -175,6 +179,30 @@ def test_headers_that_make_no_sense(change, tmp_path):
     assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize("activation", ["none", "bound", "softplus"])
+@pytest.mark.parametrize("encoder", ["siren", "hash"])
+def test_a_field_saved_when_every_encoder_had_all_settings_is_loaded(encoder, activation, tmp_path):
+    current = {"none": {"min_constraint": None}, "bound": {"activation": "clip"}, "softplus": {}}[activation]
+    field = make_field(small(encoder, **current))
+    arrays, values = field.state()
+    old = {"width": 8, "depth": 1, "omega": 30.0, "bandwidth": 0.25, "features": 2, "levels": 2, "table_size": 6}
+    network = {**old, "encoder": encoder, "coordinates": "isotropic", "activation": activation, "precision": "float32"}
+    header = {"kind": "network", "shape": list(SHAPE), **values, "network": network}
+    save_tensors(tmp_path / "old.safetensors", "tomoprior", header, arrays, overwrite=False)
+    at = torch.rand(200, 3, dtype=torch.float64) * torch.tensor(SHAPE) - 0.5
+    assert torch.equal(load_field(tmp_path / "old.safetensors")(at), field(at))
+
+
+def test_a_field_whose_coordinates_its_encoder_no_longer_has_is_refused(tmp_path):
+    arrays, values = make_field(small("fourier")).state()
+    values["network"]["coordinates"] = "per-axis"
+    save_tensors(
+        tmp_path / "old.safetensors", "tomoprior", {"kind": "network", "shape": list(SHAPE), **values}, arrays, overwrite=False
+    )
+    with pytest.raises(FormatError, match="per-axis is no longer supported for encoder fourier"):
+        load_field(tmp_path / "old.safetensors")
+
+
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     field = make_field(small("grid"))
     with torch.no_grad():
@@ -197,5 +225,5 @@ def test_bfloat16_computes_layers_only():
 
 
 def test_sines_are_not_computed_in_bfloat16():
-    with pytest.raises(InputError, match="float32"):
-        CoordinateNetwork(small("siren", precision="bfloat16"), (8, 8, 8))
+    with pytest.raises(SettingsError, match="precision is a setting of encoder=fourier, grid, hash; the encoder here is siren"):
+        CNSettings(encoder="siren", precision="bfloat16")

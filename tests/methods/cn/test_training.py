@@ -13,14 +13,16 @@ from tomoprior.errors import InputError, Interrupted
 from tomoprior.methods.cn import grid_evaluation, held_out, training
 from tomoprior.methods.cn.encoders import REGISTRY
 from tomoprior.methods.cn.network import CoordinateNetwork
-from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.settings import CLASSES, CNSettings
 from tomoprior.methods.solving.problem import set_up_problem
 
 ENCODERS = sorted(REGISTRY)
 
 
 def small(encoder="grid", **values):
-    return CNSettings(encoder=encoder, **{"width": 8, "depth": 1, "features": 2, "num_iter": 5, **values})
+    kind = CLASSES[encoder]
+    values = {"width": 8, "depth": 1, "features": 2, "num_iter": 5, "seed": 0, **values}
+    return kind(**{k: v for k, v in values.items() if k in kind.model_fields})
 
 
 def problem_of(case, *, projections=None, pad=0, **arguments):
@@ -36,14 +38,14 @@ def fit(case, settings, reg_par=0.0, progress=None, background=0.0, **arguments)
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Cuts a slab of the case into dozens of pieces."""
-    monkeypatch.setattr(grid_evaluation, "chunk_points", lambda network: 100)
+    monkeypatch.setattr(grid_evaluation, "points_per_chunk", lambda network: 100)
 
 
 @pytest.mark.parametrize("pieces", [(1, 1), (7, 5), (100, 1000), (481, 3), (480, 480)])
 def test_chunks_cover_every_voxel_once(pieces):
     points, _ = pieces
     count = np.zeros((16, 40), int)
-    for z, x in grid_evaluation.chunks((16, 12, 40), points):
+    for z, x in grid_evaluation.cut_chunks((16, 12, 40), points):
         count[z, x] += 1
         assert (z.stop - z.start) * (x.stop - x.start) * 12 <= max(points, 12)
     assert (count == 1).all()
@@ -73,22 +75,22 @@ def test_gradients_by_chunks_are_the_plain_ones(encoder, limited, difference, sm
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_chunks_make_no_difference_to_a_fit(encoder, limited, difference, monkeypatch):
     whole = fit(limited, small(encoder))[1]
-    monkeypatch.setattr(grid_evaluation, "chunk_points", lambda network: 100)
+    monkeypatch.setattr(grid_evaluation, "points_per_chunk", lambda network: 100)
     assert difference(fit(limited, small(encoder))[1], whole) < 1e-3
 
 
 def test_the_first_projections_have_about_the_measured_mass(limited):
     for encoder in ENCODERS:
-        for activation in ("softplus", "none"):
+        for least in (0.0, None):
             found = {}
 
             def stop(iteration, total, values, found=found):
                 raise KeyboardInterrupt
 
             with pytest.raises(Interrupted) as caught:
-                fit(limited, small(encoder, activation=activation), progress=stop)
+                fit(limited, small(encoder, min_constraint=least), progress=stop)
             found = limited.projector(caught.value.result[1]).sum() / limited.projections.sum()
-            assert float(found) == pytest.approx(1, abs=0.15), (encoder, activation)
+            assert float(found) == pytest.approx(1, abs=0.15), (encoder, least)
 
 
 GOOD = {
@@ -168,8 +170,8 @@ def test_tilts_without_weight_do_not_count(limited, difference):
 def test_weights_count_in_the_loss(limited):
     w = torch.rand(25)
     problem = problem_of(limited, weights=w)
-    _, _, history = training.train(problem, small(num_iter=1, loss="l2", regulariser="none"), 0.0, None)
-    assert history["loss"][0] == pytest.approx(0.5 * (history["residual"][0] * problem.norm(problem.p)) ** 2, rel=1e-4)
+    _, _, history = training.train(problem, small(num_iter=1, loss="l2", regulariser=None), 0.0, None)
+    assert history["loss"][0] == pytest.approx(0.5 * (history["residual"][0] * problem.norm(problem.data)) ** 2, rel=1e-4)
 
 
 def test_the_mask_holds_and_the_background_is_added(limited):
@@ -224,7 +226,7 @@ def test_a_slab_alone_is_the_same_as_in_a_stack(limited, difference):
     one = SimpleNamespace(
         projector=Projector(case.projector.geometry.rows(0, 4), "cpu"), projections=case.projections[:, :4].clone()
     )
-    settings = small(slices=4, warm_start=False, regulariser="none")
+    settings = small(slices=4, warm_start=False, regulariser=None)
     assert difference(fit(case, settings)[1][:, 4:8], fit(one, settings)[1]) < 1e-3
 
 
@@ -237,7 +239,7 @@ def test_slices_auto_uses_two_to_four(limited):
 
 
 def test_the_papers_recipe_runs(limited):
-    settings = CNSettings(recipe="paper", num_iter=2, num_iter_next=1)
+    settings = CNSettings(preset="paper", num_iter=2, num_iter_next=1)
     field, volume, history = fit(limited, settings)
     assert len(history["loss"]) == 2 + 3
     assert torch.isfinite(volume).all()
@@ -246,7 +248,7 @@ def test_the_papers_recipe_runs(limited):
 
 def test_the_papers_outputs_are_in_parts_of_the_projections_range(limited, difference):
     """So that its rates suit its outputs; tilts without weight have no say."""
-    settings = CNSettings(recipe="paper", width=16, depth=1, num_iter=3, num_iter_next=2)
+    settings = CNSettings(preset="paper", width=16, depth=1, num_iter=3, num_iter_next=2)
     weights, spoilt = torch.ones(25), limited.projections.clone()
     weights[3:9], spoilt[3:9] = 0, 1e3
     field, volume, _ = fit(limited, settings, projections=spoilt, weights=weights)
@@ -258,11 +260,13 @@ def test_the_papers_outputs_are_in_parts_of_the_projections_range(limited, diffe
     assert float(field.parts[0].network.output.bias.detach()) == pytest.approx(float(drawn), abs=0.01)
 
 
-def test_a_networks_negative_values_are_cut_off_when_it_is_fitted(limited):
-    settings = small("siren", activation="none", num_iter=60)
+def test_clip_cuts_negative_values_off_after_the_fit(limited):
+    settings = small("siren", min_constraint=None, num_iter=60)
     centred = limited.projections - limited.projections.mean()
     free, _, history = fit(limited, settings, projections=centred)
-    bound, volume, same = fit(limited, settings.model_copy(update={"activation": "bound"}), projections=centred)
+    bound, volume, same = fit(
+        limited, settings.model_copy(update={"min_constraint": 0.0, "activation": "clip"}), projections=centred
+    )
     assert same == history
     middles = torch.stack(torch.meshgrid(*(torch.arange(n) for n in volume.shape), indexing="ij"), -1)
     assert float(free(middles).min()) < 0 == float(volume.min())
@@ -301,7 +305,7 @@ def test_shifts_along_y_couple_all_slices(limited):
 
 
 def test_a_rate_that_is_too_large_ends_with_one_line(limited):
-    settings = small("siren", activation="none", learning_rate=1e30)
+    settings = small("siren", min_constraint=None, learning_rate=1e30)
     with pytest.raises(InputError, match=r"not finite in iteration \d of 5; try a learning_rate below 1e\+30") as caught:
         fit(limited, settings)
     assert "\n" not in str(caught.value)
@@ -327,7 +331,7 @@ def interrupt_at(when):
     return progress
 
 
-@pytest.mark.parametrize("stop", ["none", "held-out"])
+@pytest.mark.parametrize("stop", [None, "held-out"])
 def test_an_interruption_keeps_the_best(stop, limited):
     settings = small(num_iter=40, stop=stop)
     with pytest.raises(Interrupted) as caught:
@@ -337,12 +341,14 @@ def test_an_interruption_keeps_the_best(stop, limited):
     problem = problem_of(limited)
     scores = history["held_out" if stop == "held-out" else "residual"]
     best = scores.index(min(scores)) if stop == "held-out" else history["loss"].index(min(history["loss"]))
-    if stop == "none":
-        assert problem.norm(problem.A(volume) - problem.p) / problem.norm(problem.p) == pytest.approx(scores[best], rel=1e-3)
+    if stop is None:
+        assert problem.norm(problem.A(volume) - problem.data) / problem.norm(problem.data) == pytest.approx(
+            scores[best], rel=1e-3
+        )
     else:
         out = np.argsort(limited.geometry.angles)[2:-1:5]
-        r = (problem.A(volume) - problem.p)[torch.from_numpy(out)]
-        assert float(r.norm() / problem.p[torch.from_numpy(out)].norm()) == pytest.approx(scores[best], rel=1e-3)
+        r = (problem.A(volume) - problem.data)[torch.from_numpy(out)]
+        assert float(r.norm() / problem.data[torch.from_numpy(out)].norm()) == pytest.approx(scores[best], rel=1e-3)
     middles = torch.stack(torch.meshgrid(*(torch.arange(n) for n in volume.shape), indexing="ij"), -1)
     torch.testing.assert_close(field(middles), volume, rtol=1e-4, atol=1e-4)
 
@@ -353,7 +359,7 @@ def test_an_interruption_as_the_fit_of_all_tilts_begins_keeps_the_one_without_so
         fit(limited, settings, progress=interrupt_at(31))
     _, volume, history = caught.value.result
     problem = problem_of(limited)
-    residual = problem.norm(problem.A(volume) - problem.p) / problem.norm(problem.p)
+    residual = problem.norm(problem.A(volume) - problem.data) / problem.norm(problem.data)
     assert residual < 0.5 * history["residual"][30]
 
 
@@ -383,7 +389,7 @@ def test_held_out_tilts_choose_the_iterations(limited):
     generator = torch.Generator().manual_seed(0)
     noise = 1.0 * limited.projections.std() * torch.randn(limited.projections.shape, generator=generator)
     calls = []
-    settings = CNSettings(encoder="grid", num_iter=100, stop="held-out", regulariser="none", slices=6, num_iter_next=10)
+    settings = CNSettings(encoder="grid", num_iter=100, stop="held-out", regulariser=None, slices=6, num_iter_next=10)
     _, volume, history = fit(
         limited, settings, projections=limited.projections + noise, progress=lambda *call: calls.append(call)
     )
@@ -396,19 +402,19 @@ def test_held_out_tilts_choose_the_iterations(limited):
     assert all(b > a for a, b in itertools.pairwise(iterations))
     assert {c[1] for c in calls} == {220}
     assert max(iterations) <= 220
-    settings = settings.model_copy(update={"stop": "none"})
+    settings = settings.model_copy(update={"stop": None})
     longer = fit(limited, settings, projections=limited.projections + noise)[1]
     assert limited.psnr(volume) > limited.psnr(longer)
 
 
 def test_held_out_tilts_are_neither_the_first_nor_the_last_nor_without_weight(limited):
     problem = problem_of(limited)
-    w, out = held_out.weights_apart(problem)
+    w, out = held_out.split_weights(problem)
     assert torch.equal(w + out, torch.ones(25, 1, 1))
     assert out[:, 0, 0].nonzero()[:, 0].tolist() == [2, 7, 12, 17, 22]
     weights = torch.ones(25, 1, 1)
     weights[2] = 0
-    w, out = held_out.weights_apart(replace(problem, w=weights))
+    w, out = held_out.split_weights(replace(problem, weights=weights))
     assert torch.equal(w + out, weights)
     assert out[:, 0, 0].nonzero()[:, 0].tolist() == [3, 8, 13, 18, 23]
     with pytest.raises(InputError, match="too few to hold some out; use stop=none"):

@@ -1,4 +1,4 @@
 """Solvers without learning: weighted back-projection, direct Fourier inversion, and iterative methods.
 
-``iterative`` and ``problem`` hold what the iterative ones share: the setting up, the residuals, the stopping.
+The iterative methods share the parts in ``tomoprior.methods.solving``: set-up, residuals, stopping.
 """

@@ -1,4 +1,4 @@
-"""How much of the half-circle each tilt stands for: the weights of a sum over angles that replaces an integral."""
+"""Angular weights: the part of the half-circle that each tilt represents when a sum over tilts replaces an integral."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ from numpy.typing import NDArray
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 
-#: A gap this many times the usual one is a missing range, not a coarse step: no tilt can stand for it.
-MISSING = 4.0
-#: Directions closer than this (radians) are one.
-SAME = 1e-9
+#: A gap this many times the typical step is a missing range, not a coarse step: no tilt represents it.
+MISSING_RANGE = 4.0
+#: Directions closer than this (radians) count as one.
+SAME_DIRECTION = 1e-9
 
 
-def weights(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Radians that each tilt stands for, shape ``(n_angles,)``.
+def compute_angular_weights(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the radians that each tilt represents, shape ``(n_angles,)``.
 
-    Half the gap to the neighbour on either side, around the half-circle (a projection at theta + pi is the mirror image of
-    that at theta), as in a trapezoidal rule. Next to a missing range a tilt counts its gap on the other side twice. A full,
-    even range adds up to pi; tilts at the same angle share.
+    A tilt represents half the gap to its neighbour on either side, around the half-circle (a projection at theta + pi is the
+    mirror image of that at theta), as in a trapezoidal rule. Next to a missing range a tilt counts its gap on the other side
+    twice. The weights of a full, even range add up to pi; tilts at the same angle share one weight.
     """
     turned = np.mod(angles, math.pi)
-    # within rounding of a half-turn is the same direction as 0
-    turned[turned > math.pi - SAME] = 0.0
+    # a half-turn, within rounding, is the same direction as 0
+    turned[turned > math.pi - SAME_DIRECTION] = 0.0
     order = np.argsort(turned, kind="stable")
-    first = np.diff(turned[order], prepend=-1.0) > SAME  # the first tilt of every direction
+    first = np.diff(turned[order], prepend=-1.0) > SAME_DIRECTION  # the first tilt of every direction
     direction = np.cumsum(first) - 1
-    share = _of_directions(turned[order][first]) / np.bincount(direction)
+    share = _weigh_directions(turned[order][first]) / np.bincount(direction)
     out = np.empty(len(angles))
     out[order] = share[direction]
     return out
 
 
-def _of_directions(turned: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same for directions that rise from 0 to pi and all differ."""
+def _weigh_directions(turned: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights of directions that rise from 0 to pi and all differ."""
     if len(turned) == 1:
         return np.array([math.pi])
     gaps = np.diff(turned, append=turned[0] + math.pi)
-    missing = gaps > MISSING * _usual(gaps)
+    missing = gaps > MISSING_RANGE * _typical_step(gaps)
     right, left = gaps, np.roll(gaps, 1)
     no_right, no_left = missing, np.roll(missing, 1)
-    # beside a missing range: the other side's gap; between two of them: a typical step
+    # next to a missing range: the gap on the other side; between two missing ranges: a typical step
     typical = float(np.median(gaps[~missing]))
     beside_right = np.where(no_right, np.where(no_left, typical, left), right)
     beside_left = np.where(no_left, np.where(no_right, typical, right), left)
     return np.asarray((beside_right + beside_left) / 2)
 
 
-def _usual(gaps: NDArray[np.float64]) -> float:
-    """The step that half of the range is made of, the largest gap left out, so that a few close tilts do not count."""
+def _typical_step(gaps: NDArray[np.float64]) -> float:
+    """Return the step that covers half of the range, without the largest gap, so that a few close tilts do not count."""
     rest = np.sort(gaps)[:-1]
     covered = np.cumsum(rest)
     return float(rest[np.searchsorted(covered, covered[-1] / 2)])
 
 
-def for_method(name: str, geometry: Geometry, given: torch.Tensor | None) -> NDArray[np.float64]:
-    """Angular weights times the user's per-tilt weights, scaled so that the total stays; raises for per-pixel weights."""
-    share = weights(geometry.angles)
-    if given is None:
+def compute_tilt_weights(name: str, geometry: Geometry, user_weights: torch.Tensor | None) -> NDArray[np.float64]:
+    """Multiply angular weights by the user's weights per tilt and keep the total; raises InputError for weights per pixel."""
+    share = compute_angular_weights(geometry.angles)
+    if user_weights is None:
         return share
-    if given.shape[1:] != (1, 1):
+    if user_weights.shape[1:] != (1, 1):
         raise InputError(f"{name} takes one weight per tilt, not per pixel; an iterative method takes both")
-    trust = given.reshape(-1).double().cpu().numpy()
-    return np.asarray(share * trust * (share.sum() / (share * trust).sum()))
+    tilt_weights = user_weights.reshape(-1).double().cpu().numpy()
+    return np.asarray(share * tilt_weights * (share.sum() / (share * tilt_weights).sum()))

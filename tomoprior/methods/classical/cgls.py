@@ -8,19 +8,20 @@ import torch
 from pydantic import Field
 
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.solving.iterative import IterativeMethod, IterativeSettings, Monitor
+from tomoprior.methods.solving.iterative import Monitor
 from tomoprior.methods.solving.least_squares import solve_least_squares
 from tomoprior.methods.solving.problem import Problem
+from tomoprior.methods.solving.stopping import EarlyStopMethod, EarlyStopSettings
 
 
-class CGLSSettings(IterativeSettings):
+class CGLSSettings(EarlyStopSettings):
     """Settings of ``cgls``."""
 
-    num_iter: int = Field(20, ge=1, description="Iterations; the regularisation too: noise grows with them.")
+    num_iter: int = Field(20, ge=1, description="Number of iterations. It is the only regularisation: noise grows with it.")
 
 
-class CGLS(IterativeMethod):
-    """Least squares by conjugate gradients, which converges far faster than SIRT and knows no bounds.
+class CGLS(EarlyStopMethod):
+    """Least squares by conjugate gradients: converges far faster than SIRT, without bounds on the values.
 
     Every slice has its own steps, as if it were alone (unless tilts are shifted along y, which ties the slices together).
 
@@ -32,8 +33,8 @@ class CGLS(IterativeMethod):
     citation = "Hestenes and Stiefel, J. Res. NBS 49 (1952) 409; Björck (1996), Numerical Methods for Least Squares, alg. 7.4.1"
     Settings = CGLSSettings
     tunable: ClassVar[Tunable] = {"num_iter": (3, 5, 8, 12, 20, 30, 50)}
-    arrays = (5.2, 3.0)
+    peak_arrays = (5.2, 3.0)
 
-    def solve(self, problem: Problem, settings: CGLSSettings, monitor: Monitor) -> torch.Tensor:
-        """The iterations."""
+    def iterate(self, problem: Problem, settings: CGLSSettings, monitor: Monitor) -> torch.Tensor:
+        """Run the iterations."""
         return solve_least_squares(problem, settings.num_iter, monitor)

@@ -1,4 +1,4 @@
-"""Direct Fourier inversion: projections are central lines of the slice's transform; grid them, transform back."""
+"""Direct Fourier inversion: put the projections, as central lines of a slice's transform, on a grid and transform back."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector, rowshift
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.settings import Settings
+from tomoprior.settings import Settings, document_settings
 
-#: Complex values of the padded transform worked on at once.
+#: Complex values of the padded transform in one block.
 BLOCK = 32 * 2**20
 
 
@@ -28,17 +28,19 @@ class FourierSettings(Settings):
         2.0,
         ge=1,
         le=8,
-        description="Padding of slice and projections: a finer Fourier grid, less error from gridding at the rim.",
+        description="Factor of padding of slices and projections. More makes the Fourier grid finer and gridding errors at the "
+        "rim smaller; 2 is usual.",
     )
     kernel_width: float = Field(
         0.5, gt=0, le=2, description="Standard deviation of the Gaussian that spreads a sample, in cells of the Fourier grid."
     )
 
 
+@document_settings
 class Fourier:
-    """Every transformed projection is spread over the Fourier cells around its line, and the sums divided by the weights.
+    """Spread every transformed projection over the Fourier cells around its line, then divide by the summed weights.
 
-    Cells that no projection reaches stay zero: the missing wedge is left empty. The scheme is that of EMAN2's reconstructor
+    Cells that no projection reaches stay zero: the missing wedge remains empty. The scheme is that of EMAN2's reconstructor
     (Tang et al., J. Struct. Biol. 157 (2007) 38; its 2-cell Gaussian mode); theorem: Kak and Slaney (1988), ch. 3, eq. 26.
     """
 
@@ -51,15 +53,15 @@ class Fourier:
     uses_projector = False
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """The volume, the projections once more, and blocks of padded slices with their transforms."""
+        """Return the bytes of the volume, a copy of the projections, and blocks of padded slices with their transforms."""
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
-        size = _size(geometry, settings.oversampling)
+        size = _grid_size(geometry, settings.oversampling)
         block = max(1, min(ny, BLOCK // size**2))
         return ALLOCATOR_BYTES + 4 * ny * (nz * nx + n * nu) + block * (18 * size * size + 24 * n * size) + 96 * n * size
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
-        """About four pairs."""
+        """Return about four pairs."""
         return 4.0
 
     def reconstruct(
@@ -73,48 +75,50 @@ class Fourier:
         mask: torch.Tensor | None = None,
         progress: Progress | None = None,
     ) -> Reconstruction:
-        """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, an initial volume has no meaning here."""
+        """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, and an initial volume is refused."""
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
         arguments.refuse_arguments(self.name, **{"initial volume": initial})
-        trust = arguments.expand_weights(weights, projector)
-        if trust is not None and trust.shape[1:] != (1, 1):
-            arguments.refuse_arguments(self.name, **{"weights per pixel": trust})
-        m = arguments.expand_mask(mask, projector)
+        tilt_weights = arguments.expand_weights(weights, projector)
+        if tilt_weights is not None and tilt_weights.shape[1:] != (1, 1):
+            arguments.refuse_arguments(self.name, **{"weights per pixel": tilt_weights})
+        mask = arguments.expand_mask(mask, projector)
         with torch.no_grad():
             data = rowshift.undo(projections, geometry) if geometry.couples_slices else projections
-            volume = _invert(data, geometry, settings, trust)
-            if m is not None:
-                volume *= m
+            volume = _invert(data, geometry, settings, tilt_weights)
+            if mask is not None:
+                volume *= mask
         if progress is not None:
             progress(1, 1, {})
         return Reconstruction(volume, geometry)
 
 
-def _size(geometry: Geometry, oversampling: float) -> int:
+def _grid_size(geometry: Geometry, oversampling: float) -> int:
     nz, _, nx = geometry.shape
     return int(fft.next_fast_len(math.ceil(oversampling * max(nz, nx, geometry.detector[1])) + 1))
 
 
-def _invert(data: torch.Tensor, geometry: Geometry, settings: FourierSettings, trust: torch.Tensor | None) -> torch.Tensor:
+def _invert(
+    data: torch.Tensor, geometry: Geometry, settings: FourierSettings, tilt_weights: torch.Tensor | None
+) -> torch.Tensor:
     nz, ny, nx = geometry.shape
     nu = geometry.detector[1]
-    size = _size(geometry, settings.oversampling)
+    size = _grid_size(geometry, settings.oversampling)
     device = data.device
     k = torch.fft.fftfreq(size, device=device, dtype=torch.float64)  # cycles per voxel
     theta = torch.from_numpy(geometry.angles.copy()).to(device)
     groups = geometry.slice_groups()
-    cells, spread = _gridding(k, theta, size, settings.kernel_width)
-    # a cell that only the Gaussian's far tail reaches says more about its neighbours than about itself
-    reached = spread if trust is None else spread * (trust > 0).reshape(-1, 1, 1)
+    cells, spread = _place_samples(k, theta, size, settings.kernel_width)
+    # a cell that only the far tail of a Gaussian reaches holds its neighbours' values, not its own
+    reached = spread if tilt_weights is None else spread * (tilt_weights > 0).reshape(-1, 1, 1)
     empty = torch.zeros(size * size, device=device)
     known = empty.index_add(0, cells.reshape(-1), reached.reshape(-1)) > 1e-3 * spread.max()
-    if trust is not None:
-        spread *= (trust / trust.amax()).reshape(-1, 1, 1)
+    if tilt_weights is not None:
+        spread *= (tilt_weights / tilt_weights.amax()).reshape(-1, 1, 1)
     total = empty.index_add(0, cells.reshape(-1), spread.reshape(-1))
     scale = torch.where(known, 1 / total.clamp_min(1e-30), empty)
     out = torch.empty(nz, ny, nx, device=device)
-    # the middle of slice and grid goes to sample 0 of the transforms by a phase
+    # a phase moves the centres of slice and grid to sample 0 of the transforms
     kz, kx = k[:, None], k[None, :]
     centre = -2 * math.pi * (kx * (nx - 1) / 2 + kz * (nz - 1) / 2)
     block = max(1, BLOCK // size**2)
@@ -123,39 +127,39 @@ def _invert(data: torch.Tensor, geometry: Geometry, settings: FourierSettings, t
         transform = torch.fft.fft(data[:, rows], n=size)  # (n, rows, size)
         count = rows.stop - rows.start
         for group in groups:
-            chosen = group[(group >= rows.start) & (group < rows.stop)] - rows.start
-            if len(chosen):
+            selected = group[(group >= rows.start) & (group < rows.stop)] - rows.start
+            if len(selected):
                 offset = torch.from_numpy(geometry.offsets(int(group[0]))).to(device)  # (n,)
                 phase = 2 * math.pi * k * ((nu - 1) / 2 - offset)[:, None]  # (n, size)
-                if len(chosen) == count:
-                    _turn_(transform, phase[:, None])
+                if len(selected) == count:
+                    _multiply_phase_(transform, phase[:, None])
                 else:
-                    index = torch.from_numpy(chosen).to(device)
-                    transform[:, index] = _turn_(transform[:, index], phase[:, None])
+                    index = torch.from_numpy(selected).to(device)
+                    transform[:, index] = _multiply_phase_(transform[:, index], phase[:, None])
         plane = torch.zeros(size * size, count, dtype=torch.complex64, device=device)
         samples = transform.permute(0, 2, 1)
         for corner in range(cells.shape[-1]):
             part = samples * spread[..., corner, None]
             plane.index_add_(0, cells[..., corner].reshape(-1), part.reshape(-1, count))
-        grid = _turn_(plane.view(size, size, count), centre[..., None], scale.view(size, size, 1))
+        grid = _multiply_phase_(plane.view(size, size, count), centre[..., None], scale.view(size, size, 1))
         out[:, rows] = torch.fft.ifft2(grid, dim=(0, 1)).real[:nz, :nx].permute(0, 2, 1)
         del transform, samples, part, plane, grid  # before the next block makes its own
     return out
 
 
-def _turn_(values: torch.Tensor, phase: torch.Tensor, scale: torch.Tensor | float = 1.0) -> torch.Tensor:
-    """``values * scale * exp(i phase)`` in place, the same bits wherever in a vector a value stands.
+def _multiply_phase_(values: torch.Tensor, phase: torch.Tensor, scale: torch.Tensor | float = 1.0) -> torch.Tensor:
+    """Multiply ``values`` by ``scale * exp(i phase)`` in place, with the same bits at any place in a vector.
 
-    Each part of a product of complex numbers is two products and a sum, which a processor may fuse in its vectors and not
-    beside them. A product with a number that is real, or imaginary, leaves nothing to fuse.
+    Each part of a product of complex numbers is two products and a sum. A processor may fuse them within a vector and not in
+    the remainder. A product with a real or an imaginary number leaves nothing to fuse.
     """
     real, imaginary = ((scale * part(phase)).to(values.real.dtype) for part in (torch.cos, torch.sin))
     crosswise = values * torch.complex(torch.zeros_like(imaginary), imaginary)
     return values.mul_(real).add_(crosswise)
 
 
-def _gridding(k: torch.Tensor, theta: torch.Tensor, size: int, width: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cells ``(n_angles, size, 4)`` around every sample as flat indices ``kz * size + kx``, and their Gaussian weights."""
+def _place_samples(k: torch.Tensor, theta: torch.Tensor, size: int, width: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the cells ``(n_angles, size, 4)`` around every sample as flat indices ``kz * size + kx``, and Gaussian weights."""
     kx = k[None, :] * torch.cos(theta)[:, None] * size
     kz = -k[None, :] * torch.sin(theta)[:, None] * size
     cells, weights = [], []

@@ -12,20 +12,30 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.solving.problem import Problem, padding, ray_and_voxel_sums, reciprocal_, select_tilts, slices_share_rays
+from tomoprior.methods.solving.iterative import BoxSettings, Monitor, clamp_
+from tomoprior.methods.solving.problem import (
+    Problem,
+    ray_and_voxel_sums,
+    reciprocal_,
+    resolve_padding,
+    select_tilts,
+    slices_share_rays,
+)
+from tomoprior.methods.solving.stopping import EarlyStopMethod, EarlyStopSettings
 
 
-class SARTSettings(BoxSettings):
+class SARTSettings(BoxSettings, EarlyStopSettings):
     """Settings of ``sart``."""
 
-    num_iter: int = Field(10, ge=1, description="Passes over all tilts.")
+    num_iter: int = Field(10, ge=1, description="Number of passes over all tilts.")
     subset_size: int = Field(1, ge=1, description="Tilts per update: 1 is SART, more is ordered-subset SIRT.")
-    relaxation: float = Field(0.5, gt=0, lt=2, description="Step length; below 1 noise and inconsistent tilts do less harm.")
+    relaxation: float = Field(
+        0.5, gt=0, lt=2, description="Step length, between 0 and 2. Below 1, noise and inconsistent tilts do less harm."
+    )
 
 
-class SART(IterativeMethod):
-    """A SIRT step for one subset of tilts after the other, in an order that keeps successive ones far apart.
+class SART(EarlyStopMethod):
+    """SIRT steps for one subset of tilts after the other, in an order that keeps successive subsets far apart.
 
     Andersen and Kak, Ultrason. Imaging 6 (1984) 81; ordered subsets as Wang and Jiang, J. X-Ray Sci. Technol. 12 (2004) 169.
     """
@@ -35,48 +45,49 @@ class SART(IterativeMethod):
     citation = "Andersen and Kak, Ultrason. Imaging 6 (1984) 81; Wang and Jiang, J. X-Ray Sci. Technol. 12 (2004) 169"
     Settings = SARTSettings
     tunable: ClassVar[Tunable] = {"min_constraint": (None, 0.0), "num_iter": (1, 2, 5, 10, 20, 50)}
-    arrays = (1.8, 2.5)
+    peak_arrays = (1.8, 2.5)
+    first_iterate = 1
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """With a volume for every subset, where slices differ."""
+        """Return the bytes at the peak, with a volume for every subset where slices differ in their rays."""
         needed = super().memory(geometry, settings)
         if slices_share_rays(geometry):
             return needed
         nz, ny, nx = geometry.shape
-        pad = padding(geometry, settings.pad)
-        count = len(subsets(geometry.angles, settings.subset_size))
+        pad = resolve_padding(geometry, settings.pad)
+        count = len(order_subsets(geometry.angles, settings.subset_size))
         return needed + 4 * (count * nz * ny * (nx + 2 * pad) + math.prod(geometry.range_shape))
 
-    def solve(self, problem: Problem, settings: SARTSettings, monitor: Monitor) -> torch.Tensor:
-        """The iterations."""
+    def iterate(self, problem: Problem, settings: SARTSettings, monitor: Monitor) -> torch.Tensor:
+        """Run the iterations."""
         x = problem.x
         parts = []
-        chosen = subsets(problem.A.geometry.angles, settings.subset_size)
-        average = ray_and_voxel_sums(problem)[1].div_(len(chosen)) if problem.w is not None else torch.zeros(1)
-        for views in chosen:
+        subsets = order_subsets(problem.A.geometry.angles, settings.subset_size)
+        average = ray_and_voxel_sums(problem)[1].div_(len(subsets)) if problem.weights is not None else torch.zeros(1)
+        for views in subsets:
             part = select_tilts(problem, views)
             rays, voxels = ray_and_voxel_sums(part)
-            if part.w is not None:
-                # within one subset its weights would cancel: one that is trusted less than the average moves the volume less
+            if part.weights is not None:
+                # within one subset the weights would cancel: a subset of less than average weight moves the volume less
                 voxels = torch.maximum(voxels, average)
             rows = reciprocal_(rays) * settings.relaxation
-            parts.append((part, rows if part.w is None else rows * part.w, reciprocal_(voxels)))
+            parts.append((part, rows if part.weights is None else rows * part.weights, reciprocal_(voxels)))
         for _ in range(settings.num_iter):
             squares = 0.0
             for part, rows, columns in parts:
-                r = part.A(x).neg_().add_(part.p)
+                r = part.A(x).neg_().add_(part.data)
                 squares += part.norm(r) ** 2
                 x.add_(part.A.T(r.mul_(rows)).mul_(columns))
                 clamp_(x, settings)
-                problem.masked(x)
-            # each tilt's residual is taken when its turn comes, as is usual: one after the pass would cost a projection
+                problem.apply_mask_(x)
+            # as is usual, the residual of a tilt is that at its own update: one after the pass would cost a projection
             if monitor.stop(squares**0.5):
                 break
         return x
 
 
-def subsets(angles: NDArray[np.float64], size: int) -> list[NDArray[np.intp]]:
-    """Tilts in groups of ``size``, each spread over the range, in bit-reversed order of the sorted angles."""
+def order_subsets(angles: NDArray[np.float64], size: int) -> list[NDArray[np.intp]]:
+    """Group tilts in subsets of ``size``, each spread over the range, in bit-reversed order of the sorted angles."""
     order = np.argsort(angles, kind="stable")
     count = -(-len(order) // size)
     groups = [order[k::count] for k in range(count)]

@@ -8,21 +8,24 @@ import torch
 from pydantic import Field
 
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
+from tomoprior.methods.solving.iterative import BoxSettings, Monitor, clamp_
 from tomoprior.methods.solving.problem import Problem, ray_and_voxel_sums, reciprocal_
+from tomoprior.methods.solving.stopping import EarlyStopMethod, EarlyStopSettings
 
 
-class SIRTSettings(BoxSettings):
+class SIRTSettings(BoxSettings, EarlyStopSettings):
     """Settings of ``sirt``."""
 
-    relaxation: float = Field(1.0, gt=0, lt=2, description="Step length; below 2 it converges.")
+    relaxation: float = Field(
+        1.0, gt=0, lt=2, description="Step length; the iteration converges below 2, and 1 is the published method."
+    )
 
 
-class SIRT(IterativeMethod):
+class SIRT(EarlyStopMethod):
     """``x <- x + relaxation C A^T R W (p - A x)`` with R = 1 / (A 1) and C = 1 / (A^T W 1).
 
     Gilbert, J. Theor. Biol. 36 (1972) 105; in this form Gregor and Benson, IEEE Trans. Med. Imaging 27 (2008) 918, eq. 4.
-    The sums are taken over the mask and with the weights, which keeps the step stable for any of them.
+    The sums include the mask and the weights, so that the step is stable for all of them.
     """
 
     name = "sirt"
@@ -30,25 +33,25 @@ class SIRT(IterativeMethod):
     citation = "Gilbert, J. Theor. Biol. 36 (1972) 105; Gregor and Benson, IEEE Trans. Med. Imaging 27 (2008) 918, eq. 4"
     Settings = SIRTSettings
     tunable: ClassVar[Tunable] = {"min_constraint": (None, 0.0), "num_iter": (10, 20, 50, 100, 200, 500, 1000)}
-    arrays = (2.0, 2.0)
-    own_sums = (1.0, 1.0)
+    peak_arrays = (2.0, 2.0)
+    peak_sum_arrays = (1.0, 1.0)
 
-    def solve(self, problem: Problem, settings: SIRTSettings, monitor: Monitor) -> torch.Tensor:
-        """The iterations."""
+    def iterate(self, problem: Problem, settings: SIRTSettings, monitor: Monitor) -> torch.Tensor:
+        """Run the iterations."""
         A, x = problem.A, problem.x
-        rows, columns = step_sizes(problem)
+        rows, columns = compute_step_sizes(problem)
         rows *= settings.relaxation
         for _ in range(settings.num_iter):
-            r = A(x).neg_().add_(problem.p)
+            r = A(x).neg_().add_(problem.data)
             if monitor.stop(problem.norm(r)):
                 break
             x.add_(A.T(r.mul_(rows)).mul_(columns))
             clamp_(x, settings)
-            problem.masked(x)
+            problem.apply_mask_(x)
         return x
 
 
-def step_sizes(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
-    """``W / (A m)`` and ``m / (A^T W 1)`` for mask m: with these the iteration matrix has no eigenvalue above 1."""
+def compute_step_sizes(problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ``W / (A m)`` and ``m / (A^T W 1)`` for mask m: with them the iteration matrix has no eigenvalue above 1."""
     rows, columns = (reciprocal_(s) for s in ray_and_voxel_sums(problem))
-    return rows if problem.w is None else rows * problem.w, columns
+    return rows if problem.weights is None else rows * problem.weights, columns

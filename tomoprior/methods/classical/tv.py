@@ -1,4 +1,4 @@
-"""Total variation: least squares with a penalty on edges' height times area, by preconditioned primal-dual steps."""
+"""Total variation: least squares with a penalty on the height times area of edges, by preconditioned primal-dual steps."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
 from tomoprior.methods.solving import gradient, strength
 from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.solving.problem import Problem, padding, ray_and_voxel_sums, reciprocal_
+from tomoprior.methods.solving.problem import Problem, ray_and_voxel_sums, reciprocal_, resolve_padding
 from tomoprior.reconstruction import Reconstruction
 
-#: Rows beyond its own that a slab sees: what lies farther away changes a voxel by less than the iterations leave open.
+#: Rows beyond its own that a slab needs: rows farther away change a voxel by less than the error of the iterations.
 HALO = 16
 
 
@@ -25,22 +25,26 @@ class TVSettings(BoxSettings):
     """Settings of ``tv``."""
 
     num_iter: int = Field(
-        400, ge=1, description="Iterations; 400 are converged to a few hundredths of a dB on noise-free phantoms."
+        400, ge=1, description="Number of iterations; 400 converge to a few hundredths of a dB on noise-free phantoms."
     )
     min_constraint: float | None = Field(
         0.0,
-        description="Lower bound of the values; 0 for non-negativity, the strongest prior there is where it holds, or none.",
+        description="Lower bound of the values per voxel, or none. 0 is non-negativity: the strongest prior for objects "
+        "that have no negative values.",
     )
     reg_par: Annotated[float, Field(ge=0)] | Literal["auto", "held-out"] = Field(
         "auto",
-        description="Strength: what a unit of edge height times area costs against the squared residual. auto: 0.005 times the "
-        "number of tilts times the height of typical contrast (from 5 CGLS iterations). held-out: the one that best "
-        "predicts every fifth tilt, from 1024 times that down to a 64th, at up to the cost of 420 more iterations.",
+        description="Strength: the cost of a unit of edge height times area, relative to half the squared residual. "
+        "auto: 0.005 times the number of tilts times the height of typical contrast (from 5 CGLS "
+        "iterations). held-out: the strength that predicts every fifth tilt best, from 1024 times that down "
+        "to a 64th, at up to the cost of 420 more iterations.",
     )
     huber_delta: float = Field(
-        0.0, ge=0, description="Differences below this (values per voxel) cost their square, which keeps ramps from "
-        "becoming stairs; 0 is plain TV.",
-    )  # fmt: skip
+        0.0,
+        ge=0,
+        description="Difference between neighbours (value per voxel) below which the penalty is quadratic: this "
+        "keeps ramps from becoming stairs. 0 is plain TV.",
+    )
 
 
 class TV(IterativeMethod):
@@ -56,35 +60,35 @@ class TV(IterativeMethod):
     Settings = TVSettings
     tunable: ClassVar[Tunable] = {"reg_par": ("auto", "held-out"), "min_constraint": (0.0, None)}
     couples_slices = True
-    arrays = (7.0, 5.0)
-    own_sums = (1.0, 1.0)
+    peak_arrays = (7.0, 5.0)
+    peak_sum_arrays = (1.0, 1.0)
     pairs = 2.0
 
     def solve(self, problem: Problem, settings: TVSettings, monitor: Monitor) -> torch.Tensor:
-        """Choose the strength where it is left open, then iterate."""
+        """Choose the strength if the settings leave it open, then iterate."""
         reg_par = strength.resolve_strength(problem, settings, minimise)
-        monitor.settled["reg_par"] = reg_par * problem.w_scale
+        monitor.settled["reg_par"] = reg_par * problem.weight_scale
         return minimise(problem, settings, reg_par, monitor)
 
     def halo(self, geometry: Geometry, settings: Any) -> int:
-        """Rows that a slab of a larger volume sees beyond its own."""
+        """Return the rows beyond its own that a slab of a larger volume needs."""
         return HALO
 
     def settings_from_pilot(self, result: Reconstruction, settings: TVSettings, folder: Path) -> dict[str, Any]:
-        """The strength, if it was left open."""
+        """Return the strength, if the settings leave it open."""
         return {} if not isinstance(settings.reg_par, str) else dict(result.provenance["settled"])
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """With the search's own volume and copy of the projections where there is one."""
+        """Return the bytes at the peak, with a volume and a copy of the projections for the search of the strength."""
         needed = super().memory(geometry, settings)
         if settings.reg_par != "held-out":
             return needed
-        pad = padding(geometry, settings.pad)
+        pad = resolve_padding(geometry, settings.pad)
         nz, ny, nx = geometry.shape
         return needed + 4 * (nz * ny * (nx + 2 * pad) + math.prod(geometry.range_shape))
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
-        """With the search for the strength where there is one."""
+        """Return the cost in pairs, with the search of the strength."""
         extra = strength.search_cost_in_pairs(settings.reg_par) * self.pairs
         return super().cost_in_pairs(geometry, settings) + extra
 
@@ -92,23 +96,23 @@ class TV(IterativeMethod):
 def minimise(
     problem: Problem, settings: TVSettings, reg_par: float, monitor: Monitor, duals: strength.DualVariables | None = None
 ) -> torch.Tensor:
-    """The iterations at a given strength, from ``problem.x`` and the dual variables that are given or follow from it."""
-    A, p, w, x = problem.A, problem.p, problem.w, problem.x
-    rays, voxels = ray_and_voxel_sums(replace(problem, w=None))
+    """Iterate at strength ``reg_par`` from ``problem.x`` and from ``duals``, or from dual variables that fit ``problem.x``."""
+    A, data, weights, x = problem.A, problem.data, problem.weights, problem.x
+    rays, voxels = ray_and_voxel_sums(replace(problem, weights=None))
     balance = 1.0 if duals is None else duals.balance
     sigma, tau = reciprocal_(rays).mul_(balance), voxels.add_(gradient.COLUMN_SUM).mul_(balance).reciprocal_()
-    # the dual step of the data term has a closed form: y <- (y + sigma (A xbar - p)) * shrink, with W in it
-    shrink = 1 / (1 + sigma) if w is None else w / (w + sigma)
+    # the dual step of the data term has a closed form: y <- (y + sigma (A xbar - p)) * shrink, which includes W
+    shrink = 1 / (1 + sigma) if weights is None else weights / (weights + sigma)
     step = balance / gradient.ROW_SUM
     ax, xbar = A(x), x.clone()
-    y, q = _start(problem, ax, reg_par) if duals is None else (duals.y, duals.q)
+    y, q = _initial_duals(problem, ax, reg_par) if duals is None else (duals.y, duals.q)
     previous = ax.clone()
     huber = 1 / (1 + step * settings.huber_delta / reg_par) if settings.huber_delta and reg_par else 1.0
     for _ in range(settings.num_iter):
-        if monitor.stop(problem.norm(ax - p)):
+        if monitor.stop(problem.norm(ax - data)):
             break
-        # A xbar = 2 A x - A x_previous: the residual of x itself comes for free
-        y.addcmul_(previous.neg_().add_(ax, alpha=2).sub_(p), sigma).mul_(shrink)
+        # A xbar = 2 A x - A x_previous: the residual of x needs no further projection
+        y.addcmul_(previous.neg_().add_(ax, alpha=2).sub_(data), sigma).mul_(shrink)
         previous = ax
         if reg_par:
             gradient.add_forward_(q, xbar, step)
@@ -120,20 +124,20 @@ def minimise(
             gradient.add_adjoint_(direction, q, 1.0)
         xbar.copy_(x).neg_()
         x.sub_(direction.mul_(tau))
-        problem.masked(clamp_(x, settings))
+        problem.apply_mask_(clamp_(x, settings))
         xbar.add_(x, alpha=2)
         ax = A(x)
     return x
 
 
-def _start(problem: Problem, ax: torch.Tensor, reg_par: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Dual variables for a start from ``problem.x``."""
+def _initial_duals(problem: Problem, ax: torch.Tensor, reg_par: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return dual variables for a start from ``problem.x``."""
     x = problem.x
-    y, q = problem.weighted(ax - problem.p), gradient.zeros(x)
+    y, q = problem.apply_weights(ax - problem.data), gradient.zero_gradient(x)
     top = float(x.abs().amax())
     if top == 0:
         y.zero_()
     elif reg_par:
-        # a warm start warms the dual variables too: at the solution they are the residual and the directions of the edges
+        # at the solution the dual variables are the residual and the directions of the edges: start them there too
         gradient.shrink_to_ball_(gradient.add_forward_(q, x, 1e6 * reg_par / top), reg_par)
     return y, q

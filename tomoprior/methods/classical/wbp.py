@@ -14,7 +14,7 @@ from tomoprior.methods.classical import angular, backprojection, filters
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.settings import Settings
+from tomoprior.settings import Settings, document_settings
 
 
 class WBPSettings(Settings):
@@ -22,25 +22,30 @@ class WBPSettings(Settings):
 
     filter_name: filters.FilterName = Field(
         "ramp",
-        description="ramp, shepp-logan, cosine, hamming, hann (from sharp to smooth), sirt (falls off as SIRT does), none.",
+        description="Filter: ramp, shepp-logan, cosine, hamming, hann (from sharp to smooth), sirt (falls off as SIRT "
+        "does), or none.",
     )
-    cutoff: float = Field(1.0, gt=0, le=1, description="Where the filter ends, as a fraction of the Nyquist frequency.")
-    sirt_iterations: int = Field(20, ge=1, description="For filter_name=sirt: the SIRT iterations to resemble.")
+    cutoff: float = Field(
+        1.0, gt=0, le=1, description="Frequency at which the filter ends, as a fraction of the Nyquist frequency."
+    )
+    sirt_iterations: int = Field(20, ge=1, description="For filter_name=sirt: the number of SIRT iterations to resemble.")
     edge: Literal["extend", "zero"] = Field(
         "extend",
-        description="What lies beside the detector for the filter: its last column, as if the specimen went on, or nothing.",
+        description="Values beyond the detector for the filter. extend: its last column, for a specimen that continues; "
+        "zero: for an isolated object.",
     )
 
 
+@document_settings
 class WBP:
-    """``sum_i w_i (h * p_i)(X cos - Z sin)``: each projection filtered along u and smeared back, voxel by voxel.
+    """``sum_i w_i (h * p_i)(X cos - Z sin)``: filter each projection along u and back-project it, voxel by voxel.
 
     Kak and Slaney, Principles of Computerized Tomographic Imaging (1988), eqs. 30 to 35 and 61 of chapter 3; angular weights
-    as ``tomoprior.methods.classical.angular`` describes. Uses no projector: every voxel looks up its own place on the detector.
+    as in ``tomoprior.methods.classical.angular``. It uses no projector: every voxel looks up its own position on the detector.
     """
 
     name = "wbp"
-    summary = "WBP: filtered back-projection; instant, exact with all angles, streaks and smears without"
+    summary = "WBP: filtered back-projection; instant; exact for a full range of angles, else streaks and smears"
     citation = "Kak and Slaney, Principles of Computerized Tomographic Imaging (1988), ch. 3, eqs. 30-35 and 61"
     Settings = WBPSettings
     tunable: ClassVar[Tunable] = {"filter_name": ("ramp", "shepp-logan", "hann", "sirt"), "cutoff": (1.0, 0.7, 0.5, 0.35)}
@@ -48,14 +53,14 @@ class WBP:
     uses_projector = False
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """The volume and a block of it, the filtered projections in two orders, and a block of indices with its positions."""
+        """Return the bytes of the volume and a block of it, filtered projections in two orders, and a block of indices."""
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
         block = min(backprojection.BLOCK_BYTES, 16 * nz * nx * n)
         return ALLOCATOR_BYTES + 4 * ny * (2 * nz * nx + 2 * n * nu) + block + block // 2
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
-        """Half a pair, and the places of the voxels on the detector, which cost the same for one slice as for many."""
+        """Return half a pair, plus the positions of voxels on the detector, which cost the same for any number of slices."""
         return 0.5 + 40 / geometry.shape[1]
 
     def reconstruct(
@@ -69,21 +74,21 @@ class WBP:
         mask: torch.Tensor | None = None,
         progress: Progress | None = None,
     ) -> Reconstruction:
-        """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, an initial volume has no meaning here."""
+        """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, and an initial volume is refused."""
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
         arguments.refuse_arguments(self.name, **{"initial volume": initial})
-        share = angular.for_method(self.name, geometry, arguments.expand_weights(weights, projector))
-        m = arguments.expand_mask(mask, projector)
+        share = angular.compute_tilt_weights(self.name, geometry, arguments.expand_weights(weights, projector))
+        mask = arguments.expand_mask(mask, projector)
         with torch.no_grad():
-            response = filters.response(
+            response = filters.compute_response(
                 settings.filter_name, geometry.detector[1], settings.cutoff, settings.sirt_iterations, geometry.shape[0]
             )
-            filtered = filters.apply(projections, response, extend=settings.edge == "extend")
+            filtered = filters.filter_projections(projections, response, extend=settings.edge == "extend")
             filtered *= torch.from_numpy(share).to(filtered)[:, None, None]
             volume = backprojection.backproject(filtered, geometry)
-            if m is not None:
-                volume *= m
+            if mask is not None:
+                volume *= mask
         if progress is not None:
             progress(1, 1, {})
         return Reconstruction(volume, geometry)

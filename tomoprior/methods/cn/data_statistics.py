@@ -1,4 +1,4 @@
-"""What can be read off the projections before any fit: their spread, their noise and the level of most of the volume."""
+"""Statistics of the projections before any fit: their spread, their noise, and the level of most of the volume."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ import torch
 
 from tomoprior.methods.solving.problem import Problem
 
-#: Values looked at for a median.
+#: Values in the sample for a median.
 SAMPLE = 1_000_000
 
 
-def spread(problem: Problem) -> float:
-    """Weighted standard deviation of the projections."""
-    p, w = problem.p.double(), problem.w
-    if w is None:
-        return float(p.std(correction=0))
-    total = w.expand_as(p).double().sum()
-    mean = (p * w).sum() / total
-    return float(((p - mean).square_().mul_(w).sum() / total).sqrt())
+def measure_spread(problem: Problem) -> float:
+    """Return the weighted standard deviation of the projections."""
+    data, weights = problem.data.double(), problem.weights
+    if weights is None:
+        return float(data.std(correction=0))
+    total = weights.expand_as(data).double().sum()
+    mean = (data * weights).sum() / total
+    return float(((data - mean).square_().mul_(weights).sum() / total).sqrt())
 
 
-def noise(problem: Problem) -> float:
-    """Standard deviation of white noise in the projections: from second differences along u, of which objects have few."""
-    p, w = problem.p, problem.w
-    if p.shape[2] < 3:
+def estimate_noise(problem: Problem) -> float:
+    """Estimate the standard deviation of white noise in the projections from second differences along u.
+
+    The second differences of most objects are small against those of white noise.
+    """
+    data, weights = problem.data, problem.weights
+    if data.shape[2] < 3:
         return 0.0
-    second = (p[..., 2:] - 2 * p[..., 1:-1] + p[..., :-2]).abs_()
-    if w is not None:
-        trusted = w.expand_as(p) > 0
-        second = second[trusted[..., 2:] & trusted[..., 1:-1] & trusted[..., :-2]]
+    second = (data[..., 2:] - 2 * data[..., 1:-1] + data[..., :-2]).abs_()
+    if weights is not None:
+        used = weights.expand_as(data) > 0
+        second = second[used[..., 2:] & used[..., 1:-1] & used[..., :-2]]
     second = second.reshape(-1)
     if not second.numel():
         return 0.0
@@ -36,12 +39,12 @@ def noise(problem: Problem) -> float:
     return float(second[:: max(1, second.numel() // SAMPLE)].median()) / (0.6745 * 6**0.5)
 
 
-def typical(problem: Problem) -> float:
-    """The level of most of the volume: the median projection over the median path, of rays that see most of the grid."""
-    path = problem.A(problem.masked(torch.ones_like(problem.x)))
+def estimate_level(problem: Problem) -> float:
+    """Estimate the level per voxel of most of the volume: median projection over median path of long rays."""
+    path = problem.A(problem.apply_mask_(torch.ones_like(problem.x)))
     inside = path > 0.5 * path.amax()
-    if problem.w is not None:
-        inside &= problem.w.expand_as(path) > 0
+    if problem.weights is not None:
+        inside &= problem.weights.expand_as(path) > 0
     if not bool(inside.any()):
         return 0.0
-    return max(float(problem.p[inside].median() / path[inside].median()), 0.0)
+    return max(float(problem.data[inside].median() / path[inside].median()), 0.0)

@@ -1,4 +1,4 @@
-"""A fitted field: a continuous function of position that can be evaluated anywhere, saved and loaded."""
+"""A fitted field: a continuous function of position, to evaluate anywhere, save and load."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
-from tomoprior.errors import FormatError, InputError
-from tomoprior.storage.tensors import load_tensors, save_tensors
+from tomoprior.errors import InputError
+from tomoprior.storage.tensors import save_tensors
 
 Points = TypeVar("Points", torch.Tensor, "np.ndarray[Any, Any]")
 
-#: Of the file's header.
+#: Key of the file's header.
 KEY = "tomoprior"
 
-#: Points evaluated at once: bounds the memory, not the result.
+#: Points per evaluation: this bounds the memory and does not change the result.
 CHUNK = 65536
 
 
@@ -27,7 +27,7 @@ class Field(ABC):
     Attributes
     ----------
     shape
-        The grid ``(nz, ny, nx)`` that it was fitted on.
+        The grid ``(nz, ny, nx)`` of the fit.
     """
 
     kind: ClassVar[str]
@@ -35,28 +35,29 @@ class Field(ABC):
     device: torch.device
 
     def __call__(self, points: Points) -> Points:
-        """Values at ``points``.
+        """Return the values at ``points``.
 
         Parameters
         ----------
         points
-            ``(..., 3)``: z, y, x in voxels of the fitted grid, whose first voxel has its middle at (0, 0, 0); any real number
-            is fine. NumPy or torch.
+            Positions z, y, x, shape ``(..., 3)``, in voxels of the fitted grid: the centre of its first voxel is (0, 0, 0). Any
+            real numbers; NumPy or torch.
 
         Returns
         -------
-        Array of shape ``(...)``, float32, of the kind given: value per voxel. Zero outside the grid (farther than half a voxel
-        from its outermost voxels' middles), as everywhere in tomoprior.
+        NumPy array or tensor, as ``points``
+            Density per voxel, shape ``(...)``, float32. Zero outside the grid (farther than half a voxel from the centres of
+            its outermost voxels), as everywhere in tomoprior.
 
         Raises
         ------
         InputError
             For another shape, or coordinates that are not finite.
         """
-        given = points if isinstance(points, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(points, np.float64))
-        if given.ndim == 0 or given.shape[-1] != 3:
-            raise InputError(f"points need shape (..., 3) for z, y, x, got {tuple(given.shape)}")
-        flat = given.detach().to(self.device, torch.float64).reshape(-1, 3)
+        positions = points if isinstance(points, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(points, np.float64))
+        if positions.ndim == 0 or positions.shape[-1] != 3:
+            raise InputError(f"points need shape (..., 3) for z, y, x, got {tuple(positions.shape)}")
+        flat = positions.detach().to(self.device, torch.float64).reshape(-1, 3)
         if not bool(torch.isfinite(flat).all()):
             raise InputError("points must be finite")
         size = torch.tensor(self.shape, dtype=torch.float64, device=self.device)
@@ -65,17 +66,30 @@ class Field(ABC):
         with torch.no_grad():
             for piece in torch.split(inside, CHUNK):
                 out[piece] = self._evaluate(flat[piece])
-        out = out.reshape(given.shape[:-1])
+        out = out.reshape(positions.shape[:-1])
         return out if isinstance(points, torch.Tensor) else out.cpu().numpy()
 
     @abstractmethod
     def _evaluate(self, points: torch.Tensor) -> torch.Tensor:
-        """Values at ``(n, 3)`` float64 points in voxels, all within the grid; float32."""
+        """Return float32 values at ``(n, 3)`` float64 points in voxels, all within the grid."""
 
     def sample(self, spacing: float = 1.0) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """The field on a grid of ``spacing`` voxels that covers the fitted one, ``(nz / spacing, ny / spacing, nx / spacing)``.
+        """Sample the field on a grid that covers the fitted one.
 
-        Half the spacing, eight times the voxels. Values stay per fitted voxel, and are point values at the middles.
+        Parameters
+        ----------
+        spacing
+            Distance of samples, in fitted voxels. Half the spacing gives eight times the samples.
+
+        Returns
+        -------
+        np.ndarray
+            Shape ``(nz / spacing, ny / spacing, nx / spacing)``, float32: density per fitted voxel at the centres.
+
+        Raises
+        ------
+        InputError
+            If the spacing is not positive.
         """
         if not spacing > 0:
             raise InputError(f"spacing must be positive, got {spacing}")
@@ -88,33 +102,20 @@ class Field(ABC):
 
     @abstractmethod
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """All arrays and all plain values from which ``from_state`` makes the same field."""
+        """Return all arrays and plain values from which ``from_state`` restores the field."""
 
     @classmethod
     @abstractmethod
     def from_state(cls, arrays: dict[str, torch.Tensor], values: dict[str, Any]) -> Field:
-        """Inverse of ``state``."""
+        """Restore a field; the inverse of ``state``."""
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the field as safetensors: arrays and a JSON header, no code."""
+        """Write the field as safetensors: arrays and a JSON header, without code.
+
+        Raises
+        ------
+        OutputExistsError
+            If ``path`` exists and ``overwrite`` is False.
+        """
         arrays, values = self.state()
         save_tensors(Path(path), KEY, {"kind": self.kind, "shape": list(self.shape), **values}, arrays, overwrite=overwrite)
-
-
-def load_field(path: str | Path) -> Field:
-    """The field that ``Field.save`` wrote to ``path``, on the CPU.
-
-    Raises
-    ------
-    FormatError
-        If the file is no such thing, or from a later version.
-    """
-    from tomoprior.methods.cn.network import NetworkField
-    from tomoprior.methods.cn.spline import SplineField
-
-    kinds: dict[str, type[Field]] = {SplineField.kind: SplineField, NetworkField.kind: NetworkField}
-    try:
-        values, arrays = load_tensors(Path(path), KEY, "a field saved by tomoprior")
-        return kinds[values.pop("kind")].from_state(arrays, values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{path}: not a field saved by tomoprior ({error})") from error

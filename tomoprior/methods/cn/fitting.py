@@ -1,4 +1,4 @@
-"""Fitting a spline field from start to end: what the settings leave open first, then all tilts at once."""
+"""Fit a spline field: first choose what the settings leave open, then fit all tilts at once."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import torch
 from tomoprior.errors import Interrupted
 from tomoprior.methods.cn import data_statistics, hyperparameters
 from tomoprior.methods.cn.field import Field
-from tomoprior.methods.cn.hyperparameters import Choice, Choices
+from tomoprior.methods.cn.hyperparameters import Hyperparameters, HyperparameterSearch
 from tomoprior.methods.cn.interrupted import BestSoFar, SplineWeights
-from tomoprior.methods.cn.primal_dual import Solver, State, Units
-from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.primal_dual import PrimalDualSolver, PrimalDualState, Units
+from tomoprior.methods.cn.settings import CNSettings, SplineSettings
 from tomoprior.methods.cn.spline import SplineBasis, SplineField
 from tomoprior.methods.solving import strength
 from tomoprior.methods.solving.problem import Problem
 
-#: ``report(iteration, total, values)``
+#: Called as ``report(iteration, total, values)``.
 Report = Callable[[int, int, dict[str, float]], None]
 
 
 @dataclass
 class Fit:
-    """A fitted field with how it came about.
+    """A fitted field with its volume and history.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Fit:
     history
         A list per quantity, a value per iteration.
     settled
-        Settings that were left open, as they were chosen.
+        Values chosen for settings that the user left open, by the settings' names.
     """
 
     field: Field
@@ -43,116 +43,118 @@ class Fit:
 
 
 class SplineFitter:
-    """Holds what the steps share: problem, settings, units and the count of iterations for the progress."""
+    """Problem, settings, units and iteration count that the steps of a fit share."""
 
-    def __init__(self, problem: Problem, settings: CNSettings, report: Report | None) -> None:
-        self.whole, self.settings, self.report = problem, settings, report
+    def __init__(self, problem: Problem, settings: SplineSettings, report: Report | None) -> None:
+        self.problem, self.settings, self.report = problem, settings, report
         self.history: dict[str, list[float]] = {"residual": []}
         self.settled: dict[str, float] = {}
-        self.kept = BestSoFar()
-        self.done = 0
-        self.total = iterations(settings)
-        contrast = strength.typical_contrast(problem)
-        self.units = Units(contrast, data_statistics.spread(problem), rule(problem, settings, contrast))
+        self.best_weights = BestSoFar()
+        self.iteration = 0
+        self.total = count_iterations(settings)
+        contrast = strength.estimate_contrast(problem)
+        self.units = Units(contrast, data_statistics.measure_spread(problem), rule_of_thumb(problem, settings, contrast))
 
     def fit(self) -> Fit:
-        """Settle what is open, then iterate on all tilts; raises Interrupted with the fit so far."""
+        """Choose what the settings leave open, then fit all tilts; raises Interrupted with the fit so far."""
         s = self.settings
-        reg_par = self.units.rule if isinstance(s.reg_par, str) else s.reg_par / self.whole.w_scale
-        choice = Choice(
+        reg_par = self.units.rule if isinstance(s.reg_par, str) else s.reg_par / self.problem.weight_scale
+        choice = Hyperparameters(
             degree=3 if s.degree == "held-out" else int(s.degree),
             level=0.0 if s.background == "held-out" else float(s.background),
-            reg_par=0.0 if s.regulariser == "none" else reg_par,
+            reg_par=0.0 if s.regulariser is None else reg_par,
             num_iter=s.num_iter,
         )
-        if not hyperparameters.seeks_strength(s):
-            self.settled["reg_par"] = choice.reg_par * self.whole.w_scale
+        if not hyperparameters.searches_strength(s):
+            self.settled["reg_par"] = choice.reg_par * self.problem.weight_scale
         try:
-            if hyperparameters.searches(s):
-                Choices(self.whole, s, self.units, self._step, self.settled, self.kept).settle(choice)
-            return self._final(choice)
+            if hyperparameters.needs_search(s):
+                HyperparameterSearch(self.problem, s, self.units, self._step, self.settled, self.best_weights).run(choice)
+            return self._fit_all_tilts(choice)
         except KeyboardInterrupt:
-            raise Interrupted(self._so_far(choice)) from None
+            raise Interrupted(self._partial_fit(choice)) from None
 
-    def _final(self, choice: Choice) -> Fit:
-        background = hyperparameters.constant(self.whole, choice.level)
-        problem = replace(self.whole, p=self.whole.p - self.whole.A(background)) if choice.level else self.whole
-        solver = Solver(problem, SplineBasis(choice.degree), self.settings, self.units)
-        begin = self._begin(solver, choice, background)
-        weights = self.kept.running = SplineWeights(choice.degree, choice.level, begin.c)
-        scale = self.whole.scale
+    def _fit_all_tilts(self, choice: Hyperparameters) -> Fit:
+        background = hyperparameters.constant_volume(self.problem, choice.level)
+        problem = replace(self.problem, data=self.problem.data - self.problem.A(background)) if choice.level else self.problem
+        solver = PrimalDualSolver(problem, SplineBasis(choice.degree), self.settings, self.units)
+        state = self._initial_state(solver, choice, background)
+        weights = self.best_weights.running = SplineWeights(choice.degree, choice.level, state.c)
+        scale = self.problem.scale
 
         def watch(norm: float) -> bool:
             self.history["residual"].append(norm / scale)
             self._step({"residual": norm / scale})
             return False
 
-        solver.run(begin, choice.reg_par, choice.num_iter, watch, balance=solver.balance(choice.reg_par))
+        solver.run(state, choice.reg_par, choice.num_iter, watch, balance=solver.balance(choice.reg_par))
         return self._result(weights)
 
-    def _begin(self, solver: Solver, choice: Choice, background: torch.Tensor) -> State:
-        """A volume given, where the search has got to, or nothing."""
-        if bool(self.whole.x.any()):
-            return solver.start(on_nodes(self.whole.x - background, solver.basis, bound=self.settings.activation == "bound"))
+    def _initial_state(self, solver: PrimalDualSolver, choice: Hyperparameters, background: torch.Tensor) -> PrimalDualState:
+        """Start from the user's volume, from the result of the search, or from zero."""
+        if bool(self.problem.x.any()):
+            return solver.start(
+                initial_weights(self.problem.x - background, solver.basis, bound=self.settings.min_constraint is not None)
+            )
         if choice.state is None or choice.keep is None:
             return solver.start()
-        # what the search found is a better start than nothing: the duals of the tilts left out begin at zero
-        begin = solver.start(choice.state.c)
-        begin.y[torch.from_numpy(choice.keep).to(begin.y.device)] = choice.state.y
-        begin.q.copy_(choice.state.q)
-        return begin
+        # the dual variables of the held-out tilts start at zero
+        state = solver.start(choice.state.c)
+        state.y[torch.from_numpy(choice.keep).to(state.y.device)] = choice.state.y
+        state.q.copy_(choice.state.q)
+        return state
 
-    def _so_far(self, choice: Choice) -> Fit:
-        """What an interrupt leaves: of the search's best and the fit of all tilts, what explains the projections better."""
+    def _partial_fit(self, choice: Hyperparameters) -> Fit:
+        """Return the fit after an interrupt: the search's best or the fit of all tilts, whichever explains the data better."""
 
         def misfit(weights: SplineWeights) -> float:
-            return self.whole.norm(self.whole.A(self._volume(weights)).sub_(self.whole.p))
+            return self.problem.norm(self.problem.A(self._volume(weights)).sub_(self.problem.data))
 
-        found = self.kept.choose(misfit)
-        if found is None:
-            nodes = SplineBasis(choice.degree).nodes(tuple(self.whole.x.shape))
-            found = SplineWeights(choice.degree, choice.level, self.whole.x.new_zeros(nodes))
-        if self.settings.activation == "bound":
-            found.c.clamp_(min=0.0)  # it may have come between a step and its bound
-        return self._result(found)
+        weights = self.best_weights.choose(misfit)
+        if weights is None:
+            nodes = SplineBasis(choice.degree).nodes(tuple(self.problem.x.shape))
+            weights = SplineWeights(choice.degree, choice.level, self.problem.x.new_zeros(nodes))
+        if self.settings.min_constraint is not None:
+            weights.c.clamp_(min=0.0)  # the interrupt may come between a step and its bound
+        return self._result(weights)
 
     def _result(self, weights: SplineWeights) -> Fit:
         self.settled.update(degree=float(weights.degree), background=weights.level)
-        nz, ny, nx = self.whole.x.shape
+        nz, ny, nx = self.problem.x.shape
         field = SplineField(
             weights.c,
-            (nz, ny, nx - 2 * self.whole.pad),
+            (nz, ny, nx - 2 * self.problem.pad),
             weights.degree,
-            pad=self.whole.pad,
+            pad=self.problem.pad,
             background=weights.level,
-            mask=self.whole.mask,
+            mask=self.problem.mask,
         )
         return Fit(field, self._volume(weights), self.history, self.settled)
 
     def _volume(self, weights: SplineWeights) -> torch.Tensor:
-        return self.whole.masked(SplineBasis(weights.degree).values(weights.c) + weights.level)
+        return self.problem.apply_mask_(SplineBasis(weights.degree).values(weights.c) + weights.level)
 
     def _step(self, values: dict[str, float]) -> None:
-        self.done += 1
+        self.iteration += 1
         if self.report is not None:
-            self.report(min(self.done, self.total), self.total, values)
+            self.report(min(self.iteration, self.total), self.total, values)
 
 
-def rule(problem: Problem, settings: CNSettings, contrast: float) -> float:
-    """The strength that ``tv`` takes by rule, in the units that loss and regulariser have, against the problem's weights."""
+def rule_of_thumb(problem: Problem, settings: CNSettings, contrast: float) -> float:
+    """Return the strength by the rule of ``tv``, in the units of loss and regulariser, for the problem's weights."""
     contrast = max(contrast, 1e-30)
-    out = strength.RULE * strength.total_weight(problem)
-    if settings.loss != "l1":  # the slope of l1 has no unit, that of a square has the data's
+    out = strength.RULE_FACTOR * strength.sum_tilt_weights(problem)
+    if settings.loss != "l1":  # the slope of l1 has no unit; that of a square has the unit of the data
         out *= contrast
     return out / contrast if settings.regulariser == "squared" else out
 
 
-def iterations(settings: CNSettings) -> int:
-    """Iterations in all, searches included, at most."""
-    return settings.num_iter + hyperparameters.iterations(settings)
+def count_iterations(settings: SplineSettings) -> int:
+    """Return the largest number of iterations, with all searches."""
+    return settings.num_iter + hyperparameters.count_iterations(settings)
 
 
-def on_nodes(volume: torch.Tensor, basis: SplineBasis, *, bound: bool) -> torch.Tensor:
-    """Weights to start from for a volume: a copy of its values, and of those of its border beyond."""
+def initial_weights(volume: torch.Tensor, basis: SplineBasis, *, bound: bool) -> torch.Tensor:
+    """Return the weights that start from a volume: its values, with those of its border repeated beyond the grid."""
     out = torch.nn.functional.pad(volume[None, None], (basis.reach,) * 6, mode="replicate")[0, 0]
     return out.clamp_(min=0.0) if bound else out

@@ -1,4 +1,4 @@
-"""A network on all voxels of a slab, in bounded memory."""
+"""Evaluate a network on all voxels of a slab, in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 
 from tomoprior.methods.cn.network import CoordinateNetwork
 
-#: Bytes that the layers' outputs of one chunk of points may take, with their derivatives. More points than that are evaluated
-#: twice an iteration: without a graph for the projections, and chunk by chunk for the derivatives.
-ACTIVATIONS = 2**28
+#: Largest size in bytes of the layers' outputs of one chunk of points, with their derivatives. A slab with more points is
+#: evaluated twice an iteration: without a graph for the projections, and chunk by chunk for the derivatives.
+ACTIVATION_BYTES = 2**28
 
 
-def chunk_points(network: CoordinateNetwork) -> int:
-    """Points that may be evaluated with a graph at once."""
-    # a linear layer's output and the activation's are both kept, and one derivative is on its way back
-    return max(1024, ACTIVATIONS // (4 * 3 * network.features))
+def points_per_chunk(network: CoordinateNetwork) -> int:
+    """Return the number of points to evaluate with a graph at once."""
+    # torch keeps the outputs of a linear layer and of its activation, and needs one derivative in backward
+    return max(1024, ACTIVATION_BYTES // (4 * 3 * network.features))
 
 
-def chunks(extent: tuple[int, int, int], points: int) -> Iterator[tuple[slice, slice]]:
-    """Ranges of z and x that cut a slab into pieces of about ``points`` voxels, all of y in each."""
+def cut_chunks(extent: tuple[int, int, int], points: int) -> Iterator[tuple[slice, slice]]:
+    """Yield ranges of z and x that cut a slab into pieces of about ``points`` voxels, with all of y in each."""
     nz, ny, nx = extent
     across = min(nx, max(1, points // ny))
     along = max(1, points // (ny * across)) if across == nx else 1
@@ -30,17 +30,17 @@ def chunks(extent: tuple[int, int, int], points: int) -> Iterator[tuple[slice, s
 
 
 class GridEvaluation:
-    """A network on all voxels of its slab: the outputs, and the weights' derivatives from the outputs'."""
+    """A network on all voxels of its slab: its outputs, and the derivatives of its weights from those of the outputs."""
 
     def __init__(self, network: CoordinateNetwork, device: torch.device) -> None:
         self.network = network
         self.extent = network.coordinates.extent
         self._axes = [torch.arange(n, dtype=torch.float64, device=device) for n in self.extent]
-        self._pieces = list(chunks(self.extent, chunk_points(network)))
+        self._pieces = list(cut_chunks(self.extent, points_per_chunk(network)))
         self._graph: torch.Tensor | None = None
 
     def values(self, *, graph: bool = True) -> torch.Tensor:
-        """The network's outputs, ``(nz, ny, nx)`` with y fastest in memory, outside autograd."""
+        """Return the network's outputs, ``(nz, ny, nx)`` with y fastest in memory, detached from autograd."""
         if len(self._pieces) == 1 and graph:
             with torch.enable_grad():
                 self._graph = self._piece(*self._pieces[0])
@@ -54,7 +54,7 @@ class GridEvaluation:
         return out
 
     def backward(self, slope: torch.Tensor) -> None:
-        """Add to the weights' gradients what ``slope``, the derivative with respect to the outputs, gives."""
+        """Add the derivatives to the weights' gradients; ``slope`` is the derivative with respect to the outputs."""
         if self._graph is not None:
             torch.autograd.backward(self._graph, slope)
             self._graph = None

@@ -1,4 +1,4 @@
-"""What an interrupted spline fit still has."""
+"""The weights that an interrupted spline fit returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @dataclass(frozen=True)
 class SplineWeights:
-    """A fitted field: degree of its splines, background per voxel, and weights on the nodes of the padded grid."""
+    """A spline field: degree of its splines, background per voxel, and weights on the nodes of the padded grid."""
 
     degree: int
     level: float
@@ -18,15 +18,15 @@ class SplineWeights:
 
 
 class BestSoFar:
-    """The weights that predicted the tilts held out best, and those that are being iterated.
+    """The weights that predict held-out tilts best, and those that the solver currently iterates.
 
     Attributes
     ----------
     best
-        Of the searches, or None before the first of their trials has ended.
+        Best weights of the searches, or None before their first trial ends.
     running
-        Changed in place while they are iterated. Of the searches' only those of the first trial count: later ones may
-        be at a strength that nobody wants.
+        Weights that the solver changes in place. During a search only the first trial's weights are usable; later trials may
+        use an unsuitable strength.
     """
 
     def __init__(self) -> None:
@@ -34,17 +34,17 @@ class BestSoFar:
         self.running: SplineWeights | None = None
         self._error = float("inf")
 
-    def trial(self, weights: SplineWeights) -> None:
-        """A search is about to iterate these."""
+    def start_trial(self, weights: SplineWeights) -> None:
+        """Note the weights that a search is about to iterate."""
         if self.best is None:
             self.running = weights
 
     def offer(self, weights: SplineWeights, error: float) -> None:
-        """Weights that will not change any more, and the sum of weighted squares by which they miss the tilts held out."""
+        """Keep final weights if ``error``, their weighted sum of squares on the held-out tilts, is the smallest so far."""
         if error < self._error:
             self.best, self.running, self._error = weights, None, error
 
     def choose(self, misfit: Callable[[SplineWeights], float]) -> SplineWeights | None:
-        """Those of least ``misfit``, or None where there are none yet."""
-        have = [weights for weights in (self.best, self.running) if weights is not None]
-        return min(have, key=misfit) if len(have) > 1 else have[0] if have else None
+        """Return the weights of least ``misfit``, or None if no weights exist yet."""
+        candidates = [weights for weights in (self.best, self.running) if weights is not None]
+        return min(candidates, key=misfit) if len(candidates) > 1 else candidates[0] if candidates else None

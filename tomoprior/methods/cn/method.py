@@ -1,4 +1,4 @@
-"""The method ``cn``: a coordinate network fitted to the tilt series, with nothing learned from other data."""
+"""The method ``cn``: a coordinate network fitted to the tilt series, without any learning from other data."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
 from tomoprior.methods.cn import cost, fitting, training
 from tomoprior.methods.cn.fitting import Fit
-from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.settings import CNSettings, NetworkSettings, SplineSettings
 from tomoprior.methods.cn.spline import SplineBasis
 from tomoprior.methods.solving import strength
-from tomoprior.methods.solving.problem import Problem, padding, set_up_problem
+from tomoprior.methods.solving.problem import Problem, resolve_padding, set_up_problem
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.settings import document_settings
 
-#: Arrays of the nodes' and of the projections' size at a spline fit's peak; a search before it takes no more.
+#: Arrays of the size of the nodes and of the projections at the peak of a spline fit; its searches need no more.
 NODES, PROJECTIONS = 13.0, 7.0
-#: Cost of a spline fit's iteration in pairs of projection and adjoint: splines and differences are the rest.
+#: Cost of an iteration of a spline fit, in pairs of a projection and an adjoint; splines and differences add to the pair.
 PAIRS = 2.5
-#: Rows beyond its own that a slab sees: the splines' reach, and what total variation carries farther.
+#: Rows beyond its own that a slab needs: the reach of the splines, and the longer one of total variation.
 HALO = 16
 
 
+@document_settings
 class CN:
-    """``min_theta sum_k w_k rho(A_k f_theta - p_k) + reg_par R(f_theta)``: a function of position that explains the tilts."""
+    """Fit a continuous function of position: ``min_theta sum_k w_k rho(A_k f_theta - p_k) + reg_par R(f_theta)``.
+
+    Van Veen et al., Int. J. Mol. Sci. 25 (2024) 5473, eq. 1. The function is a spline field or a neural network.
+    """
 
     name = "cn"
-    summary = "coordinate network: a continuous field fitted to the tilts alone (recipe=paper: Van Veen et al. 2024)"
+    summary = "coordinate network: a continuous field fitted to the tilts alone (preset=paper: Van Veen et al. 2024)"
     citation = "Van Veen et al., IJMS 25 (2024) 5473, eq. 1"
     Settings = CNSettings
     tunable: ClassVar[Tunable] = {"background": (0.0, "held-out")}
@@ -45,37 +50,40 @@ class CN:
         return HALO
 
     def settings_from_pilot(self, result: Reconstruction, settings: CNSettings, folder: Path) -> dict[str, Any]:
-        """What held-out tilts chose; of networks the weights, from which others start."""
-        found = dict(result.provenance["settled"])
-        if settings.encoder != "spline":
-            path = folder / "start.safetensors"
+        """Return the choices by held-out tilts, or for networks the file of the weights from which other slabs start."""
+        settled = dict(result.provenance["settled"])
+        if isinstance(settings, NetworkSettings):
+            path = folder / "initial_field.safetensors"
             result.field.save(path, overwrite=True)
-            return {"start": str(path), **({"reg_par": found["reg_par"]} if isinstance(settings.reg_par, str) else {})}
+            return {
+                "initial_field": str(path),
+                **({"reg_par": settled["reg_par"]} if isinstance(settings.reg_par, str) else {}),
+            }
         return {
-            "degree": round(found["degree"]),
-            "background": found["background"],
-            "reg_par": found["reg_par"],
-            "num_iter": round(found.get("num_iter", settings.num_iter)),
-            "stop": "none",
+            "degree": round(settled["degree"]),
+            "background": settled["background"],
+            "reg_par": settled["reg_par"],
+            "num_iter": round(settled.get("num_iter", settings.num_iter)),
+            "stop": None,
         }
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """Bytes at the peak beside the projections given and the prepared projector."""
+        """Return the bytes at the peak, without the given projections and the prepared projector."""
         padded = _padded(geometry, settings)
-        if settings.encoder != "spline":
-            return ALLOCATOR_BYTES + cost.memory(padded, settings)
+        if isinstance(settings, NetworkSettings):
+            return ALLOCATOR_BYTES + cost.estimate_memory(padded, settings)
         n, ny, nu = geometry.range_shape
         nz, _, nx = padded.shape
         sx, sy, sz = SplineBasis(5 if settings.degree == "held-out" else settings.degree).nodes((nx, ny, nz))
         return ALLOCATOR_BYTES + 4 * int(NODES * sx * sy * sz + PROJECTIONS * n * ny * nu)
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
-        """Pairs of projection and adjoint."""
+        """Return the cost in pairs of a forward projection and an adjoint."""
         padded = _padded(geometry, settings)
         wider = padded.shape[2] / geometry.shape[2]
-        if settings.encoder != "spline":
-            return float(cost.cost_in_pairs(padded, settings) * wider)
-        return float((PAIRS * fitting.iterations(settings) + strength.search_cost_in_pairs("auto")) * wider)
+        if isinstance(settings, NetworkSettings):
+            return float(cost.estimate_cost_in_pairs(padded, settings) * wider)
+        return float((PAIRS * fitting.count_iterations(settings) + strength.search_cost_in_pairs("auto")) * wider)
 
     def reconstruct(
         self,
@@ -99,20 +107,21 @@ class CN:
 
 
 def _padded(geometry: Geometry, settings: CNSettings) -> Geometry:
-    return geometry.padded(padding(geometry, settings.pad))
+    return geometry.padded(resolve_padding(geometry, settings.pad))
 
 
-def _fit(problem: Problem, settings: CNSettings, progress: Progress | None) -> Fit:
-    if settings.encoder == "spline":
+def _fit(problem: Problem, settings: SplineSettings | NetworkSettings, progress: Progress | None) -> Fit:
+    if isinstance(settings, SplineSettings):
         return fitting.SplineFitter(problem, settings, progress).fit()
-    # searching for a strength would cost a training each; the settings refuse it
-    reg_par = 0.0
-    if settings.regulariser != "none":
-        given = None if isinstance(settings.reg_par, str) else settings.reg_par / problem.w_scale
-        reg_par = fitting.rule(problem, settings, strength.typical_contrast(problem)) if given is None else given
-    settled = {"reg_par": reg_par * problem.w_scale, "background": float(settings.background)}
+    if settings.regulariser is None:
+        reg_par = 0.0
+    elif isinstance(settings.reg_par, str):
+        reg_par = fitting.rule_of_thumb(problem, settings, strength.estimate_contrast(problem))
+    else:
+        reg_par = settings.reg_par / problem.weight_scale
+    settled = {"reg_par": reg_par * problem.weight_scale, "background": settings.background}
     try:
-        field, volume, history = training.train(problem, settings, reg_par, progress, background=float(settings.background))
+        field, volume, history = training.train(problem, settings, reg_par, progress, background=settings.background)
     except Interrupted as stop:
         field, volume, history = stop.result
         raise Interrupted(Fit(field, volume, history, settled)) from None
@@ -126,11 +135,11 @@ def _result(problem: Problem, projector: Projector, fit: Fit) -> Reconstruction:
         history=fit.history,
         field=fit.field,
         provenance={
-            "residual": problem.norm(problem.A(fit.volume).sub_(problem.p)) / problem.scale,
+            "residual": problem.norm(problem.A(fit.volume).sub_(problem.data)) / problem.scale,
             "iterations": len(fit.history["residual"]),
             "pad": problem.pad,
             "settled": fit.settled,
-            "inferred": "all that no tilt measured: the missing wedge and the gaps between tilts, by the field's form, "
+            "inferred": "the missing wedge and the gaps between tilts, which no tilt measures: by the field's form, "
             "its bound and its regulariser",
             "projector": problem.A.describe(),
         },

@@ -1,4 +1,4 @@
-"""Coordinate networks, and the field that one or several of them make."""
+"""Coordinate networks, and the field that consists of one or several of them."""
 
 from __future__ import annotations
 
@@ -10,48 +10,47 @@ from typing import Any, ClassVar
 
 import torch
 
-from tomoprior.errors import InputError
-from tomoprior.methods.cn.encoders import make_encoder
-from tomoprior.methods.cn.encoders.base import Coordinates, Layer
+from tomoprior.methods.cn.encoders import make_coordinates, make_encoder, make_generator
+from tomoprior.methods.cn.encoders.base import Layer
 from tomoprior.methods.cn.encoders.siren import sine_bound
 from tomoprior.methods.cn.field import Field
-from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.presets import replace_old_activation
+from tomoprior.methods.cn.settings import CLASSES, NetworkSettings, ReluSettings, SirenSettings
 
-#: The settings that say what a network is, and are kept with it.
+#: The settings that define a network, and are saved with it.
 ARCHITECTURE = (
-    "encoder", "width", "depth", "omega", "bandwidth", "features", "levels", "table_size", "coordinates", "activation",
-    "precision",
+    "encoder", "width", "depth", "omega", "bandwidth", "features", "levels", "table_size", "coordinates", "min_constraint",
+    "activation", "precision",
 )  # fmt: skip
-#: Bound of the output layer's first weights where features are small: the output starts near its bias.
-OUTPUT = 0.1
+#: Factor of the output layer's first weights, for encoders with small features: the output starts near its bias.
+OUTPUT_BOUND = 0.1
 
 
 class CoordinateNetwork(torch.nn.Module):
     """An encoder, hidden layers and one output.
 
-    ReLU layers, or sines where the encoder is one: with ``recipe="paper"`` 264,449 weights.
+    The layers are ReLUs, or sines after a sine encoder. With ``preset="paper"`` it has 264,449 weights.
 
     Parameters
     ----------
     settings
-        Of which the names in ``ARCHITECTURE`` count, and ``seed``.
+        The names in ``ARCHITECTURE``, and ``seed``.
     extent
         Voxels along z, y, x that the network covers.
     """
 
-    def __init__(self, settings: CNSettings, extent: tuple[int, int, int]) -> None:
+    def __init__(self, settings: NetworkSettings, extent: tuple[int, int, int]) -> None:
         super().__init__()
-        g = torch.Generator(device="cpu").manual_seed(settings.seed)
-        self.coordinates = Coordinates(extent, settings.coordinates)
+        g = make_generator(settings)
+        self.coordinates = make_coordinates(settings, extent)
         self.encoder = make_encoder(settings, extent, g)
-        self.omega = settings.omega
-        self.activation = settings.activation
-        self._half = settings.precision == "bfloat16"
-        if self._half and self.encoder.sine:
-            raise InputError("siren needs precision=float32: bfloat16 puts its sines' arguments off by tenths of radians")
+        self.omega = settings.omega if isinstance(settings, SirenSettings) else 0.0
+        self._softplus = settings.output == "softplus"
+        # not with sines: bfloat16 puts their arguments off by tenths of radians
+        self._half = isinstance(settings, ReluSettings) and settings.precision == "bfloat16"
         self._sizes = sizes = [self.encoder.out_features] + [settings.width] * settings.depth
         self.hidden = torch.nn.ModuleList(Layer(n, m, self._bound(n), g) for n, m in itertools.pairwise(sizes))
-        self.output = Layer(sizes[-1], 1, self._bound(sizes[-1]) if self.encoder.sine else OUTPUT * sizes[-1] ** -0.5, g)
+        self.output = Layer(sizes[-1], 1, self._bound(sizes[-1]) if self.encoder.sine else OUTPUT_BOUND * sizes[-1] ** -0.5, g)
 
     def _bound(self, n: int) -> float:
         # ReLU: He et al., ICCV 2015, eq. 10, as the bound of a uniform distribution
@@ -59,17 +58,17 @@ class CoordinateNetwork(torch.nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """Trained weights."""
+        """Number of trained weights."""
         return sum(p.numel() for p in self.parameters())
 
     @property
     def features(self) -> int:
-        """Numbers that an evaluation leaves per point."""
+        """Numbers per point that an evaluation stores."""
         return sum(self._sizes) + 1
 
-    def start_at(self, value: float) -> None:
+    def set_initial_output(self, value: float) -> None:
         """Set the output's bias so that the output is near ``value`` everywhere."""
-        if self.activation == "softplus":
+        if self._softplus:
             # softplus(b) = value
             value = max(value, 1e-3)
             value = value + math.log(-math.expm1(-value))
@@ -77,16 +76,16 @@ class CoordinateNetwork(torch.nn.Module):
             self.output.bias.fill_(value)
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
-        """Values at ``(n, 3)`` coordinates: ``(n,)``, float32."""
+        """Return the values ``(n,)``, float32, at ``(n, 3)`` coordinates."""
         return self._decode(self.encoder(points))
 
     def on_grid(self, z: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Values on a product grid, ``(nz, ny, nx)`` with y fastest in memory.
+        """Return the values on a product grid, ``(nz, ny, nx)`` with y fastest in memory.
 
         Parameters
         ----------
         z, y, x
-            Positions in voxels from the first voxel's middle, ``(nz,)``, ``(ny,)``, ``(nx,)``, float64.
+            Positions in voxels from the centre of the first voxel, ``(nz,)``, ``(ny,)``, ``(nx,)``, float64.
         """
         start, step = self.coordinates.origin, self.coordinates.step
         axes = [at * step[axis] + start[axis] for axis, at in enumerate((z, y, x))]
@@ -94,18 +93,18 @@ class CoordinateNetwork(torch.nn.Module):
         return values.reshape(len(z), len(x), len(y)).permute(0, 2, 1)
 
     def _decode(self, features: torch.Tensor) -> torch.Tensor:
-        # encoders, sines and the output are computed in float32: only layers between ReLUs bear eight bits
+        # encoders, sines and the output need float32: only layers between ReLUs tolerate eight bits
         with torch.autocast(features.device.type, torch.bfloat16, enabled=self._half):
             for layer in self.hidden:
                 features = layer(features)
                 features = torch.sin(self.omega * features) if self.encoder.sine else torch.relu(features)
         value: torch.Tensor = self.output(features.float())[:, 0]
-        return torch.nn.functional.softplus(value) if self.activation == "softplus" else value
+        return torch.nn.functional.softplus(value) if self._softplus else value
 
 
 @dataclass(frozen=True)
-class Part:
-    """A network and its slices; see ``schedule.Slab``."""
+class NetworkPart:
+    """A network and its slices; see ``schedule.NetworkSlab``."""
 
     network: CoordinateNetwork
     start: int
@@ -117,21 +116,21 @@ class Part:
 class NetworkField(Field):
     """A field of one or several networks, stitched along y.
 
-    ``mask * (background + scale * network)``, without a network's negative values where its activation is "bound". Between
-    the last slice of a network and the first one of the next the field is interpolated linearly: it is continuous, and equal
-    to either network on its slices. Slices that no network covers hold the background. Half a voxel beyond the outermost
-    voxels' middles the field is what it is there.
+    ``mask * (background + scale * network)``, without a network's negative values if ``activation`` is "clip". Between the last
+    slice of a network and the first slice of the next, the field is interpolated linearly: it is continuous, and equal to
+    either network on its slices. Slices that no network covers hold the background. Outside the outermost voxel centres (up to
+    half a voxel) the field is constant.
 
     Parameters
     ----------
     parts
-        Networks with slices that do not overlap, in any order.
+        Networks whose slices do not overlap, in any order.
     shape
-        The grid ``(nz, ny, nx)`` that was asked for; networks cover ``pad`` more voxels at either end of x.
+        The requested grid ``(nz, ny, nx)``; networks cover ``pad`` more voxels at either end of x.
     settings
-        Of the networks.
+        Settings of the networks.
     scale
-        Density, per voxel, of an output of one.
+        Density per voxel of an output of one.
     mask
         Where the field may differ from zero, 0 or 1, ``(nz, ny, nx + 2 pad)``, or None; a point belongs to its nearest voxel.
     """
@@ -140,9 +139,9 @@ class NetworkField(Field):
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[NetworkPart],
         shape: tuple[int, int, int],
-        settings: CNSettings,
+        settings: NetworkSettings,
         *,
         scale: float,
         background: float = 0.0,
@@ -177,7 +176,7 @@ class NetworkField(Field):
         return out
 
     def _networks(self, at: torch.Tensor, owner: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Outputs at ``(n, 3)`` points, whose y is replaced, of the networks of index ``owner``; 0 where there is none."""
+        """Return the outputs of the networks ``owner`` at ``(n, 3)`` points, with y replaced; 0 where no network exists."""
         out = torch.zeros(len(at), device=at.device)
         local = at.clone()
         for index in torch.unique(owner).tolist():
@@ -185,10 +184,10 @@ class NetworkField(Field):
                 part, mine = self.parts[index], owner == index
                 local[mine, 1] = y[mine].to(at.dtype) - part.start
                 out[mine] = part.network(part.network.coordinates.of_voxels(local[mine]).float())
-        return out.clamp_(min=0.0) if self.settings.activation == "bound" else out
+        return out.clamp_(min=0.0) if self.settings.output == "clip" else out
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Weights and mask; architecture, slices and scales."""
+        """Return weights and mask; architecture, slices and scales."""
         arrays = {f"{i}.{k}": v for i, part in enumerate(self.parts) for k, v in part.network.state_dict().items()}
         if self.mask is not None:
             nz, ny, nx = self.shape
@@ -203,17 +202,19 @@ class NetworkField(Field):
 
     @classmethod
     def from_state(cls, arrays: dict[str, torch.Tensor], values: dict[str, Any]) -> NetworkField:
-        """Inverse of ``state``; raises ValueError, KeyError or TypeError for what cannot be one."""
-        nz, ny, nx = (_count(n, 1) for n in values["shape"])
-        pad = _count(values["pad"], 0)
-        settings = CNSettings.model_validate({name: values["network"][name] for name in ARCHITECTURE})
+        """Restore a field; raises ValueError, KeyError or TypeError for values that describe none."""
+        nz, ny, nx = (_check_size(n, 1) for n in values["shape"])
+        pad = _check_size(values["pad"], 0)
+        settings = _read_architecture(values["network"])
         parts = []
         for index, numbers in enumerate(values["slices"]):
-            start, stop, first, last = (_count(n, 0) for n in numbers)
+            start, stop, first, last = (_check_size(n, 0) for n in numbers)
             if not start <= first < last <= stop <= ny:
                 raise ValueError(f"slices {numbers} do not lie within {ny}")
-            given = {k.partition(".")[2]: v.float() for k, v in arrays.items() if k.startswith(f"{index}.")}
-            parts.append(Part(_restore(settings, (nz, stop - start, nx + 2 * pad), given), start, stop, first, last))
+            weights = {k.partition(".")[2]: v.float() for k, v in arrays.items() if k.startswith(f"{index}.")}
+            parts.append(
+                NetworkPart(_build_network(settings, (nz, stop - start, nx + 2 * pad), weights), start, stop, first, last)
+            )
         mask = arrays.get("mask")
         if mask is not None and tuple(mask.shape) != (nz, ny, nx + 2 * pad):
             raise ValueError(f"a mask of shape {tuple(mask.shape)} does not fit a grid of {(nz, ny, nx)}")
@@ -221,21 +222,34 @@ class NetworkField(Field):
         return cls(parts, (nz, ny, nx), settings, scale=scale, background=background, pad=pad, mask=mask)
 
 
-def _count(value: Any, least: int) -> int:
+def _read_architecture(saved: dict[str, Any]) -> NetworkSettings:
+    """Return the settings of saved networks, also of those saved when every encoder had all settings."""
+    saved = replace_old_activation(dict(saved))
+    kind = CLASSES[saved["encoder"]]
+    if not issubclass(kind, NetworkSettings):
+        raise ValueError(f"encoder {saved['encoder']} has no network")
+    if not issubclass(kind, SirenSettings) and saved.get("coordinates") == "per-axis":
+        raise ValueError(f"coordinates=per-axis is no longer supported for encoder {saved['encoder']}")
+    return kind.model_validate({name: saved[name] for name in ARCHITECTURE if name in kind.model_fields})
+
+
+def _check_size(value: Any, least: int) -> int:
     if not isinstance(value, int) or value < least:
         raise ValueError(f"{value!r} is no size")
     return value
 
 
-def _restore(settings: CNSettings, extent: tuple[int, int, int], given: dict[str, torch.Tensor]) -> CoordinateNetwork:
-    """A network with the weights given. Nothing is allocated for sizes that a file only claims."""
+def _build_network(
+    settings: NetworkSettings, extent: tuple[int, int, int], weights: dict[str, torch.Tensor]
+) -> CoordinateNetwork:
+    """Return a network with these weights. Nothing is allocated for sizes that a file only claims."""
     with torch.device("meta"):
         network = CoordinateNetwork(settings, extent)
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in given.items()}
-    if expected != found:
+    actual = {name: tuple(value.shape) for name, value in weights.items()}
+    if expected != actual:
         raise ValueError("the weights do not fit the network that the header describes")
-    if not all(bool(torch.isfinite(value).all()) for value in given.values()):
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise ValueError("weights are not finite")
-    network.load_state_dict(given, assign=True)
+    network.load_state_dict(weights, assign=True)
     return network.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""Which slices share a network, in which order the networks are trained, for how long, and at what rate."""
+"""Schedule of training: slices per network, order of the networks, numbers of iterations, and learning rates."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.cn.network import CoordinateNetwork
-from tomoprior.methods.cn.settings import CNSettings
+from tomoprior.methods.cn.settings import NetworkSettings
 
-#: Weights to a measurement that the paper found best (Van Veen et al. 2024, section 4.2), and the slices that it allows.
+#: Best number of weights per measurement in the paper (Van Veen et al. 2024, section 4.2), and the slices that it allows.
 WEIGHTS_PER_MEASUREMENT = 2
-FEWEST, MOST = 2, 4
+MIN_SLICES, MAX_SLICES = 2, 4
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,10 @@ class NetworkSlab:
     Attributes
     ----------
     start, stop
-        Slices that it is fitted to. All networks are fitted to as many, so that one can start from another's weights.
+        Slices that it is fitted to: the same number for all networks, so that one can start from another's weights.
     first, last
-        Slices that are taken from it, ``first <= y < last``: fewer for a slab at the end, which overlaps its neighbour.
+        Slices of the volume that it provides, ``first <= y < last``: fewer for a slab at the end, which overlaps its
+        neighbour.
     """
 
     start: int
@@ -33,24 +34,24 @@ class NetworkSlab:
     last: int
 
 
-def auto_slices(n_parameters: int, n_angles: int, nu: int) -> int:
-    """Slices that give a network about as many measurements as the paper does, from 2 to 4."""
-    return min(max(round(n_parameters / (WEIGHTS_PER_MEASUREMENT * n_angles * nu)), FEWEST), MOST)
+def choose_slices(n_parameters: int, n_angles: int, nu: int) -> int:
+    """Return the number of slices, from 2 to 4, that gives a network about as many measurements as in the paper."""
+    return min(max(round(n_parameters / (WEIGHTS_PER_MEASUREMENT * n_angles * nu)), MIN_SLICES), MAX_SLICES)
 
 
-def slices(settings: CNSettings, geometry: Geometry) -> int:
-    """Slices that share a network, on the padded grid."""
+def count_slices(settings: NetworkSettings, geometry: Geometry) -> int:
+    """Return the number of slices that share a network, on the padded grid."""
     nz, ny, nx = geometry.shape
     if settings.slices == "all":
         return ny
     if settings.slices != "auto":
         return min(settings.slices, ny)
     with torch.device("meta"):
-        few = CoordinateNetwork(settings, (nz, min(ny, FEWEST), nx))
-    return min(auto_slices(few.n_parameters, geometry.n_angles, geometry.detector[1]), ny)
+        few = CoordinateNetwork(settings, (nz, min(ny, MIN_SLICES), nx))
+    return min(choose_slices(few.n_parameters, geometry.n_angles, geometry.detector[1]), ny)
 
 
-def slabs(ny: int, thickness: int) -> list[NetworkSlab]:
+def cut_slabs(ny: int, thickness: int) -> list[NetworkSlab]:
     """Cut ``ny`` slices into slabs of ``thickness``, in order of y."""
     size = min(thickness, ny)
     return [
@@ -59,11 +60,12 @@ def slabs(ny: int, thickness: int) -> list[NetworkSlab]:
     ]
 
 
-def order(n: int, *, refit: bool = False) -> list[tuple[int, int | None]]:
-    """Slabs in the order of training, each with the one that it starts from: the middle first, then outwards by turns.
+def training_order(n: int, *, refit: bool = False) -> list[tuple[int, int | None]]:
+    """Return the slabs in the order of training, each with the slab that it starts from: the middle, then outwards by turns.
 
-    With ``refit`` the middle follows once more after its first neighbour, from which it then starts, so that all slabs end with
-    a warm-started fit, as in the paper's released procedure. That a slab without neighbours starts from itself is our reading.
+    With ``refit`` the middle slab is trained again after its first neighbour, from whose weights it then starts. All slabs thus
+    end with a warm-started fit, as in the paper's released procedure. That a slab without neighbours starts from itself is our
+    interpretation.
     """
     middle = n // 2
     out: list[tuple[int, int | None]] = [(middle, None)]
@@ -77,27 +79,27 @@ def order(n: int, *, refit: bool = False) -> list[tuple[int, int | None]]:
     return out
 
 
-def iterations(settings: CNSettings, *, first: bool) -> int:
-    """Iterations of a network, without those that choose when to stop."""
+def count_iterations(settings: NetworkSettings, *, first: bool) -> int:
+    """Return the iterations of one network, without those that choose when to stop."""
     return settings.num_iter if first or not settings.warm_start else settings.num_iter_next
 
 
-def refits(settings: CNSettings) -> bool:
-    """Whether the first network is fitted a second time."""
+def refits_first(settings: NetworkSettings) -> bool:
+    """Return True if the first network is fitted a second time."""
     return settings.refit and settings.warm_start
 
 
-def total(settings: CNSettings, n_slabs: int) -> int:
-    """Iterations of all networks, at most."""
-    warm = n_slabs - 1 + refits(settings)
-    once = iterations(settings, first=True) + warm * iterations(settings, first=False)
+def count_all_iterations(settings: NetworkSettings, n_slabs: int) -> int:
+    """Return the largest number of iterations of all networks together."""
+    warm = n_slabs - 1 + refits_first(settings)
+    once = count_iterations(settings, first=True) + warm * count_iterations(settings, first=False)
     return once * (2 if settings.stop == "held-out" else 1)
 
 
-def rate(iteration: int, num_iter: int, decay: float) -> float:
-    """What the learning rate is multiplied by in ``iteration`` (from 0): 1 in the first half, then falling to ``decay``.
+def learning_rate_factor(iteration: int, num_iter: int, decay: float) -> float:
+    """Return the factor of the learning rate in ``iteration`` (from 0): 1 in the first half, then falling to ``decay``.
 
-    Log-linear, as in the paper's released settings.
+    It falls log-linearly, as in the paper's released settings.
     """
     half = num_iter / 2
     return float(decay ** (max(0.0, iteration - half) / max(half - 1, 1)))

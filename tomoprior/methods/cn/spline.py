@@ -1,8 +1,8 @@
 """Fields that are linear in their weights: one weight a voxel, spread by a B-spline.
 
-``f(r) = background + sum_k c_k prod_axis beta(r_axis - k_axis)`` with nodes k on the voxels' middles and as far beyond the grid
-as a spline reaches, so that the splines sum to one everywhere in it. With c >= 0 the field is not negative anywhere, between
-the voxels either. Such basis functions are known in electron tomography as blobs (Lewitt, J. Opt. Soc. Am. A 7 (1990) 1834;
+``f(r) = background + sum_k c_k prod_axis beta(r_axis - k_axis)`` with nodes k on the voxel centres and as far beyond the grid
+as a spline reaches, so that the splines sum to one everywhere in the grid. With c >= 0 the field is nowhere negative, also
+between voxels. In electron tomography such basis functions are known as blobs (Lewitt, J. Opt. Soc. Am. A 7 (1990) 1834;
 Marabini, Herman and Carazo, Ultramicroscopy 72 (1998) 53); B-splines: Unser, IEEE Signal Process. Mag. 16 (1999) 22.
 """
 
@@ -17,23 +17,23 @@ from scipy.interpolate import BSpline
 
 from tomoprior.methods.cn.field import Field
 
-#: Degrees on offer: odd, so that nodes lie on voxels' middles.
+#: Supported degrees: odd, so that nodes lie on voxel centres.
 DEGREES = (1, 3, 5, 7)
 
 
 def bspline(distance: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
-    """The centred B-spline at distances in voxels; zero beyond ``(degree + 1) / 2``."""
+    """Return the centred B-spline at distances in voxels; it is zero beyond ``(degree + 1) / 2``."""
     knots = np.arange(degree + 2) - (degree + 1) / 2
     return np.nan_to_num(BSpline.basis_element(knots, extrapolate=False)(distance))
 
 
 class SplineBasis:
-    """From weights on nodes to values on voxels, and the adjoint.
+    """The linear map from weights on nodes to values on voxels, and its adjoint.
 
     Parameters
     ----------
     degree
-        Odd. 1 is the identity on voxels (trilinear interpolation between them).
+        An odd number. 1 is the identity on voxels (trilinear interpolation between them).
 
     Attributes
     ----------
@@ -47,11 +47,11 @@ class SplineBasis:
         self._taps = bspline(np.arange(-self.reach, self.reach + 1).astype(np.float64), degree).tolist()
 
     def nodes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """How many nodes a grid of ``shape`` has."""
+        """Return the numbers of nodes of a grid of ``shape``."""
         return tuple(n + 2 * self.reach for n in shape)
 
     def values(self, weights: torch.Tensor) -> torch.Tensor:
-        """``f - background`` at the voxels' middles: ``(nz, ny, nx)`` from weights of ``nodes((nz, ny, nx))``."""
+        """Return ``f - background`` at the voxel centres: ``(nz, ny, nx)`` from weights of shape ``nodes((nz, ny, nx))``."""
         for axis in range(3) if self.reach else ():
             n = weights.shape[axis] - 2 * self.reach
             out = weights.narrow(axis, 0, n) * self._taps[0]
@@ -61,23 +61,23 @@ class SplineBasis:
         return weights
 
     def adjoint(self, values: torch.Tensor) -> torch.Tensor:
-        """The transpose of ``values``."""
+        """Apply the transpose of ``values``."""
         for axis in reversed(range(3)) if self.reach else ():
             n = values.shape[axis]
             size = list(values.shape)
             size[axis] = n + 2 * self.reach
-            out = _zeros_like_layout(values, size)
+            out = _zeros_in_layout(values, size)
             for k, tap in enumerate(self._taps):
                 out.narrow(axis, k, n).add_(values, alpha=tap)
             values = out
         return values
 
 
-def _zeros_like_layout(like: torch.Tensor, size: list[int]) -> torch.Tensor:
-    """Zeros whose axes lie in memory in the order of ``like``'s: mixed orders make sums several times slower."""
-    order = sorted(range(like.ndim), key=lambda axis: like.stride(axis), reverse=True)
-    back = [order.index(axis) for axis in range(like.ndim)]
-    return torch.zeros([size[axis] for axis in order], dtype=like.dtype, device=like.device).permute(back)
+def _zeros_in_layout(layout: torch.Tensor, size: list[int]) -> torch.Tensor:
+    """Return zeros with the memory order of ``layout``'s axes: mixed orders make sums several times slower."""
+    order = sorted(range(layout.ndim), key=lambda axis: layout.stride(axis), reverse=True)
+    back = [order.index(axis) for axis in range(layout.ndim)]
+    return torch.zeros([size[axis] for axis in order], dtype=layout.dtype, device=layout.device).permute(back)
 
 
 class SplineField(Field):
@@ -86,9 +86,9 @@ class SplineField(Field):
     Parameters
     ----------
     weights
-        On the nodes of the grid ``shape`` widened by ``pad`` voxels at either end of x.
+        Weights on the nodes of the grid ``shape``, widened by ``pad`` voxels at either end of x.
     mask
-        Where the field may differ from zero, 0 or 1 per voxel of the widened grid, or None; a point belongs to its nearest
+        1 where the field may differ from zero, else 0, per voxel of the widened grid; or None. A point belongs to its nearest
         voxel.
     """
 
@@ -111,13 +111,13 @@ class SplineField(Field):
     def _evaluate(self, points: torch.Tensor) -> torch.Tensor:
         reach = self.degree // 2
         at = points + torch.tensor([0, 0, self.pad], dtype=points.dtype, device=points.device)
-        # the spline of a node is zero from (degree + 1) / 2 on, so degree + 1 nodes take part along each axis
+        # a spline is zero from (degree + 1) / 2 on, so degree + 1 nodes contribute along each axis
         first = torch.floor(at).long() - reach
         span = torch.arange(self.degree + 1, device=points.device)
         nodes = first[:, None, :] + span[None, :, None]  # (n, degree + 1, 3), counted from the grid's first voxel
         distance = (at[:, None, :] - nodes).cpu().numpy()
         weight = torch.from_numpy(bspline(distance, self.degree)).to(points.device)
-        # half a voxel beyond the outermost middles the outermost nodes are missing; their places are taken by the last
+        # outside the outermost voxel centres a node may be missing: the last one replaces it
         index = [(nodes[..., axis] + reach).clamp(0, self.weights.shape[axis] - 1) for axis in range(3)]
         picked = self.weights[index[0][:, :, None, None], index[1][:, None, :, None], index[2][:, None, None, :]]
         out = torch.einsum("nabc,na,nb,nc->n", picked.double(), *(weight[..., axis] for axis in range(3))) + self.background
@@ -127,7 +127,7 @@ class SplineField(Field):
         return out.float()
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Weights and mask; degree, padding and background."""
+        """Return weights and mask; degree, padding and background."""
         arrays = {"weights": self.weights}
         if self.mask is not None:
             arrays["mask"] = self.mask.expand(self.mask.shape[0], self.shape[1], self.mask.shape[2])
@@ -135,7 +135,7 @@ class SplineField(Field):
 
     @classmethod
     def from_state(cls, arrays: dict[str, torch.Tensor], values: dict[str, Any]) -> SplineField:
-        """Inverse of ``state``; raises ValueError where sizes contradict each other."""
+        """Restore a field; raises ValueError if sizes contradict each other."""
         shape, degree, pad = tuple(values["shape"]), int(values["degree"]), int(values["pad"])
         nz, ny, nx = shape
         nodes = SplineBasis(degree).nodes((nz, ny, nx + 2 * pad))

@@ -1,1 +1,1 @@
-"""Parts that iterative solvers share: the weighted problem, gradients, step rules, strength by held-out tilts."""
+"""Parts that iterative solvers share: the weighted problem, gradients, step sizes, and a strength chosen by held-out tilts."""

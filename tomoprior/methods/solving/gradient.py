@@ -1,21 +1,21 @@
-"""Forward differences along the three axes of a volume, and their exact adjoint; both keep the volume's memory layout.
+"""Forward differences along the three axes of a volume, and their exact adjoint. Both keep the volume's memory layout.
 
-The last difference along an axis is left out, so a volume's own border is free. Everything is added in place, slice against
-slice: on the CPU this is several times faster than stacking or padding, and needs no memory.
+The last difference along an axis does not exist, so the border of a volume is free. All additions happen in place, slice
+against slice: on the CPU this is several times faster than stacking or padding, and needs no memory.
 """
 
 from __future__ import annotations
 
 import torch
 
-#: The sum of absolute entries in a column of the operator: each voxel takes part in two differences along three axes.
+#: Sum of absolute entries in a column of the operator: each voxel takes part in two differences along three axes.
 COLUMN_SUM = 6.0
-#: The same for a row: a difference has two terms.
+#: Sum of absolute entries in a row: a difference has two terms.
 ROW_SUM = 2.0
 
 
 def add_forward_(out: torch.Tensor, x: torch.Tensor, alpha: float) -> torch.Tensor:
-    """``out += alpha D x`` with ``out`` of shape ``(3, nz, ny, nx)``: differences along z, y, x."""
+    """Add ``alpha D x``, the differences along z, y, x, to ``out`` of shape ``(3, nz, ny, nx)`` in place."""
     for axis in range(3):
         n = x.shape[axis]
         part = out[axis].narrow(axis, 0, n - 1)
@@ -24,7 +24,7 @@ def add_forward_(out: torch.Tensor, x: torch.Tensor, alpha: float) -> torch.Tens
 
 
 def add_adjoint_(out: torch.Tensor, g: torch.Tensor, alpha: float) -> torch.Tensor:
-    """``out += alpha D^T g``, minus the divergence, with ``out`` of shape ``(nz, ny, nx)``."""
+    """Add ``alpha D^T g``, minus the divergence, to ``out`` of shape ``(nz, ny, nx)`` in place."""
     for axis in range(3):
         n = out.shape[axis]
         part = g[axis].narrow(axis, 0, n - 1)
@@ -33,14 +33,14 @@ def add_adjoint_(out: torch.Tensor, g: torch.Tensor, alpha: float) -> torch.Tens
     return out
 
 
-def zeros(x: torch.Tensor) -> torch.Tensor:
-    """A gradient of zeros for volumes like ``x``, each component laid out as ``x``."""
+def zero_gradient(x: torch.Tensor) -> torch.Tensor:
+    """Return a gradient of zeros, ``(3, *x.shape)``; each component has the memory layout of ``x``."""
     flat = torch.zeros(3 * x.numel(), dtype=x.dtype, device=x.device)
     return flat.as_strided((3, *x.shape), (x.numel(), *x.stride()))
 
 
 def squared_norm(g: torch.Tensor) -> torch.Tensor:
-    """Squared length of every 3-vector of ``g``: ``(nz, ny, nx)`` from ``(3, nz, ny, nx)``."""
+    """Return the squared length of every 3-vector of ``g``: ``(nz, ny, nx)`` from ``(3, nz, ny, nx)``."""
     # a sum or torch.linalg.vector_norm over a leading axis of three is tens of times slower than this
     return (g[0] * g[0]).addcmul_(g[1], g[1]).addcmul_(g[2], g[2])
 

@@ -1,4 +1,4 @@
-"""What the iterative methods have in common: settings, the record of residuals, stopping, and the frame around a solver."""
+"""The common base of the iterative methods: settings, record of residuals, stopping, and the frame around a solver."""
 
 from __future__ import annotations
 
@@ -10,65 +10,95 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import ALLOCATOR_BYTES
-from tomoprior.methods.solving.problem import Problem, padding, set_up_problem, slices_share_rays
+from tomoprior.methods.solving.problem import Problem, resolve_padding, set_up_problem, slices_share_rays
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.settings import Settings
+from tomoprior.settings import Settings, document_settings
 
 
 class IterativeSettings(Settings):
-    """Settings that every iterative method has."""
+    """Settings of every iterative method."""
 
-    num_iter: int = Field(100, ge=1, description="Iterations.")
+    num_iter: int = Field(100, ge=1, description="Number of iterations.")
     residual_tolerance: float | None = Field(
-        None, ge=0, description="Stop when ||p - A x|| / ||p|| falls to this (the noise level of the data, if known). It is "
-        "taken over all slices at hand: a volume made in slabs stops slab by slab, and depends on where they were cut.",
-    )  # fmt: skip
+        None,
+        ge=0,
+        description="Stop when ||p - A x|| / ||p|| falls to this value (the noise level of the data, if known). The "
+        "norms run over all slices together: a volume made in slabs stops slab by slab, and depends on "
+        "where they are cut.",
+    )
     pad: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
-        description="Voxels added at either end of x while solving, then cropped, for material beyond the field of view. "
-        "auto: as far as rays through a slab thinner than wide reach, at most a quarter of the width; 0: an isolated object.",
+        description="Voxels added at either end of x while solving, for material beyond the field of view; they are cropped at "
+        "the end. auto: for a section thinner than wide, as far as its rays reach, at most a quarter of the width. "
+        "0: for an isolated object.",
     )
 
 
 class BoxSettings(IterativeSettings):
-    """With ASTRA's bounds on the values."""
+    """Iterative settings with bounds on the values, named as in ASTRA."""
 
-    min_constraint: float | None = Field(None, description="Lower bound of the values; 0 for non-negativity.")
-    max_constraint: float | None = Field(None, description="Upper bound of the values.")
+    min_constraint: float | None = Field(None, description="Lower bound of the values per voxel; 0 for non-negativity.")
+    max_constraint: float | None = Field(None, description="Upper bound of the values per voxel.")
 
 
 def clamp_(x: torch.Tensor, settings: BoxSettings) -> torch.Tensor:
-    """Project onto the box, in place."""
+    """Clamp ``x`` to the bounds of the settings, in place."""
     if settings.min_constraint is None and settings.max_constraint is None:
         return x
     return x.clamp_(settings.min_constraint, settings.max_constraint)
 
 
 class Monitor:
-    """Keeps the relative residual of every iterate, reports progress, and says when to stop."""
+    """Keeps the relative residual of every iterate, reports progress, and decides when to stop.
+
+    Attributes
+    ----------
+    history
+        A list per quantity, a value per iterate.
+    settled
+        Values that the method chose for settings left open by the user, by the settings' names.
+    """
 
     def __init__(self, problem: Problem, settings: IterativeSettings, progress: Progress | None) -> None:
         self.scale = problem.scale
-        self._settings, self._progress = settings, progress
+        self.progress, self.total = progress, settings.num_iter
+        self._tolerance = settings.residual_tolerance
+        self._done = 0  # iterations of searches before
         self.history: dict[str, list[float]] = {"residual": []}
-        self.settled: dict[str, float] = {}  # settings that were left open, as they were chosen
+        self.settled: dict[str, float] = {}
 
     def stop(self, norm: float, **values: float) -> bool:
-        """Record ``||W^(1/2) (p - A x)||`` of the iterate at hand; True if it is good enough."""
+        """Record ``||W^(1/2) (p - A x)||`` of the current iterate; return True if it is within the tolerance."""
         relative = norm / self.scale
         self.history["residual"].append(relative)
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
-        if self._progress is not None:
-            self._progress(len(self.history["residual"]), self._settings.num_iter, {"residual": relative, **values})
-        tolerance = self._settings.residual_tolerance
-        return tolerance is not None and relative <= tolerance
+        if self.progress is not None:
+            iteration = self._done + len(self.history["residual"])
+            self.progress(iteration, self.total, {"residual": relative, **values})
+        return self._tolerance is not None and relative <= self._tolerance
+
+    def continue_after(self, search: Monitor) -> None:
+        """Count iterations from the end of a search on, which has the same total."""
+        self._done, self.total = search.total - self.total, search.total
 
 
 class IterativeMethod(ABC):
-    """Frame around a solver: set up, solve, crop. A subclass gives its name, settings, memory and ``solve``."""
+    """Frame around a solver: set up the problem, solve it, crop the volume. A subclass defines the attributes and ``solve``.
+
+    Attributes
+    ----------
+    name, summary, citation, Settings, couples_slices, uses_projector
+        As in ``tomoprior.methods.Method``.
+    peak_arrays
+        Arrays of the size of the volume, and of the projections, that exist at the peak; without the given projections.
+    peak_sum_arrays
+        The same for the results of ``ray_and_voxel_sums``, which are that large where slices differ in their geometry.
+    pairs
+        Cost of an iteration, in pairs of a forward projection and an adjoint.
+    """
 
     name: str
     summary: str
@@ -76,26 +106,29 @@ class IterativeMethod(ABC):
     Settings: type[IterativeSettings]
     couples_slices = False
     uses_projector = True
-    #: arrays of the size of the volume and of the projections that are alive at the peak (projections given not counted)
-    arrays: tuple[float, float]
-    #: the same for what a ray and a voxel take part in (``problem.sums``), where slices differ in their geometry
-    own_sums: tuple[float, float] = (0.0, 0.0)
-    #: cost of an iteration in pairs of projection and adjoint
+    peak_arrays: tuple[float, float]
+    peak_sum_arrays: tuple[float, float] = (0.0, 0.0)
     pairs: float = 1.0
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Add the settings to the docstring of a method."""
+        super().__init_subclass__(**kwargs)
+        if "Settings" in cls.__dict__:
+            document_settings(cls)
+
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """Bytes at the peak beside the projections given and the prepared projector."""
+        """Return the bytes at the peak, without the given projections and the prepared projector."""
         nz, ny, nx = geometry.shape
-        pad = padding(geometry, settings.pad)
+        pad = resolve_padding(geometry, settings.pad)
         n, _, nu = geometry.range_shape
-        volumes, projections = self.arrays
+        volumes, projections = self.peak_arrays
         if not slices_share_rays(geometry):
-            volumes, projections = volumes + self.own_sums[0], projections + self.own_sums[1]
+            volumes, projections = volumes + self.peak_sum_arrays[0], projections + self.peak_sum_arrays[1]
         return ALLOCATOR_BYTES + int(4 * ny * (volumes * nz * (nx + 2 * pad) + projections * n * nu))
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
-        """Pairs of projection and adjoint."""
-        pad = padding(geometry, settings.pad)
+        """Return the cost in pairs of a forward projection and an adjoint."""
+        pad = resolve_padding(geometry, settings.pad)
         return float((settings.num_iter * self.pairs + 2) * (1 + 2 * pad / geometry.shape[2]))
 
     def reconstruct(
@@ -113,11 +146,11 @@ class IterativeMethod(ABC):
         with torch.no_grad():
             problem = set_up_problem(
                 projections, projector, settings.pad, weights=weights, initial=initial, mask=mask,
-                slices_apart=not self.couples_slices,
+                independent_slices=not self.couples_slices,
             )  # fmt: skip
             monitor = Monitor(problem, settings, progress)
             x = self.solve(problem, settings, monitor)
-            residual = problem.norm(problem.A(x).sub_(problem.p)) / monitor.scale
+            residual = problem.norm(problem.A(x).sub_(problem.data)) / monitor.scale
         return Reconstruction(
             problem.crop(x),
             projector.geometry,
@@ -133,4 +166,4 @@ class IterativeMethod(ABC):
 
     @abstractmethod
     def solve(self, problem: Problem, settings: Any, monitor: Monitor) -> torch.Tensor:
-        """The iterations; returns a volume of ``problem.A.domain_shape``."""
+        """Run the iterations; return a volume of shape ``problem.A.domain_shape``."""

@@ -1,37 +1,37 @@
-"""Inner products of every slice by itself, with the same bits whatever number of slices stands beside it.
+"""Inner products slice by slice, with the same bits whatever the number of slices.
 
-``torch.sum`` chooses its order of additions by the shape and the strides of the whole array, so a slice's sum rounds otherwise
-alone than among 64, and an iterative method amplifies that. Here the order follows from the slice's own extent: every
-product and every addition is an element-wise one, which rounds once wherever it stands in a vector.
+``torch.sum`` chooses its order of additions by the shape and the strides of the whole array. A slice's sum therefore rounds
+differently alone than among 64 slices, and an iterative method amplifies the difference. Here the order follows from the
+slice's own extent: every product and every addition is element-wise, and rounds the same at any place in a vector.
 """
 
 from __future__ import annotations
 
 import torch
 
-#: Blocks that a slice is cut into along z, or the tilts: their products stay in the cache, where those of a whole volume would
-#: go through memory. Measured with 96 slices of 384 x 576 voxels: 7 ms in place of 41 on one core.
+#: Blocks of a slice along z (of projections: along the tilts). Their products stay in the cache; those of a whole volume would
+#: go through memory. Measured with 96 slices of 384 x 576 voxels: 7 ms instead of 41 on one core.
 BLOCKS = 32
-#: Values of a slice that a block has at least: below it the calls cost more than the products.
-LEAST = 2048
+#: Smallest number of a slice's values in a block: below it the calls cost more than the products.
+MIN_BLOCK_VALUES = 2048
 
 
 def inner_products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Sum over the first and the last axis of ``a * b``, shape ``(1, ny, 1)``, for two arrays ``(rows, ny, columns)``."""
-    if a.device.type != "cpu":  # where equal bits are not promised, and every call has a price
+    """Sum ``a * b`` over the first and the last axis: shape ``(1, ny, 1)`` from two arrays ``(rows, ny, columns)``."""
+    if a.device.type != "cpu":  # a GPU does not promise equal bits, and every call has a price there
         return (a * b).sum((0, 2), keepdim=True)
     rows, _, columns = a.shape
-    size = min(rows, max(-(-rows // BLOCKS), -(-LEAST // columns)))
+    size = min(rows, max(-(-rows // BLOCKS), -(-MIN_BLOCK_VALUES // columns)))
     total = a[:size] * b[:size]
     block = torch.empty_like(total)
     for start in range(size, rows, size):
         count = min(size, rows - start)
         total[:count].add_(torch.mul(a[start : start + count], b[start : start + count], out=block[:count]))
-    return _folded_(_folded_(total, 0), 2)
+    return _fold_(_fold_(total, 0), 2)
 
 
-def _folded_(values: torch.Tensor, axis: int) -> torch.Tensor:
-    """The sum along an axis, which stays with length 1: the upper half is added to the lower one, again and again, in place."""
+def _fold_(values: torch.Tensor, axis: int) -> torch.Tensor:
+    """Sum along an axis, which keeps length 1: add the upper half to the lower one in place, until one value is left."""
     length = values.shape[axis]
     while length > 1:
         half = length // 2

@@ -1,4 +1,4 @@
-"""Fixed random waves in front of a small network."""
+"""An encoder of fixed random waves."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Fourier(Encoder):
     Parameters
     ----------
     frequencies
-        How many; there are twice as many features.
+        Number of frequencies; each gives two features.
     bandwidth
-        Standard deviation of their components in cycles per voxel, whatever the coordinates' scale.
+        Standard deviation of their components in cycles per voxel, for any scale of the coordinates.
     """
 
     waves: torch.Tensor
@@ -28,7 +28,7 @@ class Fourier(Encoder):
         waves = torch.empty(frequencies, 3)
         if not waves.is_meta:
             waves.normal_(generator=generator)
-            # an axis of one voxel has no frequencies, and per-axis coordinates would stretch it to infinity
+            # an axis of one voxel has no frequencies, and with per-axis coordinates they would be infinite
             seen = torch.tensor([float(n > 1) for n in coordinates.extent])
             waves = waves * (2 * math.pi * bandwidth) * seen / torch.tensor(coordinates.step)
         self.register_buffer("waves", waves)  # not trained, but part of what is saved

@@ -1,4 +1,4 @@
-"""Values on the nodes of several regular grids, each twice as fine as the one before, and linear interpolation between them."""
+"""An encoder of feature grids, each twice as fine as the one before, with linear interpolation between their nodes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 from tomoprior.methods.cn.encoders.base import Coordinates, Encoder, uniform
 
 #: Bound of the first values: small, so that the field starts nearly flat, but not zero, where a decoder's gradient vanishes.
-START = 1e-2
+INITIAL_BOUND = 1e-2
 
 
 class Level(torch.nn.Module):
-    """One grid: a node every ``spacing`` voxels from the first voxel's middle on, so that at 1 the nodes are the voxels.
+    """One grid: a node every ``spacing`` voxels from the centre of the first voxel; with 1 the nodes are the voxels.
 
-    A point beyond the outermost voxels' middles is given the value there.
+    Outside the outermost voxel centres the features are constant.
 
     Attributes
     ----------
     nodes
-        Their number along z, y, x.
+        Number of nodes along z, y, x.
     values
-        ``(features, nodes z * x * y)``: y is fastest, as in the projector's volumes.
+        ``(features, nodes z * x * y)``: y is fastest, as in the volumes of the projector.
     """
 
     def __init__(self, coordinates: Coordinates, spacing: int, features: int, generator: torch.Generator) -> None:
@@ -31,26 +31,26 @@ class Level(torch.nn.Module):
         self.coordinates, self.spacing = coordinates, spacing
         nz, ny, nx = ((n - 1 + spacing - 1) // spacing + 1 for n in coordinates.extent)
         self.nodes = (nz, ny, nx)
-        self.values = uniform((features, self.entries), START, generator)
+        self.values = uniform((features, self.entries), INITIAL_BOUND, generator)
 
     @property
     def entries(self) -> int:
-        """Values stored per feature."""
+        """Number of stored values per feature."""
         return self.nodes[0] * self.nodes[1] * self.nodes[2]
 
     def entry(self, z: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Where the values of nodes are stored; broadcasts."""
+        """Return the index at which the values of nodes are stored; broadcasts."""
         _, ny, nx = self.nodes
         return (z * nx + x) * ny + y
 
     def block(self, low: list[int], high: list[int]) -> torch.Tensor:
-        """Values of the nodes from ``low`` to ``high`` (exclusive) along z, y, x: ``(features, z, x, y)``."""
+        """Return the values of the nodes from ``low`` to ``high`` (exclusive) along z, y, x: ``(features, z, x, y)``."""
         nz, ny, nx = self.nodes
         values = self.values.reshape(-1, nz, nx, ny)
         return values[:, low[0] : high[0], low[2] : high[2], low[1] : high[1]]
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
-        """Features of ``(n, 3)`` points: ``(n, features)``."""
+        """Return the features of ``(n, 3)`` points: ``(n, features)``."""
         limit = points.new_tensor([n - 1 for n in self.coordinates.extent])
         at = self.coordinates.to_voxels(points).clamp(torch.zeros_like(limit), limit) / self.spacing
         last = torch.tensor(self.nodes, device=points.device) - 1
@@ -61,7 +61,7 @@ class Level(torch.nn.Module):
             weight = torch.ones_like(fraction[:, 0])
             for axis, upper in enumerate(corner):
                 weight = weight * (fraction[:, axis] if upper else 1 - fraction[:, axis])
-            # past the last node the weight is zero, so that any node will do
+            # beyond the last node the weight is zero, so that any node is right
             node = torch.minimum(first + first.new_tensor(corner), last)
             part = self.values.index_select(1, self.entry(*node.unbind(1))) * weight
             out = part if out is None else out + part
@@ -69,7 +69,7 @@ class Level(torch.nn.Module):
         return out.T
 
     def on_grid(self, axes: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        """Features on a product grid, ``(features, nz * nx * ny)``.
+        """Return the features on a product grid, ``(features, nz * nx * ny)``.
 
         Linear interpolation is separable: three products with small matrices instead of eight look-ups a point.
         """
@@ -91,11 +91,11 @@ class Level(torch.nn.Module):
         return block.flatten(1)
 
     def _hat(self, at: torch.Tensor, axis: int) -> tuple[int, int, torch.Tensor | None]:
-        """First node needed, last one + 1, and the weights ``(n, nodes)``, or None where they are the identity."""
+        """Return the first necessary node, the last one + 1, and weights ``(n, nodes)``, or None if they are the identity."""
         start, step = self.coordinates.origin[axis], self.coordinates.step[axis]
         place = ((at.double() - start) / step).clamp(0, self.coordinates.extent[axis] - 1) / self.spacing
         ends = place[[0, -1]].tolist()
-        # a middle that rounding puts just before its node must not ask for the node before
+        # a centre that rounding puts just before its node must not need the node before
         low, high = int(ends[0] + 1e-6), min(-int(-(ends[1] - 1e-6) // 1) + 1, self.nodes[axis])
         nodes = torch.arange(low, high, device=at.device, dtype=torch.float64)
         hat = (1 - (place[:, None] - nodes).abs()).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Feature grids whose fine levels share a table of limited size."""
+"""An encoder of feature grids whose fine levels share a table of limited size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRIMES = (1, 2654435761, 805459861)
 
 
 class HashedLevel(Level):
-    """A level of more nodes than its table has entries: nodes that collide share a value."""
+    """A level with more nodes than entries in its table: nodes with the same entry share a value."""
 
     def __init__(
         self, coordinates: Coordinates, spacing: int, features: int, generator: torch.Generator, table_size: int
@@ -22,17 +22,17 @@ class HashedLevel(Level):
 
     @property
     def entries(self) -> int:
-        """Values stored per feature."""
+        """Number of stored values per feature."""
         return self._entries
 
     def entry(self, z: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Where the values of nodes are stored; broadcasts."""
+        """Return the index at which the values of nodes are stored; broadcasts."""
         a, b, c = PRIMES
         entry: torch.Tensor = ((x * a) ^ (y * b) ^ (z * c)) & (self._entries - 1)
         return entry
 
     def block(self, low: list[int], high: list[int]) -> torch.Tensor:
-        """Looked up once a node rather than eight times a point; see ``Level.block``."""
+        """Look up every node once, not eight times per point; see ``Level.block``."""
         z, y, x = (torch.arange(a, b, device=self.values.device) for a, b in zip(low, high, strict=True))
         entry = self.entry(z[:, None, None], y, x[:, None])
         return self.values.index_select(1, entry.flatten()).reshape(-1, *entry.shape)

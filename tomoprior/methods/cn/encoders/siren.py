@@ -1,4 +1,4 @@
-"""Sine layers: the first one turns coordinates into waves, the others are the decoder's."""
+"""An encoder of sines: the first layer turns coordinates into waves; the decoder has the other sine layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tomoprior.methods.cn.encoders.base import Encoder, Layer
 
 
 def sine_bound(n_in: int, omega: float, *, first: bool) -> float:
-    """Bound of a sine layer's uniform weights.
+    """Return the bound of the uniform weights of a sine layer.
 
     ``1 / n`` for the first, so that ``omega`` sets the band of frequencies, and ``sqrt(6 / n) / omega`` for the others, which
     keeps the arguments of all sines standard normal: Sitzmann et al., NeurIPS 2020, section 3.2 and supplement 1.5.
