@@ -16,7 +16,7 @@ import numpy as np
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
-from tomoprior.formats.checks import no_options
+from tomoprior.formats.checks import refuse_options
 from tomoprior.formats.raw import RawSink, readable_bytes, write_at
 
 from ..metadata import from_header, to_stack
@@ -32,7 +32,6 @@ class NPY:
     name: ClassVar[str] = "npy"
     extensions: ClassVar[tuple[str, ...]] = (".npy", ".npz")
     is_folder: ClassVar[bool] = False
-    can_stream: ClassVar[bool] = True
     holds_angles: ClassVar[bool] = True
 
     def matches(self, path: Path) -> bool:
@@ -41,7 +40,7 @@ class NPY:
 
     def read(self, path: Path, *, dataset: str | None = None, **options: Any) -> Stack:
         """Open a file; see the module for what is read from it."""
-        no_options(options, "NumPy")
+        refuse_options(options, "NumPy")
         if readable_bytes(path, 2) == b"PK":
             return read_npz(path, dataset)
         if dataset is not None:

@@ -25,6 +25,7 @@ from ..metadata import from_header, to_stack
 from .header import lazy, npy_header, parse
 
 _NAMES = ("projections", "volume", "data")
+_METADATA = ("voxel_size", "unit", "origin", "angles", "angle_unit")
 _SMALL = 16 << 20
 _DEFLATE = 1100  # deflate packs at most 1 : 1032; a member that claims more is a bomb or broken
 
@@ -48,7 +49,7 @@ def read_npz(path: Path, dataset: str | None) -> Stack:
                     raise FormatError(f"{path}: {member.filename} claims {member.file_size} bytes, more than are in it")
             name = _choose(path, archive, members, dataset)
             data = _open(path, archive, members[name])
-            values = {n: _small(path, archive, members.get(n)) for n in ("voxel_size", "unit", "origin", "angles", "metadata")}
+            values = {n: _small(path, archive, members.get(n)) for n in (*_METADATA, "metadata")}
     except FormatError:
         raise
     except Exception as error:
@@ -95,7 +96,7 @@ class NPZSink(RegionSink):
                     while piece := values.read(1 << 24):
                         out.write(piece)
                 metadata = from_header(self._header)
-                for key in ("voxel_size", "unit", "origin", "angles"):
+                for key in _METADATA:
                     if key in metadata:
                         with archive.open(f"{key}.npy", "w") as out:
                             np.lib.format.write_array(out, np.asarray(metadata[key]), allow_pickle=False)

@@ -11,7 +11,7 @@ import tifffile
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
-from tomoprior.formats.checks import check_dtype, check_shape, no_options
+from tomoprior.formats.checks import check_dtype, check_shape, refuse_options
 from tomoprior.formats.raw import RawSink, readable_bytes
 from tomoprior.storage.lazy import LazyArray, one_line
 
@@ -32,7 +32,6 @@ class TIFF:
     name: ClassVar[str] = "tiff"
     extensions: ClassVar[tuple[str, ...]] = _SUFFIXES
     is_folder: ClassVar[bool] = False
-    can_stream: ClassVar[bool] = True
     holds_angles: ClassVar[bool] = False
 
     def matches(self, path: Path) -> bool:
@@ -44,7 +43,7 @@ class TIFF:
 
     def read(self, path: Path, **options: Any) -> Stack:
         """Open a file or a folder; pages are read, and unpacked, when they are indexed."""
-        no_options(options, "TIFF")
+        refuse_options(options, "TIFF")
         files = _images(path) if path.is_dir() else [path]
         if not files:
             raise FormatError(f"{path}: no TIFF file in this folder")

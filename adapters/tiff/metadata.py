@@ -26,7 +26,8 @@ _SCREEN = 50.0  # micrometer: a coarser pixel comes from someone's screen or pri
 def for_writing(header: Header) -> dict[str, Any]:
     """Arguments of ``tifffile.imwrite``: ImageJ's kind of file, or OME's where ImageJ has no place for the size or type."""
     values = from_header(header)
-    values.pop("angles", None)  # they stand in the .tlt beside the file, and only there
+    for key in ("angles", "angle_unit"):
+        values.pop(key, None)  # they are in the .tlt beside the file, and only there
     own = json.dumps(values)
     dtype = np.dtype(header.dtype)
     nbytes = dtype.itemsize * int(np.prod(header.shape, dtype=object))

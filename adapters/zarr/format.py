@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
-from tomoprior.formats.checks import check_dtype, check_shape, no_options
+from tomoprior.formats.checks import check_dtype, check_shape, refuse_options
 from tomoprior.formats.sinks import RegionSink
 from tomoprior.storage.lazy import Box, LazyArray, one_line
 
@@ -39,7 +39,6 @@ class Zarr:
     name: ClassVar[str] = "zarr"
     extensions: ClassVar[tuple[str, ...]] = (".zarr",)
     is_folder: ClassVar[bool] = True
-    can_stream: ClassVar[bool] = True
     holds_angles: ClassVar[bool] = True
 
     def matches(self, path: Path) -> bool:
@@ -48,7 +47,7 @@ class Zarr:
 
     def read(self, path: Path, *, dataset: str | None = None, **options: Any) -> Stack:
         """Open a store; chunks are read when they are indexed."""
-        no_options(options, "Zarr")
+        refuse_options(options, "Zarr")
         if not path.is_dir():
             raise FormatError(f"{path}: a file, where the folder of a Zarr store was expected")
         if not self.matches(path):

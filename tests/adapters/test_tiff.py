@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tomoprior.adapters import _tiff_metadata
 from tomoprior.adapters.tiff import TIFF
+from tomoprior.adapters.tiff import metadata as tiff_metadata
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import Header, open_stack, writing
 from tomoprior.formats.raw import RawArray
@@ -149,7 +149,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, values: np.ndarray
     )
     with pytest.MonkeyPatch.context() as patch:
         if big:
-            patch.setattr(_tiff_metadata, "_IMAGEJ_LIMIT", 0)  # as if it were beyond 4 GB
+            patch.setattr(tiff_metadata, "_IMAGEJ_LIMIT", 0)  # as if it were beyond 4 GB
         with writing(path, header) as sink:
             sink[:, :, :] = values
     stack = open_stack(path)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.formats import registry, sidefiles
+from tomoprior.formats.angle_sources import angles_from_caller, find_series_angles
 from tomoprior.formats.base import Stack
 from tomoprior.formats.transmission import with_minus_log
 from tomoprior.geometry import Geometry
@@ -80,23 +81,11 @@ def read(
     """
     path = Path(path)
     stack = open_stack(path, **options)
-    if isinstance(angles, (str, Path)):
-        theta = sidefiles.read_angles(angles, unit=angle_unit)
-        source = str(angles)
-    elif angles is not None:
-        theta, source = _numbers(angles, "angles"), "given"
-    elif stack.angles is not None:
-        theta, source = stack.angles, str(path)
-    else:
-        side = sidefiles.find_angles(path)
-        if side is None:
-            raise InputError(
-                f"{path}: no tilt angles in the file and no .tlt, .rawtlt or .mdoc beside it; give them (--angles FILE)"
-            )
-        theta, source = sidefiles.read_angles(side, unit=angle_unit), str(side)
     n, ny, nu = stack.data.shape
-    if theta.shape != (n,):
-        raise InputError(f"{path}: {n} tilts, but {theta.size} angles in {source}")
+    if angles is None:
+        chosen = find_series_angles(path, stack, unit=angle_unit)
+    else:
+        chosen = angles_from_caller(angles, path, n, unit=angle_unit)
     if isinstance(shifts, (str, Path)):
         moved: NDArray[np.float64] | None = sidefiles.read_shifts(shifts)
         if moved is not None and len(moved) != n:
@@ -104,7 +93,7 @@ def read(
     else:
         moved = stack.shifts if shifts is None else _numbers(shifts, "shifts")
     geometry = Geometry(
-        theta,
+        chosen.values,
         (nu if thickness is None else thickness, ny, nu),
         (ny, nu),
         center=center,
@@ -116,9 +105,9 @@ def read(
         "source": str(path.resolve()),
         "minus_log": bool(options.get("minus_log", False)),
         **({"normalized": stack.attrs["normalized"]} if "normalized" in stack.attrs else {}),
-        "angles_from": source,
+        "angles_from": chosen.source,
         "labels": list(stack.labels),
-        "warnings": list(stack.warnings),
+        "warnings": [*stack.warnings, *chosen.notes],
         "counts": stack.counts,
         "origin": list(stack.origin),
         "attrs": dict(stack.attrs),
