@@ -139,7 +139,7 @@ def _choose(path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.Zip
                 three.append(name)
     if len(three) != 1:
         listed = ", ".join(members) or "none"
-        raise FormatError(f"{path}: which array is meant? Say dataset=NAME; there are {listed}")
+        raise FormatError(f"{path}: which array is meant? Say dataset=NAME (--dataset NAME); there are {listed}")
     return three[0]
 
 

@@ -22,6 +22,7 @@ from tomoprior.storage.lazy import Box, LazyArray, one_line
 
 from ..metadata import from_header, to_stack
 from . import pyramid
+from .holes import find_missing_images
 from .ngff import level_0, multiscale, voxel
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
@@ -56,8 +57,8 @@ class Zarr:
             with _no_warnings():
                 # consolidated metadata are a copy that may be out of date
                 opened = zarr.open(str(path), mode="r", use_consolidated=False)
-                array, attrs = _find(opened, path, dataset)
-                return _stack(array, attrs, path)
+                array, attrs, lines = _find(opened, path, dataset)
+                return _stack(array, attrs, path, lines)
         except FormatError:
             raise
         except Exception as error:  # zarr raises many types for broken metadata
@@ -167,12 +168,12 @@ def _fill(levels: list[Any]) -> None:
         pyramid.fill(finer, coarser)
 
 
-def _find(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any]]:
-    """The array to read, and what is known of its voxels."""
+def _find(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any], list[str]]:
+    """The array to read, its metadata, and lines for the user."""
     if isinstance(opened, zarr.Array):
         if dataset not in (None, "", "/"):
             raise FormatError(f"{path}: one array without a name, so no dataset {dataset!r}")
-        return opened, dict(opened.attrs)
+        return opened, dict(opened.attrs), find_missing_images(opened, path)
     image, base = multiscale(opened.attrs), ""
     if image is None and dataset is None and isinstance(_member(opened, "0"), zarr.Group):
         # bioformats2raw: the images of a file are groups called 0, 1, ...
@@ -186,25 +187,30 @@ def _find(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, 
         three = [name for name, array in opened.arrays() if array.ndim == 3]
         if len(three) != 1:
             names = ", ".join(sorted(opened.keys())[:8]) or "nothing"
-            raise FormatError(f"{path}: which array is meant? Say dataset=NAME; in the group: {names}")
+            raise FormatError(f"{path}: which array is meant? Say dataset=NAME (--dataset NAME); in the group: {names}")
         found = opened[three[0]]
     if not isinstance(found, zarr.Array):
         raise FormatError(f"{path}: no array {dataset or level!r} in the group")
     attrs = {k: v for k, v in opened.attrs.items() if k not in ("multiscales", "ome", "omero")} | dict(found.attrs)
     if image is not None and (dataset is None or dataset.strip("/") == level):
-        attrs |= voxel(image)
-    return found, attrs
+        known, lines = voxel(image)
+        attrs |= known
+        ours = attrs.get("voxel_size") is not None
+        return found, attrs, [] if ours and not known else [f"{path}: {line}" for line in lines]
+    return found, attrs, [] if image is not None else find_missing_images(found, path)
 
 
-def _stack(array: Any, attrs: dict[str, Any], path: Path) -> Stack:
+def _stack(array: Any, attrs: dict[str, Any], path: Path, lines: list[str]) -> Stack:
     shape = tuple(array.shape)
     while len(shape) > 3 and shape[0] == 1:
         shape = shape[1:]
     sizes, dtype = check_shape(shape, path), check_dtype(array.dtype, path)
     chunk = int(np.prod([int(n) for n in array.chunks], dtype=object)) * dtype.itemsize
     if not 0 < chunk <= _LARGEST_CHUNK:
-        raise FormatError(f"{path}: chunks of {chunk} bytes, which would have to be unpacked whole")
-    return Stack(_ZarrArray(path, array, sizes), **to_stack(attrs, sizes[0], path))
+        raise FormatError(f"{path}: chunks of {chunk} bytes are too large: each is unpacked as a whole")
+    fields = to_stack(attrs, sizes[0], path)
+    warnings = (*fields.pop("warnings"), *lines)
+    return Stack(_ZarrArray(path, array, sizes), warnings=warnings, **fields)
 
 
 def _member(group: Any, name: str) -> Any:
