@@ -19,8 +19,11 @@ if TYPE_CHECKING:  # what __getattr__ finds when it is asked, told to type check
     from tomoprior import plot as plot
     from tomoprior import simulate as simulate
     from tomoprior.comparison import compare as compare
+    from tomoprior.formats import open_stack as open_stack
     from tomoprior.formats import read as read
+    from tomoprior.formats import read_volume as read_volume
     from tomoprior.formats import write as write
+    from tomoprior.formats import write_series as write_series
     from tomoprior.geometry import Geometry as Geometry
     from tomoprior.progress import progress_bar as progress_bar
     from tomoprior.projector import Projector as Projector
@@ -38,8 +41,11 @@ _PUBLIC = {
     "TiltSeries": "tomoprior.series",
     "Reconstruction": "tomoprior.reconstruction",
     "Projector": "tomoprior.projector",
+    "open_stack": "tomoprior.formats",
     "read": "tomoprior.formats",
+    "read_volume": "tomoprior.formats",
     "write": "tomoprior.formats",
+    "write_series": "tomoprior.formats",
     "reconstruct": "tomoprior.running.reconstruct",
     "compare": "tomoprior.comparison",
     "progress_bar": "tomoprior.progress",

@@ -49,6 +49,10 @@ class MissingDependencyError(TomopriorError, ImportError):
     """An optional package is needed and is not installed; the message says how to install it."""
 
 
+class ReadingWarning(UserWarning):
+    """A file was read, and something about it is doubtful: the line that the command line prints as a note."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A long run was interrupted, and what it had so far is kept.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _LISTED = 8
+_MAX_IMAGES = 1 << 20  # a longer axis belongs to no tilt series, and its images are not listed
 
 
 def find_missing_images(array: Any, path: Path) -> list[str]:
@@ -17,7 +18,7 @@ def find_missing_images(array: Any, path: Path) -> list[str]:
     single chunk in an array that has others was most likely never written. A volume may well be empty at its faces.
     """
     root = getattr(getattr(array, "store", None), "root", None)
-    if root is None or array.ndim != 3:
+    if root is None or array.ndim != 3 or array.shape[0] > _MAX_IMAGES:
         return []
     folder = Path(root) / array.path
     depth = int((array.shards or array.chunks)[0])
