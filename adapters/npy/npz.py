@@ -27,7 +27,7 @@ from .header import lazy, npy_header, parse
 _NAMES = ("projections", "volume", "data")
 _METADATA = ("voxel_size", "unit", "origin", "angles", "angle_unit")
 _SMALL = 16 << 20
-_DEFLATE = 1100  # deflate packs at most 1 : 1032; a member that claims more is a bomb or broken
+_DEFLATE = 1100  # deflate packs at most 1 : 1032; a larger claim is a decompression bomb or an error
 
 
 def is_npz(path: Path) -> bool:
@@ -40,7 +40,7 @@ def is_npz(path: Path) -> bool:
 
 
 def read_npz(path: Path, dataset: str | None) -> Stack:
-    """Open the array ``dataset``, or the one called ``projections``, ``volume`` or ``data``, or the only one of three axes."""
+    """Open the array ``dataset``, or ``projections``, ``volume`` or ``data``, or the only array of three axes."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
@@ -66,12 +66,12 @@ def read_npz(path: Path, dataset: str | None) -> Stack:
 
 
 class NPZSink(RegionSink):
-    """Collects the values in an unnamed file beside the output, and packs them (uncompressed) when they are all there."""
+    """Collects the values in an unnamed file and packs them, uncompressed, when they are complete."""
 
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(header.shape, header.dtype)
         self._path, self._header = path, header
-        # a file without a name cannot be left behind, whatever happens
+        # a file without a name disappears after any error
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - closed in _finish
         try:
             reserve(self._file.fileno(), path, 0, math.prod(header.shape) * self.dtype.itemsize)
@@ -161,7 +161,7 @@ def _open(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Lazy
 
 
 def _small(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo | None) -> Any:
-    """A small array or scalar as Python values; None if it is not there or not what it should be."""
+    """A small array or scalar as Python values; None if it is missing or of another kind."""
     if member is None or member.file_size > _SMALL:
         return None
     with archive.open(member) as file:

@@ -27,7 +27,7 @@ from .ngff import level_0, multiscale, voxel
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 _LARGEST_CHUNK = 8 << 30
-_CHUNK = (8, 64, 512)  # of a tilt series: 1 MB of float32, a few tilts by some rows, as either is read
+_CHUNK = (8, 64, 512)  # of a tilt series: 1 MB of float32, some tilts by some rows, because both are read
 
 
 class Zarr:
@@ -55,7 +55,7 @@ class Zarr:
             raise FormatError(f"{path}: no Zarr array or group in this folder")
         try:
             with _no_warnings():
-                # consolidated metadata are a copy that may be out of date
+                # consolidated metadata are a copy, which may be out of date
                 opened = zarr.open(str(path), mode="r", use_consolidated=False)
                 array, attrs, lines = _find(opened, path, dataset)
                 return _stack(array, attrs, path, lines)
@@ -65,22 +65,22 @@ class Zarr:
             raise FormatError(f"{path}: not a readable Zarr store ({one_line(error)})") from error
 
     def create(self, path: Path, header: Header) -> Sink:
-        """Start an image or an array; a region that cuts through a shard or chunk is merged with what it holds."""
-        return _Image.begun(path, header) if header.angles is None else _Series(path, header)
+        """Start an image or an array; a region that covers part of a shard or chunk is merged with its content."""
+        return _Image.create(path, header) if header.angles is None else _Series(path, header)
 
     def reopen(self, path: Path, header: Header) -> Sink:
-        """Go on with an image that ``create`` began; slabs of ``header.slab`` rows may be written side by side."""
+        """Open an image that ``create`` began; processes may write slabs of ``header.slab`` rows at the same time."""
         return _Image(path, header, _levels(path, header), again=True)
 
     def complete(self, path: Path, header: Header) -> None:
-        """Make the smaller copies of a volume that is all there, and remove what killed writers left."""
+        """Write the smaller copies of a complete volume, and remove files that killed writers left."""
         for stray in path.rglob("*.partial"):
             stray.unlink()
         _fill(_levels(path, header))
 
 
 class _ZarrArray(LazyArray):
-    """An array, of which leading axes of length one are dropped."""
+    """An array without its leading axes of length one."""
 
     def __init__(self, path: Path, array: Any, shape: tuple[int, int, int]) -> None:
         super().__init__(path, shape, array.dtype)
@@ -91,7 +91,7 @@ class _ZarrArray(LazyArray):
 
 
 class _Image(RegionSink):
-    """A volume: regions go to the full resolution, and the other levels are made of it at the end."""
+    """A volume: regions are written at full resolution; the other levels are computed from it at the end."""
 
     def __init__(self, path: Path, header: Header, levels: list[Any], *, again: bool = False) -> None:
         super().__init__(header.shape, header.dtype, again=again)
@@ -99,8 +99,8 @@ class _Image(RegionSink):
         self._touched: set[Path] = set()
 
     @classmethod
-    def begun(cls, path: Path, header: Header) -> _Image:
-        """A new image with all its levels, and no value in them."""
+    def create(cls, path: Path, header: Header) -> _Image:
+        """Create an image with all its levels, without values."""
         attrs = from_header(header)
         ome = pyramid.metadata(path.stem, header.shape, header.voxel_size, header.unit, header.origin)
         levels = []
@@ -126,8 +126,8 @@ class _Image(RegionSink):
 
     def _finish(self) -> None:
         levels, self._levels = self._levels, []
-        for shard in self._touched:  # a record that follows must not overtake the data
-            if shard.is_file():  # what is all zero is not stored
+        for shard in self._touched:  # the journal record that follows must not reach the disk before the data
+            if shard.is_file():  # a shard of zeros is not stored
                 with shard.open("rb") as file:
                     os.fsync(file.fileno())
         if self.missing == 0 and not self.again:
@@ -222,7 +222,7 @@ def _member(group: Any, name: str) -> Any:
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Zarr warns of what its specification may become, which is nothing that a user of a volume can act upon."""
+    """Silence Zarr's warnings about its future specification, which a user of a volume cannot act on."""
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")
         yield
