@@ -23,19 +23,19 @@ _GZIP_RATIO = 1100  # deflate packs at most 1 : 1032
 _SHARE = 0.8  # of the free memory that an unpacked file may take
 
 
-def compression(path: Path) -> str | None:
+def compression(start: bytes) -> str | None:
     """``"gzip"``, ``"bzip2"`` or None, by the first bytes of a file."""
-    start = readable_bytes(path, 3)
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
 
 
-def read_start(path: Path, count: int) -> bytes:
-    """The first ``count`` bytes of a file, unpacked if it is compressed; FormatError if it cannot be read."""
-    if compression(path) is None:
-        return readable_bytes(path, count)
+def read_start(path: Path, count: int) -> tuple[bytes, bool]:
+    """The first ``count`` bytes of a file, and True if they had to be unpacked; FormatError if it cannot be read."""
+    start = readable_bytes(path, count)
+    if compression(start) is None:
+        return start, False
     try:
         with _open(path) as file:
-            return file.read(count)
+            return file.read(count), True
     except Exception as error:  # OSError, EOFError and zlib.error for a broken file
         raise FormatError(f"{path}: cannot be unpacked ({one_line(error)})") from error
 
@@ -55,7 +55,7 @@ class UnpackedArray(LazyArray):
         self._values: NDArray[Any] | None = None
         self._lock = Lock()
         count, limit = offset + self.nbytes, path.stat().st_size * _GZIP_RATIO
-        if compression(path) == "gzip" and count > limit:
+        if compression(readable_bytes(path, 3)) == "gzip" and count > limit:
             raise FormatError(f"{path}: its header promises {count} bytes, and at most {limit} can be packed in it")
         if count > _SHARE * memory.available():
             raise FormatError(f"{path}: {memory.format_bytes(count)} unpacked do not fit into memory; unpack it first")
@@ -85,4 +85,4 @@ class UnpackedArray(LazyArray):
 
 
 def _open(path: Path) -> gzip.GzipFile | bz2.BZ2File:
-    return gzip.GzipFile(path) if compression(path) == "gzip" else bz2.BZ2File(path)
+    return gzip.GzipFile(path) if compression(readable_bytes(path, 3)) == "gzip" else bz2.BZ2File(path)

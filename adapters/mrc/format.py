@@ -18,7 +18,7 @@ from tomoprior.formats.raw import RawArray, RawSink, write_at
 from tomoprior.formats.sinks import Statistics
 from tomoprior.storage.lazy import LazyArray, TransposedArray
 
-from .compressed import UnpackedArray, compression, read_start
+from .compressed import UnpackedArray, read_start
 from .extended import MAX_BYTES, tilt_angles
 from .header import DTYPES, SIZE, MRCHeader, build, parse, plausible
 
@@ -43,15 +43,15 @@ class MRC:
         """Look for the mark ``MAP``; old files lack it and need the right name and a plausible header."""
         if not path.is_file():
             return False
-        raw = read_start(path, SIZE)
+        raw, _ = read_start(path, SIZE)
         named = path.name.lower().removesuffix(".gz").removesuffix(".bz2").endswith(self.extensions)
         return raw[208:211] == b"MAP" or (named and plausible(raw) is not None)
 
     def read(self, path: Path, **options: Any) -> Stack:
         """Open a file after a comparison of its header with its size."""
         refuse_options(options, "MRC")
-        packed = compression(path) is not None
-        header = parse(read_start(path, SIZE), path, None if packed else path.stat().st_size)
+        raw, packed = read_start(path, SIZE)
+        header = parse(raw, path, None if packed else path.stat().st_size)
         warnings = list(header.warnings)
         size, unit = header.voxel_size, header.unit
         beside = _mdoc_pixel_size(path, warnings)
@@ -135,7 +135,7 @@ def _angles(path: Path, header: MRCHeader) -> dict[str, Any]:
     if not 0 < size <= MAX_BYTES or n < 2 or header.order != (0, 1, 2):
         return {}
     kind, nint, nreal = header.extended
-    degrees = tilt_angles(read_start(path, header.offset)[SIZE:], kind, nint, nreal, n, header.byte_order)
+    degrees = tilt_angles(read_start(path, header.offset)[0][SIZE:], kind, nint, nreal, n, header.byte_order)
     if degrees is None or not np.any(degrees):
         return {}
     angles, rejected, notes = usable_angles(degrees, n, f"{path}: its extended header", unit="degree")
