@@ -86,7 +86,7 @@ def data_exchange(tree: Tree) -> Layout | None:
 
 
 def nxtomo(tree: Tree, base: str) -> Layout | None:
-    """NXtomo: projections and fields in one dataset, told apart by image keys."""
+    """NXtomo: projections and fields in one dataset, distinguished by image keys."""
     names = ("instrument/detector/data", "data/data", "data/data/data", "instrument/sample/data")
     data = tree.first(*(f"{base}/{n}" for n in names))
     keys = tree.first(f"{base}/instrument/detector/image_key", f"{base}/data/image_key")
@@ -104,7 +104,7 @@ def nxtomo(tree: Tree, base: str) -> Layout | None:
     layout.darks = [n for n in (f"{base}/instrument/dark_field/data",) if tree.dataset(n) is not None]
     if rotation is not None:
         layout.angles = [a for a in (read_angle_list(tree, rotation, layout.warnings),) if a is not None]
-    # the size in the plane of the sample, where it is given, comes before that of the detector's own pixels
+    # the size in the plane of the sample, where the file has it, comes before that of the detector's own pixels
     _read_pixel_size(tree, (f"{base}/sample", f"{base}/instrument/detector"), layout)
     return layout
 

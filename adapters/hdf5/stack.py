@@ -84,7 +84,7 @@ def _find_layout(tree: Tree, dataset: str | None) -> Layout:
         return known if known is not None and known.data == dataset.strip("/") else Layout(dataset, xray=False)
     if known is not None:
         return known
-    names = [name for name, found in tree.datasets() if found.ndim == 3 and found.dtype.kind in "fiu"]
+    names = [name for name, candidate in tree.datasets() if candidate.ndim == 3 and candidate.dtype.kind in "fiu"]
     if len(names) == 1:
         warning = f"{tree.path}: neither Data Exchange nor NXtomo; {names[0]} was read"
         return Layout(names[0], xray=False, warnings=[warning])

@@ -68,7 +68,7 @@ class UnpackedArray(LazyArray):
 
     def _unpack(self) -> NDArray[Any]:
         count = math.prod(self.shape) * self._disk_dtype.itemsize
-        raw = bytearray()  # grows with what is really there, whatever the header says
+        raw = bytearray()  # grows with the bytes that exist, even if the header promises more
         with _open(self.path) as file:
             file.read(self._offset)
             while len(raw) < count and (piece := file.read(min(_PIECE, count - len(raw)))):

@@ -57,7 +57,7 @@ class Zarr:
             with _no_warnings():
                 # consolidated metadata are a copy, which may be out of date
                 opened = zarr.open(str(path), mode="r", use_consolidated=False)
-                array, attrs, lines = _find(opened, path, dataset)
+                array, attrs, lines = _find_array(opened, path, dataset)
                 return _stack(array, attrs, path, lines)
         except FormatError:
             raise
@@ -168,7 +168,7 @@ def _fill(levels: list[Any]) -> None:
         pyramid.fill(finer, coarser)
 
 
-def _find(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any], list[str]]:
+def _find_array(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any], list[str]]:
     """The array to read, its metadata, and lines for the user."""
     if isinstance(opened, zarr.Array):
         if dataset not in (None, "", "/"):
@@ -180,24 +180,24 @@ def _find(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, 
         image, base = multiscale(opened["0"].attrs), "0/"
     level = level_0(image) if image is not None else None
     if dataset is not None:
-        found = _member(opened, dataset.strip("/"))
+        member = _member(opened, dataset.strip("/"))
     elif level is not None:
-        found = _member(opened, base + level)
+        member = _member(opened, base + level)
     else:
         three = [name for name, array in opened.arrays() if array.ndim == 3]
         if len(three) != 1:
             names = ", ".join(sorted(opened.keys())[:8]) or "nothing"
             raise FormatError(f"{path}: which array is meant? Say dataset=NAME (--dataset NAME); in the group: {names}")
-        found = opened[three[0]]
-    if not isinstance(found, zarr.Array):
+        member = opened[three[0]]
+    if not isinstance(member, zarr.Array):
         raise FormatError(f"{path}: no array {dataset or level!r} in the group")
-    attrs = {k: v for k, v in opened.attrs.items() if k not in ("multiscales", "ome", "omero")} | dict(found.attrs)
+    attrs = {k: v for k, v in opened.attrs.items() if k not in ("multiscales", "ome", "omero")} | dict(member.attrs)
     if image is not None and (dataset is None or dataset.strip("/") == level):
         known, lines = voxel(image)
         attrs |= known
         ours = attrs.get("voxel_size") is not None
-        return found, attrs, [] if ours and not known else [f"{path}: {line}" for line in lines]
-    return found, attrs, [] if image is not None else find_missing_images(found, path)
+        return member, attrs, [] if ours and not known else [f"{path}: {line}" for line in lines]
+    return member, attrs, [] if image is not None else find_missing_images(member, path)
 
 
 def _stack(array: Any, attrs: dict[str, Any], path: Path, lines: list[str]) -> Stack:

@@ -443,3 +443,16 @@ def test_a_compressed_file_is_the_file(path: Path, suffix: str) -> None:
     packed.write_bytes(pack(path.read_bytes()))
     with pytest.raises(FormatError, match=r"do not fit into memory|can be packed in it"):
         open_stack(packed)
+
+
+def test_the_header_of_a_sorted_stack_comes_before_the_log_of_the_microscope(tmp_path: Path) -> None:
+    path = tmp_path / "a.mrc"
+    put_extended(path, serialem()[0], b"SERI", 2, 1)
+    acquired = sorted(TILTS, key=lambda tilt: (abs(tilt), tilt))
+    text = "".join(f"[ZValue = {i}]\nTiltAngle = {tilt}\n" for i, tilt in enumerate(acquired))
+    path.with_suffix(".mdoc").write_text(text)
+    series = read(path)
+    np.testing.assert_allclose(np.rad2deg(series.geometry.angles), TILTS)
+    assert "a.mdoc differs in the order of the tilts" in series.metadata["warnings"][0]
+    path.with_suffix(".mdoc").write_text(text.rpartition("[")[0])  # a log of fewer images
+    np.testing.assert_allclose(np.rad2deg(read(path).geometry.angles), TILTS)

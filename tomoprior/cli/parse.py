@@ -45,14 +45,14 @@ def settings(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
-def merged(given: dict[str, Any], **options: Any) -> dict[str, Any]:
+def merged(settings: dict[str, Any], **options: Any) -> dict[str, Any]:
     """Settings of ``--set`` together with those of separate options (None if not set); SettingsError if one appears twice."""
     for option, value in options.items():
         if value is not None:
-            if option in given:
+            if option in settings:
                 raise SettingsError(f"{option} is set by --{option.replace('_', '-')} and by --set")
-            given[option] = value
-    return given
+            settings[option] = value
+    return settings
 
 
 def seconds(text: str) -> float:
@@ -60,7 +60,7 @@ def seconds(text: str) -> float:
     match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(s|sec|min|m|h)?", text.strip().lower())
     value = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[(match[2] or "s")[0]] if match else 0.0
     if value <= 0:
-        raise SettingsError(f"a time is given as 90s, 5min or 2h, got {text!r}")
+        raise SettingsError(f"a time is written as 90s, 5min or 2h, got {text!r}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Reading and writing files: the format of an input is found by its content, that of an output by its name."""
+"""Reading and writing files: the content of an input selects its format, the name of an output selects that of the output."""
 
 from tomoprior.deprecation import deprecated_names
 from tomoprior.formats.base import Format, Header, Shared, Sink, Stack

@@ -30,7 +30,8 @@ class SeriesAngles:
 def find_series_angles(path: Path, stack: Stack, *, unit: str | None = None) -> SeriesAngles:
     """The angles of a series that the caller gave none for: the file's own, or those of a side file.
 
-    A side file comes before nominal angles of the file (a microscope's header), and after any other angles of the file.
+    A side file other than an ``.mdoc`` comes before nominal angles of the file (a microscope's header), and every side file
+    after any other angles of the file.
 
     Raises
     ------
@@ -42,13 +43,16 @@ def find_series_angles(path: Path, stack: Stack, *, unit: str | None = None) -> 
     n = int(stack.data.shape[0])
     side_files = list_angle_files(path)
     own = _angles_of_file(path, stack, unit)
-    if side_files and (own is None or stack.nominal_angles):
-        values, notes = _read_side_file(path, side_files[0], n, unit)
-        chosen = SeriesAngles(values, str(side_files[0]), notes)
-        side_files = side_files[1:]
-        others = [] if own is None else [(own, "the file's own")]
-    elif own is not None:
-        chosen, others = SeriesAngles(own, str(path)), []
+    # a log of the microscope (.mdoc, the last in the list) knows no better than the header of its images
+    overruled = stack.nominal_angles and bool(side_files) and side_files[0].suffix.lower() != ".mdoc"
+    others: list[tuple[NDArray[np.float64], str]] = []
+    notes: tuple[str, ...] = ()
+    if own is not None and not overruled:
+        values, source = own, str(path)
+    elif side_files:
+        source = str(side_files[0])
+        values, notes = _read_side_file(path, side_files.pop(0), n, unit)
+        others += [] if own is None else [(own, "the file's own")]
     elif stack.rejected_angles is not None:
         raise InputError(f"no tilt angles: {stack.rejected_angles.reason}; or give others (--angles FILE)")
     else:
@@ -61,14 +65,14 @@ def find_series_angles(path: Path, stack: Stack, *, unit: str | None = None) -> 
         except TomopriorError:
             continue  # a side file that is not used may have any defect
     disagreements = tuple(
-        f"angles are taken from {chosen.source}; {name} differs{_difference(chosen.values, values)}"
-        for values, name in others
-        if np.abs(chosen.values - values).max() > TOLERANCE
+        f"angles are taken from {source}; {name} differs{_difference(values, compared)}"
+        for compared, name in others
+        if np.abs(values - compared).max() > TOLERANCE
     )
-    return SeriesAngles(chosen.values, chosen.source, (*chosen.notes, *_order_note(chosen), *disagreements))
+    return SeriesAngles(values, source, (*notes, *_order_note(values, source), *disagreements))
 
 
-def angles_from_caller(given: ArrayLike | str | Path, path: Path, n: int, *, unit: str | None = None) -> SeriesAngles:
+def angles_from_caller(angles: ArrayLike | str | Path, path: Path, n: int, *, unit: str | None = None) -> SeriesAngles:
     """Angles that the caller gives for ``n`` tilts: an array in radians, a side file, or a range of degrees.
 
     Raises
@@ -78,28 +82,29 @@ def angles_from_caller(given: ArrayLike | str | Path, path: Path, n: int, *, uni
     FormatError
         If the side file is broken.
     """
-    if isinstance(given, (str, Path)):
-        degrees = parse_range(str(given)) if not Path(given).exists() else None
+    if isinstance(angles, (str, Path)):
+        source = str(angles)
+        degrees = parse_range(source) if not Path(source).exists() else None
         if degrees is None:
-            values, notes = _read_side_file(path, Path(given), n, unit)
-            chosen = SeriesAngles(values, str(given), notes)
-            return SeriesAngles(values, str(given), (*notes, *_order_note(chosen)))
+            values, notes = _read_side_file(path, Path(source), n, unit)
+            return SeriesAngles(values, source, (*notes, *_order_note(values, source)))
         if len(degrees) != n:
-            raise InputError(f"{path}: {n} tilts, but {len(degrees)} angles in {given}")
-        return SeriesAngles(check_angles(degrees, str(given), unit="degree")[0], str(given))
+            raise InputError(f"{path}: {n} tilts, but {len(degrees)} angles in {source}")
+        return SeriesAngles(check_angles(degrees, source, unit="degree")[0], source)
     try:
-        array = np.asarray(given, dtype=np.float64)
+        array = np.asarray(angles, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"angles must be numbers, got {type(given).__name__}") from None
+        raise InputError(f"angles must be numbers, got {type(angles).__name__}") from None
     if array.shape != (n,):
         raise InputError(f"{path}: {n} tilts, but {array.size} angles given")
-    if unit is not None:
-        return SeriesAngles(*_with_source(check_angles(array, "angles", unit=unit), "given"))
-    return SeriesAngles(array, "given", degrees_note(array))
+    if unit is None:
+        return SeriesAngles(array, "given", degrees_note(array))
+    values, notes = check_angles(array, "angles", unit=unit)
+    return SeriesAngles(values, "given", notes)
 
 
 def degrees_note(angles: NDArray[np.float64]) -> tuple[str, ...]:
-    """A line for the user if angles given as radians look like degrees; else nothing.
+    """A line for the user if an array of radians looks like degrees; else nothing.
 
     Examples
     --------
@@ -117,12 +122,6 @@ def degrees_note(angles: NDArray[np.float64]) -> tuple[str, ...]:
     return (
         f"angles from {angles.min():g} to {angles.max():g} radians look like degrees; if so, convert them by numpy.deg2rad",
     )
-
-
-def _with_source(
-    checked: tuple[NDArray[np.float64], tuple[str, ...]], source: str
-) -> tuple[NDArray[np.float64], str, tuple[str, ...]]:
-    return checked[0], source, checked[1]
 
 
 def _angles_of_file(path: Path, stack: Stack, unit: str | None) -> NDArray[np.float64] | None:
@@ -144,19 +143,19 @@ def _read_side_file(path: Path, side: Path, n: int, unit: str | None) -> tuple[N
     return values, notes
 
 
-def _order_note(chosen: SeriesAngles) -> tuple[str, ...]:
+def _order_note(angles: NDArray[np.float64], source: str) -> tuple[str, ...]:
     """A line for the user if the angles are a microscope's log in the order of acquisition."""
-    steps = np.diff(chosen.values)
-    if not chosen.source.lower().endswith(".mdoc") or np.all(steps > 0) or np.all(steps < 0):
+    steps = np.diff(angles)
+    if not source.lower().endswith(".mdoc") or np.all(steps > 0) or np.all(steps < 0):
         return ()
-    first = ", ".join(f"{a:.4g}" for a in np.rad2deg(chosen.values[:3]))
+    first = ", ".join(f"{a:.4g}" for a in np.rad2deg(angles[:3]))
     return (
-        f"{chosen.source}: its angles are in the order of acquisition ({first}, ... degrees) and are used in that order; if "
-        "the stack is sorted by tilt, give its own angles (--angles FILE)",
+        f"{source}: its angles are in the order of acquisition ({first}, ... degrees) and are used in that order; if the stack "
+        "is sorted by tilt, give its own angles (--angles FILE)",
     )
 
 
-def _difference(chosen: NDArray[np.float64], other: NDArray[np.float64]) -> str:
-    if np.abs(np.sort(chosen) - np.sort(other)).max() <= TOLERANCE:
+def _difference(values: NDArray[np.float64], other: NDArray[np.float64]) -> str:
+    if np.abs(np.sort(values) - np.sort(other)).max() <= TOLERANCE:
         return " in the order of the tilts (sorted, or the order of acquisition)"
-    return f" by up to {np.rad2deg(np.abs(chosen - other).max()):.3g} degrees"
+    return f" by up to {np.rad2deg(np.abs(values - other).max()):.3g} degrees"

@@ -1,7 +1,7 @@
 """The interface of a file format: a reader that returns a ``Stack`` and a writer that returns a ``Sink``.
 
 A format is a class registered under the entry-point group ``tomoprior.formats``. It converts at its border: a ``Stack`` has
-our names of axes, units and angles, whatever the file calls them.
+our names of axes, units and angles, not those of the file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images of brightness made ready for reconstruction: divided by the beam, inverted, without their background."""
+"""Preparation of images of brightness for reconstruction: background, division by the beam, inversion, logarithm."""
 
 from __future__ import annotations
 

@@ -171,11 +171,11 @@ def read_series(
     stack = open_stack(path, **options)
     n, ny, nu = stack.data.shape
     if angles is None:
-        chosen = find_series_angles(path, stack, unit=angle_unit)
+        series_angles = find_series_angles(path, stack, unit=angle_unit)
     else:
-        chosen = angles_from_caller(angles, path, n, unit=angle_unit)
+        series_angles = angles_from_caller(angles, path, n, unit=angle_unit)
     geometry = Geometry(
-        chosen.values,
+        series_angles.values,
         (nu if thickness is None else thickness, ny, nu),
         (ny, nu),
         center=center,
@@ -187,9 +187,9 @@ def read_series(
         "source": str(path.resolve()),
         "minus_log": bool(stack.attrs.get("minus_log", False)),
         **{key: stack.attrs[key] for key in _RECORDED if key in stack.attrs},
-        "angles_from": chosen.source,
+        "angles_from": series_angles.source,
         "labels": list(stack.labels),
-        "warnings": [*stack.warnings, *chosen.notes],
+        "warnings": [*stack.warnings, *series_angles.notes],
         "counts": stack.counts,
         "origin": list(stack.origin),
         "attrs": dict(stack.attrs),
@@ -210,7 +210,7 @@ def read_volume(path: str | Path, *, dataset: str | None = None) -> Reconstructi
     Returns
     -------
     reconstruction
-        ``volume`` is float32, shape ``(nz, ny, nx)``. The file does not say how it was made: ``geometry`` has the grid, the
+        ``volume`` is float32, shape ``(nz, ny, nx)``. The file does not know its projections: ``geometry`` has the grid, the
         voxel size and a single angle of zero.
 
     Raises

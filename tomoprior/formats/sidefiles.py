@@ -59,7 +59,7 @@ def read_angles(path: str | Path, *, unit: str | None = None) -> NDArray[np.floa
 def read_angles_and_notes(
     path: str | Path, *, unit: str | None = None, n: int | None = None
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Angles as from ``read_angles``, for ``n`` tilts if that is given, and lines that a user should see."""
+    """Angles as from ``read_angles``, for ``n`` tilts (None: any number), and lines that a user should see."""
     path = Path(path)
     if unit not in (None, *UNITS):
         raise InputError(f"the unit of angles is 'degree' or 'radian', got {unit!r}")
