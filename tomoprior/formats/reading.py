@@ -79,8 +79,10 @@ def open_stack(
     (3, 4, 5)
     """
     path = Path(path)
-    files = {name: Path(value) for name, value in (("flats", flats), ("darks", darks)) if value and Path(value).exists()}
-    options |= {name: str(value) for name, value in (("flats", flats), ("darks", darks)) if value and name not in files}
+    # workers of a cluster may have another working directory
+    fields = {name: value for name, value in (("flats", flats), ("darks", darks)) if value}
+    files = {name: Path(value).resolve() for name, value in fields.items() if Path(value).exists()}
+    options |= {name: str(value) for name, value in fields.items() if name not in files}
     source = registry.for_reading(path)
     if "flats" in files and source.name in ("hdf5", "tiff"):
         options.setdefault("normalize", False)  # normalised by these files and not by the format's own fields
