@@ -1,4 +1,4 @@
-"""What NumPy, Zarr and TIFF files of ours carry beside the values, as plain numbers, texts and lists."""
+"""Metadata that our NumPy, Zarr and TIFF files hold besides the values: plain numbers, texts and lists."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from typing import Any
 import numpy as np
 
 from tomoprior.formats import Header
-from tomoprior.formats.checks import finite_triple, given_angles
+from tomoprior.formats.angles import UNITS, usable_angles
+from tomoprior.formats.checks import finite_triple
 from tomoprior.units import parse_size, parse_unit
 
-_OURS = ("voxel_size", "unit", "origin", "angles", "labels", "axes")
+_OURS = ("voxel_size", "unit", "origin", "angles", "angle_unit", "labels", "axes")
 
 
 def from_header(header: Header) -> dict[str, Any]:
-    """A header as JSON: voxel size, unit, axes, origin, angles (radians) and labels, then whatever else it says."""
+    """A header as JSON: voxel size, unit, axes, origin, angles (radians) and labels, with its other attributes."""
     attrs = json.loads(json.dumps(dict(header.attrs), default=str))
     out: dict[str, Any] = {k: v for k, v in attrs.items() if k not in _OURS}
     out |= {"voxel_size": float(header.voxel_size), "unit": header.unit, "origin": [float(v) for v in header.origin]}
     out["axes"] = ["z", "y", "x"] if header.angles is None else ["angle", "y", "x"]
     if header.angles is not None:
-        out["angles"] = np.asarray(header.angles, dtype=np.float64).tolist()
+        out["angles"], out["angle_unit"] = np.asarray(header.angles, dtype=np.float64).tolist(), "radian"
     if header.labels:
         out["labels"] = [str(label) for label in header.labels]
     return out
 
 
 def to_stack(values: Mapping[str, Any], n: int, path: Path) -> dict[str, Any]:
-    """The fields of a ``Stack`` of ``n`` images (or slices) from such a mapping, of which nothing is trusted."""
+    """The fields of a ``Stack`` of ``n`` images (or slices) from such a mapping; every value is checked."""
     warnings: list[str] = []
     out: dict[str, Any] = {"origin": finite_triple(values.get("origin", (0, 0, 0)))}
     size, unit = parse_size(values.get("voxel_size", 1.0)), parse_unit(values.get("unit", "pixel"))
@@ -40,8 +41,12 @@ def to_stack(values: Mapping[str, Any], n: int, path: Path) -> dict[str, Any]:
         size, unit = 1.0, "pixel"
     out |= {"voxel_size": size, "unit": unit}
     if values.get("angles") is not None:
-        out["angles"], lines = given_angles(values["angles"], n, path)
-        warnings += lines
+        # ours are radians; files of others that use the same name may hold degrees
+        unit_of_angles = values.get("angle_unit") if values.get("angle_unit") in UNITS else None
+        out["angles"], out["rejected_angles"], notes = usable_angles(
+            values["angles"], n, str(path), unit=unit_of_angles, default="radian"
+        )
+        warnings += notes
     labels = values.get("labels", ())
     if isinstance(labels, (list, tuple)):
         out["labels"] = tuple(str(label) for label in labels)

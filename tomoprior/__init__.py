@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.comparison import compare as compare
     from tomoprior.formats import open_stack as open_stack
     from tomoprior.formats import read as read
+    from tomoprior.formats import read_volume as read_volume
     from tomoprior.formats import write as write
     from tomoprior.formats import write_series as write_series
     from tomoprior.geometry import Geometry as Geometry
@@ -53,7 +54,7 @@ else:
             "_version": ["__version__"],
             "adapters.tomopy": ["algorithm", "recon"],
             "comparison": ["compare"],
-            "formats": ["open_stack", "read", "write", "write_series"],
+            "formats": ["open_stack", "read", "read_volume", "write", "write_series"],
             "geometry": ["Geometry"],
             "progress": ["progress_bar"],
             "projector": ["LinearOperator", "Projector", "clear_cache"],

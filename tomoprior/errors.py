@@ -64,6 +64,10 @@ class MissingDependencyError(TomopriorError, ImportError):
     """A required optional package is not installed; the message names the way to install it."""
 
 
+class ReadingWarning(UserWarning):
+    """A file was read, and something about it is doubtful: the line that the command line prints as a note."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A long run was interrupted, and its intermediate result is available.
 

@@ -1,4 +1,4 @@
-"""Datasets of HDF5 files as lazy arrays, and their flat and dark fields."""
+"""Datasets of HDF5 files as lazy arrays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError
 from tomoprior.storage.lazy import Box, LazyArray
 
-with suppress(ImportError):  # the codecs of most beamlines (LZ4, Blosc, bitshuffle); it registers them when it is imported
+with suppress(ImportError):  # the codecs of most beamlines (LZ4, Blosc, bitshuffle); they register when it is imported
     import_module("hdf5plugin")
 
 
@@ -26,9 +26,9 @@ class HDF5Array(LazyArray):
     path, name
         File and dataset.
     shape, dtype
-        Of the dataset.
+        Of the dataset; a dataset of two axes has the shape ``(1, ny, nu)``.
     images
-        Which images, in rising order, shape ``(n,)``; by default all.
+        Indices of the images, in rising order, shape ``(n,)``; by default all.
     """
 
     def __init__(
@@ -41,45 +41,34 @@ class HDF5Array(LazyArray):
         z, y, x = box
         with h5py.File(self.path, "r") as file:
             dataset = file[self._name]
+            if dataset.ndim == 2:
+                return np.asarray(dataset[y, x])[None]
             if self._images is None:
                 return np.asarray(dataset[z, y, x])
-            chosen = self._images[z]
-            first, last = int(chosen[0]), int(chosen[-1]) + 1
-            if last - first == len(chosen):
+            indices = self._images[z]
+            first, last = int(indices[0]), int(indices[-1]) + 1
+            if last - first == len(indices):
                 return np.asarray(dataset[first:last, y, x])
-            return np.stack([dataset[int(i), y, x] for i in chosen])
+            return np.stack([dataset[int(i), y, x] for i in indices])
+
+
+class RescaledArray(LazyArray):
+    """Values of an array that was packed into whole numbers, float32: ``(stored - offset) / scale``."""
+
+    def __init__(self, source: LazyArray, scale: float, offset: float) -> None:
+        super().__init__(source.path, source.shape, np.float32)
+        self._source, self._scale, self._offset = source, scale, offset
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        values = (self._source.read(box).astype(np.float64) - self._offset) / self._scale
+        return values.astype(np.float32)
 
 
 def check_filters(dataset: h5py.Dataset, path: Path) -> None:
-    """Raise FormatError if the values are compressed by something that is not installed."""
+    """Raise FormatError if the values are compressed by a filter that is not installed."""
     properties = dataset.id.get_create_plist()
     for i in range(properties.get_nfilters()):
         code, _, _, name = properties.get_filter(i)
         if not h5py.h5z.filter_avail(code):
-            called = name.decode("utf-8", "replace") or f"number {code}"
-            raise FormatError(f"{path}: compressed by the filter {called}, which is not installed: pip install hdf5plugin")
-
-
-def mean_image(path: Path, sources: list[LazyArray], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """The mean over all images of some arrays, shape ``(ny, nu)``, read one by one."""
-    total, count = np.zeros(shape), 0
-    for source in sources:
-        for i in range(source.shape[0]):
-            total += source[i]
-            count += 1
-    if not count:
-        raise FormatError(f"{path}: no flat or dark field is left to take the mean of")
-    return total / count
-
-
-class Fields:
-    """The mean dark and flat field of a file, read when it is called; without dark fields the dark one is zero."""
-
-    def __init__(self, path: Path, darks: list[LazyArray], flats: list[LazyArray]) -> None:
-        self._path, self._darks, self._flats = path, darks, flats
-
-    def __call__(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean dark and flat field; zero where there are no darks."""
-        shape = self._flats[0].shape[1:]
-        dark = mean_image(self._path, self._darks, shape) if self._darks else np.zeros(shape)
-        return dark, mean_image(self._path, self._flats, shape)
+            label = name.decode("utf-8", "replace") or f"number {code}"
+            raise FormatError(f"{path}: compressed by the filter {label}, which is not installed: pip install hdf5plugin")

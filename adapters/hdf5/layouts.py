@@ -1,13 +1,13 @@
-"""Where the layouts of X-ray tomography keep things in an HDF5 file: Data Exchange and NXtomo.
+"""Where the layouts of X-ray tomography keep things in an HDF5 file.
 
-Sources: De Carlo et al., "Scientific data exchange", J. Synchrotron Rad. 21 (2014); the NeXus application definition NXtomo.
+Sources: De Carlo et al., "Scientific data exchange", J. Synchrotron Rad. 21 (2014); the NeXus application definition NXtomo;
+the files that NSLS-II's FXI and the Core Imaging Library (CIL) write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -17,142 +17,191 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError
 from tomoprior.units import parse_size, parse_unit
 
-_SMALL = 1 << 24  # values; more than any list of angles or keys has
+from .tree import Tree, attribute, attribute_text
+
+_PROJECTION, _ALIGNMENT, _INVALID = 0, -1, 3
+
+#: Names of fields in Data Exchange, the usual one first; beamlines take them before and after the scan.
+_WHITE = ("data_white", "data_white_pre", "data_white_post", "data_flat")
+_DARK = ("data_dark", "data_dark_pre", "data_dark_post")
+
+
+@dataclass(frozen=True)
+class AngleList:
+    """Numbers that a file holds for its tilts, with their unit where the file states it, and the name of their place."""
+
+    values: NDArray[np.float64]
+    unit: str | None
+    name: str
 
 
 @dataclass
 class Layout:
-    """Names of the datasets and what is known about them."""
+    """Names of the datasets of a scan, and what the file says about them."""
 
     data: str
     flats: list[str] = field(default_factory=list)
     darks: list[str] = field(default_factory=list)
-    keys: NDArray[np.int64] | None = None  #: NXtomo: 0 a projection, 1 a flat field, 2 a dark field
-    angles: NDArray[np.float64] | None = None  #: radians, of all images in ``data``
+    keys: NDArray[np.int64] | None = None  #: NXtomo: 0 a projection, 1 a flat field, 2 a dark field, 3 invalid
+    angles: list[AngleList] = field(default_factory=list)  #: of all images in ``data``; the best list first
+    order: tuple[int, int, int] | None = None  #: axes of ``data`` that are ours, if they are not 0, 1, 2
+    rescale: tuple[float, float] | None = None  #: scale and offset of the stored numbers: ``stored = value * scale + offset``
     voxel_size: float | None = None
     unit: str = "pixel"
     xray: bool = True  #: counts or transmissions
     warnings: list[str] = field(default_factory=list)
 
 
-def find(file: h5py.File, path: Path, dataset: str | None) -> Layout:
-    """Find the data: the dataset that was asked for, or Data Exchange, or NXtomo, or the only array with three axes."""
-    if dataset is not None:
-        if _dataset(file, dataset) is None:
-            raise FormatError(f"{path}: no dataset {dataset!r} in it; there are {_listed(file)}")
-        if dataset.strip("/") != "exchange/data":
-            return Layout(dataset, xray=False)
-    if _dataset(file, "exchange/data") is not None:
-        return _data_exchange(file, path)
-    for base in _entries(file):
-        layout = _nxtomo(file, base, path)
-        if layout is not None:
-            return layout
-    candidates = [name for name, found in _datasets(file) if len(found.shape) == 3 and found.dtype.kind in "fiu"]
-    if len(candidates) == 1:
-        return Layout(
-            candidates[0], xray=False, warnings=[f"{path}: neither Data Exchange nor NXtomo; {candidates[0]} was read"]
-        )
-    what = "which dataset is meant? Say dataset=NAME" if candidates else "no array with three axes in it"
-    raise FormatError(f"{path}: {what}; there are {_listed(file)}")
+def read_angle_list(tree: Tree, name: str, warnings: list[str]) -> AngleList | None:
+    """The angles in a dataset, or None; a unit that is unknown is a warning."""
+    if tree.dataset(name) is None:
+        return None
+    said = tree.unit(name)
+    unit = parse_angle_unit(said)
+    if said and unit is None:
+        warnings.append(f"{tree.path}: the unit {said!r} of {name} is unknown; taken as degrees")
+    return AngleList(tree.values(name), unit, name)
 
 
-def text(value: Any) -> str:
-    """An HDF5 attribute as text; empty if it is none."""
-    if isinstance(value, np.ndarray):
-        value = value.reshape(-1)[0] if value.size else ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) if value is not None else ""
+def parse_angle_unit(text: str) -> str | None:
+    """``"degree"`` or ``"radian"`` for a unit as files write it (``deg``, ``[rad]``, ``°``), or None."""
+    text = text.strip().strip("[]()").lower()
+    if text.startswith(("rad", "mrad")):
+        return "radian" if text.startswith("rad") else None
+    return "degree" if text.startswith(("deg", "°")) else None
 
 
-def _data_exchange(file: h5py.File, path: Path) -> Layout:
+def data_exchange(tree: Tree) -> Layout | None:
+    """Data Exchange: the scan under ``exchange``, with flat and dark fields beside it."""
+    if tree.dataset("exchange/data") is None:
+        return None
     layout = Layout("exchange/data")
-    layout.flats = [n for n in ("exchange/data_white",) if _dataset(file, n) is not None]
-    layout.darks = [n for n in ("exchange/data_dark",) if _dataset(file, n) is not None]
-    layout.angles = _angles(file, "exchange/theta", layout, path)
-    _pixel_size(file, ("measurement/instrument/detector", "measurement/instrument/detection_system", "exchange"), layout)
+    layout.flats = [f"exchange/{n}" for n in _WHITE if tree.dataset(f"exchange/{n}") is not None]
+    layout.darks = [f"exchange/{n}" for n in _DARK if tree.dataset(f"exchange/{n}") is not None]
+    angles = read_angle_list(tree, "exchange/theta", layout.warnings)
+    layout.angles = [a for a in (angles, _rotation_of_tomoscan(tree)) if a is not None]
+    groups = ("measurement/instrument/detector", "measurement/instrument/detection_system", "exchange")
+    _read_pixel_size(tree, groups, layout)
     return layout
 
 
-def _nxtomo(file: h5py.File, base: str, path: Path) -> Layout | None:
-    data = _first(file, base, ("instrument/detector/data", "data/data", "data/data/data"))
-    keys = _first(file, base, ("instrument/detector/image_key", "data/image_key", "instrument/detector/image_key_control"))
-    turned = _first(file, base, ("sample/rotation_angle", "data/rotation_angle"))
-    if data is None or (keys is None and turned is None):
+def nxtomo(tree: Tree, base: str) -> Layout | None:
+    """NXtomo: projections and fields in one dataset, distinguished by image keys."""
+    names = ("instrument/detector/data", "data/data", "data/data/data", "instrument/sample/data")
+    data = tree.first(*(f"{base}/{n}" for n in names))
+    keys = tree.first(f"{base}/instrument/detector/image_key", f"{base}/data/image_key")
+    control = tree.first(f"{base}/instrument/detector/image_key_control", f"{base}/data/image_key_control")
+    rotation = tree.first(f"{base}/sample/rotation_angle", f"{base}/data/rotation_angle")
+    if data is None or (keys is None and control is None and rotation is None):
         return None
     layout = Layout(data)
-    if keys is not None:
-        layout.keys = _small(file, keys).astype(np.int64)
-    if turned is not None:
-        layout.angles = _angles(file, turned, layout, path)
-    # the size in the plane of the sample, where it is given, goes before that of the detector's own pixels
-    _pixel_size(file, (f"{base}/sample", f"{base}/instrument/detector"), layout)
+    if keys is not None or control is not None:
+        layout.keys = read_keys(tree, keys or control or "", control)
+        moved = int(np.count_nonzero(layout.keys == _INVALID))
+        if moved:
+            layout.warnings.append(f"{tree.path}: {moved} images are return frames or invalid by their key; not used")
+    layout.flats = [n for n in (f"{base}/instrument/bright_field/data",) if tree.dataset(n) is not None]
+    layout.darks = [n for n in (f"{base}/instrument/dark_field/data",) if tree.dataset(n) is not None]
+    if rotation is not None:
+        layout.angles = [a for a in (read_angle_list(tree, rotation, layout.warnings),) if a is not None]
+    # the size in the plane of the sample, where the file has it, comes before that of the detector's own pixels
+    _read_pixel_size(tree, (f"{base}/sample", f"{base}/instrument/detector"), layout)
     return layout
 
 
-def _entries(file: h5py.File) -> list[str]:
-    names = [name for name in file if isinstance(file.get(name), h5py.Group)]
-    entries = [n for n in names if n.startswith("entry") or text(file[n].attrs.get("NX_class")) == "NXentry"]
-    return [b for n in entries for b in (f"{n}/tomo_entry", n) if isinstance(_get(file, b), h5py.Group)]
+def read_keys(tree: Tree, name: str, control: str | None = None) -> NDArray[np.int64]:
+    """Image keys of a scan; frames that the control key marks as alignment (ESRF's return frames, -1) are invalid."""
+    with np.errstate(invalid="ignore"):
+        keys = tree.values(name).astype(np.int64)
+        marks = tree.values(control).astype(np.int64) if control is not None else keys
+    keys = np.where(keys == _ALIGNMENT, _INVALID, keys)
+    if len(marks) == len(keys):
+        keys = np.where((marks == _ALIGNMENT) & (keys == _PROJECTION), _INVALID, keys)
+    return np.where((keys < 0) | (keys > _INVALID), _INVALID, keys)
 
 
-def _angles(file: h5py.File, name: str, layout: Layout, path: Path) -> NDArray[np.float64] | None:
-    dataset = _dataset(file, name)
-    if dataset is None:
+def fxi(tree: Tree) -> Layout | None:
+    """NSLS-II's FXI: ``img_tomo`` with ``img_bkg``, ``img_dark`` and ``angle`` at the root."""
+    if tree.dataset("img_tomo") is None or tree.dataset("angle") is None:
         return None
-    values = _small(file, name)
-    unit = text(dataset.attrs.get("units", dataset.attrs.get("unit"))).strip().lower()
-    if unit.startswith("rad"):
-        return values
-    if unit and not unit.startswith(("deg", "°")):
-        layout.warnings.append(f"{path}: the unit {unit!r} of {name} is unknown; taken as degrees")
-    return np.deg2rad(values)
+    layout = Layout("img_tomo")
+    layout.flats = [n for n in ("img_bkg",) if tree.dataset(n) is not None]
+    layout.darks = [n for n in ("img_dark",) if tree.dataset(n) is not None]
+    layout.angles = [a for a in (read_angle_list(tree, "angle", layout.warnings),) if a is not None]
+    return layout
 
 
-def _pixel_size(file: h5py.File, groups: tuple[str, ...], layout: Layout) -> None:
+def cil(tree: Tree, base: str) -> Layout | None:
+    """A file of CIL's NEXUSDataWriter: acquisition data or a volume, perhaps packed into whole numbers."""
+    name = f"{base}/data/data"
+    data = tree.dataset(name)
+    kind = "" if data is None else attribute_text(data.attrs, "data_type")
+    if data is None or kind not in ("AcquisitionData", "ImageData"):
+        return None
+    if attribute_text(data.attrs, "geometry") == "cone":
+        raise FormatError(f"{tree.path}: a scan with a cone beam; only parallel beams can be reconstructed")
+    layout = Layout(name, xray=False)
+    scale, offset = (attribute(data.attrs, key) for key in ("scale", "offset"))
+    if scale is not None or offset is not None:
+        layout.rescale = _check_rescale(scale, offset, tree)
+    labels = [attribute_text(data.attrs, f"dim{i}") for i in range(3)]
+    wanted = ["angle", "vertical", "horizontal"] if kind == "AcquisitionData" else ["vertical", "horizontal_y", "horizontal_x"]
+    if sorted(labels) == sorted(wanted):
+        layout.order = axes_order(labels, wanted)
+    angles = read_angle_list(tree, f"{base}/config/angles", layout.warnings)
+    if angles is not None:
+        first = attribute(tree.file[angles.name].attrs, "initial_angle")
+        shift = float(first) if isinstance(first, (int, float)) else 0.0
+        layout.angles = [AngleList(angles.values + shift, angles.unit, angles.name)]
+    size = parse_size(attribute(data.attrs, "pixel_size_h" if kind == "AcquisitionData" else "voxel_size_x"))
+    if size is not None and size != 1:
+        layout.warnings.append(f"{tree.path}: its pixel size of {size:g} has no unit; taken as 1 pixel")
+    return layout
+
+
+def axes_order(labels: Sequence[str], wanted: Sequence[str]) -> tuple[int, int, int] | None:
+    """The order that brings axes with these labels into the wanted one; None if they have it already."""
+    order = (labels.index(wanted[0]), labels.index(wanted[1]), labels.index(wanted[2]))
+    return None if order == (0, 1, 2) else order
+
+
+def entries(tree: Tree) -> list[str]:
+    """Groups that may hold an NXtomo scan, NXentry groups and their ``tomo_entry``."""
+    groups = [n for n in tree.file if isinstance(tree.get(n), h5py.Group)]
+    named = [n for n in groups if n.startswith("entry") or attribute_text(tree.file[n].attrs, "NX_class") == "NXentry"]
+    return [base for n in named for base in (f"{n}/tomo_entry", n) if tree.group(base) is not None]
+
+
+def _rotation_of_tomoscan(tree: Tree) -> AngleList | None:
+    """Angles of APS's tomoscan, which may store only the start, the step and the number of tilts."""
+    base = "process/acquisition/rotation"
+    if tree.group(base) is None:
+        return None
+
+    def number(*names: str) -> float | None:
+        return next((v for v in (tree.number(f"{base}/{n}") for n in names) if v is not None), None)
+
+    start, step = number("rotation_start", "start"), number("rotation_step", "step")
+    n = number("num_angles")
+    count = tree.file["exchange/data"].shape[0] if n is None else n
+    if start is None or step is None or not 0 < count <= 1 << 24:
+        return None
+    return AngleList(np.asarray(start + step * np.arange(int(count)), np.float64), "degree", f"{base} (start and step)")
+
+
+def _read_pixel_size(tree: Tree, groups: tuple[str, ...], layout: Layout) -> None:
     for group in groups:
         for name in ("x_pixel_size", "pixel_size_x", "pixel_size"):
-            dataset = _dataset(file, f"{group}/{name}")
-            if dataset is None or dataset.size != 1:
-                continue
-            size = parse_size(np.asarray(dataset[()]).reshape(-1)[0])
-            unit = parse_unit(text(dataset.attrs.get("units", dataset.attrs.get("unit"))))
+            value = tree.number(f"{group}/{name}")
+            size = parse_size(value) if value is not None else None
+            unit = parse_unit(tree.unit(f"{group}/{name}")) if size is not None else None
             if size is not None and unit is not None:
                 layout.voxel_size, layout.unit = size, unit
                 return
 
 
-def _small(file: h5py.File, name: str) -> NDArray[np.float64]:
-    dataset = file[name]
-    if dataset.size > _SMALL:
-        raise FormatError(f"{file.filename}: {name} has {dataset.size} values, which cannot be right")
-    return np.asarray(dataset[()], dtype=np.float64).reshape(-1)
-
-
-def _first(file: h5py.File, base: str, names: tuple[str, ...]) -> str | None:
-    return next((f"{base}/{n}" for n in names if _dataset(file, f"{base}/{n}") is not None), None)
-
-
-def _get(file: h5py.File, name: str) -> Any:
-    try:
-        return file.get(name)  # links may lead nowhere
-    except (KeyError, OSError, RuntimeError, ValueError):
-        return None
-
-
-def _dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
-    found = _get(file, name)
-    return found if isinstance(found, h5py.Dataset) and found.shape is not None else None
-
-
-def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    names: list[str] = []
-    file.visit(names.append)
-    for name in names:
-        found = _dataset(file, name)
-        if found is not None:
-            yield name, found
-
-
-def _listed(file: h5py.File) -> str:
-    names = [f"{name} {tuple(found.shape)}" for name, found in _datasets(file)]
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "no datasets"
+def _check_rescale(scale: Any, offset: Any, tree: Tree) -> tuple[float, float]:
+    numbers = [1.0 if scale is None else scale, 0.0 if offset is None else offset]
+    if not all(isinstance(v, (int, float)) and np.isfinite(v) for v in numbers) or numbers[0] == 0:
+        raise FormatError(f"{tree.path}: a scale of {scale!r} and an offset of {offset!r} make no sense")
+    return float(numbers[0]), float(numbers[1])

@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
-from tomoprior.formats.checks import no_options
+from tomoprior.formats.angles import usable_angles
+from tomoprior.formats.checks import refuse_options
 from tomoprior.formats.mdoc import mdoc_pixel_size
-from tomoprior.formats.raw import RawArray, RawSink, readable_bytes, write_at
+from tomoprior.formats.raw import RawArray, RawSink, write_at
 from tomoprior.formats.sinks import Statistics
 from tomoprior.storage.lazy import LazyArray, TransposedArray
 
-from .header import DTYPES, SIZE, build, parse, plausible
+from .compressed import UnpackedArray, read_start
+from .extended import MAX_BYTES, tilt_angles
+from .header import DTYPES, SIZE, MRCHeader, build, parse, plausible
 
-_UNDETERMINED = (0.0, -1.0, -2.0, -1.0)  # MRC2014: a maximum below the minimum says that no one has looked
+_UNDETERMINED = (0.0, -1.0, -2.0, -1.0)  # MRC2014: a maximum below the minimum means that the statistics are unknown
 _MODES = {np.dtype(name): mode for mode, name in DTYPES.items()} | {np.dtype("u1"): 6, np.dtype("f8"): 2}
 
 
@@ -27,27 +30,28 @@ class MRC:
     """MRC2014 and what came before it, of either byte order. The array is ``[section, row, column]``, without a flip.
 
     Voxel sizes are in angstrom. A size that the header lacks is taken from an ``.mdoc`` beside the file, or else is 1 pixel,
-    with a warning. Bytes are unsigned if IMOD's flag says so.
+    with a warning. Bytes are unsigned if IMOD's flag or the header's minimum and maximum say so. Tilt angles come from the
+    extended headers of SerialEM and FEI. Files that are compressed as a whole (``.mrc.gz``, ``.mrc.bz2``) are read too.
     """
 
     name: ClassVar[str] = "mrc"
     extensions: ClassVar[tuple[str, ...]] = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map")
     is_folder: ClassVar[bool] = False
-    can_stream: ClassVar[bool] = True
     holds_angles: ClassVar[bool] = False
 
     def matches(self, path: Path) -> bool:
-        """Look for the mark ``MAP``, or, as old files lack it, for the right name and a header that makes sense."""
+        """Look for the mark ``MAP``; old files lack it and need the right name and a plausible header."""
         if not path.is_file():
             return False
-        raw = readable_bytes(path, SIZE)
-        named = path.name.lower().endswith(self.extensions)
+        raw, _ = read_start(path, SIZE)
+        named = path.name.lower().removesuffix(".gz").removesuffix(".bz2").endswith(self.extensions)
         return raw[208:211] == b"MAP" or (named and plausible(raw) is not None)
 
     def read(self, path: Path, **options: Any) -> Stack:
-        """Open a file, after its header has been held against its size."""
-        no_options(options, "MRC")
-        header = parse(readable_bytes(path, SIZE), path, path.stat().st_size)
+        """Open a file after a comparison of its header with its size."""
+        refuse_options(options, "MRC")
+        raw, packed = read_start(path, SIZE)
+        header = parse(raw, path, None if packed else path.stat().st_size)
         warnings = list(header.warnings)
         size, unit = header.voxel_size, header.unit
         beside = _mdoc_pixel_size(path, warnings)
@@ -59,7 +63,11 @@ class MRC:
             size, unit = 1.0, "pixel"
         elif beside is not None and unit == "angstrom" and abs(beside - size) > 0.01 * size:
             warnings.append(f"{path}: {size:g} angstrom in the header, {beside:g} in the .mdoc beside it; the header's is used")
+        angles = _angles(path, header)
+        warnings += angles.pop("notes", ())
         data: LazyArray = RawArray(path, header.offset, header.shape, header.dtype)
+        if packed:
+            data = UnpackedArray(path, header.offset, header.shape, header.dtype)
         if header.order != (0, 1, 2):
             data = TransposedArray(data, header.order)
         return Stack(
@@ -70,14 +78,15 @@ class MRC:
             labels=header.labels,
             attrs=header.attrs,
             warnings=tuple(warnings),
+            **angles,
         )
 
     def create(self, path: Path, header: Header) -> Sink:
-        """Start a volume, or an image stack if there are angles. Bytes are widened, as readers disagree on their sign."""
+        """Start a volume, or an image stack if there are angles. Bytes are widened because readers disagree on their sign."""
         return _Sink(path, header)
 
     def reopen(self, path: Path, header: Header) -> Sink:
-        """Go on with a file that ``create`` began."""
+        """Open the values of a file that ``create`` began."""
         return RawSink(path, SIZE, header.shape, _stored(path, header)[1], again=True)
 
     def complete(self, path: Path, header: Header) -> None:
@@ -88,7 +97,7 @@ class MRC:
         for i in range(header.shape[0]):
             statistics.add(data[i])
         with path.open("r+b") as file:
-            write_at(file.fileno(), build(header, mode, _known(statistics)), 0)
+            write_at(file.fileno(), build(header, mode, _header_statistics(statistics)), 0)
             os.fsync(file.fileno())
 
 
@@ -104,11 +113,11 @@ class _Sink(RawSink):
         self._statistics.add(values)
 
     def _complete(self) -> None:
-        write_at(self._fd, build(self._header, self._mode, _known(self._statistics)), 0)
+        write_at(self._fd, build(self._header, self._mode, _header_statistics(self._statistics)), 0)
 
 
 def _stored(path: Path, header: Header) -> tuple[int, np.dtype[Any]]:
-    """The mode in which a header's values are written, and how they lie in the file; raises FormatError."""
+    """The mode in which values are written and their type in the file; raises FormatError for a type that MRC lacks."""
     dtype = np.dtype(header.dtype).newbyteorder("=")
     if dtype not in _MODES:
         raise FormatError(f"{path}: MRC cannot hold values of type {dtype}; use float32")
@@ -116,8 +125,21 @@ def _stored(path: Path, header: Header) -> tuple[int, np.dtype[Any]]:
     return mode, np.dtype(DTYPES[mode]).newbyteorder("<")
 
 
-def _known(s: Statistics) -> tuple[float, float, float, float]:
+def _header_statistics(s: Statistics) -> tuple[float, float, float, float]:
     return (s.minimum, s.maximum, s.mean, s.std) if s.count else _UNDETERMINED
+
+
+def _angles(path: Path, header: MRCHeader) -> dict[str, Any]:
+    """Fields of a ``Stack`` about the angles in the extended header."""
+    size, n = header.offset - SIZE, header.shape[0]
+    if not 0 < size <= MAX_BYTES or n < 2 or header.order != (0, 1, 2):
+        return {}
+    kind, nint, nreal = header.extended
+    degrees = tilt_angles(read_start(path, header.offset)[0][SIZE:], kind, nint, nreal, n, header.byte_order)
+    if degrees is None or not np.any(degrees):
+        return {}
+    angles, rejected, notes = usable_angles(degrees, n, f"{path}: its extended header", unit="degree")
+    return {"angles": angles, "rejected_angles": rejected, "nominal_angles": True, "notes": notes}
 
 
 def _mdoc_pixel_size(path: Path, warnings: list[str]) -> float | None:
@@ -126,5 +148,5 @@ def _mdoc_pixel_size(path: Path, warnings: list[str]) -> float | None:
             try:
                 return mdoc_pixel_size(beside)
             except FormatError as error:
-                warnings.append(f"{error}; left alone")
+                warnings.append(f"{error}; not used")
     return None

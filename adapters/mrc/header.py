@@ -1,4 +1,4 @@
-"""The 1024 bytes at the start of an MRC2014 file, read with suspicion and written by the book.
+"""The 1024 bytes at the start of an MRC2014 file: checked when they are read, written as the standard says.
 
 Source: Cheng et al., "MRC2014: Extensions to the MRC format header", J. Struct. Biol. 192 (2015), and IMOD's description of
 its flags. The field names are those of ``mrcfile``.
@@ -35,12 +35,14 @@ _LABEL = re.compile(r"tomoprior voxel (\S+) (\w+)$")
 
 @dataclass(frozen=True)
 class MRCHeader:
-    """What a header says, checked against the file: the array as it lies there, and what its axes mean."""
+    """The content of a header, checked against the file: the array as it is stored, and the meaning of its axes."""
 
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     offset: int
     order: tuple[int, int, int]  #: which axis of the file is z, y and x
+    byte_order: str  #: ``"<"`` or ``">"``
+    extended: tuple[bytes, int, int]  #: type of the extended header and its two counts ``nint`` and ``nreal``
     voxel_size: float | None
     unit: str
     origin: tuple[float, float, float]
@@ -50,7 +52,7 @@ class MRCHeader:
 
 
 def plausible(raw: bytes) -> str | None:
-    """The byte order, ``"<"`` or ``">"``, in which these bytes can be an MRC header; None if in neither."""
+    """The byte order, ``"<"`` or ``">"``, in which these bytes can be an MRC header, or None."""
     if len(raw) < SIZE:
         return None
     orders = ">", "<"
@@ -63,10 +65,10 @@ def plausible(raw: bytes) -> str | None:
     return None
 
 
-def parse(raw: bytes, path: Path, file_size: int) -> MRCHeader:
-    """Read a header; raises FormatError for anything that does not fit the file."""
+def parse(raw: bytes, path: Path, file_size: int | None) -> MRCHeader:
+    """Read a header; raises FormatError if it does not fit a file of ``file_size`` bytes (None: compressed, size unknown)."""
     if len(raw) < SIZE:
-        raise FormatError(f"{path}: {file_size} bytes are too few for an MRC file, whose header alone has {SIZE}")
+        raise FormatError(f"{path}: {len(raw)} bytes are too few for an MRC file, whose header alone has {SIZE}")
     order = plausible(raw)
     named = raw[208:211] == b"MAP"
     if order is None:
@@ -81,13 +83,15 @@ def parse(raw: bytes, path: Path, file_size: int) -> MRCHeader:
     if shape[0] > 1 and int(h["ispg"]) in range(401, 631) and int(h["mz"]) not in (0, shape[0]):
         raise FormatError(f"{path}: a stack of volumes (space group {int(h['ispg'])}); one volume or tilt series is needed")
     dtype, flags = _dtype(raw, int(h["mode"]), order, path)
+    dtype = _signed_as_the_statistics_say(dtype, float(h["dmin"]), float(h["dmax"]), path, warnings)
     extended = int(h["nsymbt"])
     if extended < 0:
         raise FormatError(f"{path}: its extended header has {extended} bytes, which cannot be right")
     needed = SIZE + extended + shape[0] * shape[1] * shape[2] * dtype.itemsize
-    check_room(path, needed, file_size)
-    if file_size > needed:
-        warnings.append(f"{path}: {file_size - needed} bytes behind the data were left alone")
+    if file_size is not None:
+        check_room(path, needed, file_size)
+    if file_size is not None and file_size > needed:
+        warnings.append(f"{path}: {file_size - needed} bytes behind the data are not used")
     axes = _axes(h, path, warnings)
     labels = _labels(h)
     size, unit = _voxel(h, labels, path, warnings)
@@ -98,6 +102,8 @@ def parse(raw: bytes, path: Path, file_size: int) -> MRCHeader:
         dtype,
         SIZE + extended,
         axes,
+        order,
+        (raw[104:108].rstrip(b"\0 "), *struct.unpack_from(f"{order}2h", raw, 128)),
         size,
         unit,
         tuple(v + 0.0 for v in finite_triple((z, y, x))),  # type: ignore[arg-type]
@@ -146,14 +152,38 @@ def _dtype(raw: bytes, mode: int, order: str, path: Path) -> tuple[np.dtype[Any]
     return np.dtype(name).newbyteorder(">" if order == ">" else "<"), flags
 
 
+def _signed_as_the_statistics_say(
+    dtype: np.dtype[Any], low: float, high: float, path: Path, warnings: list[str]
+) -> np.dtype[Any]:
+    """The same type, or its signed or unsigned counterpart if only that one can hold the header's minimum and maximum.
+
+    Programs disagree on the sign of bytes and words; IMOD, PEET, ITK and Bio-Formats decide by these two numbers.
+    """
+    if dtype.kind not in "iu" or not (np.isfinite(low) and np.isfinite(high) and low < high):
+        return dtype
+    other = np.dtype(f"{dtype.byteorder}{'u' if dtype.kind == 'i' else 'i'}{dtype.itemsize}")
+
+    def holds(kind: np.dtype[Any]) -> bool:
+        return bool(np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+
+    if holds(dtype) or not holds(other):
+        return dtype
+    signs = ("signed", "unsigned") if dtype.kind == "i" else ("unsigned", "signed")
+    warnings.append(
+        f"{path}: its mode says {signs[0]} numbers, its header's minimum and maximum ({low:g}, {high:g}) {signs[1]} ones; "
+        f"read as {signs[1]}"
+    )
+    return other
+
+
 def _axes(h: Any, path: Path, warnings: list[str]) -> tuple[int, int, int]:
     codes = int(h["maps"]), int(h["mapr"]), int(h["mapc"])
-    said = f"mapc, mapr, maps = {codes[2]}, {codes[1]}, {codes[0]}"
+    codes_text = f"mapc, mapr, maps = {codes[2]}, {codes[1]}, {codes[0]}"
     if codes in ((3, 2, 1), (0, 0, 0)):
         return 0, 1, 2
     if sorted(codes) != [1, 2, 3]:
-        raise FormatError(f"{path}: its axes are unknown ({said}, which is no order of 1, 2, 3)")
-    warnings.append(f"{path}: its axes lie in another order ({said}) and were put into z, y, x")
+        raise FormatError(f"{path}: its axes are unknown ({codes_text}, which is no order of 1, 2, 3)")
+    warnings.append(f"{path}: its axes lie in another order ({codes_text}) and were put into z, y, x")
     return codes.index(3), codes.index(2), codes.index(1)
 
 
@@ -170,7 +200,7 @@ def _voxel(h: Any, labels: tuple[str, ...], path: Path, warnings: list[str]) -> 
     for label in labels:
         match = _LABEL.match(label)
         exact, unit = (parse_size(match[1]), parse_unit(match[2])) if match else (None, None)
-        # programs copy labels from file to file: one that no longer agrees with the header is out of date
+        # programs copy labels from file to file: a label that disagrees with the header is out of date
         if exact and unit and abs(convert_length(exact, unit, "angstrom") - size) <= 1e-5 * size:
             return exact, unit
     return size, "angstrom"

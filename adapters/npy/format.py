@@ -1,8 +1,8 @@
 """NumPy's .npy and .npz. Nothing is ever unpickled.
 
-A ``.npy`` of ours is two arrays one after the other, which NumPy documents for ``numpy.save`` into an open file: the values,
-then a JSON text as bytes with voxel size, unit and angles. ``numpy.load`` gives the values, and no second file can get lost.
-In a ``.npz`` the values are ``volume`` or ``projections``, beside ``voxel_size``, ``unit``, ``origin``, ``angles`` (radians).
+Our ``.npy`` holds two arrays in sequence, which NumPy documents for ``numpy.save`` into an open file: the values, then a JSON
+text as bytes with voxel size, unit and angles. ``numpy.load`` returns the values, and no second file can get lost. In a
+``.npz`` the values are ``volume`` or ``projections``, with ``voxel_size``, ``unit``, ``origin``, ``angles`` (radians).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
-from tomoprior.formats.checks import no_options
+from tomoprior.formats.checks import refuse_options
 from tomoprior.formats.raw import RawSink, readable_bytes, write_at
 
 from ..metadata import from_header, to_stack
@@ -32,7 +32,6 @@ class NPY:
     name: ClassVar[str] = "npy"
     extensions: ClassVar[tuple[str, ...]] = (".npy", ".npz")
     is_folder: ClassVar[bool] = False
-    can_stream: ClassVar[bool] = True
     holds_angles: ClassVar[bool] = True
 
     def matches(self, path: Path) -> bool:
@@ -40,8 +39,8 @@ class NPY:
         return path.is_file() and (readable_bytes(path, 6) == b"\x93NUMPY" or is_npz(path))
 
     def read(self, path: Path, *, dataset: str | None = None, **options: Any) -> Stack:
-        """Open a file; see the module for what is read from it."""
-        no_options(options, "NumPy")
+        """Open a file as the module describes it."""
+        refuse_options(options, "NumPy")
         if readable_bytes(path, 2) == b"PK":
             return read_npz(path, dataset)
         if dataset is not None:
@@ -55,7 +54,7 @@ class NPY:
         return Stack(data, **fields | {"warnings": (*warnings, *fields["warnings"])})
 
     def create(self, path: Path, header: Header) -> Sink:
-        """Start a file; values are written in place, without the whole in memory (a ``.npz`` by way of an unnamed file)."""
+        """Start a file; the values are written in place, those of a ``.npz`` to an unnamed file first."""
         if path.name.lower().endswith(".npz"):
             return NPZSink(path, header)
         start = npy_header(header.shape, np.dtype(header.dtype))
@@ -63,13 +62,13 @@ class NPY:
         return _Sink(path, len(start), header)
 
     def reopen(self, path: Path, header: Header) -> Sink:
-        """Go on with a ``.npy`` that ``create`` began."""
+        """Open the values of a ``.npy`` that ``create`` began."""
         if path.name.lower().endswith(".npz"):
             raise FormatError(f"{path}: a .npz is written in one piece; use .npy")
         return RawSink(path, len(npy_header(header.shape, np.dtype(header.dtype))), header.shape, header.dtype, again=True)
 
     def complete(self, path: Path, header: Header) -> None:
-        """Nothing is left to do: what stands behind the values was written when the file was begun."""
+        """Do nothing: the metadata behind the values were written when the file was created."""
 
 
 class _Sink(RawSink):
@@ -83,15 +82,15 @@ class _Sink(RawSink):
 
 
 def _metadata(file: io.BufferedReader, path: Path) -> tuple[dict[str, Any], list[str]]:
-    """The JSON behind the values, or nothing: other people's files end there, or go on with arrays of their own."""
+    """The JSON behind the values, and lines for the user; other files end there or continue with other arrays."""
     if not file.peek(1):
         return {}, []
-    lost = [f"{path}: what stands behind the values is not ours or is broken; taken without voxel size"]
+    unreadable = [f"{path}: the metadata behind the values are foreign or broken; read without voxel size"]
     try:
         shape, _, dtype = parse(file, path)
         if dtype != np.uint8 or len(shape) != 1 or shape[0] > _METADATA_LIMIT:
-            return {}, lost
+            return {}, unreadable
         values = json.loads(file.read(shape[0]))
     except (FormatError, ValueError, RecursionError):
-        return {}, lost
-    return (values, []) if isinstance(values, dict) else ({}, lost)
+        return {}, unreadable
+    return (values, []) if isinstance(values, dict) else ({}, unreadable)

@@ -1,4 +1,4 @@
-"""NumPy's array header, read with suspicion."""
+"""NumPy's array header, checked against the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tomoprior.storage.lazy import LazyArray, TransposedArray, one_line
 
 
 def parse(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, Fortran order and type of the array at the file's position, which is at the values afterwards.
+    """Read shape, Fortran order and type of the array at the file's position; the position is then at the values.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def parse(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+            warnings.simplefilter("ignore")  # for headers that Python 2 wrote
             version = np.lib.format.read_magic(file)
             if version == (1, 0):
                 shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
@@ -36,7 +36,7 @@ def parse(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[
                 raise FormatError(f"{path}: version {version[0]}.{version[1]} of .npy does not hold plain numbers")
     except FormatError:
         raise
-    except Exception as error:  # the header is Python source that NumPy evaluates: anything can come out of it
+    except Exception as error:  # NumPy evaluates the header as Python source, which can raise anything
         raise FormatError(f"{path}: not a NumPy array ({one_line(error)})") from error
     if not all(isinstance(n, int) and n >= 0 for n in shape):
         raise FormatError(f"{path}: a shape of {shape} cannot be right")
@@ -46,7 +46,7 @@ def parse(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[
 def lazy(
     path: Path, offset: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any], end: int | None = None
 ) -> LazyArray:
-    """The array at ``offset`` of a file, after the checks; ``end`` is where the values must end (by default the file's)."""
+    """The array at ``offset`` of a file, after the checks; the values must end at ``end`` (by default the end of the file)."""
     dtype, sizes = check_dtype(dtype, path), check_shape(shape, path)
     check_room(path, offset + math.prod(sizes) * dtype.itemsize, path.stat().st_size if end is None else end)
     if fortran:

@@ -25,8 +25,9 @@ from ..metadata import from_header, to_stack
 from .header import lazy, npy_header, parse
 
 _NAMES = ("projections", "volume", "data")
+_METADATA = ("voxel_size", "unit", "origin", "angles", "angle_unit")
 _SMALL = 16 << 20
-_DEFLATE = 1100  # deflate packs at most 1 : 1032; a member that claims more is a bomb or broken
+_DEFLATE = 1100  # deflate packs at most 1 : 1032; a larger claim is a decompression bomb or an error
 
 
 def is_npz(path: Path) -> bool:
@@ -39,7 +40,7 @@ def is_npz(path: Path) -> bool:
 
 
 def read_npz(path: Path, dataset: str | None) -> Stack:
-    """Open the array ``dataset``, or the one called ``projections``, ``volume`` or ``data``, or the only one of three axes."""
+    """Open the array ``dataset``, or ``projections``, ``volume`` or ``data``, or the only array of three axes."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
@@ -48,7 +49,7 @@ def read_npz(path: Path, dataset: str | None) -> Stack:
                     raise FormatError(f"{path}: {member.filename} claims {member.file_size} bytes, more than are in it")
             name = _choose(path, archive, members, dataset)
             data = _open(path, archive, members[name])
-            values = {n: _small(path, archive, members.get(n)) for n in ("voxel_size", "unit", "origin", "angles", "metadata")}
+            values = {n: _small(path, archive, members.get(n)) for n in (*_METADATA, "metadata")}
     except FormatError:
         raise
     except Exception as error:
@@ -65,12 +66,12 @@ def read_npz(path: Path, dataset: str | None) -> Stack:
 
 
 class NPZSink(RegionSink):
-    """Collects the values in an unnamed file beside the output, and packs them (uncompressed) when they are all there."""
+    """Collects the values in an unnamed file and packs them, uncompressed, when they are complete."""
 
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(header.shape, header.dtype)
         self._path, self._header = path, header
-        # a file without a name cannot be left behind, whatever happens
+        # a file without a name disappears after any error
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - closed in _finish
         try:
             reserve(self._file.fileno(), path, 0, math.prod(header.shape) * self.dtype.itemsize)
@@ -95,7 +96,7 @@ class NPZSink(RegionSink):
                     while piece := values.read(1 << 24):
                         out.write(piece)
                 metadata = from_header(self._header)
-                for key in ("voxel_size", "unit", "origin", "angles"):
+                for key in _METADATA:
                     if key in metadata:
                         with archive.open(f"{key}.npy", "w") as out:
                             np.lib.format.write_array(out, np.asarray(metadata[key]), allow_pickle=False)
@@ -138,7 +139,7 @@ def _choose(path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.Zip
                 three.append(name)
     if len(three) != 1:
         listed = ", ".join(members) or "none"
-        raise FormatError(f"{path}: which array is meant? Say dataset=NAME; there are {listed}")
+        raise FormatError(f"{path}: which array is meant? Say dataset=NAME (--dataset NAME); there are {listed}")
     return three[0]
 
 
@@ -160,7 +161,7 @@ def _open(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Lazy
 
 
 def _small(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo | None) -> Any:
-    """A small array or scalar as Python values; None if it is not there or not what it should be."""
+    """A small array or scalar as Python values; None if it is missing or of another kind."""
     if member is None or member.file_size > _SMALL:
         return None
     with archive.open(member) as file:

@@ -20,9 +20,9 @@ from tomoprior.formats.checks import check_dtype, check_room, check_shape
 from tomoprior.formats.raw import RawArray
 from tomoprior.storage.lazy import Box, LazyArray
 
-_RATIO = 5000  # no codec packs an image tighter than this, save for an empty one
+_RATIO = 5000  # no codec packs an image more tightly, except an empty one
 _HARMLESS = 1 << 26
-_TOO_MANY = 100  # faults, after which a file is given up
+_MAX_FAULTS = 100  # a file with more is not read
 
 
 class PagesArray(LazyArray):
@@ -53,7 +53,7 @@ class PagesArray(LazyArray):
 
 
 class FolderArray(LazyArray):
-    """Files of one image each, in the order given."""
+    """Files of one image each, in the order of the list."""
 
     def __init__(self, folder: Path, files: list[Path], shape: tuple[int, int], dtype: Any) -> None:
         super().__init__(folder, (len(files), *shape), dtype)
@@ -78,7 +78,7 @@ def one_image(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArr
 
 
 def stack_array(tif: tifffile.TiffFile, path: Path) -> LazyArray:
-    """The first series of an open file: read in place where it is not compressed, else page by page."""
+    """The first series of an open file, read in place if it is not compressed, else page by page."""
     series = tif.series[0]
     frame = series.keyframe
     if frame.samplesperpixel != 1 or "S" in series.axes:
@@ -103,24 +103,30 @@ def stack_array(tif: tifffile.TiffFile, path: Path) -> LazyArray:
 
 
 def check_page(page: Any, path: Path) -> None:
-    """Refuse what cannot be unpacked here, and what would fill the memory, before anything is unpacked."""
+    """Refuse a page that cannot be unpacked or would fill the memory, before anything is unpacked."""
     packed = sum(int(n) for n in page.databytecounts)
     needed = math.prod(int(n) for n in page.shape) * np.dtype(page.dtype).itemsize
     if needed > _HARMLESS and needed > _RATIO * packed:
         raise FormatError(f"{path}: an image of {needed} bytes cannot come from the {packed} that the file has for it")
-    if page.compression != 1:
-        try:
-            tifffile.TIFF.DECOMPRESSORS[page.compression]
-        except (KeyError, ValueError, ImportError):
-            name = getattr(page.compression, "name", page.compression)
-            raise FormatError(
-                f"{path}: compressed by {name}, which needs the package imagecodecs: pip install imagecodecs"
-            ) from None
+    if page.compression != 1 and not _has_codec(int(page.compression)):
+        name = getattr(page.compression, "name", page.compression)
+        raise FormatError(f"{path}: compressed by {name}, which needs the package imagecodecs: pip install imagecodecs")
+
+
+def _has_codec(compression: int) -> bool:
+    """True if images of this compression can be unpacked; a codec that is missing may say so only when it is called."""
+    try:
+        tifffile.TIFF.DECOMPRESSORS[compression](b"")
+    except (KeyError, ImportError):
+        return False
+    except Exception:  # the codec is there and refuses an empty image
+        return True
+    return True
 
 
 @contextmanager
 def quiet() -> Iterator[list[str]]:
-    """Collect what tifffile would log (it prints where no one has set up logging), line by line."""
+    """Collect the lines that tifffile logs (without a logging set-up it would print them)."""
     collector = _Collector()
     logger = logging.getLogger("tifffile")
     logger.addFilter(collector)
@@ -131,7 +137,7 @@ def quiet() -> Iterator[list[str]]:
 
 
 class _Collector(logging.Filter):
-    """Takes the records of one thread out of the log; those of others are theirs."""
+    """Takes the records of one thread out of the log and leaves those of other threads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,7 +148,7 @@ class _Collector(logging.Filter):
         if record.thread != self._thread:
             return True
         self.lines.append(" ".join(record.getMessage().split())[:200])
-        if len(self.lines) > _TOO_MANY:  # a directory that leads through the file at random would keep it busy for hours
+        if len(self.lines) > _MAX_FAULTS:  # tifffile would follow a random directory through the file for hours
             raise ValueError(self.lines[0])
         return False
 

@@ -20,13 +20,14 @@ _IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 _IMAGEJ_LIMIT = (1 << 32) - (1 << 26)  # offsets have 32 bits, and the directories need room behind the values
 _IMAGEJ_UNITS = {"angstrom": "angstrom", "micrometer": "micron"}
 _INCH, _CENTIMETER = 2, 3
-_SCREEN = 50.0  # micrometer: a coarser pixel comes from someone's screen or printer and not from a detector
+_SCREEN = 50.0  # micrometer: a coarser pixel belongs to a screen or printer, not to a detector
 
 
 def for_writing(header: Header) -> dict[str, Any]:
-    """Arguments of ``tifffile.imwrite``: ImageJ's kind of file, or OME's where ImageJ has no place for the size or type."""
+    """Arguments of ``tifffile.imwrite``: a file for ImageJ, or OME-TIFF where ImageJ cannot hold the size or type."""
     values = from_header(header)
-    values.pop("angles", None)  # they stand in the .tlt beside the file, and only there
+    for key in ("angles", "angle_unit"):
+        values.pop(key, None)  # they are in the .tlt beside the file, and only there
     own = json.dumps(values)
     dtype = np.dtype(header.dtype)
     nbytes = dtype.itemsize * int(np.prod(header.shape, dtype=object))
@@ -43,7 +44,7 @@ def for_writing(header: Header) -> dict[str, Any]:
 
 
 def from_file(tif: tifffile.TiffFile, n: int, path: Path) -> dict[str, Any]:
-    """The fields of a ``Stack`` of ``n`` images that an open file knows: voxel size, unit, origin, labels, attrs, warnings."""
+    """Fields of a ``Stack`` of ``n`` images from an open file: voxel size, unit, origin, labels, attrs, warnings."""
     own: dict[str, Any] = {}
     size, unit = None, None
     imagej, ome = tif.imagej_metadata, tif.ome_metadata
@@ -57,7 +58,7 @@ def from_file(tif: tifffile.TiffFile, n: int, path: Path) -> dict[str, Any]:
         size, unit = _printed(tif)
     known = parse_size(own.get("voxel_size"))
     if known is not None and size is not None and own.get("unit") == unit:
-        # ours has all the digits that the tags round, unless another program calibrated the file anew and kept our text
+        # our text has all digits, the tags are rounded; they differ if another program calibrated the file and kept our text
         size = known if abs(known - size) <= 1e-4 * size or size == 1.0 else size
     elif known is not None and unit is None:
         size, unit = known, parse_unit(own.get("unit"))
@@ -65,7 +66,7 @@ def from_file(tif: tifffile.TiffFile, n: int, path: Path) -> dict[str, Any]:
 
 
 def _per_pixel(tif: tifffile.TiffFile) -> float | None:
-    """Length of a pixel in whatever the unit is, from the tag that has pixels per length."""
+    """Length of a pixel, in the unit of the file, from the tag with pixels per length."""
     tag = tif.pages.first.tags.get("XResolution")
     if tag is None:
         return None

@@ -6,6 +6,7 @@ tomopy.recon(tomo, theta, center=c, algorithm=tomoprior.algorithm, options={"met
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
+from tomoprior.formats.angle_sources import degrees_note
 
 from .arrays import edge_center, reconstruct_into
 from .options import Request, parse
@@ -62,6 +64,8 @@ def algorithm(
     sinograms, volume = (tomo[None], recon[None]) if flat else (tomo, recon)
     unset = bool(np.all(recon == _UNSET))
     _refuse_part(request, recon, unset=unset, flat=flat)
+    for note in degrees_note(np.asarray(theta, np.float64)):
+        warnings.warn(note, UserWarning, stacklevel=2)
     # `volume` is a view, so this writes into TomoPy's array; 2-D calls too
     reconstruct_into(
         volume, sinograms, theta, np.atleast_1d(edge_center(center, request.center_convention)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from tomoprior import methods
 from tomoprior.errors import InputError, SettingsError
+from tomoprior.formats.angle_sources import degrees_note
 from tomoprior.geometry import Geometry
 from tomoprior.running.reconstruct import reconstruct
 from tomoprior.series import TiltSeries
@@ -79,6 +81,8 @@ def recon(
     if slabbed and "out" not in slabbed:
         raise SettingsError(f"{', '.join(slabbed)}: only with out=FILE, where the volume is written slab by slab")
     sinograms = _sinograms(tomo, theta, sinogram_order, lazily=bool(slabbed))
+    for note in degrees_note(np.asarray(theta, np.float64)):
+        warnings.warn(note, UserWarning, stacklevel=2)
     slices, _, columns = sinograms.shape
     rows, width = (int(kwargs.pop(name, None) or columns) for name in ("num_gridx", "num_gridy"))
     progress = kwargs.pop("progress", None)

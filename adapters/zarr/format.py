@@ -16,17 +16,18 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
-from tomoprior.formats.checks import check_dtype, check_shape, no_options
+from tomoprior.formats.checks import check_dtype, check_shape, refuse_options
 from tomoprior.formats.sinks import RegionSink
 from tomoprior.storage.lazy import Box, LazyArray, one_line
 
 from ..metadata import from_header, to_stack
 from . import pyramid
+from .holes import find_missing_images
 from .ngff import level_0, multiscale, voxel
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 _LARGEST_CHUNK = 8 << 30
-_CHUNK = (8, 64, 512)  # of a tilt series: 1 MB of float32, a few tilts by some rows, as either is read
+_CHUNK = (8, 64, 512)  # of a tilt series: 1 MB of float32, some tilts by some rows, because both are read
 
 
 class Zarr:
@@ -39,7 +40,6 @@ class Zarr:
     name: ClassVar[str] = "zarr"
     extensions: ClassVar[tuple[str, ...]] = (".zarr",)
     is_folder: ClassVar[bool] = True
-    can_stream: ClassVar[bool] = True
     holds_angles: ClassVar[bool] = True
 
     def matches(self, path: Path) -> bool:
@@ -48,39 +48,39 @@ class Zarr:
 
     def read(self, path: Path, *, dataset: str | None = None, **options: Any) -> Stack:
         """Open a store; chunks are read when they are indexed."""
-        no_options(options, "Zarr")
+        refuse_options(options, "Zarr")
         if not path.is_dir():
             raise FormatError(f"{path}: a file, where the folder of a Zarr store was expected")
         if not self.matches(path):
             raise FormatError(f"{path}: no Zarr array or group in this folder")
         try:
             with _no_warnings():
-                # consolidated metadata are a copy that may be out of date
+                # consolidated metadata are a copy, which may be out of date
                 opened = zarr.open(str(path), mode="r", use_consolidated=False)
-                array, attrs = _find(opened, path, dataset)
-                return _stack(array, attrs, path)
+                array, attrs, lines = _find_array(opened, path, dataset)
+                return _stack(array, attrs, path, lines)
         except FormatError:
             raise
         except Exception as error:  # zarr raises many types for broken metadata
             raise FormatError(f"{path}: not a readable Zarr store ({one_line(error)})") from error
 
     def create(self, path: Path, header: Header) -> Sink:
-        """Start an image or an array; a region that cuts through a shard or chunk is merged with what it holds."""
-        return _Image.begun(path, header) if header.angles is None else _Series(path, header)
+        """Start an image or an array; a region that covers part of a shard or chunk is merged with its content."""
+        return _Image.create(path, header) if header.angles is None else _Series(path, header)
 
     def reopen(self, path: Path, header: Header) -> Sink:
-        """Go on with an image that ``create`` began; slabs of ``header.slab`` rows may be written side by side."""
+        """Open an image that ``create`` began; processes may write slabs of ``header.slab`` rows at the same time."""
         return _Image(path, header, _levels(path, header), again=True)
 
     def complete(self, path: Path, header: Header) -> None:
-        """Make the smaller copies of a volume that is all there, and remove what killed writers left."""
+        """Write the smaller copies of a complete volume, and remove files that killed writers left."""
         for stray in path.rglob("*.partial"):
             stray.unlink()
         _fill(_levels(path, header))
 
 
 class _ZarrArray(LazyArray):
-    """An array, of which leading axes of length one are dropped."""
+    """An array without its leading axes of length one."""
 
     def __init__(self, path: Path, array: Any, shape: tuple[int, int, int]) -> None:
         super().__init__(path, shape, array.dtype)
@@ -91,7 +91,7 @@ class _ZarrArray(LazyArray):
 
 
 class _Image(RegionSink):
-    """A volume: regions go to the full resolution, and the other levels are made of it at the end."""
+    """A volume: regions are written at full resolution; the other levels are computed from it at the end."""
 
     def __init__(self, path: Path, header: Header, levels: list[Any], *, again: bool = False) -> None:
         super().__init__(header.shape, header.dtype, again=again)
@@ -99,8 +99,8 @@ class _Image(RegionSink):
         self._touched: set[Path] = set()
 
     @classmethod
-    def begun(cls, path: Path, header: Header) -> _Image:
-        """A new image with all its levels, and no value in them."""
+    def create(cls, path: Path, header: Header) -> _Image:
+        """Create an image with all its levels, without values."""
         attrs = from_header(header)
         ome = pyramid.metadata(path.stem, header.shape, header.voxel_size, header.unit, header.origin)
         levels = []
@@ -126,8 +126,8 @@ class _Image(RegionSink):
 
     def _finish(self) -> None:
         levels, self._levels = self._levels, []
-        for shard in self._touched:  # a record that follows must not overtake the data
-            if shard.is_file():  # what is all zero is not stored
+        for shard in self._touched:  # the journal record that follows must not reach the disk before the data
+            if shard.is_file():  # a shard of zeros is not stored
                 with shard.open("rb") as file:
                     os.fsync(file.fileno())
         if self.missing == 0 and not self.again:
@@ -168,44 +168,49 @@ def _fill(levels: list[Any]) -> None:
         pyramid.fill(finer, coarser)
 
 
-def _find(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any]]:
-    """The array to read, and what is known of its voxels."""
+def _find_array(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any], list[str]]:
+    """The array to read, its metadata, and lines for the user."""
     if isinstance(opened, zarr.Array):
         if dataset not in (None, "", "/"):
             raise FormatError(f"{path}: one array without a name, so no dataset {dataset!r}")
-        return opened, dict(opened.attrs)
+        return opened, dict(opened.attrs), find_missing_images(opened, path)
     image, base = multiscale(opened.attrs), ""
     if image is None and dataset is None and isinstance(_member(opened, "0"), zarr.Group):
         # bioformats2raw: the images of a file are groups called 0, 1, ...
         image, base = multiscale(opened["0"].attrs), "0/"
     level = level_0(image) if image is not None else None
     if dataset is not None:
-        found = _member(opened, dataset.strip("/"))
+        member = _member(opened, dataset.strip("/"))
     elif level is not None:
-        found = _member(opened, base + level)
+        member = _member(opened, base + level)
     else:
         three = [name for name, array in opened.arrays() if array.ndim == 3]
         if len(three) != 1:
             names = ", ".join(sorted(opened.keys())[:8]) or "nothing"
-            raise FormatError(f"{path}: which array is meant? Say dataset=NAME; in the group: {names}")
-        found = opened[three[0]]
-    if not isinstance(found, zarr.Array):
+            raise FormatError(f"{path}: which array is meant? Say dataset=NAME (--dataset NAME); in the group: {names}")
+        member = opened[three[0]]
+    if not isinstance(member, zarr.Array):
         raise FormatError(f"{path}: no array {dataset or level!r} in the group")
-    attrs = {k: v for k, v in opened.attrs.items() if k not in ("multiscales", "ome", "omero")} | dict(found.attrs)
+    attrs = {k: v for k, v in opened.attrs.items() if k not in ("multiscales", "ome", "omero")} | dict(member.attrs)
     if image is not None and (dataset is None or dataset.strip("/") == level):
-        attrs |= voxel(image)
-    return found, attrs
+        known, lines = voxel(image)
+        attrs |= known
+        ours = attrs.get("voxel_size") is not None
+        return member, attrs, [] if ours and not known else [f"{path}: {line}" for line in lines]
+    return member, attrs, [] if image is not None else find_missing_images(member, path)
 
 
-def _stack(array: Any, attrs: dict[str, Any], path: Path) -> Stack:
+def _stack(array: Any, attrs: dict[str, Any], path: Path, lines: list[str]) -> Stack:
     shape = tuple(array.shape)
     while len(shape) > 3 and shape[0] == 1:
         shape = shape[1:]
     sizes, dtype = check_shape(shape, path), check_dtype(array.dtype, path)
     chunk = int(np.prod([int(n) for n in array.chunks], dtype=object)) * dtype.itemsize
     if not 0 < chunk <= _LARGEST_CHUNK:
-        raise FormatError(f"{path}: chunks of {chunk} bytes, which would have to be unpacked whole")
-    return Stack(_ZarrArray(path, array, sizes), **to_stack(attrs, sizes[0], path))
+        raise FormatError(f"{path}: chunks of {chunk} bytes are too large: each is unpacked as a whole")
+    fields = to_stack(attrs, sizes[0], path)
+    warnings = (*fields.pop("warnings"), *lines)
+    return Stack(_ZarrArray(path, array, sizes), warnings=warnings, **fields)
 
 
 def _member(group: Any, name: str) -> Any:
@@ -217,7 +222,7 @@ def _member(group: Any, name: str) -> Any:
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Zarr warns of what its specification may become, which is nothing that a user of a volume can act upon."""
+    """Silence Zarr's warnings about its future specification, which a user of a volume cannot act on."""
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")
         yield

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Shape = tuple[int, int, int]
 
 #: Edges of a chunk, which is what a reader unpacks, and chunks per shard, which is one file: 512 KiB and 32 MiB of float32.
-#: Shards are thin in y, along which slabs are cut.
+#: Shards are thin in y, the axis along which slabs are cut.
 CHUNK, PER_SHARD = (64, 32, 64), (8, 1, 8)
 
 #: Levels are added until no axis is longer than this.
@@ -21,16 +21,16 @@ SMALLEST = 256
 
 
 def shapes(shape: Shape) -> list[Shape]:
-    """Of all levels, the full resolution first; each halves the one before, and what is odd is rounded up."""
-    found = [shape]
-    while max(found[-1]) > SMALLEST:
-        z, y, x = found[-1]
-        found.append((-(-z // 2), -(-y // 2), -(-x // 2)))
-    return found
+    """Shapes of all levels, the full resolution first; each level halves the previous one, rounded up."""
+    levels = [shape]
+    while max(levels[-1]) > SMALLEST:
+        z, y, x = levels[-1]
+        levels.append((-(-z // 2), -(-y // 2), -(-x // 2)))
+    return levels
 
 
 def layout(shape: Shape, slab: int | None = None) -> tuple[Shape, Shape]:
-    """Chunk and shard of a level. With ``slab`` no shard reaches over a border between slabs of so many rows."""
+    """Chunk and shard of a level. With ``slab`` no shard crosses a border between slabs of so many rows."""
     chunk = [min(n, c) for n, c in zip(shape, CHUNK, strict=True)]
     if slab is not None and slab < shape[1]:
         chunk[1] = math.gcd(chunk[1], slab)
@@ -39,9 +39,10 @@ def layout(shape: Shape, slab: int | None = None) -> tuple[Shape, Shape]:
 
 
 def metadata(name: str, shape: Shape, voxel_size: float, unit: str, origin: tuple[float, float, float]) -> dict[str, Any]:
-    """The ``ome`` attribute of the group, version 0.5: axes, and scale and place of every level.
+    """The ``ome`` attribute of the group, version 0.5: axes, and scale and position of every level.
 
-    A voxel of a level is the mean of two along each axis of the one before: its middle lies half a voxel of that one farther.
+    A voxel of a level is the mean of two along each axis of the previous level; its centre is half a voxel of that level
+    farther along each axis.
     """
     axes = [{"name": n, "type": "space", **({} if unit == "pixel" else {"unit": unit})} for n in "zyx"]
     datasets = []
@@ -53,8 +54,8 @@ def metadata(name: str, shape: Shape, voxel_size: float, unit: str, origin: tupl
     return {"version": "0.5", "multiscales": [{"name": name, "type": "mean", "axes": axes, "datasets": datasets}]}
 
 
-def reduced(values: NDArray[Any]) -> NDArray[Any]:
-    """Means over 2 x 2 x 2 voxels, at odd ends over those that there are; whole numbers are rounded."""
+def halve(values: NDArray[Any]) -> NDArray[Any]:
+    """Means over 2 x 2 x 2 voxels, at odd ends over fewer; whole numbers are rounded."""
     whole = values.dtype.kind in "iu"
     out: Any = values.astype(np.float64 if whole and values.dtype.itemsize > 2 else np.float32)
     for axis, n in enumerate(values.shape):
@@ -74,7 +75,7 @@ def blocks(shape: Shape, edges: Shape) -> Iterator[tuple[slice, ...]]:
 
 
 def fill(source: Any, target: Any) -> None:
-    """A level from the one before, shard by shard: memory for eight shards at most."""
+    """Write a level from the previous one, shard by shard; at most eight shards are in memory."""
     for box in blocks(target.shape, layout(target.shape)[1]):
         above = tuple(slice(2 * s.start, min(2 * s.stop, n)) for s, n in zip(box, source.shape, strict=True))
-        target[box] = reduced(source[above])
+        target[box] = halve(source[above])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import random
 import shutil
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -170,6 +175,112 @@ lines = st.lists(
     ),
     max_size=12,
 ).map("\n".join)
+
+
+table_rows = st.lists(
+    st.lists(st.one_of(st.integers(-3, 400).map(str), st.floats().map(repr), st.sampled_from(["", "tilt", "rad"])), max_size=4),
+    max_size=8,
+).flatmap(lambda rows: st.sampled_from([" ", ",", ";", "\t"]).map(lambda s: "\n".join(s.join(row) for row in rows)))
+
+
+@relaxed(150)
+@given(table_rows, st.sampled_from(["utf-8", "utf-16", "utf-16-le", "latin-1"]), st.booleans())
+def test_tables_of_angles(tmp_path: Path, text: str, encoding: str, cut: bool) -> None:
+    for suffix in (".txt", ".csv", ".tlt"):
+        side = tmp_path / f"table{suffix}"
+        side.write_bytes(text.encode(encoding)[: -1 if cut else None])
+        try:
+            values = read_angles(side)
+        except TomopriorError as error:
+            check_message(error, "table")
+        else:
+            assert np.all(np.abs(values) <= 4 * np.pi + 1e-6)
+
+
+@relaxed(150)
+@given(
+    st.sampled_from([b"SERI", b"FEI1", b"FEI2", b"", b"AGAR"]), st.integers(-5, 300), st.integers(-5, 300), mutations, cuts,
+    st.sampled_from([6, 2304, 131072]),
+)  # fmt: skip
+def test_mrc_extended_headers(
+    tmp_path: Path, kind: bytes, nint: int, nreal: int, changes: list[tuple[int, bytes]], cut: int | None, size: int
+) -> None:
+    raw = bytearray(made(tmp_path, "whole.mrc").read_bytes())
+    raw[92:96] = size.to_bytes(4, "little")
+    raw[104:108] = kind.ljust(4, b"\0")
+    raw[128:132] = nint.to_bytes(2, "little", signed=True) + nreal.to_bytes(2, "little", signed=True)
+    extended = mutate(bytes(size), changes, None, size)
+    broken = tmp_path / "broken.mrc"
+    broken.write_bytes(mutate(bytes(raw[:1024]) + extended + bytes(raw[1024:]), [], cut, 1024))
+    readable_or_refused(broken)
+
+
+@relaxed(60)
+@given(mutations, cuts, st.sampled_from([gzip.compress, bz2.compress]), st.booleans())
+def test_compressed_mrc(
+    tmp_path: Path, changes: list[tuple[int, bytes]], cut: int | None, pack: Callable[[bytes], bytes], inside: bool
+) -> None:
+    raw = made(tmp_path, "whole.mrc").read_bytes()
+    packed = pack(mutate(raw, changes, cut, 224)) if inside else mutate(pack(raw), changes, cut, 2000)
+    broken = tmp_path / "broken.mrc.gz"
+    broken.write_bytes(packed)
+    readable_or_refused(broken)
+
+
+values_of_hdf5 = st.one_of(
+    st.none(), st.integers(-(2**40), 2**40), st.floats(), st.text(max_size=5), st.lists(st.floats(), max_size=4)
+)
+
+
+@relaxed(60)
+@given(st.sampled_from(["emd", "hyperspy", "cil", "nxtomo", "exchange", "fxi"]), st.data())
+def test_hdf5_layouts(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    path = tmp_path / "broken.h5"
+    places = {
+        "emd": ["data/t/dim1", "data/t/dim2", "data/t/dim3", "data/t/data"],
+        "hyperspy": ["Experiments/t/metadata/Tomography/tilts", "Experiments/t/axis-0", "Experiments/t/data"],
+        "cil": ["entry1/tomo_entry/config/angles", "entry1/tomo_entry/data/data"],
+        "nxtomo": ["entry/instrument/detector/image_key", "entry/sample/rotation_angle", "entry/instrument/detector/data"],
+        "exchange": [
+            "exchange/theta",
+            "exchange/data_white_pre",
+            "process/acquisition/rotation/rotation_start",
+            "exchange/data",
+        ],
+        "fxi": ["angle", "img_bkg", "img_dark", "img_tomo"],
+    }[name]
+    attributes = ["units", "name", "scale", "offset", "dim0", "initial_angle", "data_type", "axes", "tilts"]
+    with h5py.File(path, "w") as f:
+        if name == "hyperspy":
+            f.attrs["file_format"] = "HyperSpy"
+        for place in places[:-1]:
+            value = data.draw(values_of_hdf5)
+            f[place] = h5py.Empty("f8") if value is None else value
+        f[places[-1]] = np.ones(SHAPE, np.float32)
+        if name == "cil":
+            f[places[-1]].attrs["data_type"] = "AcquisitionData"
+        for place in places:
+            attribute = data.draw(values_of_hdf5)
+            f[place].attrs[data.draw(st.sampled_from(attributes))] = h5py.Empty("f8") if attribute is None else attribute
+    readable_or_refused(path)
+
+
+@relaxed(40)
+@given(st.lists(st.text(alphabet="ab-_+.0123456789 flatdrk", min_size=1, max_size=12), min_size=1, max_size=5, unique=True))
+def test_names_in_a_folder_of_images(tmp_path: Path, names: list[str]) -> None:
+    folder = tmp_path / "scan"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in names:
+        shutil.copyfile(one_page(tmp_path), folder / f"{name}.tif")
+    readable_or_refused(folder)
+
+
+def one_page(tmp_path: Path) -> Path:
+    path = tmp_path / "one.tif"
+    if not path.exists():
+        tifffile.imwrite(path, np.ones(SHAPE[1:], np.float32), photometric="minisblack")
+    return path
 
 
 @relaxed(150)

@@ -154,7 +154,7 @@ def test_angles_that_do_not_fit_are_left_alone(exchange: Path, theta: np.ndarray
         ("exchange/data", np.zeros((2, 2, 2), complex), "real numbers"),
         ("exchange/data", np.full((2, 2, 2), b"text"), "real numbers"),
         ("exchange/data_white", np.zeros((3, 9, 9)), "do not fit images"),
-        ("exchange/data_dark", np.zeros((9, 9)), "2 axes"),
+        ("exchange/data_dark", np.zeros((9, 9)), "do not fit images"),
         ("exchange/theta", np.full(N, b"text"), "not a readable"),
     ],
 )

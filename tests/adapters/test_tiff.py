@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tomoprior.adapters.tiff import TIFF, metadata
+from tomoprior.adapters.tiff import TIFF
+from tomoprior.adapters.tiff import metadata as tiff_metadata
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import Header, open_stack, writing
 from tomoprior.formats.raw import RawArray
@@ -148,7 +149,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, values: np.ndarray
     )
     with pytest.MonkeyPatch.context() as patch:
         if big:
-            patch.setattr(metadata, "_IMAGEJ_LIMIT", 0)  # as if it were beyond 4 GB
+            patch.setattr(tiff_metadata, "_IMAGEJ_LIMIT", 0)  # as if it were beyond 4 GB
         with writing(path, header) as sink:
             sink[:, :, :] = values
     stack = open_stack(path)
@@ -231,3 +232,68 @@ def test_real_volumes(data_dir: Path) -> None:
     assert (stack.data.shape, stack.data.dtype, stack.unit, stack.warnings) == ((250, 250, 250), np.uint8, "pixel", ())
     with tifffile.TiffFile(data_dir / "fibsem_medulla" / "validation_250.tif") as tif:
         np.testing.assert_array_equal(stack.data[100], tif.pages[100].asarray())
+
+
+def put_folder(folder: Path, names: list[str], level: float = 0.0) -> None:
+    """One image a name; its value is its place in the list, plus a level."""
+    folder.mkdir(exist_ok=True)
+    for i, name in enumerate(names):
+        put(folder / name, np.full((2, 8), i + level, np.float32))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"ts_{t:.1f}.tif" for t in (-60, -45.5, -45, -3, 0, 3, 45, 60)],
+        ["-60.tif", "-6.tif", "0.tif", "6.tif", "60.tif"],
+        ["ts -60.tif", "ts -2.tif", "ts +2.tif", "ts +60.tif"],
+        ["scan-1.tif", "scan-2.tif", "scan-10.tif"],  # a hyphen behind a letter is no sign
+        ["a-001_9.tif", "a-002_8.tif", "a-010_7.tif"],
+        [f"TS_01_{i:03d}_{t:.1f}.tif" for i, t in enumerate((0.0, -3.0, 3.0, -6.0))],  # in the order of acquisition
+        ["p_1.9.tif", "p_1.10.tif", "p_2.1.tif"],
+    ],
+)
+def test_the_order_of_a_folder_is_that_of_its_numbers_and_signs(tmp_path: Path, names: list[str]) -> None:
+    put_folder(tmp_path / "ts", names)
+    stack = open_stack(tmp_path / "ts")
+    np.testing.assert_array_equal(stack.data[:, 0, 0], np.arange(len(names)))
+    assert stack.warnings == ()
+
+
+def test_fields_in_a_folder_normalise_the_projections(tmp_path: Path) -> None:
+    folder = tmp_path / "scan"
+    put_folder(folder, ["proj_1.tif", "proj_2.tif", "proj_10.tif"], level=30)
+    put_folder(folder, ["flat_1.tif", "flat_2.tif"], level=109.5)
+    put_folder(folder, ["dark_1.tif"], level=10)
+    stack = open_stack(folder)
+    np.testing.assert_allclose(stack.data[:, 0, 0], [0.2, 0.21, 0.22])  # (30 - 10) / (110 - 10), and so on
+    assert stack.counts
+    assert "2 files are flat and 1 dark fields" in stack.warnings[0]
+    np.testing.assert_allclose(open_stack(folder, normalize=False).data[:, 0, 0], [30, 31, 32])
+    (folder / "dark_1.tif").unlink()
+    np.testing.assert_allclose(open_stack(folder).data[0, 0, 0], 30 / 110)
+
+
+def test_a_folder_of_one_kind_has_no_fields(tmp_path: Path) -> None:
+    put_folder(tmp_path / "darks", ["dark_1.tif", "dark_2.tif"])
+    assert open_stack(tmp_path / "darks").data.shape == (2, 2, 8)
+    put_folder(tmp_path / "mixed", ["left_1.tif", "right_1.tif"])
+    stack = open_stack(tmp_path / "mixed")
+    assert stack.data.shape == (2, 2, 8)
+    assert "names of 2 kinds (left_#, right_#)" in stack.warnings[0]
+    with pytest.raises(FormatError, match="no flat field"):
+        open_stack(tmp_path / "mixed", normalize=True)
+
+
+def test_a_codec_that_fails_when_it_is_called_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(data: bytes) -> bytes:
+        raise ImportError("No module named 'compression'")
+
+    class Codecs:
+        def __getitem__(self, key: object) -> Any:
+            return missing
+
+    path = put(tmp_path / "a.tif", compression="deflate")
+    monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", Codecs(), raising=False)
+    with pytest.raises(FormatError, match="compressed by DEFLATE, which needs the package imagecodecs"):
+        open_stack(path)

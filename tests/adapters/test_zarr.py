@@ -280,3 +280,43 @@ def test_another_reader_opens_it(tmp_path: Path) -> None:
     assert [a.shape for a in node.data] == [(3, 40, 300), (2, 20, 150)]
     np.testing.assert_array_equal(np.asarray(node.data[0]), values)
     assert [axis["name"] for axis in node.metadata["axes"]] == ["z", "y", "x"]
+
+
+def put_image(path: Path, unit: str | None, scale: list[float]) -> None:
+    axes = [{"name": n, "type": "space", **({} if unit is None else {"unit": unit})} for n in "zyx"]
+    steps = [{"type": "scale", "scale": scale}]
+    image = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+    group = zarr.create_group(str(path), attributes={"ome": {"version": "0.5", "multiscales": [image]}})
+    group.create_array("0", shape=(2, 3, 4), dtype="f4")[:] = 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale", "size", "line"),
+    [
+        ("nanometer", [2.5, 2.5, 2.5], (2.5, "nanometer"), None),
+        (None, [2.5, 2.5, 2.5], (1.0, "pixel"), "its scale of 2.5 has no unit"),
+        (None, [1.0, 1.0, 1.0], (1.0, "pixel"), None),
+        ("nanometer", [5.0, 2.5, 2.5], (2.5, "nanometer"), "not cubes (5 x 2.5 x 2.5 nanometer along z, y, x)"),
+    ],
+)
+def test_scales_without_units_and_oblong_voxels_are_told(
+    tmp_path: Path, unit: str | None, scale: list[float], size: tuple[float, str], line: str | None
+) -> None:
+    put_image(tmp_path / "a.zarr", unit, scale)
+    stack = open_stack(tmp_path / "a.zarr")
+    assert (stack.voxel_size, stack.unit) == size
+    assert (line in stack.warnings[0]) if line else stack.warnings == ()
+
+
+@pytest.mark.parametrize(("version", "separator"), [(3, "/"), (2, "."), (2, "/")])
+def test_images_without_a_chunk_are_named(tmp_path: Path, version: int, separator: str) -> None:
+    path = tmp_path / "a.zarr"
+    keys = {"name": "v2" if version == 2 else "default", "separator": separator}
+    array = zarr.create_array(
+        str(path), shape=(7, 4, 4), chunks=(2, 2, 4), dtype="f4", zarr_format=version, fill_value=0, chunk_key_encoding=keys
+    )
+    array[:2], array[6:, :2] = 1, 1  # a single chunk is enough: others may hold zeros
+    (line,) = open_stack(path).warnings
+    assert line.endswith("no chunk of the images 2-3, 4-5 was ever written; they are read as 0.0")
+    array[2:6, 0, 0] = 1
+    assert open_stack(path).warnings == ()

@@ -50,6 +50,11 @@ def compare(
     volumes: Annotated[str | None, typer.Option(metavar="mrc|zarr", help="Write the volumes to OUT/volumes as well.")] = None,
     mask: Annotated[Path | None, typer.Option(help="Volume of 0 and 1: outside, volumes are zero.", exists=True)] = None,
     angles: inputs.Angles = None,
+    dataset: inputs.Dataset = None,
+    angles_dataset: inputs.AnglesDataset = None,
+    flats: inputs.Flats = None,
+    darks: inputs.Darks = None,
+    image_key: inputs.ImageKey = None,
     angle_unit: inputs.AngleUnit = None,
     angle_range: inputs.AngleRange = None,
     exclude: inputs.Exclude = None,
@@ -61,6 +66,9 @@ def compare(
     voxel_size: inputs.VoxelSize = None,
     unit: inputs.Unit = None,
     minus_log: inputs.MinusLog = False,
+    i0: inputs.I0 = None,
+    invert: inputs.Invert = False,
+    subtract: inputs.Subtract = None,
     repair: inputs.Repair = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d or astra-cuda.")] = "auto",
@@ -84,9 +92,10 @@ def compare(
     if volumes not in (None, "mrc", "zarr"):
         raise SettingsError(f"--volumes takes mrc or zarr, got {volumes!r}")
     given = inputs.SeriesOptions(
-        file=file, angles=angles, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
+        file=file, angles=angles, dataset=dataset, angles_dataset=angles_dataset, flats=flats, darks=darks,
+        image_key=image_key, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, bin=bin, voxel_size=voxel_size, unit=unit, minus_log=minus_log,
-        repair=repair,
+        i0=i0, invert=invert, subtract=subtract, repair=repair,
     )  # fmt: skip
     opened = given.opened()
     known = None if truth is None else _truth(truth, opened.geometry)

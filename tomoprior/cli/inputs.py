@@ -1,6 +1,6 @@
-"""The input series of a command: the options that choose and prepare it, and the series that they give.
+"""The input series of a command: the options that select and prepare it, and the resulting series.
 
-A command takes each option under the name that ``SeriesOptions`` has for it, with the type that is named here.
+A command has each option under its name in ``SeriesOptions``, with the type from this module.
 """
 
 from __future__ import annotations
@@ -18,20 +18,36 @@ if TYPE_CHECKING:
     from tomoprior.geometry import Geometry
     from tomoprior.series import TiltSeries
 
-#: A larger share of bad pixels is a mistake in the reading, not a flaw of the detector.
-MOST_BAD = 0.05
+#: A larger share of bad pixels comes from a mistake in reading, not from a flaw of the detector.
+MAX_BAD_SHARE = 0.05
 
-#: Tilts that are looked at for what their values are: a series too large for memory is not read once more for that.
-SAMPLED = 5
+#: Number of tilts whose values are checked where a series is too large to be read twice.
+SAMPLED_TILTS = 5
 
-#: Columns of a binned series at least.
-LEAST_COLUMNS = 4
+#: A binned series has at least this many columns.
+MIN_COLUMNS = 4
 
 File: TypeAlias = Annotated[Path, typer.Argument(metavar="IN", help="Tilt series: MRC, HDF5, TIFF, Zarr, NumPy.", exists=True)]
 Angles: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Tilt angles in degrees: .tlt, .rawtlt, .mdoc. Default: in or beside IN.")
+    str | None,
+    typer.Option(
+        metavar="FILE|FROM:TO:STEP",
+        help="Tilt angles in degrees: .tlt, .rawtlt, .mdoc, or a range as --angles=-60:60:2. Default: in or beside IN.",
+    ),
 ]
-AngleUnit: TypeAlias = Annotated[str | None, typer.Option(help="degree or radian, for a side file that looks like the other.")]
+Dataset: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Array in IN that holds the series (HDF5, Zarr, .npz).")
+]
+AnglesDataset: TypeAlias = Annotated[str | None, typer.Option(metavar="NAME", help="Array in IN that holds its angles (HDF5).")]
+Flats: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|NAME", help="Flat fields to divide counts by: a file, or an array in IN (HDF5)."),
+]
+Darks: TypeAlias = Annotated[str | None, typer.Option(metavar="FILE|NAME", help="Dark fields to subtract first, likewise.")]
+ImageKey: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Array in IN: 0 for a projection, 1 for a flat, 2 for a dark field (HDF5).")
+]
+AngleUnit: TypeAlias = Annotated[str | None, typer.Option(help="degree or radian, for angles whose unit is not stated.")]
 AngleRange: TypeAlias = Annotated[
     tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="Use only tilts from LOW to HIGH degrees.")
 ]
@@ -53,15 +69,35 @@ Bin: TypeAlias = Annotated[int, typer.Option(min=1, help="Bin the projections by
 VoxelSize: TypeAlias = Annotated[float | None, typer.Option(help="Override the file's pixel size.")]
 Unit: TypeAlias = Annotated[str | None, typer.Option(help="Unit of --voxel-size: angstrom, nanometer, micrometer, ...")]
 MinusLog: TypeAlias = Annotated[bool, typer.Option("--minus-log", help="Data are transmissions: take minus the logarithm.")]
+I0: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--i0",
+        metavar="auto|VALUE",
+        help="Bright-field counts without specimen: take minus the log of value / i0. auto: 95th percentile of each tilt.",
+    ),
+]
+Invert: TypeAlias = Annotated[
+    bool, typer.Option("--invert", help="Dark on bright becomes bright on zero: the 95th percentile of a tilt minus the value.")
+]
+Subtract: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="auto|VALUE", help="Background to subtract, as of HAADF. auto: the 5th percentile of each tilt."),
+]
 Repair: TypeAlias = Annotated[bool, typer.Option("--repair", help="Replace NaN and infinite pixels by the median around them.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesOptions:
-    """What the user says of the input series; every attribute is the option of its name."""
+    """The options of the input series; every attribute is the option of its name."""
 
     file: Path
-    angles: Path | None = None
+    angles: str | None = None
+    dataset: str | None = None
+    angles_dataset: str | None = None
+    flats: str | None = None
+    darks: str | None = None
+    image_key: str | None = None
     angle_unit: str | None = None
     angle_range: tuple[float, float] | None = None
     exclude: str | None = None
@@ -73,15 +109,24 @@ class SeriesOptions:
     voxel_size: float | None = None
     unit: str | None = None
     minus_log: bool = False
+    i0: str | None = None
+    invert: bool = False
+    subtract: str | None = None
     repair: bool = False
 
     @property
     def files(self) -> list[Path]:
-        """What is named to be read: none of it may become an output."""
-        return [path for path in (self.file, self.angles, self.shifts) if path is not None]
+        """The files that are read; none of them may become an output."""
+        from tomoprior.formats.angles import parse_range
+
+        files = [self.file]
+        if self.angles is not None and parse_range(str(self.angles)) is None:
+            files.append(Path(self.angles))
+        files += [Path(text) for text in (self.flats, self.darks) if text is not None and Path(text).exists()]
+        return [*files, *([] if self.shifts is None else [self.shifts])]
 
     def opened(self) -> Opened:
-        """Open the series and choose its tilts; of the pixels nothing is read yet.
+        """Open the series and select its tilts; no pixel is read yet.
 
         Raises
         ------
@@ -92,38 +137,42 @@ class SeriesOptions:
         from tomoprior.cli import parse
         from tomoprior.errors import InputError
 
-        series = formats.read(
+        named = {name: getattr(self, name) for name in ("dataset", "angles_dataset", "image_key")}
+        series = formats.read_series(
             self.file, angles=self.angles, angle_unit=self.angle_unit, center=parse.center(self.center),
             thickness=self.thickness, voxel_size=self.voxel_size, unit=parse.unit(self.unit), shifts=self.shifts,
-            minus_log=self.minus_log,
+            minus_log=self.minus_log, i0=self.i0, invert=self.invert, subtract=self.subtract, flats=self.flats,
+            darks=self.darks, **{name: value for name, value in named.items() if value is not None},
         )  # fmt: skip
-        series = _chosen_views(series, self.exclude, self.angle_range)
+        series = _select_tilts(series, self.exclude, self.angle_range)
         columns = series.geometry.detector[1]
-        if columns // self.bin < LEAST_COLUMNS:
+        if columns // self.bin < MIN_COLUMNS:
             raise InputError(
-                f"binning by {self.bin} leaves {columns // self.bin} column(s) of {columns}: too few to reconstruct from"
+                f"binning by {self.bin} leaves {columns // self.bin} column(s) of {columns}, too few for a reconstruction"
             )
         return Opened(self, series, list(series.metadata.get("warnings", [])))
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A series of the chosen tilts, its pixels still in the file.
+    """A series of the selected tilts, with its pixels still in the file.
 
     Attributes
     ----------
+    options
+        The options that it was opened with.
     notes
-        Lines for the user, to which more may be added.
+        Lines for the user.
     """
 
-    given: SeriesOptions
+    options: SeriesOptions
     series: TiltSeries
     notes: list[str]
 
     @property
     def geometry(self) -> Geometry:
-        """What a reconstruction will have: that of the binned series."""
-        return self.series.geometry.binned(self.given.bin)
+        """The geometry of the binned series, which the reconstruction has."""
+        return self.series.geometry.binned(self.options.bin)
 
     def prepared(self, *, lazily: bool = False) -> tuple[TiltSeries, list[str]]:
         """The series to reconstruct from, and all notes.
@@ -131,42 +180,42 @@ class Opened:
         Parameters
         ----------
         lazily
-            Leave the pixels in the file and look at some tilts only; else they are read, and refused if some are not finite
-            and no repair was asked for.
+            Leave the pixels in the file and check some tilts only. Otherwise all pixels are read, and refused if some are not
+            finite and there is no ``--repair``.
 
         Raises
         ------
         InputError
             For pixels that are not finite.
         """
-        look = _some_pixels if lazily else _all_pixels
-        series, found = look(self.series, repair=self.given.repair)
-        notes = [*self.notes, *found]
-        factor, (rows, columns) = self.given.bin, series.geometry.detector
+        check = _check_some_tilts if lazily else _load_and_check
+        series, pixel_notes = check(self.series, repair=self.options.repair)
+        notes = [*self.notes, *pixel_notes]
+        factor, (rows, columns) = self.options.bin, series.geometry.detector
         if rows % factor or columns % factor:
             notes.append(f"binning by {factor} leaves out the last {rows % factor} row(s) and {columns % factor} column(s)")
         series = series.binned(factor)
-        return (series.flipped_hand() if self.given.flip_hand else series), notes
+        return (series.flipped_hand() if self.options.flip_hand else series), notes
 
 
-def _chosen_views(series: TiltSeries, exclude: str | None, angle_range: tuple[float, float] | None) -> TiltSeries:
+def _select_tilts(series: TiltSeries, exclude: str | None, angle_range: tuple[float, float] | None) -> TiltSeries:
     import numpy as np
 
     from tomoprior.cli import parse
 
     if exclude is not None:
         views = parse.view_list(exclude)
-        left_out = series.exclude(views)
+        rest = series.exclude(views)
         degrees = np.rad2deg(series.geometry.angles)
         typer.echo("leaving out  " + ", ".join(f"{v} ({degrees[v]:.1f} deg)" for v in views))
-        series = left_out
+        series = rest
     if angle_range is not None:
         series = series.angle_range(*np.deg2rad(angle_range))
     return series
 
 
-def _all_pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
-    """The series in memory, repaired if asked, and what is odd about its values."""
+def _load_and_check(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
+    """The series in memory, repaired if that is wanted, and lines about its values."""
     import numpy as np
 
     from tomoprior.errors import InputError
@@ -175,7 +224,7 @@ def _all_pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[s
     report = describe_pixels(series)
     notes = list(report.warnings)
     share = report.n_bad / np.prod(series.projections.shape)
-    if share > MOST_BAD:
+    if share > MAX_BAD_SHARE:
         reason = (
             "these are no transmissions; leave --minus-log out?" if series.metadata.get("minus_log") else "too many to repair"
         )
@@ -188,8 +237,8 @@ def _all_pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[s
     return series.load(), notes
 
 
-def _some_pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
-    """The series as it is to be read, and what some of its tilts look like."""
+def _check_some_tilts(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
+    """The series as it will be read, and lines about the values of some of its tilts."""
     import numpy as np
 
     from tomoprior.series.mending import RepairedArray
@@ -197,7 +246,7 @@ def _some_pixels(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[
     from tomoprior.storage.lazy import as_lazy
 
     n = series.geometry.n_angles
-    some = np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).round().astype(int))
+    some = np.unique(np.linspace(0, n - 1, min(n, SAMPLED_TILTS)).round().astype(int))
     notes = list(describe_pixels(series.select(some)).warnings)
     return (replace(series, projections=RepairedArray(as_lazy(series.projections))) if repair else series), notes
 

@@ -1,4 +1,4 @@
-"""What users type, as values: lists of tilts, settings, centres."""
+"""Values from command-line texts: lists of tilts, settings, centres."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tomoprior.errors import InputError, SettingsError
 
-LARGEST = 1_000_000
+MAX_VIEW = 1_000_000
 
 
 def view_list(text: str) -> list[int]:
@@ -22,7 +22,7 @@ def view_list(text: str) -> list[int]:
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise InputError(f"--exclude takes numbers and ranges such as 1,40-45, got {text!r}")
         low, high = int(first), int(last or first)
-        if high < low or high > LARGEST:
+        if high < low or high > MAX_VIEW:
             raise InputError(f"--exclude: {part} is not a range")
         views += range(low, high + 1)
     return views
@@ -30,37 +30,37 @@ def view_list(text: str) -> list[int]:
 
 def settings(pairs: list[str]) -> dict[str, Any]:
     """``["num_iter=50", "min_constraint=0"]`` as a dictionary; values stay text where they are not JSON."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         name = name.strip()
         if not equals or not name:
             raise SettingsError(f"--set takes name=value, got {pair!r}")
-        if name in found:
+        if name in values:
             raise SettingsError(f"--set gives {name} twice")
         try:
-            found[name] = json.loads(value)
+            values[name] = json.loads(value)
         except ValueError:
-            found[name] = value.strip()
-    return found
+            values[name] = value.strip()
+    return values
 
 
-def merged(given: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """Settings of ``--set`` and those that have an option of their own (None where it was not given); once each."""
+def merged(settings: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Settings of ``--set`` together with those of separate options (None if not set); SettingsError if one appears twice."""
     for option, value in options.items():
         if value is not None:
-            if option in given:
-                raise SettingsError(f"{option} is given by --{option.replace('_', '-')} and by --set")
-            given[option] = value
-    return given
+            if option in settings:
+                raise SettingsError(f"{option} is set by --{option.replace('_', '-')} and by --set")
+            settings[option] = value
+    return settings
 
 
 def seconds(text: str) -> float:
     """``90``, ``90s``, ``5min`` or ``2h`` in seconds; raises SettingsError."""
-    found = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(s|sec|min|m|h)?", text.strip().lower())
-    value = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[(found[2] or "s")[0]] if found else 0.0
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(s|sec|min|m|h)?", text.strip().lower())
+    value = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[(match[2] or "s")[0]] if match else 0.0
     if value <= 0:
-        raise SettingsError(f"a time is given as 90s, 5min or 2h, got {text!r}")
+        raise SettingsError(f"a time is written as 90s, 5min or 2h, got {text!r}")
     return value
 
 
@@ -68,10 +68,10 @@ def unit(text: str | None) -> str | None:
     """A unit of length by any of its names (``nm``, ``micron``); raises InputError."""
     from tomoprior.units import UNITS, parse_unit
 
-    found = None if text is None else parse_unit(text)
-    if text is not None and found is None:
+    parsed = None if text is None else parse_unit(text)
+    if text is not None and parsed is None:
         raise InputError(f"--unit must be one of {', '.join(UNITS)}, got {text!r}")
-    return found
+    return parsed
 
 
 def center(text: str | None) -> float | np.ndarray[Any, Any] | None:

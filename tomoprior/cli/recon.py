@@ -29,6 +29,11 @@ def recon(
     out: Annotated[Path, typer.Option("--out", "-o", help="Volume to write: .mrc, .h5, .tif, .zarr, .npy.")],
     method: Annotated[str, typer.Option("--method", "-m", help="As `tomoprior methods` lists them.")] = "sirt",
     angles: inputs.Angles = None,
+    dataset: inputs.Dataset = None,
+    angles_dataset: inputs.AnglesDataset = None,
+    flats: inputs.Flats = None,
+    darks: inputs.Darks = None,
+    image_key: inputs.ImageKey = None,
     angle_unit: inputs.AngleUnit = None,
     angle_range: inputs.AngleRange = None,
     exclude: inputs.Exclude = None,
@@ -40,6 +45,9 @@ def recon(
     voxel_size: inputs.VoxelSize = None,
     unit: inputs.Unit = None,
     minus_log: inputs.MinusLog = False,
+    i0: inputs.I0 = None,
+    invert: inputs.Invert = False,
+    subtract: inputs.Subtract = None,
     repair: inputs.Repair = False,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; repeat it.")
@@ -83,9 +91,10 @@ def recon(
     settings = chosen.Settings.parse(parse.settings(setting or []))
     cut = slabbed.SlabOptions.of(slab, workers, scheduler, memory, resume=resume)
     given = inputs.SeriesOptions(
-        file=file, angles=angles, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
+        file=file, angles=angles, dataset=dataset, angles_dataset=angles_dataset, flats=flats, darks=darks,
+        image_key=image_key, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, bin=bin, voxel_size=voxel_size, unit=unit, minus_log=minus_log,
-        repair=repair,
+        i0=i0, invert=invert, subtract=subtract, repair=repair,
     )  # fmt: skip
     _check_output(
         out, [*given.files, *(path for path in (initial, mask) if path is not None)], overwrite=overwrite or cut.resume

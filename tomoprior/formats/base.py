@@ -1,7 +1,7 @@
-"""What a file format is to the core: a reader that gives a ``Stack`` and a writer that gives a ``Sink``.
+"""The interface of a file format: a reader that returns a ``Stack`` and a writer that returns a ``Sink``.
 
-A format is a class registered under the entry-point group ``tomoprior.formats``. It converts at its border: whatever
-a file calls its axes, units and angles, a ``Stack`` has ours.
+A format is a class registered under the entry-point group ``tomoprior.formats``. It converts at its border: a ``Stack`` has
+our names of axes, units and angles, not those of the file.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from tomoprior.formats.angles import RejectedAngles
+
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """What a file holds, before anyone says whether it is a tilt series or a volume.
+    """The content of a file, which may be a tilt series or a volume.
 
     Attributes
     ----------
@@ -28,6 +30,12 @@ class Stack:
         Edge of a pixel and its unit (one of ``tomoprior.geometry.UNITS``); 1.0 and ``"pixel"`` where the file says nothing.
     angles
         Tilt angles in radians, shape ``(n_angles,)``, where the file gives them.
+    nominal_angles
+        True if these are the angles of the microscope's stage, which a side file with refined angles overrules.
+    assumed_angle_unit
+        ``"degree"`` or ``"radian"``: the unit in which the file's angles were read although the file states none.
+    rejected_angles
+        Why angles that the file holds cannot be used.
     shifts
         ``(dy, dx)`` per tilt in pixels as in ``Geometry``, where the file gives them.
     origin
@@ -35,15 +43,18 @@ class Stack:
     counts
         True if the file says that these are raw counts or transmissions rather than line integrals.
     labels, attrs
-        Free text lines and whatever else the file said, for the record and for ``tomoprior info``.
+        Free text lines and other values of the file, for the record and for ``tomoprior info``.
     warnings
-        Lines that a user should see (a header that had to be mended, a side file left alone).
+        Lines that a user should see (a contradiction in the header, a side file that was not used).
     """
 
     data: Any
     voxel_size: float = 1.0
     unit: str = "pixel"
     angles: NDArray[np.float64] | None = None
+    nominal_angles: bool = False
+    assumed_angle_unit: str | None = None
+    rejected_angles: RejectedAngles | None = None
     shifts: NDArray[np.float64] | None = None
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     counts: bool = False
@@ -54,7 +65,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Header:
-    """What a writer has to know beside the values: the same meaning as in ``Stack``."""
+    """Everything that a writer needs besides the values; attributes mean the same as in ``Stack``."""
 
     shape: tuple[int, int, int]
     dtype: DTypeLike = np.float32
@@ -64,13 +75,13 @@ class Header:
     angles: NDArray[np.float64] | None = None
     labels: tuple[str, ...] = ()
     attrs: Mapping[str, Any] = field(default_factory=dict)
-    #: rows along y that are written together, by one process: a format that stores chunks keeps them within
+    #: rows along y that one process writes together: no chunk of the file crosses the border of such a slab
     slab: int | None = None
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """An output being written: any region once, in any order, without the whole ever standing in memory."""
+    """An open output. Regions are written once each, in any order; the whole array is never in memory."""
 
     def __setitem__(self, region: tuple[slice, slice, slice], values: NDArray[Any]) -> None:
         """Write ``values`` at ``[z0:z1, y0:y1, :]`` (steps of 1); OSError if the disk is full, InputError for a bad region."""
@@ -82,22 +93,21 @@ class Sink(Protocol):
 class Format(Protocol):
     """A file format. ``tomoprior.testing.formats.check_format`` runs the conformance tests on one.
 
-    A reader never raises what its library raises, never warns, and allocates nothing because a header says so: it compares
-    header and file first. Readers use ``tomoprior.storage.lazy.LazyArray`` or ``tomoprior.formats.raw.RawArray``, writers
+    A reader raises only ``tomoprior.errors``, never warns, and compares the header with the size of the file before it
+    allocates memory. Readers use ``tomoprior.storage.lazy.LazyArray`` or ``tomoprior.formats.raw.RawArray``, writers
     ``tomoprior.formats.sinks.RegionSink`` or ``tomoprior.formats.raw.RawSink``.
     """
 
     name: ClassVar[str]
     extensions: ClassVar[tuple[str, ...]]  #: with the dot, lower case, such as ``(".mrc", ".st")``
     is_folder: ClassVar[bool]  #: True if an output is a folder (Zarr, a folder of TIFFs)
-    can_stream: ClassVar[bool]  #: True if a Sink accepts slabs along y without holding the whole
     holds_angles: ClassVar[bool]  #: True if a file holds tilt angles itself; else ``writing`` puts a .tlt beside it
 
     def matches(self, path: Path) -> bool:
-        """True if the existing ``path`` looks like this format (by its first bytes rather than its name)."""
+        """True if the existing ``path`` has this format, by its first bytes rather than its name."""
 
     def read(self, path: Path, **options: Any) -> Stack:
-        """Open ``path``; raises FormatError, one line, for anything that is wrong with it."""
+        """Open ``path``; raises FormatError, one line, for any defect of the file."""
 
     def create(self, path: Path, header: Header) -> Sink:
         """Start a new file at ``path``, which does not exist; raises FormatError or OSError."""
@@ -105,13 +115,13 @@ class Format(Protocol):
 
 @runtime_checkable
 class Shared(Protocol):
-    """A format of which one output can be written by several processes, or by one after another died: a ``Format`` besides.
+    """A ``Format`` whose output several processes can write, at the same time or one after another.
 
     ``create(...).close()`` begins an output without values.
     """
 
     def reopen(self, path: Path, header: Header) -> Sink:
-        """A sink on an output that was begun; regions may be written again, and ``close`` leaves them safe on the disk."""
+        """A sink on an existing output; regions may be written again, and after ``close`` they are safe on the disk."""
 
     def complete(self, path: Path, header: Header) -> None:
-        """Make of an output whose values are all there what ``create`` and one sink would have made; may be called again."""
+        """Complete an output that has all its values, as a single sink would leave it; it may be called again."""

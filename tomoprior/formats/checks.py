@@ -1,4 +1,4 @@
-"""Checks that readers share: what a header may say, and which options a reader takes."""
+"""Checks that readers share: shapes, types and sizes in a header, and the options of a reader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from tomoprior.errors import FormatError, InputError
 
-#: A side of an image longer than this is a lie of the header; it also keeps the products within 64 bits.
+#: No image has a longer side: a header that says so is wrong. It also keeps products of sizes within 64 bits.
 MAX_SIDE = 1 << 24
 
 
@@ -21,7 +21,7 @@ def check_shape(shape: Sequence[Any], path: Path, what: str = "the data") -> tup
     Raises
     ------
     FormatError
-        For another number of axes, an empty axis, or a size that nothing has.
+        For another number of axes, an empty axis, or an impossible size.
     """
     if len(shape) != 3:
         raise FormatError(f"{path}: {what} has {len(shape)} axes {tuple(shape)}; three (tilt, y, x) or (z, y, x) are needed")
@@ -34,11 +34,11 @@ def check_shape(shape: Sequence[Any], path: Path, what: str = "the data") -> tup
 
 
 def check_dtype(dtype: DTypeLike, path: Path, what: str = "the data") -> np.dtype[Any]:
-    """``dtype`` if its values are real numbers; FormatError for complex, text, objects, structures and booleans."""
-    out = np.dtype(dtype)
-    if out.kind not in "fiu":
-        raise FormatError(f"{path}: {what} must be real numbers, and is of type {out}")
-    return out
+    """``dtype``, if its values are real numbers; FormatError for complex, text, objects, structures and booleans."""
+    checked = np.dtype(dtype)
+    if checked.kind not in "fiu":
+        raise FormatError(f"{path}: {what} must be real numbers, and is of type {checked}")
+    return checked
 
 
 def check_room(path: Path, needed: int, size: int) -> None:
@@ -47,8 +47,8 @@ def check_room(path: Path, needed: int, size: int) -> None:
         raise FormatError(f"{path}: truncated, or its header is wrong: it should have {needed} bytes and has {size}")
 
 
-def no_options(options: Mapping[str, Any], name: str) -> None:
-    """Raise InputError if a reader was given options that it does not know."""
+def refuse_options(options: Mapping[str, Any], name: str) -> None:
+    """Raise InputError for options that a reader does not know."""
     if options:
         raise InputError(f"the {name} reader has no option {', '.join(map(repr, options))}")
 
@@ -62,16 +62,3 @@ def finite_triple(values: Any) -> tuple[float, float, float]:
     if triple.shape != (3,) or not np.all(np.isfinite(triple)):
         return (0.0, 0.0, 0.0)
     return float(triple[0]), float(triple[1]), float(triple[2])
-
-
-def given_angles(values: Any, n: int, path: Path) -> tuple[np.ndarray[Any, np.dtype[np.float64]] | None, list[str]]:
-    """Angles (radians) that a file gives for ``n`` tilts, or None with a warning if they cannot be used."""
-    try:
-        angles = np.asarray(values, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError):
-        return None, [f"{path}: its angles are not numbers and were left alone"]
-    if len(angles) != n:
-        return None, [f"{path}: {len(angles)} angles for {n} tilts; they were left alone"]
-    if not np.all(np.isfinite(angles)):
-        return None, [f"{path}: some of its angles are not finite; all were left alone"]
-    return angles, []

@@ -1,4 +1,4 @@
-"""SerialEM's ``.mdoc``: lines ``key = value``, first for the whole stack, then in one section per image."""
+"""SerialEM's ``.mdoc``: lines ``key = value``, first for the whole stack, then one section for each image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECTION = re.compile(r"\[\s*(\w+)\s*=\s*(.*?)\s*\]\s*$")
 
 
 def read_mdoc(path: str | Path) -> tuple[dict[str, str], dict[int, dict[str, str]]]:
-    """The keys of the whole stack, and those of each image by its ``ZValue`` (counted from 0).
+    """Read the keys of the whole stack, and those of each image by its ``ZValue`` (counted from 0).
 
     Raises
     ------
@@ -39,7 +39,7 @@ def read_mdoc(path: str | Path) -> tuple[dict[str, str], dict[int, dict[str, str
                 if z in sections:
                     raise FormatError(f"{path}: line {place}: ZValue {z} appears twice")
                 sections[z] = current
-            # other sections ([T = title], [MontSection = 0]) are read and dropped
+            # other sections ([T = title], [MontSection = 0]) are ignored
         elif "=" in text:
             key, _, value = text.partition("=")
             current.setdefault(key.strip(), value.strip())
@@ -47,12 +47,12 @@ def read_mdoc(path: str | Path) -> tuple[dict[str, str], dict[int, dict[str, str
 
 
 def mdoc_angles(path: str | Path) -> NDArray[np.float64]:
-    """``TiltAngle`` of every image in the order of ``ZValue``, in degrees as the file has them, shape ``(n,)``.
+    """``TiltAngle`` of every image in the order of ``ZValue``, in degrees, shape ``(n,)``.
 
     Raises
     ------
     FormatError
-        If there is no image, or one without an angle.
+        If there is no image, or an image without an angle.
     """
     path = Path(path)
     _, sections = read_mdoc(path)
@@ -67,7 +67,7 @@ def mdoc_angles(path: str | Path) -> NDArray[np.float64]:
 
 
 def mdoc_pixel_size(path: str | Path) -> float | None:
-    """``PixelSpacing`` in angstrom, of the stack or of its first image; None if the file does not say."""
+    """``PixelSpacing`` in angstrom, of the stack or of its first image; None if the file does not give it."""
     top, sections = read_mdoc(path)
     for keys in (top, *(sections[z] for z in sorted(sections)[:1])):
         size = parse_size(keys.get("PixelSpacing"))

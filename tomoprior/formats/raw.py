@@ -1,7 +1,7 @@
-"""Values that lie one after the other in a file: read and written by position, never through a memory map.
+"""Uncompressed values in a file: read and written by position, never through a memory map.
 
-A memory map kills Python (SIGBUS) when the disk is full or when someone truncates the file; a positioned read or write gives
-an error that can be told. It also has no file position to share, so that threads may use one array together.
+A memory map kills Python (SIGBUS) when the disk is full or when another program truncates the file; a positioned read or write
+raises an error that can be reported. It also shares no file position, so that threads can use one array together.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tomoprior.storage.lazy import Box, LazyArray
 
 # where the file system cannot reserve space, the C library writes into every block instead: too slow beyond this
 _RESERVE_LIMIT = 16 << 30
-_PIECE = 64 << 20  # Linux moves at most 2 GiB in a call; smaller pieces let an interrupt through
+_PIECE = 64 << 20  # Linux moves at most 2 GiB in a call; between smaller pieces Python can handle an interrupt
 
 
 class RawArray(LazyArray):
@@ -30,11 +30,11 @@ class RawArray(LazyArray):
     Parameters
     ----------
     path, offset
-        Where the first value lies.
+        The file, and the byte at which the first value is stored.
     shape, dtype
-        Of the array; ``dtype`` with the byte order of the file.
+        Shape and type of the array; ``dtype`` has the byte order of the file.
     offsets
-        Byte at which each image ``[i]`` starts, shape ``(n,)``, where they do not follow each other.
+        Byte at which each image ``[i]`` starts, shape ``(n,)``, if they do not follow each other.
     """
 
     def __init__(
@@ -66,21 +66,21 @@ class RawArray(LazyArray):
 
 
 class RawSink(RegionSink):
-    """Writes regions of a C-contiguous array at byte ``offset`` of an existing file, of which the header is written.
+    """Writes regions of a C-contiguous array at byte ``offset`` of an existing file that has its header.
 
     Parameters
     ----------
     path
-        The file; it is removed by the caller if something fails.
+        The file; the caller removes it after an error.
     offset, shape, dtype
         As in ``RawArray``.
     again
-        The file was begun before, has its full size and header, and is not completed at the end.
+        The file exists with its full size and header; regions may be written again, and nothing is completed at the end.
 
     Raises
     ------
     OSError
-        At once, if the file system says that there is no room for the whole.
+        At once, if the file system has no room for the whole.
     """
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, int, int], dtype: DTypeLike, *, again: bool = False) -> None:
@@ -113,16 +113,16 @@ class RawSink(RegionSink):
             os.close(self._fd)
 
     def _complete(self) -> None:
-        """For what a format has to add when all values are there: into ``self._fd``, by ``write_at``."""
+        """Write what a format adds after all values, to ``self._fd`` by ``write_at``."""
 
 
 def reserve(fd: int, path: Path, offset: int, nbytes: int) -> None:
-    """Take ``nbytes`` at ``offset`` from the disk now, so that a full disk shows before the work and not after it.
+    """Reserve ``nbytes`` at ``offset`` on the disk, so that a full disk is an error before the work and not after it.
 
     Raises
     ------
     OSError
-        ``ENOSPC`` or what the file system says.
+        ``ENOSPC``, or the error of the file system.
     """
     if nbytes > shutil.disk_usage(path.parent).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -138,7 +138,7 @@ def reserve(fd: int, path: Path, offset: int, nbytes: int) -> None:
 
 
 def write_at(fd: int, values: NDArray[Any] | bytes, offset: int) -> None:
-    """Write all of a contiguous array (or bytes) at ``offset``; a short write is continued until an error ends it."""
+    """Write all of a contiguous array (or bytes) at ``offset``; a short write is continued."""
     view = memoryview(values) if isinstance(values, bytes) else values.reshape(-1).view(np.uint8).data
     done = 0
     while done < len(view):

@@ -1,23 +1,42 @@
-"""From a file on disk to a TiltSeries: the stack, its angles from wherever they are, and the checks."""
+"""Reading: any file as a stack, a tilt series with its angles, or a volume."""
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tomoprior.errors import InputError
+from tomoprior.errors import InputError, ReadingWarning
 from tomoprior.formats import registry, sidefiles
+from tomoprior.formats.angle_sources import angles_from_caller, find_series_angles
 from tomoprior.formats.base import Stack
-from tomoprior.formats.transmission import with_minus_log
+from tomoprior.formats.brightness import Level, prepare_values
+from tomoprior.formats.fields import normalize
 from tomoprior.geometry import Geometry
+from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
+from tomoprior.storage.lazy import LazyArray, WrappedArray
+
+#: Options that say what was done to the values, for the record.
+_RECORDED = ("minus_log", "i0", "inverted", "subtracted", "normalized")
 
 
-def open_stack(path: str | Path, *, minus_log: bool = False, **options: Any) -> Stack:
-    """Open any file that an installed format knows; nothing but its header is read.
+def open_stack(
+    path: str | Path,
+    *,
+    minus_log: bool = False,
+    subtract: Level = None,
+    i0: Level = None,
+    invert: bool = False,
+    flats: str | Path | None = None,
+    darks: str | Path | None = None,
+    **options: Any,
+) -> Stack:
+    """Open any file that an installed format knows; only its header is read.
 
     Parameters
     ----------
@@ -25,9 +44,24 @@ def open_stack(path: str | Path, *, minus_log: bool = False, **options: Any) -> 
         A file or folder, recognised by its content.
     minus_log
         Take minus the natural logarithm of the values when they are read: transmissions become line integrals. A value of zero
-        or less becomes NaN.
+        or less becomes NaN; values that cannot be transmissions are refused when they are read.
+    subtract
+        A background to subtract from the values: a number, or ``"auto"`` for the 5th percentile of each tilt.
+    i0
+        Brightness without specimen, by which the values are divided before the logarithm: a number, or ``"auto"`` for the 95th
+        percentile of each tilt. It implies ``minus_log``.
+    invert
+        Replace each value by the 95th percentile of its tilt minus the value: for images that are dark on bright.
+    flats, darks
+        A file of flat (dark) fields, or the name of a dataset in an HDF5 file: counts are normalised when they are read.
     options
-        For the format: ``dataset`` and ``normalize`` of HDF5, ``dataset`` of Zarr and NumPy's ``.npz``.
+        For the format: ``dataset``, ``angles_dataset``, ``image_key`` and ``normalize`` of HDF5, ``dataset`` of Zarr and of
+        ``.npz``, ``normalize`` of a folder of TIFF files.
+
+    Returns
+    -------
+    stack
+        The array, read when it is indexed, with voxel size, angles and warnings.
 
     Raises
     ------
@@ -35,10 +69,27 @@ def open_stack(path: str | Path, *, minus_log: bool = False, **options: Any) -> 
         One line that says what is wrong with the file.
     InputError
         For an option that the format does not have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tomoprior.formats import open_stack
+    >>> np.save("volume.npy", np.zeros((3, 4, 5), np.float32))
+    >>> open_stack("volume.npy").data.shape
+    (3, 4, 5)
     """
     path = Path(path)
-    stack = registry.for_reading(path).read(path, **options)
-    return with_minus_log(stack, path) if minus_log else stack
+    # workers of a cluster may have another working directory
+    fields = {name: value for name, value in (("flats", flats), ("darks", darks)) if value}
+    files = {name: Path(value).resolve() for name, value in fields.items() if Path(value).exists()}
+    options |= {name: str(value) for name, value in fields.items() if name not in files}
+    source = registry.for_reading(path)
+    if "flats" in files and source.name in ("hdf5", "tiff"):
+        options.setdefault("normalize", False)  # normalised by these files and not by the format's own fields
+    stack = source.read(path, **options)
+    if files:
+        stack = _normalized(stack, path, files)
+    return prepare_values(stack, path, subtract=subtract, i0=i0, invert=invert, minus_log=minus_log)
 
 
 def read(
@@ -53,15 +104,15 @@ def read(
     angle_unit: str | None = None,
     **options: Any,
 ) -> TiltSeries:
-    """Read a tilt series with its geometry.
+    """Read a tilt series with its geometry; everything doubtful about the file is a ``ReadingWarning``.
 
     Parameters
     ----------
     path
         A file of any installed format.
     angles
-        Radians, shape ``(n_angles,)``, or a side file (``.tlt``, ``.rawtlt``, ``.mdoc``: degrees). By default what the file
-        itself says, then a side file of the same name beside it.
+        Radians, shape ``(n_angles,)``; or a side file (``.tlt``, ``.rawtlt``, ``.mdoc``: degrees); or a range of degrees as
+        ``"-60:60:2"``. By default what the file itself says, then a side file of the same name beside it.
     center, thickness
         As in ``Geometry``; by default the middle of the detector and its width.
     voxel_size, unit
@@ -69,56 +120,78 @@ def read(
     shifts
         ``(dy, dx)`` per tilt in pixels, or an IMOD ``.xf`` file whose transforms are pure shifts.
     angle_unit
-        ``"degree"`` or ``"radian"``: what a side file holds, for the rare one that looks like the other.
+        ``"degree"`` or ``"radian"``: the unit of angles whose source states none.
     options
-        Passed to ``open_stack``.
+        Passed to ``open_stack``, such as ``minus_log=True``.
+
+    Returns
+    -------
+    series
+        Its projections stay in the file until they are indexed.
 
     Raises
     ------
     FormatError, InputError, GeometryError
         One line that says what is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tomoprior
+    >>> np.save("series.npy", np.ones((5, 4, 16), np.float32))
+    >>> tomoprior.read("series.npy", angles="-60:60:30").geometry.n_angles
+    5
     """
+    series = read_series(
+        path, angles=angles, center=center, thickness=thickness, voxel_size=voxel_size, unit=unit, shifts=shifts,
+        angle_unit=angle_unit, **options,
+    )  # fmt: skip
+    lines = list(series.metadata["warnings"])
+    if series.metadata["counts"]:
+        lines.append(
+            f"{path}: these are counts or transmissions; a reconstruction needs line integrals: read them with minus_log=True"
+        )
+    for line in lines:
+        warnings.warn(line, ReadingWarning, stacklevel=2)
+    return series
+
+
+def read_series(
+    path: str | Path,
+    *,
+    angles: ArrayLike | str | Path | None = None,
+    center: ArrayLike | None = None,
+    thickness: int | None = None,
+    voxel_size: float | None = None,
+    unit: str | None = None,
+    shifts: ArrayLike | str | Path | None = None,
+    angle_unit: str | None = None,
+    **options: Any,
+) -> TiltSeries:
+    """``read`` without Python warnings: lines for the user are in ``metadata["warnings"]`` only."""
     path = Path(path)
     stack = open_stack(path, **options)
-    if isinstance(angles, (str, Path)):
-        theta = sidefiles.read_angles(angles, unit=angle_unit)
-        source = str(angles)
-    elif angles is not None:
-        theta, source = _numbers(angles, "angles"), "given"
-    elif stack.angles is not None:
-        theta, source = stack.angles, str(path)
-    else:
-        side = sidefiles.find_angles(path)
-        if side is None:
-            raise InputError(
-                f"{path}: no tilt angles in the file and no .tlt, .rawtlt or .mdoc beside it; give them (--angles FILE)"
-            )
-        theta, source = sidefiles.read_angles(side, unit=angle_unit), str(side)
     n, ny, nu = stack.data.shape
-    if theta.shape != (n,):
-        raise InputError(f"{path}: {n} tilts, but {theta.size} angles in {source}")
-    if isinstance(shifts, (str, Path)):
-        moved: NDArray[np.float64] | None = sidefiles.read_shifts(shifts)
-        if moved is not None and len(moved) != n:
-            raise InputError(f"{path}: {n} tilts, but {len(moved)} transforms in {shifts}")
+    if angles is None:
+        series_angles = find_series_angles(path, stack, unit=angle_unit)
     else:
-        moved = stack.shifts if shifts is None else _numbers(shifts, "shifts")
+        series_angles = angles_from_caller(angles, path, n, unit=angle_unit)
     geometry = Geometry(
-        theta,
+        series_angles.values,
         (nu if thickness is None else thickness, ny, nu),
         (ny, nu),
         center=center,
-        shifts=moved,
+        shifts=_read_shifts(shifts, stack, path),
         voxel_size=stack.voxel_size if voxel_size is None else voxel_size,
         unit=(stack.unit if unit is None else unit),
     )
     metadata = {
         "source": str(path.resolve()),
-        "minus_log": bool(options.get("minus_log", False)),
-        **({"normalized": stack.attrs["normalized"]} if "normalized" in stack.attrs else {}),
-        "angles_from": source,
+        "minus_log": bool(stack.attrs.get("minus_log", False)),
+        **{key: stack.attrs[key] for key in _RECORDED if key in stack.attrs},
+        "angles_from": series_angles.source,
         "labels": list(stack.labels),
-        "warnings": list(stack.warnings),
+        "warnings": [*stack.warnings, *series_angles.notes],
         "counts": stack.counts,
         "origin": list(stack.origin),
         "attrs": dict(stack.attrs),
@@ -126,8 +199,69 @@ def read(
     return TiltSeries(stack.data, geometry, metadata=metadata)
 
 
-def _numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
+def read_volume(path: str | Path, *, dataset: str | None = None) -> Reconstruction:
+    """Read a volume into memory, with its voxel size and unit.
+
+    Parameters
+    ----------
+    path
+        A file of any installed format; its axes are z, y, x.
+    dataset
+        Name of an array in an HDF5, Zarr or ``.npz`` file that holds several.
+
+    Returns
+    -------
+    reconstruction
+        ``volume`` is float32, shape ``(nz, ny, nx)``. The file does not know its projections: ``geometry`` has the grid, the
+        voxel size and a single angle of zero.
+
+    Raises
+    ------
+    FormatError
+        One line that says what is wrong with the file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tomoprior.formats import read_volume, write
+    >>> write(np.ones((3, 4, 5)), "ones.mrc", overwrite=True)
+    >>> read_volume("ones.mrc").volume.mean()
+    np.float32(1.0)
+    """
+    path = Path(path)
+    options: dict[str, Any] = {} if dataset is None else {"dataset": dataset}
+    stack = open_stack(path, **options)
+    for line in stack.warnings:
+        warnings.warn(line, ReadingWarning, stacklevel=2)
+    geometry = Geometry([0.0], stack.data.shape, voxel_size=stack.voxel_size, unit=stack.unit)
+    return Reconstruction(
+        np.ascontiguousarray(stack.data[...], np.float32), geometry, provenance={"source": str(path.resolve())}
+    )
+
+
+def _normalized(stack: Stack, path: Path, files: dict[str, Path]) -> Stack:
+    """The stack divided by the mean of flat fields in another file, less that of dark fields."""
+    if "flats" not in files:
+        raise InputError(f"{path}: dark fields alone normalise nothing; give flat fields too (--flats)")
+    arrays = {name: [_lazy(open_stack(file).data, file)] for name, file in files.items()}
+    data = normalize(_lazy(stack.data, path), path, arrays["flats"], arrays.get("darks", []))
+    attrs = {**stack.attrs, "normalized": "divided by the flat field", "units": "transmission"}
+    return replace(stack, data=data, attrs=attrs, counts=True)
+
+
+def _lazy(array: Any, path: Path) -> LazyArray:
+    return array if isinstance(array, LazyArray) else WrappedArray(array, path)
+
+
+def _read_shifts(shifts: ArrayLike | str | Path | None, stack: Stack, path: Path) -> NDArray[np.float64] | None:
+    if isinstance(shifts, (str, Path)):
+        table = sidefiles.read_shifts(shifts)
+        if len(table) != stack.data.shape[0]:
+            raise InputError(f"{path}: {stack.data.shape[0]} tilts, but {len(table)} transforms in {shifts}")
+        return table
+    if shifts is None:
+        return stack.shifts
     try:
-        return np.asarray(values, dtype=np.float64)
+        return np.asarray(shifts, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"{name} must be numbers, got {type(values).__name__}") from None
+        raise InputError(f"shifts must be numbers, got {type(shifts).__name__}") from None

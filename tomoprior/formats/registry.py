@@ -1,4 +1,4 @@
-"""Which installed format a path belongs to."""
+"""The installed format of a path."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def get(name: str) -> Format:
 
 
 def for_reading(path: Path) -> Format:
-    """The format that an existing file or folder is in, by its content first and its name second.
+    """The format of an existing file or folder, by its content first and its name second.
 
     Raises
     ------
     FormatError
-        If there is no such file, or no format knows it.
+        If there is no such file, or no format recognises it.
     """
     try:
         if not path.exists():
             raise NoSuchFileError(f"{path}: no such file")
         if not (path.is_file() or path.is_dir()):
-            raise FormatError(f"{path}: neither a file nor a folder")  # a pipe would be waited for without end
+            raise FormatError(f"{path}: neither a file nor a folder")  # a read from a pipe could wait for ever
         formats = [get(name) for name in plugins.names(GROUP)]
-        # those whose extension fits are asked first, so that a plug-in cannot take another's files by a loose test
+        # formats whose extension fits come first, so that a plug-in with a loose test cannot claim the files of another format
         named = [f for f in formats if path.name.lower().endswith(f.extensions)]
         for candidate in (*named, *(f for f in formats if f not in named)):
             if candidate.matches(path):
@@ -40,12 +40,12 @@ def for_reading(path: Path) -> Format:
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
         raise FormatError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if named:
-        return named[0]  # which says what is wrong with the file better than we can
+        return named[0]  # its reader describes the defect best
     raise FormatError(f"{path}: not a file that can be read (known: {_known(formats)})")
 
 
 def for_writing(path: Path) -> Format:
-    """The format that an output's name asks for; FormatError if none does."""
+    """The format that the extension of an output selects; NoSuchFileError if none does."""
     formats = [get(name) for name in plugins.names(GROUP)]
     for candidate in formats:
         if path.name.lower().endswith(candidate.extensions):

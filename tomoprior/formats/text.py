@@ -1,4 +1,4 @@
-"""Reading small text files that people and microscopes write, with errors that name the line."""
+"""Small text files that people and microscopes write, and errors that name the line."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ from pathlib import Path
 from tomoprior.errors import FormatError, NoSuchFileError
 from tomoprior.formats.raw import readable_bytes
 
-#: No side file of a tilt series is larger; a stack that was given by mistake is not read whole.
+#: No side file of a tilt series is larger; a stack that is named by mistake is not read whole.
 MAX_BYTES = 16 << 20
 
 
 def read_text(path: Path) -> str:
-    """The text of a side file.
+    """The text of a side file, in UTF-8, UTF-16 (as Windows writes it) or Latin-1.
 
     Raises
     ------
     FormatError
-        If there is none, or it is not text.
+        If there is no such file, or it is not text.
     """
     if not path.exists():
         raise NoSuchFileError(f"{path}: no such file")
     raw = readable_bytes(path, MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise FormatError(f"{path}: larger than {MAX_BYTES >> 20} MB, which no file of angles or shifts is")
+    encoding = _utf16(raw)
+    if encoding is not None:
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            raise FormatError(f"{path}: not a text file") from None
+        if "\0" in text:
+            raise FormatError(f"{path}: not a text file")
+        return text
     if b"\0" in raw:
         raise FormatError(f"{path}: not a text file")
     try:
@@ -34,13 +43,25 @@ def read_text(path: Path) -> str:
 
 
 def number(word: str, path: Path, place: int | str) -> float:
-    """A finite number; FormatError naming the line if ``word`` is not one."""
+    """``word`` as a finite number; FormatError with the line if it is none."""
     where = f"line {place}" if isinstance(place, int) else place
     try:
-        value = float(word.replace("_", "?"))  # Python's 1_000 is no one's angle
+        value = float(word.replace("_", "?"))  # Python reads 1_000, which nobody writes for an angle
     except ValueError:
         hint = " (decimal comma?)" if "," in word else ""
         raise FormatError(f"{path}: {where} holds {word.strip()[:40]!r}, which is not a number{hint}") from None
     if not math.isfinite(value):
         raise FormatError(f"{path}: {where} holds {word.strip()}, which is not a finite number")
     return value
+
+
+def _utf16(raw: bytes) -> str | None:
+    """The UTF-16 encoding of these bytes, by their mark or by a zero in every second byte; None for any other text."""
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    if len(raw) >= 4 and len(raw) % 2 == 0:
+        if not any(raw[1::2]) and all(raw[::2]):
+            return "utf-16-le"
+        if not any(raw[::2]) and all(raw[1::2]):
+            return "utf-16-be"
+    return None

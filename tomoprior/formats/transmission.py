@@ -1,17 +1,18 @@
-"""From counts to line integrals, on whatever region is asked for: flat and dark fields, then Beer and Lambert."""
+"""Line integrals from counts, computed for each region when it is read: flat and dark fields, then Beer and Lambert."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoprior.formats.base import Stack
-from tomoprior.storage.lazy import Box, LazyArray, WrappedArray
+from tomoprior.errors import InputError
+from tomoprior.storage.lazy import Box, LazyArray
+
+#: The median of transmissions is below this; counts, and images of brightness, are above.
+MAX_TRANSMISSION = 2.0
 
 
 class Transmission(LazyArray):
@@ -24,7 +25,7 @@ class Transmission(LazyArray):
     source
         Counts ``[angle, y, u]``.
     fields
-        Called once, when the first region is read: gives the mean dark and flat field, each of shape ``(ny, nu)``.
+        Called once, when the first region is read: returns the mean dark and flat field, each of shape ``(ny, nu)``.
     """
 
     def __init__(self, source: LazyArray, fields: Callable[[], tuple[NDArray[Any], NDArray[Any]]]) -> None:
@@ -47,8 +48,13 @@ class Transmission(LazyArray):
 class MinusLog(LazyArray):
     """``-log`` of a lazy array, float32: line integrals from transmissions.
 
-    A transmission of zero or less has no logarithm. It becomes NaN rather than the logarithm of some small number, which
-    would be the strongest absorption of the whole image, made up; ``tomoprior.series.pixels`` counts and repairs such pixels.
+    A transmission of zero or less has no logarithm. It becomes NaN; the logarithm of some small number would invent the
+    strongest absorption of the whole image. ``tomoprior.series.pixels`` counts and repairs such pixels.
+
+    Raises
+    ------
+    InputError
+        When a region is read whose values are no transmissions: their median is above ``MAX_TRANSMISSION``.
     """
 
     def __init__(self, source: LazyArray) -> None:
@@ -57,12 +63,13 @@ class MinusLog(LazyArray):
 
     def _read(self, box: Box) -> NDArray[Any]:
         values = self._source.read(box).astype(np.float32)
+        finite = values[np.isfinite(values)]
+        typical = float(np.median(finite)) if finite.size else 0.0
+        if typical > MAX_TRANSMISSION:
+            raise InputError(
+                f"{self.path}: values with a median of {typical:.4g} are no transmissions, so their logarithm means nothing; "
+                "give the brightness without specimen (--i0 auto or --i0 VALUE) or flat fields (--flats)"
+            )
         out = np.full(values.shape, np.nan, np.float32)
         np.log(values, out=out, where=values > 0)  # a NaN compares as False and stays
         return np.negative(out, out=out)
-
-
-def with_minus_log(stack: Stack, path: Path) -> Stack:
-    """The same stack as line integrals: minus the natural logarithm of its values, taken when they are read."""
-    source = stack.data if isinstance(stack.data, LazyArray) else WrappedArray(stack.data, path)
-    return replace(stack, data=MinusLog(source), counts=False, attrs={**stack.attrs, "minus_log": True})

@@ -1,4 +1,4 @@
-"""Volumes and tilt series to files, whole or not at all, with what belongs beside them."""
+"""Writing volumes and tilt series to files, completely or not at all, together with their side files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import registry, sidefiles
 from tomoprior.formats.base import Header, Sink
+from tomoprior.geometry import Geometry
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.storage.files import check_target, companion_path, record_path, replace_atomically, reraise_disk_errors
@@ -21,15 +22,15 @@ from tomoprior.storage.files import check_target, companion_path, record_path, r
 
 @contextmanager
 def writing(path: str | Path, header: Header, *, overwrite: bool = False) -> Iterator[Sink]:
-    """A sink for an array of ``header.shape``; the file appears at ``path`` when the block ends without an error.
+    """Open a sink for an array of ``header.shape``; the file appears at ``path`` when the block ends without an error.
 
-    Use it slab by slab: ``sink[0:nz, y0:y1, :] = slab``. With ``header.angles`` the array is a tilt series; a format that
-    cannot hold angles gets them beside it as ``NAME.tlt``, which appears together with the file.
+    Use it slab by slab: ``sink[0:nz, y0:y1, :] = slab``. With ``header.angles`` the array is a tilt series; for a format that
+    cannot hold angles they go to ``NAME.tlt``, which appears together with the file.
 
     Raises
     ------
     FormatError
-        If the name has no known extension, the file cannot be written (the disk is full, say), or a part of it was not.
+        If the name has no known extension, the file cannot be written (the disk is full, for example), or rows are missing.
     InputError
         For regions, values or angles that do not fit the header.
     OutputExistsError
@@ -40,7 +41,7 @@ def writing(path: str | Path, header: Header, *, overwrite: bool = False) -> Ite
     _check_header(header)
     check_target(path, overwrite=overwrite)
     if path.is_dir() and overwrite and any(path.iterdir()) and not (target.is_folder and target.matches(path)):
-        raise FormatError(f"{path}: a folder that is no {target.name} output, and will not be replaced")
+        raise FormatError(f"{path}: a folder that is no {target.name} output; it is not replaced")
     with ExitStack() as outputs:
         if header.angles is not None and not getattr(target, "holds_angles", False):
             side = outputs.enter_context(replace_atomically(path.with_suffix(".tlt"), overwrite=overwrite))
@@ -52,29 +53,56 @@ def writing(path: str | Path, header: Header, *, overwrite: bool = False) -> Ite
         try:
             yield sink
         except BaseException:
-            with suppress(Exception):  # the first error is the one to tell, and the file goes anyway
+            with suppress(Exception):  # the first error is reported, and the file is removed in any case
                 sink.close()
             raise
         sink.close()
         missing = getattr(sink.sink, "missing", 0)
         if missing:
-            raise FormatError(f"{path}: not written, because {missing} rows of {header.shape} never came")
+            raise FormatError(f"{path}: not written, because {missing} rows of {header.shape} are missing")
 
 
-def write(result: Reconstruction, path: str | Path, *, overwrite: bool = False, labels: tuple[str, ...] = ()) -> None:
-    """Write a reconstruction's volume, with its voxel size and unit, to the format that ``path`` names.
+def write(
+    result: Reconstruction | TiltSeries | ArrayLike,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    labels: tuple[str, ...] = (),
+) -> None:
+    """Write a volume with its voxel size and unit, or a tilt series, in the format that the name of ``path`` selects.
 
-    Its record (provenance and history) goes beside it as ``NAME.EXT.json``, and the standard deviation and the share of each
-    frequency that is determined, where there are such, as ``NAME_std.EXT`` and ``NAME_determined.EXT``. A
-    volume without a record removes the one that an overwritten volume left.
+    Parameters
+    ----------
+    result
+        A reconstruction. Its record (provenance and history) goes beside it as ``NAME.EXT.json``; its standard deviation and
+        its share of determined frequencies, where it has them, as ``NAME_std.EXT`` and ``NAME_determined.EXT``. A volume
+        without a record removes the record of the volume that it replaces. A tilt series goes to ``write_series``; an array of
+        three axes is written as a volume with voxels of 1 pixel.
+    path
+        A name with a known extension: .mrc, .h5, .tif, .zarr, .npy, .npz.
+    overwrite
+        Replace an existing output.
+    labels
+        Lines of text for the file.
 
     Raises
     ------
     FormatError, OutputExistsError
-        As ``writing``; none of the files is there then.
+        As ``writing``; none of the files exists then.
+    InputError
+        If ``result`` is no volume of real numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tomoprior
+    >>> tomoprior.write(np.zeros((3, 4, 5), np.float32), "zeros.mrc", overwrite=True)
     """
-    result = result.numpy()
     path = Path(path)
+    if isinstance(result, TiltSeries):
+        write_series(result, path, overwrite=overwrite, labels=labels)
+        return
+    result = (result if isinstance(result, Reconstruction) else _as_reconstruction(result)).numpy()
     # frequencies have no voxel size
     arrays = {path: (result.volume, result.voxel_size, result.unit)}
     if result.std is not None:
@@ -99,12 +127,29 @@ def write(result: Reconstruction, path: str | Path, *, overwrite: bool = False, 
 def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = False, labels: tuple[str, ...] = ()) -> None:
     """Write a tilt series, tilt by tilt, with its angles (in the file, or as ``NAME.tlt`` beside it) and pixel size.
 
-    Centre, shifts and weights are not written: no file format of the field has a place for them.
+    Centre, shifts and weights are not written, because the file formats of the field have no place for them.
+
+    Parameters
+    ----------
+    series
+        Its projections may be in a file; only one tilt at a time is in memory.
+    path, overwrite, labels
+        As for ``write``.
 
     Raises
     ------
     FormatError, OutputExistsError
         As ``writing``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tomoprior
+    >>> from tomoprior.formats import write_series
+    >>> geometry = tomoprior.Geometry(np.deg2rad([-60, 0, 60]), (8, 4, 16))
+    >>> write_series(tomoprior.TiltSeries(np.zeros((3, 4, 16)), geometry), "tilts.h5", overwrite=True)
+    >>> tomoprior.read("tilts.h5").geometry.n_angles
+    3
     """
     geometry = series.geometry
     dtype = np.dtype(series.projections.dtype).newbyteorder("=")
@@ -121,6 +166,14 @@ def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = Fals
             sink[i : i + 1, 0 : header.shape[1], 0 : header.shape[2]] = np.asarray(series.projections[i])[None]
 
 
+def _as_reconstruction(values: Any) -> Reconstruction:
+    """An array of three axes as a volume with voxels of 1 pixel."""
+    array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    if array.ndim != 3 or array.dtype.kind not in "fiu" or not array.size:
+        raise InputError(f"a volume has three axes of real numbers, got shape {array.shape} of {array.dtype}")
+    return Reconstruction(array, Geometry([0.0], array.shape))
+
+
 def _check_header(header: Header) -> None:
     if len(header.shape) != 3 or min(header.shape) < 1:
         raise InputError(f"an output needs three axes of at least one voxel, got {tuple(header.shape)}")
@@ -131,7 +184,7 @@ def _check_header(header: Header) -> None:
 
 
 class _NamedSink:
-    """A sink whose errors name the output rather than its temporary stand-in."""
+    """A sink whose errors name the output rather than its temporary file."""
 
     def __init__(self, path: Path, sink: Sink) -> None:
         self.path, self.sink = path, sink

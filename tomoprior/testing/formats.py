@@ -69,7 +69,7 @@ def _check_class(fmt: Format) -> None:
     for extension in fmt.extensions:
         require(extension.startswith("."), f"the extension {extension!r} must start with a dot")
         require(extension == extension.lower(), f"the extension {extension!r} must be in lower case")
-    for flag in ("is_folder", "can_stream", "holds_angles"):
+    for flag in ("is_folder", "holds_angles"):
         require(isinstance(getattr(fmt, flag, None), bool), f"{flag} must be True or False")
 
 

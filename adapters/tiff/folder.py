@@ -1,0 +1,78 @@
+"""Folders with one image a file: the order of the files, and the flat and dark fields among them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SUFFIXES = (".tif", ".tiff")
+
+_NUMBER = re.compile(r"([0-9]+)")
+#: A sign belongs to a number if no letter or digit precedes it: ``ts_-60.0`` but not ``scan-060``.
+_SIGNED = re.compile(r"(?:(?<![0-9A-Za-z)\]])[-+])?[0-9]+(?:\.[0-9]+)?")
+_NEGATIVE = re.compile(r"(?<![0-9A-Za-z)\]])-[0-9]")
+_FLAT = re.compile(r"(?<![a-z])(flats?|flat-?field|whites?|open-?beam|bright-?field|bkg|background|ref|refhst|ob)(?![a-z])")
+_DARK = re.compile(r"(?<![a-z])(darks?|dark-?field|darkend|dc)(?![a-z])")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The TIFF files of a folder in order: projections (or slices), flat and dark fields, and lines for the user."""
+
+    images: list[Path]
+    flats: list[Path]
+    darks: list[Path]
+    warnings: tuple[str, ...] = ()
+
+
+def list_images(folder: Path) -> list[Path]:
+    """All TIFF files of a folder in order; hidden files (``._a.tif`` of macOS) are left out."""
+    files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    return sort_files(files)
+
+
+def sort_files(files: list[Path]) -> list[Path]:
+    """Files in natural order (2 before 10), or in the order of signed numbers where some names hold negative ones."""
+    if any(_NEGATIVE.search(p.stem) for p in files):
+        return sorted(files, key=lambda p: (_signed_key(p.stem), p.name))
+    return sorted(files, key=lambda p: [int(t) if t.isdecimal() else t for t in _NUMBER.split(p.name)])
+
+
+def sort_out_fields(folder: Path) -> Folder:
+    """The images of a folder without its flat and dark fields, which are known by words in their names.
+
+    Fields are looked for only if the names of the folder differ in their words: a folder of ``dark_1.tif`` to ``dark_9.tif``
+    is a stack of its own.
+    """
+    files = list_images(folder)
+    words = {p: _words(p) for p in files}
+    if len(set(words.values())) < 2:
+        return Folder(files, [], [])
+    flats = [p for p in files if _FLAT.search(words[p])]
+    darks = [p for p in files if _DARK.search(words[p]) and p not in flats]
+    images = [p for p in files if p not in flats and p not in darks]
+    if not images:
+        return Folder(files, [], [])
+    warnings = []
+    if flats or darks:
+        warnings.append(f"{folder}: by their names {len(flats)} files are flat and {len(darks)} dark fields, no projections")
+    kinds = sorted({words[p] for p in images})
+    if len(kinds) > 1:
+        listed = ", ".join(kinds[:4]) + (", ..." if len(kinds) > 4 else "")
+        warnings.append(f"{folder}: its images have names of {len(kinds)} kinds ({listed}); all are read as one series")
+    return Folder(images, flats, darks, tuple(warnings))
+
+
+def _signed_key(stem: str) -> list[tuple[str, float]]:
+    """Pairs of a text and the signed number behind it."""
+    key, end = [], 0
+    for match in _SIGNED.finditer(stem):
+        key.append((stem[end : match.start()], float(match.group())))
+        end = match.end()
+    return [*key, (stem[end:], 0.0)]
+
+
+def _words(path: Path) -> str:
+    """The name in lower case with ``#`` for each number and its sign."""
+    return _SIGNED.sub("#", path.stem).lower()

@@ -1,0 +1,229 @@
+"""The one check of tilt angles, wherever they come from: their values, their unit and what they are called in a message.
+
+Files hold degrees or radians and often do not say which. Radians read as degrees give a scan of three degrees and no error;
+the same holds the other way round. A list whose unit is not stated is therefore refused where it looks like the other unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomoprior.errors import InputError
+
+UNITS = ("degree", "radian")
+
+#: Degrees: a thousand turns. No scan is longer, and a larger number is no angle.
+MAX_DEGREES = 360_000.0
+
+_FEW = 10  # a list of more angles than this has steps that can be judged
+_RADIAN_STEP = 0.2  # a step of 0.2 degrees or of 11 degrees: a list with smaller steps is read as radians
+_HALF_TURN, _FULL_TURN = 3.2, 6.4  # pi and 2 pi, with some room for the last step
+
+
+class UnclearUnitError(InputError):
+    """Angles without a stated unit look like the other unit; the caller has to say which one is right."""
+
+
+@dataclass(frozen=True)
+class RejectedAngles:
+    """Angles that a file holds and that cannot be used.
+
+    Attributes
+    ----------
+    reason
+        One line that names the file.
+    values
+        The numbers as the file has them, where only their unit is unclear; else None.
+    """
+
+    reason: str
+    values: NDArray[np.float64] | None = None
+
+
+def check_angles(
+    values: Any,
+    source: str,
+    *,
+    unit: str | None = None,
+    default: str = "degree",
+    n: int | None = None,
+    lines: Sequence[int] | None = None,
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Check a list of tilt angles and convert it to radians.
+
+    Parameters
+    ----------
+    values
+        Numbers, in any shape; they are read in C order.
+    source
+        What error messages call the list: a file name, or a file and a dataset.
+    unit
+        ``"degree"`` or ``"radian"`` where the unit is stated; None where it is not.
+    default
+        The unit of a list that states none. A list that looks like the other unit is refused.
+    n
+        Number of tilts; None if any number will do.
+    lines
+        Line number of each angle in its file, for messages.
+
+    Returns
+    -------
+    angles
+        Radians, shape ``(n,)``.
+    notes
+        Lines that a user should see.
+
+    Raises
+    ------
+    UnclearUnitError
+        If no unit is stated and the values look like the other unit.
+    InputError
+        For values that are not finite numbers, a wrong count, angles that are all equal or absurdly large.
+
+    Examples
+    --------
+    >>> from tomoprior.formats.angles import check_angles
+    >>> angles, notes = check_angles([-60, 0, 60], "a.tlt")
+    >>> angles.round(3).tolist()
+    [-1.047, 0.0, 1.047]
+    """
+    if unit not in (None, *UNITS):
+        raise InputError(f"the unit of angles is 'degree' or 'radian', got {unit!r}")
+    try:
+        array = np.array(values, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        raise InputError(f"{source}: its angles are not numbers") from None
+    if n is not None and len(array) != n:
+        raise InputError(f"{source}: {len(array)} angles for {n} tilts")
+    if not len(array):
+        raise InputError(f"{source}: no angle in it")
+    in_degrees = (unit or default) == "degree"
+    degrees = array if in_degrees else np.rad2deg(array)
+    _check_values(array, degrees, source, lines)
+    span = f"{array.min():g} to {array.max():g}"
+    if unit is None and default == "degree" and looks_like_radians(array):
+        raise UnclearUnitError(
+            f"{source}: {len(array)} angles from {span} look like radians, and no unit is stated; degrees are expected: say "
+            "which they are with angle_unit (--angle-unit), radian or degree"
+        )
+    if unit is None and default == "radian" and looks_like_degrees(array):
+        raise UnclearUnitError(
+            f"{source}: {len(array)} angles from {span} look like degrees, and no unit is stated; radians are expected: say "
+            "which they are with angle_unit (--angle-unit), degree or radian"
+        )
+    if len(array) > 1 and np.ptp(array) == 0:
+        raise InputError(f"{source}: all {len(array)} angles are {array[0]:g}, so this is no tilt series")
+    return _within_one_turn(array, degrees, source, in_degrees=in_degrees, stated=unit is not None)
+
+
+def usable_angles(
+    values: Any, n: int, source: str, *, unit: str | None = None, default: str = "degree"
+) -> tuple[NDArray[np.float64] | None, RejectedAngles | None, tuple[str, ...]]:
+    """Angles that a file holds for ``n`` tilts: ``(radians, None, notes)``, or ``(None, rejection, notes)``.
+
+    A reader of a file uses this function rather than ``check_angles``: its image is good even if its angles are not, and a side
+    file may hold better ones.
+    """
+    try:
+        angles, notes = check_angles(values, source, unit=unit, default=default, n=n)
+    except UnclearUnitError as error:
+        return None, RejectedAngles(str(error), np.array(values, dtype=np.float64).reshape(-1)), (f"{error}; not used",)
+    except InputError as error:
+        return None, RejectedAngles(str(error)), (f"{error}; not used",)
+    return angles, None, notes
+
+
+def looks_like_radians(values: NDArray[np.float64]) -> bool:
+    """True if numbers that should be degrees look like radians.
+
+    Either there are many within one half turn at small steps, or they become round numbers of degrees when they are converted.
+    Eight degrees at steps of two degrees are real data; 60 degrees on either side are 41 radians at steps of 0.05.
+    """
+    largest = float(np.abs(values).max())
+    if np.ptp(values) == 0 or largest >= _FULL_TURN:
+        return False
+    if len(values) >= 3 and not _are_multiples(values, 1e-3) and _are_multiples(np.rad2deg(values), 0.5):
+        return True
+    if len(values) <= _FEW or np.median(np.abs(np.diff(np.sort(values)))) >= _RADIAN_STEP:
+        return False
+    return largest < _HALF_TURN or not _are_multiples(values, 1e-3)
+
+
+def looks_like_degrees(values: NDArray[np.float64]) -> bool:
+    """True if numbers that should be radians look like degrees.
+
+    They exceed two turns, or cover more than one turn at large steps, or are multiples of one half, which degrees often are and
+    radians never are.
+    """
+    largest = float(np.abs(values).max())
+    if largest > 4 * math.pi:
+        return True
+    if len(values) < 5 or np.ptp(values) == 0:
+        return False
+    wide = np.ptp(values) > _FULL_TURN and np.median(np.diff(np.sort(values))) > _RADIAN_STEP
+    return bool(wide or (largest >= 2 and _are_multiples(values, 0.5)))
+
+
+def parse_range(text: str) -> NDArray[np.float64] | None:
+    """Degrees of a range ``START:END:STEP``, both ends included, or None if the text has another form.
+
+    Raises
+    ------
+    InputError
+        For a step of zero, a step that leads away from the end, or more than a million angles.
+
+    Examples
+    --------
+    >>> from tomoprior.formats.angles import parse_range
+    >>> parse_range("-60:60:30").tolist()
+    [-60.0, -30.0, 0.0, 30.0, 60.0]
+    """
+    try:
+        start, end, step = (float(part) for part in text.split(":"))
+    except ValueError:
+        return None
+    if not all(map(math.isfinite, (start, end, step))) or step == 0 or (end - start) * step < 0:
+        raise InputError(f"angles {text}: no steps of {step:g} lead from {start:g} to {end:g}")
+    count = (end - start) / step
+    if count > 1_000_000:
+        raise InputError(f"angles {text}: more than a million angles")
+    return np.asarray(start + step * np.arange(int(count + 1e-6) + 1), dtype=np.float64)
+
+
+def _check_values(array: NDArray[np.float64], degrees: NDArray[np.float64], source: str, lines: Sequence[int] | None) -> None:
+    def place(i: int) -> str:
+        return f"line {lines[i]}" if lines is not None else f"angle {i} (counted from 0)"
+
+    bad = np.flatnonzero(~np.isfinite(array))
+    if len(bad):
+        raise InputError(f"{source}: {place(int(bad[0]))} is not finite ({len(bad)} of {len(array)} angles)")
+    worst = int(np.abs(degrees).argmax())
+    if abs(degrees[worst]) > MAX_DEGREES:
+        raise InputError(f"{source}: {place(worst)} is {array[worst]:.6g}, which is no tilt angle")
+
+
+def _within_one_turn(
+    array: NDArray[np.float64], degrees: NDArray[np.float64], source: str, *, in_degrees: bool, stated: bool
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    radians = np.deg2rad(array) if in_degrees else array
+    largest = float(np.abs(degrees).max())
+    if largest <= 360.0 * (1 + 1e-6):
+        return radians, ()
+    if not stated and largest > 720.0:
+        raise InputError(
+            f"{source}: an angle of {largest:g} degrees is more than two turns; if that is right, say so with angle_unit "
+            "(--angle-unit degree)"
+        )
+    note = f"{source}: angles from {degrees.min():g} to {degrees.max():g} degrees are more than one turn; reduced modulo 360"
+    return np.deg2rad(np.mod(degrees, 360.0)), (note,)
+
+
+def _are_multiples(values: NDArray[np.float64], step: float) -> bool:
+    quotient = values / step
+    return bool(np.all(np.abs(quotient - np.round(quotient)) < 1e-4))

@@ -1,0 +1,54 @@
+"""Flat and dark fields: their means, and the transmissions of counts that they normalise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomoprior.errors import FormatError
+from tomoprior.formats.transmission import Transmission
+from tomoprior.storage.lazy import LazyArray
+
+
+class MeanFields:
+    """The mean dark and flat field, read when the object is called; without dark fields the dark one is zero.
+
+    Parameters
+    ----------
+    path
+        Named in error messages.
+    darks, flats
+        Arrays of images ``[i, y, u]``; there may be no darks.
+    """
+
+    def __init__(self, path: Path, darks: Sequence[LazyArray], flats: Sequence[LazyArray]) -> None:
+        self._path, self._darks, self._flats = path, darks, flats
+
+    def __call__(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean dark and flat field, each of shape ``(ny, nu)``."""
+        shape = self._flats[0].shape[1:]
+        dark = mean_image(self._path, self._darks, shape) if self._darks else np.zeros(shape)
+        return dark, mean_image(self._path, self._flats, shape)
+
+
+def normalize(data: LazyArray, path: Path, flats: Sequence[LazyArray], darks: Sequence[LazyArray]) -> LazyArray:
+    """Transmissions from counts, computed when they are read; FormatError if the fields do not fit the images."""
+    for field in (*flats, *darks):
+        if field.shape[1:] != data.shape[1:]:
+            raise FormatError(f"{path}: flat or dark fields of shape {field.shape[1:]} do not fit images of {data.shape[1:]}")
+    return Transmission(data, MeanFields(path, darks, flats))
+
+
+def mean_image(path: Path, sources: Sequence[LazyArray], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """The mean over all images of some arrays, shape ``(ny, nu)``, read one by one."""
+    total, count = np.zeros(shape), 0
+    for source in sources:
+        for i in range(source.shape[0]):
+            total += source[i]
+            count += 1
+    if not count:
+        raise FormatError(f"{path}: no flat or dark field is left to take the mean of")
+    return total / count
