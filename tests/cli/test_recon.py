@@ -273,7 +273,7 @@ def test_an_interrupted_fit_of_a_field_keeps_its_volume(run, series_file, tmp_pa
         "recon", series_file, "-o", tmp_path / "kept.mrc", "--method", "cn", "--set", "reg_par=auto", "--set", "stop=none"
     )
     assert ran.code == 130
-    assert "this is what there was" in ran.err
+    assert "the volume is that of an unfinished run" in ran.err
     assert "nothing was written" not in ran.err
     assert (tmp_path / "kept.mrc").exists()
     assert '"interrupted": true' in (tmp_path / "kept.mrc.json").read_text()
@@ -341,7 +341,7 @@ def test_a_dry_run_of_slabs_writes_nothing(run, series_file, tmp_path):
 def test_an_interrupt_keeps_the_slabs_that_are_done(run, series_file, tmp_path, monkeypatch):
     from tomoprior.cli import slabbed
 
-    call = slabbed._Shown.__call__
+    call = slabbed._SlabProgress.__call__
 
     def interrupted(self, done, total, found, /):
         call(self, done, total, found)
@@ -350,16 +350,16 @@ def test_an_interrupt_keeps_the_slabs_that_are_done(run, series_file, tmp_path, 
 
     out = tmp_path / "v.mrc"
     with monkeypatch.context() as patched:
-        patched.setattr(slabbed._Shown, "__call__", interrupted)
+        patched.setattr(slabbed._SlabProgress, "__call__", interrupted)
         ran = run("recon", series_file, "-o", out, *SLABBED, "--slab", 5)
     assert ran.code == 130
-    assert "2 of 3 slab(s) are kept; the same with --resume goes on" in ran.err
+    assert "2 of 3 slab(s) are kept; the same command with --resume continues" in ran.err
     again = run("recon", series_file, "-o", out, *SLABBED, "--slab", 5)
     assert again.code == 2
     assert "holds 2 slab(s) of an earlier run" in again.err
     ran = run("recon", series_file, "-o", out, *SLABBED, "--resume")
     assert ran.code == 0, ran.err
-    assert "2 of 3 slab(s) are done" in ran.out
+    assert "2 of 3 slab(s) are finished already" in ran.out
     assert "slab 3 of 3" in ran.err
     assert run("recon", series_file, "-o", out, *SLABBED, "--resume").code == 0  # it is finished: nothing is done
     assert run("recon", series_file, "-o", out, *SLABBED, "--resume", "--set", "relaxation=0.9").code == 2
@@ -408,7 +408,7 @@ def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file
         (("--workers", 2, "--scheduler", "tcp://a:1"), "give one of them"),
         (("--slab", 4, "--memory", "1MiB", "--dry-run"), None),
         (("--slab", "auto", "--memory", "1MiB"), "a slab of 1 row"),
-        (("--method", "cn", "--field", "f.safetensors", "--slab", 4), "--field: slabs have fields of their own"),
+        (("--method", "cn", "--field", "f.safetensors", "--slab", 4), "--field: each slab has its own field"),
     ],
 )
 def test_wrong_use_of_slabs_is_told(run, series_file, tmp_path, options, what):
@@ -421,6 +421,6 @@ def test_wrong_use_of_slabs_is_told(run, series_file, tmp_path, options, what):
 
 @pytest.mark.parametrize(("text", "size"), [("8GiB", 8 << 30), ("500MB", 500_000_000), ("1.5g", 3 << 29), ("1024", 1024)])
 def test_sizes(text, size):
-    from tomoprior.cli.slabbed import size as parsed
+    from tomoprior.cli.slabbed import parse_size
 
-    assert parsed(text) == size
+    assert parse_size(text) == size

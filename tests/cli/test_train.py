@@ -97,7 +97,7 @@ def test_voxels_are_by_default_somewhat_coarser_than_the_volumes(run, tmp_path, 
     out = tmp_path / "p.safetensors"
     ran = run("train", tmp_path / "a.mrc", "-o", out, "--unit", "nm", *tiny(ranges="20,30"), "--steps", 1)
     assert ran.code == 0, ran.err
-    assert "nothing will say how good it is" in ran.out
+    assert "quality is not measured" in ran.out
     assert Prior.load(out).voxel_sizes == pytest.approx((16, 25))
 
 
@@ -126,7 +126,7 @@ def test_after_ctrl_c_the_same_command_goes_on(run, volumes, tmp_path, monkeypat
     assert ran.code == 130
     assert (
         ran.err.strip()
-        == f"interrupted  the state is in {tmp_path / 'p.state.safetensors'}: the same command goes on from there"
+        == f"interrupted  the state is in {tmp_path / 'p.state.safetensors'}; run the same command again to continue"
     )
     assert not (tmp_path / "p.safetensors").exists()
     ran = run(*command, "-o", tmp_path / "p.safetensors", "--set", "seed=1")
@@ -134,7 +134,7 @@ def test_after_ctrl_c_the_same_command_goes_on(run, volumes, tmp_path, monkeypat
     assert "begun with other seed" in ran.err
     ran = run(*command, "-o", tmp_path / "p.safetensors")
     assert ran.code == 0, ran.err
-    assert "goes on from" in ran.out
+    assert "continues from" in ran.out
     first, second = (load_file(tmp_path / f"{name}.safetensors") for name in ("whole", "p"))
     assert all(torch.equal(first[k], second[k]) for k in first)
 
@@ -155,7 +155,7 @@ def test_what_is_there_is_replaced_only_when_asked(run, volumes, tmp_path, monke
     out.write_text("precious")
     command = ["train", volumes[0], *TINY, *SIZE, "--steps", 1, "-o", out]
     with monkeypatch.context() as patch:
-        patch.setattr("tomoprior.cli.tissue.opened", None)  # before anything is read
+        patch.setattr("tomoprior.cli.tissue.open_tissue", None)  # before anything is read
         ran = run(*command)
     assert ran.code == 2
     assert "--overwrite" in ran.err
@@ -166,7 +166,7 @@ def test_what_is_there_is_replaced_only_when_asked(run, volumes, tmp_path, monke
 
 def test_two_trainings_do_not_write_the_same_prior(run, volumes, tmp_path, monkeypatch):
     out = tmp_path / "p.safetensors"
-    monkeypatch.setattr("tomoprior.cli.tissue.opened", None)
+    monkeypatch.setattr("tomoprior.cli.tissue.open_tissue", None)
     with Outputs(out).locked():
         ran = run("train", volumes[0], *TINY, *SIZE, "-o", out)
     assert ran.code == 1

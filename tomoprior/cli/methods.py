@@ -1,4 +1,4 @@
-"""``tomoprior methods``: what there is, and each one's settings."""
+"""``tomoprior methods``: the installed methods and their settings."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ def methods(
 ) -> None:
     """List the reconstruction methods, or describe one."""
     from tomoprior import methods as registry
+    from tomoprior.methods.base import DescribedMethod
 
     if name is None:
-        found = registry.available()
-        width = max(map(len, found))
-        for method in found:
+        names = registry.available()
+        width = max(map(len, names))
+        for method in names:
             typer.echo(f"{method:<{width}}  {registry.get(method).summary}")
-        if not any(method.startswith("tomopy.") for method in found):
-            typer.echo(f"{'tomopy.*':<{width}}  TomoPy's own, once it is installed: conda install -c conda-forge tomopy")
+        if not any(method.startswith("tomopy.") for method in names):
+            typer.echo(f"{'tomopy.*':<{width}}  TomoPy's algorithms, if it is installed: conda install -c conda-forge tomopy")
         return
-    chosen = registry.get(name)
-    typer.echo(f"{chosen.name}: {chosen.summary}\nAfter: {chosen.citation}")
-    typer.echo("Slices: coupled" if chosen.couples_slices else "Slices: each by itself")
-    if hasattr(chosen, "describe"):
-        typer.echo(chosen.describe())
+    method_object = registry.get(name)
+    typer.echo(f"{method_object.name}: {method_object.summary}\nSource: {method_object.citation}")
+    typer.echo("Slices: coupled" if method_object.couples_slices else "Slices: independent")
+    if isinstance(method_object, DescribedMethod):
+        typer.echo(method_object.describe())
     typer.echo("\nSettings (--set NAME=VALUE):")
-    for setting, field in chosen.Settings.model_fields.items():
+    for setting, field in method_object.Settings.model_fields.items():
         typer.echo(f"  {setting} = {field.default!r}\n      {field.description}")

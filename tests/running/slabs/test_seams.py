@@ -79,7 +79,7 @@ def test_wiener_leaves_no_seam(tall, tmp_path):
 def test_without_halo_the_same_measure_shows_the_seam(tall, tmp_path, monkeypatch):
     given = {**CASES["tv"], "device": "cpu"}
     whole = tomoprior.reconstruct(tall, "tv", **given).volume
-    monkeypatch.setattr(plan, "halo", lambda *_: 0)
+    monkeypatch.setattr(plan, "halo_rows", lambda *_: 0)
     found = tomoprior.reconstruct(tall, "tv", out=tmp_path / "v.npy", slab=32, **given).volume[...]
     assert excess(found, whole, (32, 64), 8)[0] > 1.2
 

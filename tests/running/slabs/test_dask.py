@@ -15,8 +15,9 @@ from distributed import Client, LocalCluster
 
 import tomoprior
 from tomoprior import TiltSeries
-from tomoprior.adapters.dask import DaskExecutor, worker_device
+from tomoprior.adapters.dask import DaskExecutor
 from tomoprior.errors import InputError
+from tomoprior.running.slabs.executors import worker_device
 
 GIVEN = {"num_iter": 30, "slab": 8, "device": "cpu"}
 
@@ -110,14 +111,13 @@ def test_workers_that_are_killed_are_replaced(series, known, client, tmp_path, b
     def kill():
         while not ended.is_set() and len(killed) < 3:
             time.sleep(chance.uniform(0.02, 0.15))
-            workers = client.scheduler_info(n_workers=-1)["workers"]
-            if workers:
-                # the scheduler lists a worker for a while after its death: such a one gives no answer
-                process = client.run(os.getpid, workers=[chance.choice(sorted(workers))], on_error="ignore")
-                for pid in process.values():
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                        killed.append(pid)
+            # the nannies know the processes of their workers: the workers themselves, which may be dead, are not asked
+            pids = sorted(nanny.pid for nanny in client.cluster.workers.values() if nanny.pid not in (None, *killed))
+            if pids:
+                pid = chance.choice(pids)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
 
     killer = threading.Thread(target=kill)
     killer.start()
