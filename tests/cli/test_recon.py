@@ -296,6 +296,7 @@ def test_a_field_is_written_and_refused_where_there_is_none(run, series_file, tm
     assert not (tmp_path / "b.mrc").exists()
 
 
+TLS = ("--tls-ca", "/dev/null", "--tls-cert", "/dev/null", "--tls-key", "/dev/null")
 SLABBED = ("--method", "sirt", "--thickness", 16, "--set", "num_iter=3", "--set", "pad=0")
 
 
@@ -331,7 +332,7 @@ def test_slabs_of_some_tilts_binned_and_mended(run, tmp_path, phantom):
 
 
 def test_a_dry_run_of_slabs_writes_nothing(run, series_file, tmp_path):
-    ran = run("recon", series_file, "-o", tmp_path / "v.zarr", *SLABBED, "--slab", "auto", "--memory", "200MiB", "--dry-run")
+    ran = run("recon", series_file, "-o", tmp_path / "v.zarr", *SLABBED, "--slab", "auto", "--memory", "800MiB", "--dry-run")
     assert ran.code == 0, ran.err
     for word in ("slabs ", "memory ", "disk ", "time ", "nothing was written"):
         assert word in ran.out
@@ -383,14 +384,18 @@ def test_slabs_are_those_that_were_described_whatever_is_free_then(run, series_f
     assert json.loads((tmp_path / "v.mrc.json").read_text())["slabs"]["rows"] == 12
 
 
-def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file, tmp_path, phantom):
+def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file, tmp_path, phantom, monkeypatch):
+    interpreter = 300 << 20
+    monkeypatch.setattr("tomoprior.running.slabs.run.interpreter_bytes", lambda device: interpreter)
     for name, ny in (("mask", 12), ("wrong", 11)):
         np.save(tmp_path / f"{name}.npy", np.ones((16, ny, 32), np.float32))
     base = ("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--slab", "auto", "--dry-run", "--backend", "astra-2d")
     geometry, sirt = phantom[1].geometry, methods.get("sirt")
     settings = sirt.Settings(num_iter=3, pad=0)
     whole = plan.split_rows(geometry, 12, 0)
-    just = plan.estimate_cost(whole, geometry, sirt, settings, Projector(geometry, "cpu", backend="astra-2d")).memory
+    just = (
+        plan.estimate_cost(whole, geometry, sirt, settings, Projector(geometry, "cpu", backend="astra-2d")).memory + interpreter
+    )
     assert "slabs        1 of 12 rows" in run(*base, "--memory", just).out
     less = run(*base, "--memory", just, "--mask", tmp_path / "mask.npy")
     assert less.code == 0, less.err
@@ -407,7 +412,9 @@ def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file
         (("--memory", "much"), "a size such as 8GiB"),
         (("--workers", 2, "--scheduler", "tcp://a:1"), "give one of them"),
         (("--slab", 4, "--memory", "1MiB", "--dry-run"), None),
-        (("--slab", "auto", "--memory", "1MiB"), "a slab of 1 row"),
+        (("--slab", "auto", "--memory", "1MiB"), "1.0 MiB of memory are too little: 1 Python interpreter(s) alone take"),
+        (("--tls-ca", "/dev/null"), "--tls-ca, --tls-cert and --tls-key are given together"),
+        (("--scheduler", "tcp://a:1", *TLS), "a scheduler with TLS has an address tls://"),
         (("--method", "cn", "--field", "f.safetensors", "--slab", 4), "--field: each slab has its own field"),
     ],
 )

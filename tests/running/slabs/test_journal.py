@@ -72,7 +72,7 @@ def test_a_broken_journal_is_told_in_one_line(journal):
     with journal.locked():
         journal.begin({})
         (journal.folder / "run.json").write_text("{")
-        with pytest.raises(FormatError, match="remove .* to begin anew"):
+        with pytest.raises(FormatError, match=r"remove .* to begin anew"):
             _ = journal.run
 
 

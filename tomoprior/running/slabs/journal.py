@@ -219,7 +219,7 @@ def _final_name(name: str) -> str:
 def _walk_links(folder: Path) -> Iterator[Path]:
     """Yield the symbolic links in a folder at any depth; a running process may add and remove entries meanwhile."""
     with suppress(FileNotFoundError):
-        for entry in os.scandir(folder):
+        for entry in list(os.scandir(folder)):
             if entry.is_symlink():
                 yield Path(entry.path)
             elif entry.is_dir(follow_symlinks=False):

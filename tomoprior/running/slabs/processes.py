@@ -94,8 +94,11 @@ class ProcessExecutor:
             while (slab := waiting.get()) is not None and not self._closed:
                 for _ in range(RETRIES + 1):
                     try:
-                        process = process or self._start(place, job)
-                        done, reply = _ask(process, slab)
+                        if process is None:
+                            process = self._start(place)
+                            _send(process, job)
+                        _send(process, pickle.dumps(slab))
+                        done, reply = _receive(process)
                     except (OSError, EOFError, pickle.UnpicklingError):
                         self._stop(process)
                         process = None
@@ -114,7 +117,7 @@ class ProcessExecutor:
         finally:
             self._stop(process)
 
-    def _start(self, place: int, job: bytes) -> subprocess.Popen[bytes]:
+    def _start(self, place: int) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
             **dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
@@ -126,8 +129,6 @@ class ProcessExecutor:
         self._running.add(process)
         if self._closed:
             process.kill()
-        assert process.stdin is not None
-        process.stdin.write(job)
         return process
 
     def _stop(self, process: subprocess.Popen[bytes] | None) -> None:
@@ -156,10 +157,13 @@ def death_error(slab: Slab) -> BackendError:
     )
 
 
-def _ask(process: subprocess.Popen[bytes], slab: Slab) -> tuple[bool, Any]:
+def _send(process: subprocess.Popen[bytes], message: bytes) -> None:
     assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(pickle.dumps(slab))
+    process.stdin.write(message)
     process.stdin.flush()
+
+
+def _receive(process: subprocess.Popen[bytes]) -> tuple[bool, Any]:
+    assert process.stdout is not None
     done, reply = pickle.load(process.stdout)
     return bool(done), reply
