@@ -17,6 +17,7 @@ from tomoprior import methods
 from tomoprior.formats import open_stack
 from tomoprior.projector import Projector
 from tomoprior.running.slabs import plan
+from tomoprior.running.slabs.journal import Journal
 
 
 def values(path: Path) -> np.ndarray:
@@ -364,6 +365,70 @@ def test_an_interrupt_keeps_the_slabs_that_are_done(run, series_file, tmp_path, 
     assert "slab 3 of 3" in ran.err
     assert run("recon", series_file, "-o", out, *SLABBED, "--resume").code == 0  # it is finished: nothing is done
     assert run("recon", series_file, "-o", out, *SLABBED, "--resume", "--set", "relaxation=0.9").code == 2
+
+
+def test_an_interrupt_before_the_first_slab_says_that_nothing_was_written(run, series_file, tmp_path, phantom, monkeypatch):
+    def interrupted(*arguments, **more):
+        raise KeyboardInterrupt
+
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("tomoprior.running.slabs.run.plan_slabs", interrupted)
+    monkeypatch.setattr("tomoprior.cli.slabbed.plan_run", lambda *_, **__: plan.split_rows(phantom[1].geometry, 5, 0))
+    ran = run("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--slab", 5)
+    assert (ran.code, ran.err) == (130, "interrupted  nothing was written\n")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_interrupt_after_the_last_step_says_that_the_volume_is_finished(run, series_file, tmp_path, monkeypatch):
+    from tomoprior.running.slabs import run as slab_run
+
+    publish = slab_run.publish
+
+    def interrupted(*arguments, **more):
+        publish(*arguments, **more)
+        raise KeyboardInterrupt
+
+    out = tmp_path / "v.mrc"
+    assert run("recon", series_file, "-o", out, *SLABBED, "--slab", 5).code == 0
+    monkeypatch.setattr(slab_run, "publish", interrupted)
+    ran = run("recon", series_file, "-o", out, *SLABBED, "--slab", 5, "--overwrite")
+    assert ran.code == 130
+    assert ran.err.endswith(f"interrupted  {out} is finished\n")
+    assert out.exists()
+
+
+def test_an_interrupt_elsewhere_claims_nothing_about_files(run, series_file, tmp_path, monkeypatch):
+    def interrupted(*arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tomoprior.comparison.compare", interrupted)
+    ran = run("compare", series_file, "-o", tmp_path / "report", "--methods", "wbp,sirt")
+    assert (ran.code, ran.err) == (130, "tomoprior: interrupted\n")
+
+
+def test_a_second_run_on_the_same_output_is_told_that_one_is_at_work(run, series_file, tmp_path):
+    out = tmp_path / "v.mrc"
+    with Journal(out).locked():
+        ran = run("recon", series_file, "-o", out, *SLABBED, "--slab", 5)
+    assert ran.code == 2
+    assert f"{out} is being written by process {os.getpid()} on" in ran.err
+
+
+def test_threads_are_those_of_the_option(run, series_file, tmp_path, monkeypatch):
+    from tomoprior.methods.classical.wbp import WBP
+
+    counts = []
+    reconstruct = WBP.reconstruct
+
+    def counted(*arguments, **more):
+        counts.append(torch.get_num_threads())
+        return reconstruct(*arguments, **more)
+
+    monkeypatch.setattr(WBP, "reconstruct", counted)
+    for more in ((), ("--threads", 2), ("--threads", 3, "--slab", 12)):
+        assert run("recon", series_file, "-o", tmp_path / "v.npy", "-m", "wbp", "--overwrite", *more).code == 0
+    assert counts == [1, 2, 3]
+    assert torch.get_num_threads() == 1
 
 
 def test_what_does_not_fit_into_memory_goes_slab_by_slab(run, series_file, tmp_path, monkeypatch):

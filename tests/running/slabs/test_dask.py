@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from contextlib import suppress
 
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 
 import tomoprior
 from tomoprior import TiltSeries
 from tomoprior.adapters.dask import DaskExecutor
-from tomoprior.errors import InputError
-from tomoprior.running.slabs.executors import worker_device
+from tomoprior.errors import BackendError, InputError
+from tomoprior.running.slabs.executors import SecureScheduler, worker_device
 
 GIVEN = {"num_iter": 30, "slab": 8, "device": "cpu"}
 
@@ -103,6 +105,7 @@ def test_an_error_of_a_slab_is_told_and_ends_the_run(series, client, tmp_path):
         pytest.fail("slabs of a run that ended in an error are still being done")
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_are_replaced(series, known, client, tmp_path, bytes_of):
     chance = random.Random(1)
     ended = threading.Event()
@@ -145,3 +148,38 @@ def test_workers_that_are_killed_are_replaced(series, known, client, tmp_path, b
 )
 def test_each_worker_has_a_gpu_of_its_own(requested, place, count, environment, device):
     assert worker_device(requested, place, count, environment) == device
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A self-signed certificate, which is its own authority, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=tomoprior", "-quiet"]
+    subprocess.run([*command, "-out", str(files[0]), "-keyout", str(files[1])], check=True, capture_output=True)
+    return files
+
+
+@pytest.mark.slow
+def test_a_scheduler_with_tls_takes_a_client_with_its_files_and_no_other(series, certificate, tmp_path, monkeypatch):
+    cert, key = map(str, certificate)
+    files = {
+        f"tls_{role}_{kind}": path
+        for role in ("scheduler", "worker", "client")
+        for kind, path in (("cert", cert), ("key", key))
+    }
+    security = Security(require_encryption=True, tls_ca_file=cert, **files)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=0, security=security, silence_logs=60
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://")
+        scheduler = SecureScheduler(address, certificate[0], *certificate)
+        found = tomoprior.reconstruct(series, "wbp", out=tmp_path / "v.npy", scheduler=scheduler, slab=40, device="cpu")
+        np.testing.assert_array_equal(found.volume[...], tomoprior.reconstruct(series, "wbp", device="cpu").volume)
+        monkeypatch.setattr("tomoprior.adapters.dask.PATIENCE", "2s")
+        for stranger in (address, address.replace("tls://", "tcp://")):
+            with pytest.raises(BackendError, match="no Dask scheduler answers"):
+                tomoprior.reconstruct(series, "wbp", out=tmp_path / "w.npy", scheduler=stranger, slab=40, device="cpu")

@@ -53,6 +53,10 @@ def foreign_file_in_our_folder(series, out, elsewhere):
     (begun(series, out) / "thesis.txt").write_text("years of work")
 
 
+def foreign_file_among_the_slab_records(series, out, elsewhere):
+    (begun(series, out) / "slabs" / "thesis.json").write_text("years of work")
+
+
 def link_to_another_folder(series, out, elsewhere):
     Journal(out).folder.symlink_to(elsewhere)
 
@@ -88,7 +92,8 @@ def file_in_its_place(series, out, elsewhere):
 @pytest.mark.parametrize(
     "prepare",
     [
-        foreign_folder, foreign_run_record, slabs_without_a_run_record, foreign_file_in_our_folder, link_to_another_folder,
+        foreign_folder, foreign_run_record, slabs_without_a_run_record, foreign_file_in_our_folder,
+        foreign_file_among_the_slab_records, link_to_another_folder,
         link_to_an_empty_folder, link_for_the_lock, link_for_the_lock_of_our_run, link_for_the_slab_records,
         link_deep_inside_the_volume, file_in_its_place,
     ],

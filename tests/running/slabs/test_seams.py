@@ -47,6 +47,7 @@ def test_a_border_leaves_no_seam(tall, tmp_path, method):
     assert np.abs(found - whole).max() < 0.1 * np.abs(whole).max()
 
 
+@pytest.mark.slow
 def test_diffusion_leaves_no_seam(make_series, tmp_path):
     given = {"samples": 2, "num_iter": 3, "check_prior": False, "device": "cpu"}
     series = make_series((12, 64, 24), noise=1.0, seed=2)

@@ -31,6 +31,9 @@ NAMES = {
     "mask.npy",
 }  # fmt: skip
 
+#: Names inside two of the folders.
+INNER_NAMES = {"slabs": re.compile(r"[0-9]{5,9}\.json"), "borders": re.compile(r"[a-z]+-[0-9]{6,9}-(low|high)\.npy")}
+
 #: Temporary files: ``.NAME.01234567``, with or without an ending.
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}(\.part.*|\.old)?")
 
@@ -150,6 +153,9 @@ class Journal:
             raise OutputExistsError(f"{path} is a link, which a run never writes; remove it, or give another output")
         names = sorted(entry.name for entry in os.scandir(self.folder))
         foreign = [name for name in names if not self.owns(name)]
+        for name, pattern in INNER_NAMES.items():
+            inner = sorted((self.folder / name).glob("*"))
+            foreign += [f"{name}/{path.name}" for path in inner if not pattern.fullmatch(_final_name(path.name))]
         if not foreign and not self._has_record():
             foreign = [
                 name for name in names if name != "lock" and not (name != "run.json" and _final_name(name) == "run.json")
