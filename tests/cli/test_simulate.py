@@ -184,7 +184,8 @@ def test_tissue_reads_back_and_reconstructs(run, volumes, grey, tmp_path):
     )
     drawn = same.record["drawn"]
     for part in (
-        "80 x 70 x 90 voxels of 10 nanometer", "seed 3", "16 x 20 x 24 (z, y, x) voxels of 20 nanometer",
+        "80 x 70 x 90 (z, y, x) voxels of 10 nanometer", "seed 3",
+        "16 x 20 x 24 (z, y, x) voxels of 20 nanometer",
         "13 tilts from -60 to 60 degrees", f"section      {100 * drawn['thickness']:.3g} %", "dose 900 electrons", "errors  ",
         "spoilt       tilts ", "true.tlt", "--thickness 16",
     ):  # fmt: skip
@@ -234,7 +235,7 @@ def test_tissue_of_any_format_and_polarity(run, volumes, grey, tmp_path, monkeyp
         ("tissue.tif", (), "does not say how large its voxels are: --tissue-voxel-size"),
         ("tissue.tif", ("--tissue-voxel-size", 0), "voxel size must be a positive number"),
         ("tissue.tif", ("--tissue-voxel-size", 10, "--unit", "parsec"), "--unit must be one of"),
-        ("tissue.mrc", ("--snr", 1), "--snr goes with phantoms only, not with a volume of tissue; --set dose=..."),
+        ("tissue.mrc", ("--snr", 1), "--snr goes with phantoms only, not with a volume of tissue; use --set dose=..."),
         ("tissue.mrc", ("--attenuation", 1), "--attenuation goes with phantoms only"),
         ("tissue.mrc", ("--lowpass", 0), "--lowpass goes with phantoms only"),
         ("tissue.mrc", ("--file", "a.mrc"), "--file goes with phantoms only, not with a volume of tissue"),

@@ -56,7 +56,8 @@ def test_a_prior_is_trained_and_told_about(run, volumes, tmp_path):
     ran = run("train", *volumes[:2], "--validation", volumes[2], "-o", out, *TINY, *SIZE, "--steps", 4, *facts)
     assert ran.code == 0, ran.err
     for part in (
-        "48 x 48 x 48 voxels of 10 nanometer", "16 x 16 x 32 (z, y, x) voxels of 10 to 12 nanometer", "over 20 to 60 degrees",
+        "48 x 48 x 48 (z, y, x) voxels of 10 nanometer",
+        "16 x 16 x 32 (z, y, x) voxels of 10 to 12 nanometer", "over 20 to 60 degrees",
         "4 steps on 1 CPU thread", f"wrote        {out} after 4 steps", "p.csv",
     ):  # fmt: skip
         assert part in ran.out

@@ -42,7 +42,7 @@ def recon(
     minus_log: inputs.MinusLog = False,
     repair: inputs.Repair = False,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; repeat it.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be repeated.")
     ] = None,
     initial: Annotated[Path | None, typer.Option(help="Volume to start from.", exists=True)] = None,
     mask: Annotated[Path | None, typer.Option(help="Volume of 0 and 1: where it is 0, the result is 0.", exists=True)] = None,

@@ -120,8 +120,7 @@ class Journal:
         FormatError
             If it cannot be made.
         """
-        with reraise_disk_errors(self.folder):
-            self.check_owner()
+        self.check_owner()
         with exclusive_lock(
             self.folder / "lock", lambda owner: OutputExistsError(f"{self.out} is being written by {owner}"), host=True
         ):
@@ -140,8 +139,14 @@ class Journal:
         Raises
         ------
         OutputExistsError
-            With the name of what is foreign.
+            With the names of foreign entries.
+        FormatError
+            If the folder cannot be read.
         """
+        with reraise_disk_errors(self.folder):
+            self._check_owner()
+
+    def _check_owner(self) -> None:
         try:
             mode = os.lstat(self.folder).st_mode
         except FileNotFoundError:
