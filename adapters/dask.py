@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -23,8 +24,8 @@ from tomoprior.running.slabs.plan import Slab
 from tomoprior.running.slabs.processes import death_error
 from tomoprior.storage.lazy import one_line
 
-#: Number of times that the workers are asked for their memory, if all that were asked have died.
-ASKED = 3
+#: Seconds in which one worker at least must tell its memory: workers that have died are replaced meanwhile.
+ANSWER_TIME = 60.0
 
 #: How long a scheduler may take to answer.
 PATIENCE = "20s"
@@ -87,14 +88,13 @@ class DaskExecutor:
 
     def memory(self, device: str) -> int:
         """Return the bytes of all workers: each counts as much as the one with the least, where a machine's workers share."""
-        answers: dict[str, tuple[str, int]] = {}
-        for _ in range(ASKED):
-            # a worker that dies while it is asked does not count: another takes its place
-            answers = self._client.run(_free_memory, device, on_error="ignore")
-            if answers:
-                break
-        else:
-            raise BackendError("no worker of the Dask cluster answers")
+        answers: dict[str, tuple[str, int]]
+        end = time.monotonic() + ANSWER_TIME
+        # a worker that dies while it is asked does not count: another takes its place
+        while not (answers := self._client.run(_free_memory, device, on_error="ignore")):
+            if time.monotonic() > end:
+                raise BackendError("no worker of the Dask cluster answers")
+            time.sleep(0.5)
         hosts = Counter(host for host, _ in answers.values())
         least: int = min(free // hosts[host] for host, free in answers.values())
         return self.workers * least
