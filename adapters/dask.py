@@ -72,6 +72,10 @@ class DaskExecutor:
 
     def _connect(self) -> Client:
         options: dict[str, Any] = {}
+        certificate = Security().get_tls_config_for_role("client")["cert"]  # Dask's configuration may name the files too
+        has_files = isinstance(self._scheduler, SecureScheduler) or certificate is not None
+        if str(self._scheduler).startswith("tls://") and not has_files:
+            raise BackendError(f"{self._scheduler} needs TLS files: give --tls-ca, --tls-cert and --tls-key, or a Client")
         try:
             if isinstance(self._scheduler, SecureScheduler):
                 files = self._scheduler

@@ -183,6 +183,6 @@ def test_a_scheduler_with_tls_takes_a_client_with_its_files_and_no_other(series,
         found = tomoprior.reconstruct(series, "wbp", out=tmp_path / "v.npy", scheduler=scheduler, slab=40, device="cpu")
         np.testing.assert_array_equal(found.volume[...], tomoprior.reconstruct(series, "wbp", device="cpu").volume)
         monkeypatch.setattr("tomoprior.adapters.dask.PATIENCE", "2s")
-        for stranger in (address, address.replace("tls://", "tcp://")):
-            with pytest.raises(BackendError, match="no Dask scheduler answers"):
+        for stranger, message in ((address, "needs TLS files"), (address.replace("tls", "tcp"), "no Dask scheduler answers")):
+            with pytest.raises(BackendError, match=message):
                 tomoprior.reconstruct(series, "wbp", out=tmp_path / "w.npy", scheduler=stranger, slab=40, device="cpu")
