@@ -1,7 +1,7 @@
-"""TomoPy, both ways: our methods called by ``tomopy.recon``, and TomoPy's algorithms as methods of ours.
+"""TomoPy in both directions: tomoprior's methods inside ``tomopy.recon``, and TomoPy's algorithms as tomoprior methods.
 
-``algorithm`` is the callable for ``tomopy.recon``; ``recon`` has the signature of ``tomopy.recon`` and needs no TomoPy;
-``methods`` holds ``tomopy.<name>``. ``arrays`` is the border where TomoPy's orders become ours.
+``algorithm`` is the callable for ``tomopy.recon``. ``recon`` has the signature of ``tomopy.recon`` and needs no TomoPy.
+``methods`` holds the methods ``tomopy.<name>``. ``arrays`` converts between the two orders of axes.
 """
 
 from .algorithm import algorithm

@@ -1,7 +1,7 @@
-"""TomoPy's arrays and ours.
+"""Conversion between TomoPy's arrays and tomoprior's.
 
-TomoPy's sinograms are ``(slice, angle, column)`` and its volumes ``(slice, row, column)``; ours are ``(angle, y, u)`` and
-``(z, y, x)``. ``volume[z, y, x]`` is ``recon[y, z, x]``, without a flip.
+TomoPy's sinograms are ``(slice, angle, column)`` and its volumes ``(slice, row, column)``. Projections of tomoprior are
+``(angle, y, u)`` and its volumes ``(z, y, x)``. ``volume[z, y, x]`` is ``recon[y, z, x]``, without a flip.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import SettingsError
 from tomoprior.geometry import Geometry
-from tomoprior.methods import Method, Settings
 from tomoprior.projector import Projector
-from tomoprior.projector.backends import Kind
+from tomoprior.running.in_memory import run_method
 
-#: torch uses all its threads for one call: chunks that TomoPy starts side by side would only fight over cores and memory
+from .options import Request
+
+#: Held by one chunk at a time: torch uses all its threads for one, its random state is shared by all, and chunks that TomoPy
+#: starts side by side would only compete for cores and memory.
 _one_at_a_time = threading.Lock()
 
 
 def edge_center(center: NDArray[Any], convention: str) -> NDArray[np.float64]:
-    """The centre in pixels from the detector's edge.
+    """Return the centre in pixels from the detector's edge.
 
-    ``edge`` is the convention of TomoPy's iterative methods, ``tomopy.project`` and ASTRA; ``index`` is what
-    ``tomopy.find_center`` and its kin return and ``gridrec`` wants: the index of the axis, half a pixel less.
+    ``edge`` is the convention of TomoPy's iterative methods, ``tomopy.project`` and ASTRA. ``index`` is the convention of
+    ``tomopy.find_center``, its relatives and ``gridrec``: the index of the axis, half a pixel less.
     """
     if convention not in ("edge", "index"):
         raise SettingsError(f"center_convention must be edge or index, got {convention!r}")
@@ -39,13 +41,10 @@ def reconstruct_into(
     sinograms: NDArray[np.float32],
     theta: NDArray[Any],
     center: NDArray[np.float64],
-    method: Method,
-    settings: Settings,
+    request: Request,
     *,
     initial: NDArray[np.float32] | None,
-    device: str,
-    kind: Kind,
-    backend: str,
+    threads: int | None = None,
     progress: Any = None,
 ) -> None:
     """Reconstruct sinograms ``(slices, angles, columns)`` into ``recon`` ``(slices, rows, columns)``, in place."""
@@ -53,15 +52,18 @@ def reconstruct_into(
     _, rows, width = recon.shape
     geometry = Geometry(np.asarray(theta, np.float64), (rows, slices, width), (slices, columns), center=center)
     with _one_at_a_time:
-        projector = Projector(geometry, device, kind, backend)
+        projector = Projector(geometry, request.device, request.kind, request.backend)
         projections = torch.from_numpy(writable(sinograms)).permute(1, 0, 2).to(projector.device)
         start = None
         if initial is not None:
             start = torch.from_numpy(writable(initial)).permute(1, 0, 2).to(projector.device)
-        result = method.reconstruct(projections, projector, settings, initial=start, progress=progress)
+        result = run_method(
+            request.method, projections, projector, request.settings, initial=start, seed=request.seed, threads=threads,
+            progress=progress,
+        )  # fmt: skip
         recon[...] = result.volume.permute(1, 0, 2).cpu().numpy()
 
 
 def writable(array: NDArray[Any]) -> NDArray[np.float32]:
-    """The array itself if torch can wrap it, else a copy; what is given is never written to."""
+    """Return the array itself if torch can wrap it, else a copy; it is never written to."""
     return np.require(array, np.float32, ["W"])

@@ -17,7 +17,7 @@ from tomoprior.methods import Method, Progress, Settings, arguments
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
-#: The settings that each takes beside the grid. Left out: ``fbp``, which applies no filter, and ``osem``, which gives NaN.
+#: The settings of each algorithm. ``fbp`` is left out because it applies no filter, and ``osem`` because it gives NaN.
 ALGORITHMS: dict[str, tuple[str, ...]] = {
     "art": ("num_iter",),
     "gridrec": ("filter_name",),
@@ -33,7 +33,7 @@ HOW_TO_INSTALL = "TomoPy is not installed; it is on conda-forge only: conda inst
 
 
 class TomopySettings(Settings):
-    """Settings of TomoPy's algorithms; each takes those that it knows."""
+    """Settings of TomoPy's algorithms; each uses the ones in ``ALGORITHMS``."""
 
     num_iter: int = Field(20, ge=1, description="Iterations (TomoPy's own default is 1).")
     reg_par: float = Field(1.0, description="Regularisation parameter, in TomoPy's units.")
@@ -47,11 +47,11 @@ class TomopyMethods:
     summary: ClassVar[str] = "TomoPy's own algorithms, called through tomopy.recon"
 
     def members(self) -> list[str]:
-        """All that TomoPy offers; none where it is not installed."""
+        """Return the names of TomoPy's algorithms; none where it is not installed."""
         return sorted(ALGORITHMS) if importlib.util.find_spec("tomopy") is not None else []
 
     def get(self, member: str) -> Method:
-        """``tomopy.<member>``."""
+        """Return the method ``tomopy.<member>``."""
         if member not in ALGORITHMS:
             raise plugins.unknown_name_error("algorithm of tomopy", member, sorted(ALGORITHMS))
         _tomopy()
@@ -67,9 +67,9 @@ def _tomopy() -> ModuleType:
 
 
 class TomopyMethod:
-    """One algorithm of TomoPy; slice by slice, on a square grid as wide as x.
+    """One algorithm of TomoPy, slice by slice on a square grid that holds z and x.
 
-    What it computes is left as it is: ``gridrec`` displaces its picture by (-0.5, 0.5) pixels at even widths and (-1, 1) at odd
+    Its result is not corrected: ``gridrec`` displaces the image by (-0.5, 0.5) pixels at even widths and (-1, 1) at odd
     ones, and its values are 12 to 15 % high (measured with TomoPy 1.15).
     """
 
@@ -84,13 +84,13 @@ class TomopyMethod:
         self.citation = "Gürsoy et al., J. Synchrotron Rad. 21 (2014) 1188"
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """Sinograms and volume twice over."""
+        """Return the bytes of two copies of the sinograms and three of the volume on the square grid."""
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
         return 4 * ny * (2 * n * nu + 3 * max(nz, nx, nu) ** 2)
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
-        """TomoPy's iteration takes about thirty pairs of ours."""
+        """Return the cost: an iteration of TomoPy takes as long as about thirty pairs of products."""
         return 30.0 * settings.num_iter if "num_iter" in ALGORITHMS[self.algorithm] else 5.0
 
     def reconstruct(
@@ -104,33 +104,33 @@ class TomopyMethod:
         mask: torch.Tensor | None = None,
         progress: Progress | None = None,
     ) -> Reconstruction:
-        """See ``tomoprior.methods.Method.reconstruct``; takes no weights and no mask. Tilts must not be shifted."""
+        """Reconstruct as ``tomoprior.methods.Method`` says; weights, a mask and shifts of the tilts are refused."""
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
         arguments.check_initial(initial, projector)
         shifts = None if geometry.shifts is None else "shifts of tilts"
         arguments.refuse_arguments(self.name, weights=weights, mask=mask, **{"shifts of tilts": shifts})
         nz, _, nx = geometry.shape
-        size = max(nz, nx)  # TomoPy's algorithms are at home on square grids: one that holds ours, then cropped
+        size = max(nz, nx)  # TomoPy's algorithms expect square grids: use one that holds z and x, and crop it
         keywords: dict[str, Any] = {name: getattr(settings, name) for name in ALGORITHMS[self.algorithm]}
         if "reg_par" in keywords:
-            # grad and tikh take a step length first, -1 for their own choice; with a fixed one they diverge
+            # grad and tikh take a step length first; -1 lets them choose it, a fixed one makes them diverge
             step = {"grad": [-1.0], "tikh": [-1.0]}.get(self.algorithm, [])
             keywords["reg_par"] = np.array([*step, *[settings.reg_par] * 10], np.float32)
         # gridrec takes the index of the axis, half a pixel less than the others
         center = geometry.center - (0.5 if self.algorithm == "gridrec" else 0.0)
         start = None
         if initial is not None and self.algorithm != "gridrec":
-            before = [((size - n) // 2, size - n - (size - n) // 2) for n in (nz, nx)]
-            start = np.pad(initial.permute(1, 0, 2).cpu().numpy(), [(0, 0), *before], constant_values=1e-6)
+            padding = [((size - n) // 2, size - n - (size - n) // 2) for n in (nz, nx)]
+            start = np.pad(initial.permute(1, 0, 2).cpu().numpy(), [(0, 0), *padding], constant_values=1e-6)
         elif initial is not None:
             arguments.refuse_arguments(self.name, **{"initial volume": initial})
-        found = _tomopy().recon(
+        slices = _tomopy().recon(
             projections.cpu().numpy(), geometry.angles, center=center, sinogram_order=False, algorithm=self.algorithm,
             init_recon=start, ncore=settings.ncore, num_gridx=size, num_gridy=size, **keywords,
         )  # fmt: skip
         z, x = (size - nz) // 2, (size - nx) // 2
-        volume = np.ascontiguousarray(found[:, z : z + nz, x : x + nx].transpose(1, 0, 2))
+        volume = np.ascontiguousarray(slices[:, z : z + nz, x : x + nx].transpose(1, 0, 2))
         if progress is not None:
             progress(1, 1, {})
         return Reconstruction(torch.from_numpy(volume), geometry)

@@ -1,4 +1,4 @@
-"""What a TomoPy user can ask for: the method, its settings and where to run, from ``options`` and from keyword arguments."""
+"""The request of a TomoPy user: method, settings and device, from ``options`` and from keyword arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tomoprior.errors import SettingsError
 from tomoprior.methods import Method, Settings
 from tomoprior.projector.backends import Kind
 
-#: Keywords that ``tomopy.recon`` itself adds or that belong to its own algorithms; those of ours never mean them.
+#: Keywords that ``tomopy.recon`` adds or that belong to its own algorithms; they are never settings of our methods.
 _TOMOPY_ONLY = {
     "accelerated",
     "pool_size",
@@ -28,48 +28,50 @@ _TOMOPY_ONLY = {
 }
 
 
+#: Names in ``options`` that say how to run a method and are no settings of it.
+CONTROL = ("device", "kind", "backend", "seed", "threads", "center_convention", "independent_chunks")
+
+
 @dataclass(frozen=True)
 class Request:
-    """What is to be done, checked."""
+    """A method with its checked settings, and how to run it."""
 
     method: Method
     settings: Settings
     device: str = "auto"
     kind: Kind = "linear"
     backend: str = "auto"
+    seed: int = 0
+    threads: int | None = None
     center_convention: str = "edge"
     independent_chunks: bool = False
 
 
 def parse(options: Mapping[str, Any], keywords: Mapping[str, Any]) -> Request:
-    """A request from ``options`` (all of it must be known) and further keywords (what is not known is warned of).
+    """Make a request from ``options``, whose names must all be known, and keywords, whose unknown names only give a warning.
 
     ``options`` is never changed: TomoPy shares one dictionary between its threads and its caller.
 
     Raises
     ------
     SettingsError, UnknownNameError, MissingDependencyError
-        If ``options`` has no method, or something that the method does not know.
+        If ``options`` has no method, or a name or value that does not fit the method.
     """
     wanted = dict(options)
     if "method" not in wanted:
         raise SettingsError('options needs a method, for example options={"method": "sirt", "num_iter": 50}')
     method = methods.get(str(wanted.pop("method")))
-    control = {
-        name: wanted.pop(name)
-        for name in ("device", "kind", "backend", "center_convention", "independent_chunks")
-        if name in wanted
-    }
+    control = {name: wanted.pop(name) for name in CONTROL if name in wanted}
     known = {name for fields in method.Settings.fields_by_group().values() for name in fields}
-    strays = []
+    unknown = []
     for name, value in keywords.items():
         if name in wanted or name in control:
             continue
         if name in known and name not in _TOMOPY_ONLY:
             wanted[name] = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
         else:
-            strays.append(name)
-    if strays:
+            unknown.append(name)
+    if unknown:
         # three frames up: parse, algorithm or recon, the caller (TomoPy, or the script)
-        warnings.warn(f"{method.name} has no use for {', '.join(sorted(strays))}; ignored", UserWarning, stacklevel=3)
+        warnings.warn(f"{method.name} does not know {', '.join(sorted(unknown))}; ignored", UserWarning, stacklevel=3)
     return Request(method, method.Settings.parse(wanted), **control)

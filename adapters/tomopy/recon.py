@@ -1,10 +1,9 @@
-"""``tomopy.recon`` without TomoPy: the same signature, orders and result, with our methods."""
+"""``tomopy.recon`` without TomoPy: the same signature, axis orders and result, with the methods of tomoprior."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,9 @@ from tomoprior.series import TiltSeries
 from tomoprior.storage.lazy import TransposedArray, as_lazy
 
 from .arrays import edge_center, reconstruct_into
-from .options import Request, parse
+from .options import CONTROL, Request, parse
 
-#: Keywords that make ``recon`` work slab by slab.
+#: Keywords of ``tomoprior.reconstruct`` for work slab by slab.
 SLABBED = ("out", "workers", "scheduler", "resume", "overwrite", "memory")
 
 
@@ -37,7 +36,7 @@ def recon(
     nchunk: int | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Reconstruct as ``tomopy.recon`` does, with a method of ours.
+    """Reconstruct as ``tomopy.recon`` does, with a method of tomoprior.
 
     Parameters
     ----------
@@ -46,23 +45,23 @@ def recon(
     theta
         Radians, ``(angles,)``.
     center
-        Rotation axis in pixels, one number or one per slice: the index of the axis + 0.5, as TomoPy's iterative methods take
-        it, unless ``center_convention="index"``. By default the middle.
+        Rotation axis in pixels, one number or one per slice: the index of the axis plus 0.5, as in TomoPy's iterative methods,
+        unless ``center_convention="index"``. By default the middle.
     algorithm
         Name of a method: ``"sirt"``, ``"tv"``, ``"wbp"``, ... (``tomoprior.methods.available()``).
     init_recon
-        Volume to start from, ``(slices, num_gridx, num_gridy)``; not changed.
+        Volume to start from, ``(slices, num_gridx, num_gridy)``; it is not changed.
     ncore
-        Threads to use; by default torch's setting.
+        CPU threads of torch; by default the number that is set.
     nchunk
-        Slices at a time, to save memory; all by default, which a method that couples slices needs.
+        Slices at a time, to save memory. By default all, as a method that couples slices needs them.
     kwargs
         ``num_gridx`` and ``num_gridy`` (rows and columns of a slice, by default the detector's width), the method's settings,
-        by name or in a dictionary ``options``, and ``device``, ``kind``, ``backend``, ``center_convention``, ``progress``.
-        With ``out``, a file such as ``volume.zarr``, the volume is made slab by slab and is never in memory as a whole:
-        ``tomo`` may be a Dask, Zarr or HDF5 array then, ``nchunk`` is the rows of a slab (by default what fits; every
-        method may be cut), and ``workers``, ``scheduler``, ``resume``, ``overwrite`` and ``memory`` are as in
-        ``tomoprior.reconstruct``. The file's axes are z, y, x: ``volume[z, y, x]`` is ``recon[y, z, x]``.
+        by name or in a dictionary ``options``, and ``device``, ``kind``, ``backend``, ``seed``, ``center_convention``,
+        ``progress``. With ``out``, a file such as ``volume.zarr``, the volume is made slab by slab and is never in memory as a
+        whole. Then ``tomo`` may be a Dask, Zarr or HDF5 array, ``nchunk`` is the number of rows in a slab (by default as many
+        as fit; every method can run in slabs), and ``workers``, ``scheduler``, ``resume``, ``overwrite`` and ``memory`` are as
+        in ``tomoprior.reconstruct``. The file's axes are z, y, x: ``volume[z, y, x]`` is ``recon[y, z, x]``.
 
     Returns
     -------
@@ -74,6 +73,13 @@ def recon(
     ------
     InputError, SettingsError, GeometryError, UnknownNameError
         One line that says what is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> theta = np.linspace(0, np.pi, 30, endpoint=False)
+    >>> recon(np.ones((30, 4, 32), np.float32), theta, algorithm="sirt", num_iter=5).shape
+    (4, 32, 32)
     """
     if algorithm is None:
         raise SettingsError(f"algorithm must be one of {', '.join(methods.available())}")
@@ -87,11 +93,14 @@ def recon(
     rows, width = (int(kwargs.pop(name, None) or columns) for name in ("num_gridx", "num_gridy"))
     progress = kwargs.pop("progress", None)
     request = _request(algorithm, kwargs)
-    # broadcast by hand: TomoPy takes an array of one value for all slices too
-    given = np.full(slices, columns / 2) if center is None else edge_center(np.asarray(center), request.center_convention)
-    if given.size not in (1, slices):
-        raise InputError(f"there are {given.size} centers for {slices} slices")
-    centers = np.broadcast_to(given.reshape(-1), (slices,))
+    threads = ncore or request.threads
+    # broadcast here: TomoPy also takes an array of one value for all slices
+    center_values = (
+        np.full(slices, columns / 2) if center is None else edge_center(np.asarray(center), request.center_convention)
+    )
+    if center_values.size not in (1, slices):
+        raise InputError(f"there are {center_values.size} centers for {slices} slices")
+    centers = np.broadcast_to(center_values.reshape(-1), (slices,))
     start = None if init_recon is None else np.asarray(init_recon, np.float32)
     if start is not None and start.shape != (slices, rows, width):
         raise InputError(f"init_recon needs shape {(slices, rows, width)}, got {start.shape}")
@@ -99,32 +108,29 @@ def recon(
         raise InputError(f"nchunk must not be negative, got {nchunk}")
     if slabbed:
         geometry = Geometry(np.asarray(theta, np.float64), (rows, slices, width), (slices, columns), center=centers)
-        with _threads(ncore):
-            found = reconstruct(
-                TiltSeries(TransposedArray(sinograms, (1, 0, 2)), geometry), request.method, settings=request.settings,
-                slab=nchunk or "auto", initial=None if start is None else start.swapaxes(0, 1), device=request.device,
-                kind=request.kind, backend=request.backend, progress=progress, **slabbed,
-            )  # fmt: skip
-        return TransposedArray(as_lazy(found.volume), (1, 0, 2))
+        result = reconstruct(
+            TiltSeries(TransposedArray(sinograms, (1, 0, 2)), geometry), request.method, settings=request.settings,
+            slab=nchunk or "auto", initial=None if start is None else start.swapaxes(0, 1), device=request.device,
+            kind=request.kind, backend=request.backend, seed=request.seed, threads=threads, progress=progress, **slabbed,
+        )  # fmt: skip
+        return TransposedArray(as_lazy(result.volume), (1, 0, 2))
     size = slices if not nchunk else min(nchunk, slices)
     if size < slices and request.method.couples_slices and not request.independent_chunks:
         raise InputError(f"{request.method.name} couples slices: leave nchunk out, or set independent_chunks=True")
     out = np.empty((slices, rows, width), np.float32)
-    with _threads(ncore):
-        for first in range(0, slices, size):
-            part = slice(first, first + size)
-            reconstruct_into(
-                out[part], sinograms[part], np.asarray(theta), centers[part], request.method, request.settings,
-                initial=None if start is None else start[part], device=request.device, kind=request.kind,
-                backend=request.backend, progress=progress,
-            )  # fmt: skip
+    for first in range(0, slices, size):
+        part = slice(first, first + size)
+        reconstruct_into(
+            out[part], sinograms[part], np.asarray(theta), centers[part], request,
+            initial=None if start is None else start[part], threads=threads, progress=progress,
+        )  # fmt: skip
     return out
 
 
 def _sinograms(tomo: Any, theta: ArrayLike, sinogram_order: bool, *, lazily: bool) -> Any:
-    """``(slices, angles, columns)``: lazy, of which nothing is read, or float32 in memory."""
-    named = hasattr(tomo, "shape") and hasattr(tomo, "dtype") and not isinstance(tomo, torch.Tensor)
-    data: Any = tomo if lazily and named else np.asarray(tomo)
+    """Return sinograms ``(slices, angles, columns)``: lazy and unread, or float32 in memory."""
+    has_shape = hasattr(tomo, "shape") and hasattr(tomo, "dtype") and not isinstance(tomo, torch.Tensor)
+    data: Any = tomo if lazily and has_shape else np.asarray(tomo)
     if len(data.shape) != 3:
         raise InputError(f"tomo needs three axes, got shape {tuple(data.shape)}")
     if np.dtype(data.dtype).kind not in "fiu":
@@ -139,18 +145,5 @@ def _sinograms(tomo: Any, theta: ArrayLike, sinogram_order: bool, *, lazily: boo
 
 def _request(algorithm: str, kwargs: dict[str, Any]) -> Request:
     options: Mapping[str, Any] = kwargs.pop("options", None) or {}
-    control: dict[str, Any] = {
-        k: kwargs.pop(k) for k in ("device", "kind", "backend", "center_convention", "independent_chunks") if k in kwargs
-    }
+    control: dict[str, Any] = {k: kwargs.pop(k) for k in CONTROL if k in kwargs}
     return parse({**options, **control, "method": algorithm}, kwargs)
-
-
-@contextmanager
-def _threads(ncore: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if ncore:
-        torch.set_num_threads(int(ncore))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

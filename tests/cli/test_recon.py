@@ -17,6 +17,7 @@ from tomoprior import methods
 from tomoprior.formats import open_stack
 from tomoprior.projector import Projector
 from tomoprior.running.slabs import plan
+from tomoprior.running.slabs.journal import Journal
 
 
 def values(path: Path) -> np.ndarray:
@@ -273,7 +274,7 @@ def test_an_interrupted_fit_of_a_field_keeps_its_volume(run, series_file, tmp_pa
         "recon", series_file, "-o", tmp_path / "kept.mrc", "--method", "cn", "--set", "reg_par=auto", "--set", "stop=none"
     )
     assert ran.code == 130
-    assert "this is what there was" in ran.err
+    assert "the volume is that of an unfinished run" in ran.err
     assert "nothing was written" not in ran.err
     assert (tmp_path / "kept.mrc").exists()
     assert '"interrupted": true' in (tmp_path / "kept.mrc.json").read_text()
@@ -296,6 +297,7 @@ def test_a_field_is_written_and_refused_where_there_is_none(run, series_file, tm
     assert not (tmp_path / "b.mrc").exists()
 
 
+TLS = ("--tls-ca", "/dev/null", "--tls-cert", "/dev/null", "--tls-key", "/dev/null")
 SLABBED = ("--method", "sirt", "--thickness", 16, "--set", "num_iter=3", "--set", "pad=0")
 
 
@@ -331,7 +333,7 @@ def test_slabs_of_some_tilts_binned_and_mended(run, tmp_path, phantom):
 
 
 def test_a_dry_run_of_slabs_writes_nothing(run, series_file, tmp_path):
-    ran = run("recon", series_file, "-o", tmp_path / "v.zarr", *SLABBED, "--slab", "auto", "--memory", "200MiB", "--dry-run")
+    ran = run("recon", series_file, "-o", tmp_path / "v.zarr", *SLABBED, "--slab", "auto", "--memory", "800MiB", "--dry-run")
     assert ran.code == 0, ran.err
     for word in ("slabs ", "memory ", "disk ", "time ", "nothing was written"):
         assert word in ran.out
@@ -341,7 +343,7 @@ def test_a_dry_run_of_slabs_writes_nothing(run, series_file, tmp_path):
 def test_an_interrupt_keeps_the_slabs_that_are_done(run, series_file, tmp_path, monkeypatch):
     from tomoprior.cli import slabbed
 
-    call = slabbed._Shown.__call__
+    call = slabbed._SlabProgress.__call__
 
     def interrupted(self, done, total, found, /):
         call(self, done, total, found)
@@ -350,19 +352,83 @@ def test_an_interrupt_keeps_the_slabs_that_are_done(run, series_file, tmp_path, 
 
     out = tmp_path / "v.mrc"
     with monkeypatch.context() as patched:
-        patched.setattr(slabbed._Shown, "__call__", interrupted)
+        patched.setattr(slabbed._SlabProgress, "__call__", interrupted)
         ran = run("recon", series_file, "-o", out, *SLABBED, "--slab", 5)
     assert ran.code == 130
-    assert "2 of 3 slab(s) are kept; the same with --resume goes on" in ran.err
+    assert "2 of 3 slab(s) are kept; the same command with --resume continues" in ran.err
     again = run("recon", series_file, "-o", out, *SLABBED, "--slab", 5)
     assert again.code == 2
     assert "holds 2 slab(s) of an earlier run" in again.err
     ran = run("recon", series_file, "-o", out, *SLABBED, "--resume")
     assert ran.code == 0, ran.err
-    assert "2 of 3 slab(s) are done" in ran.out
+    assert "2 of 3 slab(s) are finished already" in ran.out
     assert "slab 3 of 3" in ran.err
     assert run("recon", series_file, "-o", out, *SLABBED, "--resume").code == 0  # it is finished: nothing is done
     assert run("recon", series_file, "-o", out, *SLABBED, "--resume", "--set", "relaxation=0.9").code == 2
+
+
+def test_an_interrupt_before_the_first_slab_says_that_nothing_was_written(run, series_file, tmp_path, phantom, monkeypatch):
+    def interrupted(*arguments, **more):
+        raise KeyboardInterrupt
+
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("tomoprior.running.slabs.run.plan_slabs", interrupted)
+    monkeypatch.setattr("tomoprior.cli.slabbed.plan_run", lambda *_, **__: plan.split_rows(phantom[1].geometry, 5, 0))
+    ran = run("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--slab", 5)
+    assert (ran.code, ran.err) == (130, "interrupted  nothing was written\n")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_interrupt_after_the_last_step_says_that_the_volume_is_finished(run, series_file, tmp_path, monkeypatch):
+    from tomoprior.running.slabs import run as slab_run
+
+    publish = slab_run.publish
+
+    def interrupted(*arguments, **more):
+        publish(*arguments, **more)
+        raise KeyboardInterrupt
+
+    out = tmp_path / "v.mrc"
+    assert run("recon", series_file, "-o", out, *SLABBED, "--slab", 5).code == 0
+    monkeypatch.setattr(slab_run, "publish", interrupted)
+    ran = run("recon", series_file, "-o", out, *SLABBED, "--slab", 5, "--overwrite")
+    assert ran.code == 130
+    assert ran.err.endswith(f"interrupted  {out} is finished\n")
+    assert out.exists()
+
+
+def test_an_interrupt_elsewhere_claims_nothing_about_files(run, series_file, tmp_path, monkeypatch):
+    def interrupted(*arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tomoprior.comparison.compare", interrupted)
+    ran = run("compare", series_file, "-o", tmp_path / "report", "--methods", "wbp,sirt")
+    assert (ran.code, ran.err) == (130, "tomoprior: interrupted\n")
+
+
+def test_a_second_run_on_the_same_output_is_told_that_one_is_at_work(run, series_file, tmp_path):
+    out = tmp_path / "v.mrc"
+    with Journal(out).locked():
+        ran = run("recon", series_file, "-o", out, *SLABBED, "--slab", 5)
+    assert ran.code == 2
+    assert f"{out} is being written by process {os.getpid()} on" in ran.err
+
+
+def test_threads_are_those_of_the_option(run, series_file, tmp_path, monkeypatch):
+    from tomoprior.methods.classical.wbp import WBP
+
+    counts = []
+    reconstruct = WBP.reconstruct
+
+    def counted(*arguments, **more):
+        counts.append(torch.get_num_threads())
+        return reconstruct(*arguments, **more)
+
+    monkeypatch.setattr(WBP, "reconstruct", counted)
+    for more in ((), ("--threads", 2), ("--threads", 3, "--slab", 12)):
+        assert run("recon", series_file, "-o", tmp_path / "v.npy", "-m", "wbp", "--overwrite", *more).code == 0
+    assert counts == [1, 2, 3]
+    assert torch.get_num_threads() == 1
 
 
 def test_what_does_not_fit_into_memory_goes_slab_by_slab(run, series_file, tmp_path, monkeypatch):
@@ -383,14 +449,18 @@ def test_slabs_are_those_that_were_described_whatever_is_free_then(run, series_f
     assert json.loads((tmp_path / "v.mrc.json").read_text())["slabs"]["rows"] == 12
 
 
-def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file, tmp_path, phantom):
+def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file, tmp_path, phantom, monkeypatch):
+    interpreter = 300 << 20
+    monkeypatch.setattr("tomoprior.running.slabs.run.interpreter_bytes", lambda device: interpreter)
     for name, ny in (("mask", 12), ("wrong", 11)):
         np.save(tmp_path / f"{name}.npy", np.ones((16, ny, 32), np.float32))
     base = ("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--slab", "auto", "--dry-run", "--backend", "astra-2d")
     geometry, sirt = phantom[1].geometry, methods.get("sirt")
     settings = sirt.Settings(num_iter=3, pad=0)
     whole = plan.split_rows(geometry, 12, 0)
-    just = plan.estimate_cost(whole, geometry, sirt, settings, Projector(geometry, "cpu", backend="astra-2d")).memory
+    just = (
+        plan.estimate_cost(whole, geometry, sirt, settings, Projector(geometry, "cpu", backend="astra-2d")).memory + interpreter
+    )
     assert "slabs        1 of 12 rows" in run(*base, "--memory", just).out
     less = run(*base, "--memory", just, "--mask", tmp_path / "mask.npy")
     assert less.code == 0, less.err
@@ -407,8 +477,10 @@ def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file
         (("--memory", "much"), "a size such as 8GiB"),
         (("--workers", 2, "--scheduler", "tcp://a:1"), "give one of them"),
         (("--slab", 4, "--memory", "1MiB", "--dry-run"), None),
-        (("--slab", "auto", "--memory", "1MiB"), "a slab of 1 row"),
-        (("--method", "cn", "--field", "f.safetensors", "--slab", 4), "--field: slabs have fields of their own"),
+        (("--slab", "auto", "--memory", "1MiB"), "1.0 MiB of memory are too little: 1 Python interpreter(s) alone take"),
+        (("--tls-ca", "/dev/null"), "--tls-ca, --tls-cert and --tls-key are given together"),
+        (("--scheduler", "tcp://a:1", *TLS), "a scheduler with TLS has an address tls://"),
+        (("--method", "cn", "--field", "f.safetensors", "--slab", 4), "--field: each slab has its own field"),
     ],
 )
 def test_wrong_use_of_slabs_is_told(run, series_file, tmp_path, options, what):
@@ -421,6 +493,6 @@ def test_wrong_use_of_slabs_is_told(run, series_file, tmp_path, options, what):
 
 @pytest.mark.parametrize(("text", "size"), [("8GiB", 8 << 30), ("500MB", 500_000_000), ("1.5g", 3 << 29), ("1024", 1024)])
 def test_sizes(text, size):
-    from tomoprior.cli.slabbed import size as parsed
+    from tomoprior.cli.slabbed import parse_size
 
-    assert parsed(text) == size
+    assert parse_size(text) == size

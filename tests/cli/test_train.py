@@ -56,7 +56,8 @@ def test_a_prior_is_trained_and_told_about(run, volumes, tmp_path):
     ran = run("train", *volumes[:2], "--validation", volumes[2], "-o", out, *TINY, *SIZE, "--steps", 4, *facts)
     assert ran.code == 0, ran.err
     for part in (
-        "48 x 48 x 48 voxels of 10 nanometer", "16 x 16 x 32 (z, y, x) voxels of 10 to 12 nanometer", "over 20 to 60 degrees",
+        "48 x 48 x 48 (z, y, x) voxels of 10 nanometer",
+        "16 x 16 x 32 (z, y, x) voxels of 10 to 12 nanometer", "over 20 to 60 degrees",
         "4 steps on 1 CPU thread", f"wrote        {out} after 4 steps", "p.csv",
     ):  # fmt: skip
         assert part in ran.out
@@ -109,7 +110,7 @@ def test_voxels_are_by_default_somewhat_coarser_than_the_volumes(run, tmp_path, 
     out = tmp_path / "p.safetensors"
     ran = run("train", tmp_path / "a.mrc", "-o", out, "--unit", "nm", *tiny(ranges="20,30"), "--steps", 1)
     assert ran.code == 0, ran.err
-    assert "the prior gets no score" in ran.out
+    assert "quality is not measured" in ran.out
     assert Prior.load(out).voxel_sizes == pytest.approx((16, 25))
 
 
@@ -138,7 +139,7 @@ def test_after_ctrl_c_the_same_command_goes_on(run, volumes, tmp_path, monkeypat
     assert ran.code == 130
     assert (
         ran.err.strip()
-        == f"interrupted  the state is in {tmp_path / 'p.state.safetensors'}: the same command continues from it"
+        == f"interrupted  the state is in {tmp_path / 'p.state.safetensors'}; run the same command again to continue"
     )
     assert not (tmp_path / "p.safetensors").exists()
     ran = run(*command, "-o", tmp_path / "p.safetensors", "--set", "seed=1")
@@ -167,7 +168,7 @@ def test_what_is_there_is_replaced_only_when_asked(run, volumes, tmp_path, monke
     out.write_text("precious")
     command = ["train", volumes[0], *TINY, *SIZE, "--steps", 1, "-o", out]
     with monkeypatch.context() as patch:
-        patch.setattr("tomoprior.cli.tissue.opened", None)  # before anything is read
+        patch.setattr("tomoprior.cli.tissue.open_tissue", None)  # before anything is read
         ran = run(*command)
     assert ran.code == 2
     assert "--overwrite" in ran.err
@@ -178,7 +179,7 @@ def test_what_is_there_is_replaced_only_when_asked(run, volumes, tmp_path, monke
 
 def test_two_trainings_do_not_write_the_same_prior(run, volumes, tmp_path, monkeypatch):
     out = tmp_path / "p.safetensors"
-    monkeypatch.setattr("tomoprior.cli.tissue.opened", None)
+    monkeypatch.setattr("tomoprior.cli.tissue.open_tissue", None)
     with Outputs(out).locked():
         ran = run("train", volumes[0], *TINY, *SIZE, "-o", out)
     assert ran.code == 1

@@ -1,6 +1,6 @@
-"""The command line: one module per command, ``errors`` for exit codes, ``progress`` for the bar.
+"""The command line: one module per command, ``errors`` for exit codes, ``console`` for printed lines.
 
-Nothing heavy is imported until a command runs, so that ``tomoprior --help`` answers at once.
+Torch and other large libraries are imported when a command runs, so that ``tomoprior --help`` answers at once.
 """
 
 from tomoprior.cli.app import main

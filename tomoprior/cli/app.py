@@ -1,4 +1,4 @@
-"""The ``tomoprior`` program: its commands, and what becomes of errors."""
+"""The ``tomoprior`` program with its commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    help="Reconstruction of limited-angle tomography: classical and learned, on the ASTRA Toolbox.",
+    help="Classical and learned reconstruction for limited-angle tomography, based on the ASTRA Toolbox.",
     epilog="Angles are degrees on the command line and radians in Python. Exit codes: 0 done, 1 failed, 2 wrong use.",
 )
 app.command("info")(info.info)
@@ -43,5 +43,5 @@ def _root(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program; exits with 0, 1 or 2, and with 130 when interrupted."""
+    """Run the program and exit with 0, 1 or 2, or with 130 after Ctrl-C."""
     sys.exit(report(app, sys.argv[1:] if arguments is None else arguments))

@@ -76,7 +76,7 @@ def compare(
     seed: Annotated[int, typer.Option(help="For methods that draw random numbers, and for the planted objects.")] = 0,
 ) -> None:
     """Reconstruct by several methods and write OUT/report.html: pictures, measures, and what can be believed."""
-    from tomoprior.cli import lines, parse
+    from tomoprior.cli import console, parse
     from tomoprior.comparison import compare as compared
     from tomoprior.comparison.arguments import select_checks
     from tomoprior.comparison.candidates import make_candidates, split_settings
@@ -101,8 +101,8 @@ def compare(
     known = None if truth is None else _truth(truth, opened.geometry)
     inside = None if mask is None else inputs.volume(mask, opened.geometry.shape)
     series, notes = opened.prepared()
-    lines.series(file, series, given_center=center is not None)
-    lines.notes(notes)
+    console.print_series(file, series, given_center=center is not None)
+    console.print_notes(notes)
     with stages_bar() as step:
         result = compared(
             series, methods.split(","), settings=settings, truth=known, match=match, tune=tune,  # type: ignore[arg-type]

@@ -1,30 +1,32 @@
-"""From exceptions to one line on the terminal and an exit code: 0 done, 2 wrong use, 1 failed, 130 interrupted."""
+"""Exceptions become one line on the terminal and an exit code: 0 done, 2 wrong use, 1 failed, 130 interrupted."""
 
 from __future__ import annotations
 
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
 from tomoprior import errors
 
-#: Set to see the traceback of an error that is not the user's.
+#: Environment variable that shows the traceback of an unexpected error.
 DEBUG = "TOMOPRIOR_DEBUG"
 
-#: Exit code after Ctrl-C, as shells have it.
+#: Exit code after Ctrl-C, as in shells.
 INTERRUPTED = 130
 
 
 class InterruptedWithOutput(SystemExit):
-    """Ctrl-C after which something was written all the same, and the user has been told."""
+    """The end of a command after Ctrl-C, when it has printed what became of its output."""
 
     def __init__(self) -> None:
         super().__init__(INTERRUPTED)
 
 
-#: What the user can mend by another command line; all else is a failure.
+#: Errors that another command line can avoid; all others are failures.
 WRONG_USE = (
     errors.SettingsError,
     errors.UnknownNameError,
@@ -35,19 +37,31 @@ WRONG_USE = (
 )
 
 
+@contextmanager
+def before_output() -> Iterator[None]:
+    """Print on Ctrl-C that nothing was written; for the part of a command before its first output."""
+    try:
+        yield
+    except errors.Interrupted:  # it has a result, which is written
+        raise
+    except KeyboardInterrupt:
+        typer.echo("interrupted  nothing was written", err=True)
+        raise InterruptedWithOutput from None
+
+
 def report(app: typer.Typer, arguments: list[str]) -> int:
-    """Run ``app`` and return the exit code; whatever goes wrong is told in one line."""
+    """Run ``app`` and return the exit code; an error is printed in one line."""
     try:
         app(arguments)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED and not isinstance(stop, InterruptedWithOutput):  # typer has caught it, and said nothing
-            print("tomoprior: interrupted; nothing was written", file=sys.stderr)
+        if stop.code == INTERRUPTED and not isinstance(stop, InterruptedWithOutput):  # typer has caught it without a message
+            print("tomoprior: interrupted", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else 0
     except errors.TomopriorError as error:
         print(f"tomoprior: {_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, WRONG_USE) else 1
     except MemoryError:
-        print("tomoprior: out of memory; try --bin, or --dry-run to see what a method needs", file=sys.stderr)
+        print("tomoprior: out of memory; try --bin, or --dry-run to see how much a method needs", file=sys.stderr)
         return 1
     except Exception as error:
         if os.environ.get(DEBUG):

@@ -1,4 +1,4 @@
-"""``tomoprior recon``: from a tilt series on disk to a volume on disk."""
+"""``tomoprior recon``: reconstruct a volume file from a tilt series file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tomoprior.cli import inputs
 if TYPE_CHECKING:
     from tomoprior.series import TiltSeries
 
-# typer joins lines of an epilog; a form feed keeps the paragraph as it stands
+# typer joins the lines of an epilog; \b keeps those of a paragraph
 EXAMPLES = """\b
 Examples:
   tomoprior recon series.mrc -o volume.mrc --method tv --thickness 256
   tomoprior recon series.st -o volume.mrc --angles series.tlt --exclude 0,57-60 --bin 2
   tomoprior recon scan.h5 -o volume.zarr --minus-log --center 296 --method wbp --set filter_name=hann
   tomoprior recon series.mrc -o volume.mrc --method sirt --set num_iter=200 --set min_constraint=0 --dry-run
-  tomoprior recon scan.zarr -o volume.zarr --method tv --workers 4   # slab by slab; after a crash, the same with --resume
+  tomoprior recon scan.zarr -o volume.zarr --method tv --workers 4   # slab by slab; after a crash, add --resume
 """
 
 
 def recon(
     file: inputs.File,
     out: Annotated[Path, typer.Option("--out", "-o", help="Volume to write: .mrc, .h5, .tif, .zarr, .npy.")],
-    method: Annotated[str, typer.Option("--method", "-m", help="As `tomoprior methods` lists them.")] = "sirt",
+    method: Annotated[str, typer.Option("--method", "-m", help="A name that `tomoprior methods` lists.")] = "sirt",
     angles: inputs.Angles = None,
     dataset: inputs.Dataset = None,
     angles_dataset: inputs.AnglesDataset = None,
@@ -50,92 +50,117 @@ def recon(
     subtract: inputs.Subtract = None,
     repair: inputs.Repair = False,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; repeat it.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be repeated.")
     ] = None,
     initial: Annotated[Path | None, typer.Option(help="Volume to start from.", exists=True)] = None,
-    mask: Annotated[Path | None, typer.Option(help="Volume of 0 and 1: outside, the result is zero.", exists=True)] = None,
+    mask: Annotated[Path | None, typer.Option(help="Volume of 0 and 1: where it is 0, the result is 0.", exists=True)] = None,
     field: Annotated[
-        Path | None, typer.Option(help="Write the fitted field here as well (.safetensors), to be sampled anywhere.")
+        Path | None, typer.Option(help="Also write the fitted field (.safetensors), which can be sampled at any point.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d or astra-cuda.")] = "auto",
     kind: Annotated[str, typer.Option(help="Kernel of the projector: linear, line or strip.")] = "linear",
-    seed: Annotated[int, typer.Option(help="For methods that draw random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of methods that draw random numbers.")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads, shared by the workers. Default: all cores of this process.")
+    ] = None,
     slab: Annotated[
         str | None,
         typer.Option(
-            metavar="auto|ROWS", help="Work slab by slab, from file to file. Default: where the whole does not fit in memory."
+            metavar="auto|ROWS",
+            help="Work slab by slab, from file to file. Default: only where the whole volume does not fit in memory.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Slabs at a time, each in a process of its own.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of slabs at a time, each in its own process.")] = 1,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers do the slabs: tcp://host:8786.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Dask scheduler whose workers do the slabs: tcp://host:8786, or tls://host:8786 with the next three options. "
+            "Anyone who reaches a tcp:// port can run code on its workers.",
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the slabs that an earlier run left.")] = False,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="For --scheduler: certificate authority of the cluster (.pem).", exists=True)
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="For --scheduler: certificate of this client (.pem).", exists=True)
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="For --scheduler: private key of this client (.pem).", exists=True)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory for all slabs at work, as 8GiB. Default: 0.8 of what is free.")
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory for all processes of this machine, with their Python interpreters, as 8GiB. Default: 0.8 of the free "
+            "memory.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, estimate memory and time, write nothing.")
     ] = False,
 ) -> None:
-    """Reconstruct a volume; OUT.json beside it records how. Ctrl-C: methods with a field keep what they have."""
+    """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior import methods
-    from tomoprior.cli import lines, parse, slabbed
-    from tomoprior.projector import Projector
-    from tomoprior.running.estimate import estimate
+    from tomoprior.cli import console, parse, slabbed
+    from tomoprior.running.estimate import estimate_run
 
-    # everything that can be wrong is found before anything long begins
+    # all checks come before any long work
     chosen = methods.get(method)
     settings = chosen.Settings.parse(parse.settings(setting or []))
-    cut = slabbed.SlabOptions.of(slab, workers, scheduler, memory, resume=resume)
-    given = inputs.SeriesOptions(
+    slabs = slabbed.SlabOptions.parse(
+        slab=slab, workers=workers, scheduler=scheduler, tls=(tls_ca, tls_cert, tls_key), memory=memory, resume=resume
+    )
+    options = inputs.SeriesOptions(
         file=file, angles=angles, dataset=dataset, angles_dataset=angles_dataset, flats=flats, darks=darks,
         image_key=image_key, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, bin=bin, voxel_size=voxel_size, unit=unit, minus_log=minus_log,
         i0=i0, invert=invert, subtract=subtract, repair=repair,
     )  # fmt: skip
     _check_output(
-        out, [*given.files, *(path for path in (initial, mask) if path is not None)], overwrite=overwrite or cut.resume
+        out, [*options.files, *(path for path in (initial, mask) if path is not None)], overwrite=overwrite or slabs.resume
     )
     _check_field(field, chosen, overwrite=overwrite)
-    if cut.scheduler is not None:  # its workers may have another working directory
+    if slabs.scheduler is not None:  # its workers may have another working directory
         file, initial, mask = file.resolve(), initial and initial.resolve(), mask and mask.resolve()
-        given = replace(given, file=file)
-    opened = given.opened()
-    cut = cut.decided(opened.geometry, chosen, settings, device, kind, backend, opened.notes)
-    series, notes = opened.prepared(lazily=cut.asked)
-    if cut.asked:
-        lines.header(file, series, chosen, settings, given_center=center is not None)
+        options = replace(options, file=file)
+    opened = options.opened()
+    slabs = slabs.resolved(opened.geometry, chosen, settings, device, kind, backend, opened.notes)
+    series, notes = opened.prepared(lazily=slabs.enabled)
+    if slabs.enabled:
+        console.print_header(file, series, chosen, settings, given_center=center is not None)
         slabbed.run(
-            series, chosen, settings, out, cut, notes, field=field, dry_run=dry_run, overwrite=overwrite,
+            series, chosen, settings, out, slabs, notes, field=field, dry_run=dry_run, overwrite=overwrite, threads=threads,
             initial=_lazily(initial), mask=_lazily(mask), device=device, kind=kind, backend=backend, seed=seed,
         )  # fmt: skip
         return
-    projector = Projector(series.geometry, device, kind, backend)  # type: ignore[arg-type]
     start = None if initial is None else inputs.volume(initial, series.geometry.shape)
-    inside = None if mask is None else inputs.volume(mask, series.geometry.shape)
-    lines.header(file, series, chosen, settings, given_center=center is not None)
-    lines.cost(chosen, projector, estimate(chosen, projector, settings), notes)
+    mask_volume = None if mask is None else inputs.volume(mask, series.geometry.shape)
+    console.print_header(file, series, chosen, settings, given_center=center is not None)
+    estimate = estimate_run(series, chosen, settings=settings, device=device, kind=kind, backend=backend)  # type: ignore[arg-type]
+    console.print_cost(chosen, estimate, notes)
     if dry_run:
         typer.echo("dry run: nothing was written")
         return
     _run(
         series, chosen, settings, out, field, notes, overwrite=overwrite,
-        initial=start, mask=inside, device=device, kind=kind, backend=backend, seed=seed,
+        initial=start, mask=mask_volume, device=device, kind=kind, backend=backend, seed=seed, threads=threads,
     )  # fmt: skip
 
 
-def _check_output(out: Path, named: list[Path], *, overwrite: bool) -> None:
+def _check_output(out: Path, files: list[Path], *, overwrite: bool) -> None:
+    """Raise if OUT cannot be written, or is one of the input files."""
     from tomoprior.errors import OutputExistsError
     from tomoprior.formats import sidefiles
     from tomoprior.formats.registry import for_writing
     from tomoprior.storage.files import check_target, record_path
 
     for_writing(out)
-    beside = sidefiles.find_angles(named[0])
-    for path in named if beside is None else [*named, beside]:
+    angle_file = sidefiles.find_angles(files[0])
+    for path in files if angle_file is None else [*files, angle_file]:
         if out.exists() and path.exists() and out.samefile(path):
             raise OutputExistsError(f"{out} is an input of this run, and is not overwritten")
     for target in (out, record_path(out)):
@@ -144,11 +169,12 @@ def _check_output(out: Path, named: list[Path], *, overwrite: bool) -> None:
 
 def _check_field(field: Path | None, method: Any, *, overwrite: bool) -> None:
     from tomoprior.errors import SettingsError
+    from tomoprior.methods.base import FieldMethod
     from tomoprior.storage.files import check_target
 
     if field is None:
         return
-    if not getattr(method, "fits_field", False):
+    if not (isinstance(method, FieldMethod) and method.fits_field):
         raise SettingsError(f"{method.name} fits no field; leave --field out, or use --method cn")
     check_target(field, overwrite=overwrite)
 
@@ -174,8 +200,8 @@ def _run(
     import sys
 
     from tomoprior._version import __version__
-    from tomoprior.cli import lines
-    from tomoprior.cli.errors import InterruptedWithOutput
+    from tomoprior.cli import console
+    from tomoprior.cli.errors import InterruptedWithOutput, before_output
     from tomoprior.errors import Interrupted
     from tomoprior.formats import write
     from tomoprior.progress import progress_bar
@@ -183,11 +209,11 @@ def _run(
 
     interrupted = False
     try:
-        with progress_bar(method.name) as step:
+        with before_output(), progress_bar(method.name) as step:
             result = reconstruct(series, method, settings=settings, progress=step, **arguments)
     except Interrupted as stop:
         result, interrupted = stop.result, True
-        notes = [*notes, "interrupted: the volume is as good as it was by then"]
+        notes = [*notes, "interrupted: this is the volume at that time"]
     result = replace(result, provenance={**result.provenance, "command": shlex.join(sys.argv), "notes": notes})
     write(
         result, out, overwrite=overwrite, labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",)
@@ -195,7 +221,7 @@ def _run(
     if field is not None:
         result.field.save(field, overwrite=overwrite)
         typer.echo(f"field        {field}")
-    lines.outcome(result, out, result.provenance["seconds"])
+    console.print_result(result, out, result.provenance["seconds"])
     if interrupted:
-        typer.echo("interrupted  this is what there was; run it again for all of it", err=True)
+        typer.echo("interrupted  the volume is that of an unfinished run; run the command again for the full one", err=True)
         raise InterruptedWithOutput

@@ -1,4 +1,4 @@
-"""``tomoprior simulate``: the tilt series of a phantom or of tissue, and the truth behind it."""
+"""``tomoprior simulate``: a tilt series of a phantom or of tissue, with its true volume."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from tomoprior.simulate import MicroscopeSettings
 
-#: More tilts than any series has: a slip of the keyboard.
-MOST_TILTS = 10_000
+#: Largest number of tilts; a larger one is a typing error.
+MAX_TILTS = 10_000
 
 EXAMPLES = """\b
 Phantoms:
@@ -30,7 +30,7 @@ Phantoms:
   foam        solid material with bubbles; settings: form (cylinder or slab), diameter, porosity
 \b
 A section of stained tissue, cut from a volume (FIB-SEM, say): VOLUME.tif, or any format that can be read. Its
-settings are a value, or a range LOW,HIGH that every series draws from:
+settings are a value, or a range LOW,HIGH from which every series draws:
   section     thickness, roughness, roughness_length, stain_gradient, gamma, beads, bead_radius, bead_density
   alignment   angle_error, axis_error, shift_error, drift, magnification_error, outliers
   microscope  attenuation, saturation, blur, defocus, voltage, amplitude_contrast, dose, read_noise, gain_error,
@@ -44,7 +44,7 @@ Examples:
   tomoprior simulate fibsem.tif -o tissue --tissue-voxel-size 10 --size 96x96x32 --voxel-size 20 --set dose=500,2000
 """
 
-#: Options that only phantoms have, and the tissue's setting that does the like.
+#: Options that only phantoms have, and the similar setting of tissue.
 PHANTOMS_ONLY = {
     "snr": "dose", "attenuation": "attenuation", "lowpass": "blur", "file": None, "shift_std": "shift_error", "drift": "drift",
     "angle_std": "angle_error", "axis_offset": None, "aligned": None, "supersample": None,
@@ -60,52 +60,58 @@ def simulate(
             metavar="NAME", help="Phantom: spheres, shapes, capsid, protein, particles, foam. Or a volume of tissue."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; made if it is not there.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; it is created if it does not exist.")],
     size: Annotated[
-        str, typer.Option(metavar="XxYxZ", help="Voxels along x, y (the tilt axis) and z (the beam at zero tilt).")
+        str,
+        typer.Option(
+            metavar="XxYxZ", help="Voxels along x, y (the tilt axis) and z (the beam at zero tilt), in the order x, y, z."
+        ),
     ] = "128x128x48",
     angles: Annotated[
         str, typer.Option(help="Degrees: FROM:TO:STEP with TO included, a list -60,-57,..., or a .tlt file.")
     ] = "-60:60:2",
-    snr: Annotated[float | None, typer.Option(help="Variance of signal over noise in every tilt (Gaussian noise).")] = None,
+    snr: Annotated[
+        float | None, typer.Option(help="Ratio of signal variance to noise variance in every tilt (Gaussian noise).")
+    ] = None,
     dose: Annotated[
-        float | None, typer.Option(help="Instead: electrons or photons per pixel and tilt (Poisson noise).")
+        float | None, typer.Option(help="Instead of --snr: electrons or photons per pixel and tilt (Poisson noise).")
     ] = None,
     attenuation: Annotated[
-        float | None, typer.Option(help="With --dose: per voxel of density 1. Default: the longest ray lets 1/e through.")
+        float | None,
+        typer.Option(help="With --dose: attenuation per voxel of density 1. Default: 1/e passes along the longest ray."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed, another phantom, misalignment and noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of phantom, misalignment and noise.")] = 0,
     lowpass: Annotated[
-        float | None, typer.Option(help="Gaussian low-pass, standard deviation in voxels. Default: the phantom's.")
+        float | None, typer.Option(help="Gaussian low-pass, standard deviation in voxels. Default: that of the phantom.")
     ] = None,
     voxel_size: Annotated[
         float | None,
         typer.Option(
-            help="In angstrom (foam: micrometer; tissue: --unit). Default: what suits the phantom, twice the tissue's voxels."
+            help="In angstrom (foam: micrometer; tissue: --unit). Default: that of the phantom, or twice the tissue's voxels."
         ),
     ] = None,
     tissue_voxel_size: Annotated[
-        float | None, typer.Option(help="Edge of the tissue's voxels. Default: what the file says.")
+        float | None, typer.Option(help="Edge of the tissue's voxels. Default: from the file.")
     ] = None,
     unit: Annotated[
-        str, typer.Option(help="Of both voxel sizes of tissue: angstrom, nanometer, micrometer, ...")
+        str, typer.Option(help="Unit of both voxel sizes of tissue: angstrom, nanometer, micrometer, ...")
     ] = "nanometer",
     bright_is_dense: Annotated[
-        bool, typer.Option("--bright-is-dense", help="Bright voxels of tissue hold most stain. Default: dark ones.")
+        bool, typer.Option("--bright-is-dense", help="Bright voxels of tissue hold the most stain. Default: dark voxels.")
     ] = False,
-    file: Annotated[list[Path] | None, typer.Option(help="What the phantom is made of; repeat it for particles.")] = None,
+    file: Annotated[list[Path] | None, typer.Option(help="Input of the phantom; repeat it for particles.")] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of phantom or tissue; repeat it.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of phantom or tissue; may be repeated.")
     ] = None,
     shift_std: Annotated[float, typer.Option(help="Misalignment: standard deviation of shifts, pixels.")] = 0.0,
     drift: Annotated[
-        tuple[float, float], typer.Option(metavar="DY DX", help="Misalignment: from the first tilt to the last, pixels.")
+        tuple[float, float], typer.Option(metavar="DY DX", help="Misalignment: drift from the first tilt to the last, pixels.")
     ] = (0.0, 0.0),
     angle_std: Annotated[float, typer.Option(help="Misalignment: standard deviation of the angles, degrees.")] = 0.0,
-    axis_offset: Annotated[float, typer.Option(help="Tilt axis beside the detector's middle, pixels.")] = 0.0,
-    aligned: Annotated[bool, typer.Option("--aligned", help="Give the series its true angles instead of the nominal.")] = False,
+    axis_offset: Annotated[float, typer.Option(help="Distance of the tilt axis from the detector's middle, pixels.")] = 0.0,
+    aligned: Annotated[bool, typer.Option("--aligned", help="Write the true angles instead of the nominal ones.")] = False,
     supersample: Annotated[int, typer.Option(help="Fine voxels per voxel along each axis: 2 or 3.")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier simulation's files.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier simulation.")] = False,
 ) -> None:
     """Simulate a tilt series: OUT/series.mrc with its angles, truth.mrc, simulation.json and a picture."""
     import shlex
@@ -114,10 +120,11 @@ def simulate(
     import numpy as np
 
     from tomoprior.cli import parse, simulated
-    from tomoprior.cli.tissue import opened
+    from tomoprior.cli.errors import before_output
+    from tomoprior.cli.tissue import open_tissue
     from tomoprior.progress import progress_bar
     from tomoprior.simulate import phantoms, recording
-    from tomoprior.simulate import simulate as make
+    from tomoprior.simulate import simulate as simulate_phantom
     from tomoprior.simulate.saving import check_folder, save_simulation
 
     shape, degrees = _size(size), _degrees(angles)
@@ -125,10 +132,10 @@ def simulate(
         _refuse(context, list(PHANTOMS_ONLY), "phantoms only, not with a volume of tissue")
         settings = _microscope(setting or [], dose)
         check_folder(out, overwrite=overwrite)
-        tissue = opened(Path(name), tissue_voxel_size, parse.unit(unit), bright_is_dense=bright_is_dense)
+        tissue = open_tissue(Path(name), tissue_voxel_size, parse.unit(unit), bright_is_dense=bright_is_dense)
         _check_memory(recording.recording_bytes(tissue, shape, np.deg2rad(degrees), voxel_size, settings))
-        with progress_bar(Path(name).name) as step:
-            made = recording.tilt_series(
+        with before_output(), progress_bar(Path(name).name) as step:
+            simulation = recording.tilt_series(
                 tissue, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, settings=settings, progress=step
             )
         extra = {"tissue": str(Path(name).resolve()), "bright_is_dense": bright_is_dense}
@@ -139,33 +146,33 @@ def simulate(
         nz, ny, nx = shape
         # the volume, and projections with fine rows and without
         _check_memory(4 * ny * nx * (nz + len(degrees) * (2 + max(1, supersample))))
-        with progress_bar(name) as step:
-            made = make(
+        with before_output(), progress_bar(name) as step:
+            simulation = simulate_phantom(
                 phantom, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, supersample=supersample, snr=snr,
                 dose=dose, attenuation=attenuation, shift_std=shift_std, drift=drift, angle_std=float(np.deg2rad(angle_std)),
                 axis_offset=axis_offset, aligned=aligned, progress=step,
             )  # fmt: skip
         extra = {}
-    written = save_simulation(made, out, overwrite=overwrite, extra={"command": shlex.join(sys.argv), **extra})
-    simulated.say(name, made, out, written)
+    written = save_simulation(simulation, out, overwrite=overwrite, extra={"command": shlex.join(sys.argv), **extra})
+    simulated.print_simulation(name, simulation, out, written)
 
 
 def _is_file(name: str) -> bool:
-    """A phantom's name stays one beside a folder of that name, which an earlier simulation may have made."""
+    """Return whether ``name`` is a file of tissue; a phantom's name is none, even if a folder of that name exists."""
     from tomoprior.simulate import list_phantoms
 
     return name not in list_phantoms() and (os.path.exists(name) or bool(Path(name).suffix))
 
 
 def _refuse(context: typer.Context, options: list[str], reason: str) -> None:
-    """InputError if one of the options was given."""
+    """Raise InputError if one of the options was given."""
     from tomoprior.errors import InputError
 
     for option in options:
         source = context.get_parameter_source(option)
         if source is not None and source.name != "DEFAULT":
             setting = PHANTOMS_ONLY.get(option)
-            hint = f"; --set {setting}=... is its like" if setting else ""
+            hint = f"; use --set {setting}=... instead" if setting else ""
             raise InputError(f"--{option.replace('_', '-')} goes with {reason}{hint}")
 
 
@@ -184,18 +191,18 @@ def _settings(pairs: list[str], lowpass: float | None, files: list[Path]) -> dic
 
 
 def _size(text: str) -> tuple[int, int, int]:
-    """``128x64x48`` (x, y, z) as ``(48, 64, 128)``; raises InputError."""
+    """Return ``128x64x48`` (x, y, z) as ``(48, 64, 128)`` (z, y, x); raises InputError."""
     from tomoprior.errors import InputError
 
-    found = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})[xX](\d{1,6})", text.replace(" ", ""))
-    if found is None or min(map(int, found.groups())) < 1:
+    match = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})[xX](\d{1,6})", text.replace(" ", ""))
+    if match is None or min(map(int, match.groups())) < 1:
         raise InputError(f"--size takes voxels along x, y and z such as 128x64x48, got {text!r}")
-    x, y, z = map(int, found.groups())
+    x, y, z = map(int, match.groups())
     return z, y, x
 
 
 def _degrees(text: str) -> NDArray[np.float64]:
-    """``-60:60:2``, ``-60,0,60`` or a side file as degrees; raises InputError."""
+    """Return ``-60:60:2``, ``-60,0,60`` or the angles of a file as degrees; raises InputError."""
     import numpy as np
 
     from tomoprior.errors import InputError
@@ -213,15 +220,15 @@ def _degrees(text: str) -> NDArray[np.float64]:
         return np.array(values)
     low, high, step = values
     if step == 0 or (high - low) * step < 0:
-        raise InputError(f"--angles: no way leads from {low:g} to {high:g} in steps of {step:g}")
+        raise InputError(f"--angles: steps of {step:g} do not lead from {low:g} to {high:g}")
     count = int((high - low) / step + 1e-6) + 1
-    if count > MOST_TILTS:
-        raise InputError(f"--angles: {count} tilts are more than {MOST_TILTS}")
+    if count > MAX_TILTS:
+        raise InputError(f"--angles: {count} tilts are more than {MAX_TILTS}")
     return np.asarray(low + step * np.arange(count), dtype=np.float64)
 
 
 def _check_memory(need: int) -> None:
-    """Refuse what cannot stand in memory, in bytes."""
+    """Raise InputError if ``need`` bytes are not free."""
     from tomoprior import memory
     from tomoprior.errors import InputError
 

@@ -1,4 +1,4 @@
-"""``tomoprior recon`` slab by slab: the plan in words, progress with and without a terminal, and what an interrupt leaves."""
+"""``tomoprior recon`` slab by slab: options, the printed plan, progress with and without a terminal, and interruption."""
 
 from __future__ import annotations
 
@@ -14,74 +14,103 @@ import typer
 
 from tomoprior import memory
 from tomoprior._version import __version__
-from tomoprior.cli import lines
+from tomoprior.cli import console
 from tomoprior.cli.errors import InterruptedWithOutput
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import Method
+from tomoprior.methods.base import Method, SlabMethod
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
-from tomoprior.running.estimate import needed
+from tomoprior.running.estimate import estimate_memory
 from tomoprior.running.slabs import plan as plans
+from tomoprior.running.slabs.budget import interpreter_bytes
+from tomoprior.running.slabs.executors import Executor, SecureScheduler, open_executor
 from tomoprior.running.slabs.finishing import read_run_identity
 from tomoprior.running.slabs.journal import Journal
 from tomoprior.running.slabs.run import plan_run, reconstruct_to_file
 from tomoprior.series import TiltSeries
+from tomoprior.storage.files import record_path
 
 _SIZE = re.compile(r"([0-9.]+) *([KMGT]?)(i?)B?", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SlabOptions:
-    """What the user says of slabs.
+    """The options about slabs.
 
     Attributes
     ----------
-    asked
-        True if the volume is to be made slab by slab.
+    enabled
+        True if the volume is computed slab by slab.
+    slab
+        Rows of a slab, or ``auto``.
     memory
         Bytes, or None.
     """
 
-    asked: bool
+    enabled: bool
     slab: int | Literal["auto"]
     workers: int
-    scheduler: str | None
+    scheduler: str | SecureScheduler | None
     memory: int | None
     resume: bool
 
     @classmethod
-    def of(cls, slab: str | None, workers: int, scheduler: str | None, memory: str | None, *, resume: bool) -> SlabOptions:
-        """From the options; raises InputError or SettingsError."""
-        asked = slab is not None or workers > 1 or scheduler is not None or resume or memory is not None
+    def parse(
+        cls, *, slab: str | None, workers: int, scheduler: str | None, tls: tuple[Path | None, Path | None, Path | None],
+        memory: str | None, resume: bool,
+    ) -> SlabOptions:  # fmt: skip
+        """Return the options as typed values; raises InputError or SettingsError."""
+        enabled = slab is not None or workers > 1 or scheduler is not None or resume or memory is not None
         if slab not in (None, "auto") and not (str(slab).isdecimal() and int(str(slab)) > 0):
             raise InputError(f"--slab takes auto or a number of rows, got {slab!r}")
         if scheduler is not None and workers > 1:
             raise SettingsError("--workers starts processes here, --scheduler uses those of a cluster: give one of them")
         rows: int | Literal["auto"] = "auto" if slab in (None, "auto") else int(str(slab))
-        return cls(asked, rows, workers, scheduler, None if memory is None else size(memory), resume)
+        return cls(
+            enabled=enabled, slab=rows, workers=workers, scheduler=_secure(scheduler, tls),
+            memory=None if memory is None else parse_size(memory), resume=resume,
+        )  # fmt: skip
 
-    def decided(
+    def resolved(
         self, geometry: Geometry, method: Method, settings: Any, device: str, kind: Any, backend: str, notes: list[str]
     ) -> SlabOptions:
-        """With ``asked`` set where the whole does not fit in memory, and the user told."""
-        if self.asked:
+        """Return the options, with slabs enabled and a note added where the whole volume does not fit into memory."""
+        if self.enabled:
             return self
-        whole = needed(method, Projector(geometry, device, kind, backend), settings).memory
+        whole = estimate_memory(method, Projector(geometry, device, kind, backend), settings).memory
         free = memory.available()
-        if whole <= free or (method.couples_slices and not hasattr(method, "halo")):
+        if whole <= free or (method.couples_slices and not isinstance(method, SlabMethod)):
             return self
-        notes.append(f"the whole needs {memory.format_bytes(whole)} and {memory.format_bytes(free)} are free: slab by slab")
-        return replace(self, asked=True)
+        notes.append(
+            f"the whole volume needs {memory.format_bytes(whole)} and {memory.format_bytes(free)} are free: slab by slab"
+        )
+        return replace(self, enabled=True)
+
+    def executor(self, threads: int | None = None) -> Executor:
+        """Return the executor by which the plan is made; for a cluster, whose memory is not known here, a single process."""
+        with open_executor(self.workers, None, threads) as executor:
+            return executor
 
 
-def size(text: str) -> int:
-    """``8GiB``, ``8G`` or ``500MB`` in bytes; raises InputError."""
-    found = _SIZE.fullmatch(text.strip())
+def _secure(scheduler: str | None, tls: tuple[Path | None, Path | None, Path | None]) -> str | SecureScheduler | None:
+    ca_file, cert_file, key_file = tls
+    if ca_file is None and cert_file is None and key_file is None:
+        return scheduler
+    if scheduler is None or ca_file is None or cert_file is None or key_file is None:
+        raise SettingsError("--tls-ca, --tls-cert and --tls-key are given together, with --scheduler tls://...")
+    if not scheduler.startswith("tls://"):
+        raise SettingsError(f"a scheduler with TLS has an address tls://host:port, got {scheduler}")
+    return SecureScheduler(scheduler, ca_file, cert_file, key_file)
+
+
+def parse_size(text: str) -> int:
+    """Return ``8GiB``, ``8G`` or ``500MB`` in bytes; raises InputError."""
+    match = _SIZE.fullmatch(text.strip())
     try:
-        if found is None:
+        if match is None:
             raise ValueError
-        value, prefix, binary = found.groups()
+        value, prefix, binary = match.groups()
         base = 1000 if prefix and not binary and text.strip().upper().endswith("B") else 1024
         return int(float(value) * base ** " KMGT".index(prefix.upper() or " "))
     except ValueError:
@@ -89,83 +118,101 @@ def size(text: str) -> int:
 
 
 def run(
-    series: TiltSeries, method: Method, settings: Any, out: Path, cut: SlabOptions, notes: list[str], *, field: Path | None,
-    dry_run: bool, overwrite: bool, **given: Any,
+    series: TiltSeries, method: Method, settings: Any, out: Path, options: SlabOptions, notes: list[str], *,
+    field: Path | None, dry_run: bool, overwrite: bool, threads: int | None, **arguments: Any,
 ) -> None:  # fmt: skip
-    """Say what it takes, then do it; raises KeptSystemExit on Ctrl-C."""
+    """Print the plan, then compute the volume; raises InterruptedWithOutput on Ctrl-C."""
     if field is not None:
-        raise SettingsError("--field: slabs have fields of their own, and no common one; leave --field or --slab out")
-    device, kind, backend = (given[name] for name in ("device", "kind", "backend"))
-    at_work = plan_run(
-        series, method, settings, before=read_run_identity(out) if cut.resume else {}, slab=cut.slab, workers=cut.workers,
-        memory=cut.memory, **{name: given[name] for name in ("device", "kind", "backend", "initial", "mask")},
+        raise SettingsError("--field: each slab has its own field, and there is no common one; leave --field or --slab out")
+    device, kind, backend = (arguments[name] for name in ("device", "kind", "backend"))
+    executor = options.executor(threads)
+    plan = plan_run(
+        series, method, settings, before=read_run_identity(out) if options.resume else {}, slab=options.slab,
+        executor=executor, memory=options.memory,
+        **{name: arguments[name] for name in ("device", "kind", "backend", "initial", "mask")},
     )  # fmt: skip
-    projector = plans.make_projector(at_work, series.geometry, device, kind, backend)
-    cost = plans.estimate_cost(at_work, series.geometry, method, settings, projector)
-    for line in _described(at_work, cost):
+    projector = plans.make_projector(plan, series.geometry, device, kind, backend)
+    cost = plans.estimate_cost(plan, series.geometry, method, settings, projector)
+    for line in _describe(plan, cost, interpreter_bytes(device)):
         typer.echo(line)
-    typer.echo(f"time         about {lines.duration(cost.seconds)}" + (" on one such machine" if cut.scheduler else ""))
-    lines.notes(notes)
+    where = " on one such machine" if options.scheduler else ""
+    typer.echo(f"time         about {console.format_duration(cost.seconds)}{where}")
+    console.print_notes(notes)
     if dry_run:
         typer.echo("dry run: nothing was written")
         return
-    # what is done here is what was described; a cluster's workers may have more room, or less
-    rows = at_work.rows if cut.scheduler is None else cut.slab
+    # the run has the slabs of the printed plan; a cluster's workers may have more memory, or less
+    rows = plan.rows if options.scheduler is None else options.slab
     started = time.perf_counter()
+    before = _file_identity(record_path(out))
     try:
-        with _Shown(method.name, len(at_work.slabs)) as shown:
+        with _SlabProgress(method.name, len(plan.slabs)) as progress:
             result = reconstruct_to_file(
-                series, method, settings, out, slab=rows, workers=cut.workers, scheduler=cut.scheduler, resume=cut.resume,
-                overwrite=overwrite, memory=cut.memory, progress=shown, tell=shown.say,
-                record={"command": shlex.join(sys.argv), "notes": notes},
-                labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",), **given,
+                series, method, settings, out, slab=rows, workers=options.workers, scheduler=options.scheduler,
+                resume=options.resume, overwrite=overwrite, memory=options.memory, threads=threads, progress=progress,
+                tell=progress.print_line, record={"command": shlex.join(sys.argv), "notes": notes},
+                labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",), **arguments,
             )  # fmt: skip
     except KeyboardInterrupt:
-        done = len(Journal(out).done())
-        typer.echo(f"interrupted  {done} of {len(at_work.slabs)} slab(s) are kept; the same with --resume goes on", err=True)
+        typer.echo(f"interrupted  {_interruption(out, len(plan.slabs), before)}", err=True)
         raise InterruptedWithOutput from None
-    lines.outcome(result, out, time.perf_counter() - started)
+    console.print_result(result, out, time.perf_counter() - started)
 
 
-def _described(at_work: plans.Plan, cost: plans.Cost) -> list[str]:
-    """A plan in lines for the user."""
-    halo = f", each seeing {at_work.halo} more on either side" if at_work.halo else ""
-    side = f", {at_work.workers} at a time" if at_work.workers > 1 else ""
+def _describe(plan: plans.Plan, cost: plans.PlanCost, interpreter: int) -> list[str]:
+    """Return a plan as lines for the user."""
+    halo = f", each with {plan.halo} more on either side" if plan.halo else ""
+    at_a_time = f", {plan.workers} at a time" if plan.workers > 1 else ""
     return [
-        f"slabs        {len(at_work.slabs)} of {at_work.rows} rows{halo}{side}",
-        f"memory       about {memory.format_bytes(cost.memory)} for each worker",
-        f"disk         about {memory.format_bytes(cost.disk)} at the most, less what compresses",
+        f"slabs        {len(plan.slabs)} of {plan.rows} rows{halo}{at_a_time}",
+        f"memory       about {memory.format_bytes(cost.memory + interpreter)} for each worker, with its Python interpreter",
+        f"disk         at most about {memory.format_bytes(cost.disk)}, less by compression",
     ]
 
 
-class _Shown(Progress):
-    """A bar over slabs on a terminal, a line for each elsewhere, on standard error."""
+def _file_identity(path: Path) -> tuple[int, int] | None:
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
+
+
+def _interruption(out: Path, total: int, before: tuple[int, int] | None) -> str:
+    """Return what became of the output after Ctrl-C."""
+    journal = Journal(out)
+    if journal.run is not None:
+        return f"{len(journal.done())} of {total} slab(s) are kept; the same command with --resume continues"
+    if _file_identity(record_path(out)) != before:
+        return f"{out} is finished"
+    return "nothing was written"
+
+
+class _SlabProgress(Progress):
+    """A bar over slabs on a terminal, and a line for each slab elsewhere, on standard error."""
 
     def __init__(self, title: str, total: int) -> None:
         from tqdm import tqdm
 
         self.bar = tqdm(desc=title, total=total, disable=None, unit="slab", dynamic_ncols=True)
-        self._started, self._first = time.perf_counter(), 0
+        self._started, self._before = time.perf_counter(), 0
 
-    def __enter__(self) -> _Shown:
+    def __enter__(self) -> _SlabProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def say(self, line: str) -> None:
-        """A line that does not spoil the bar."""
+    def print_line(self, line: str) -> None:
+        """Print a line above the bar."""
         self.bar.write(line) if not self.bar.disable else print(line, flush=True)
 
     def __call__(self, done: int, total: int, values: dict[str, float], /) -> None:
         if self.bar.disable:
-            # the first report says how many were there before
-            self._first = self._first or done - 1 or -1
-            fresh = done - max(self._first, 0)
-            left = (time.perf_counter() - self._started) / max(fresh, 1) * (total - done)
+            # the first call tells how many slabs were finished by an earlier run
+            self._before = self._before or done - 1 or -1
+            new = done - max(self._before, 0)
+            remaining = (time.perf_counter() - self._started) / max(new, 1) * (total - done)
             shown = "".join(f", {name} {value:.4g}" for name, value in values.items())
             clock = time.strftime("%Y-%m-%d %H:%M:%S")
-            print(f"{clock} slab {done} of {total}{shown}, about {lines.duration(left)} left", file=sys.stderr, flush=True)
+            left = console.format_duration(remaining)
+            print(f"{clock} slab {done} of {total}{shown}, about {left} left", file=sys.stderr, flush=True)
             return
         self.bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()}, refresh=False)
         if self.bar.n == 0 and done > 1:

@@ -1,4 +1,4 @@
-"""A file as tissue: its grey values, how large its voxels are, and what says so."""
+"""Open a file as tissue: its grey values and the size of its voxels."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import typer
 if TYPE_CHECKING:
     from tomoprior.simulate import Tissue
 
-#: A volume is read into memory where this many times its size is free, and block by block elsewhere.
+#: A volume is read into memory where this many times its size is free, and block by block otherwise.
 COPIES = 5
 
 
-def opened(path: Path, voxel_size: float | None, unit: str | None, *, bright_is_dense: bool) -> Tissue:
+def open_tissue(path: Path, voxel_size: float | None, unit: str | None, *, bright_is_dense: bool) -> Tissue:
     """Open a volume of any format as tissue; the file's warnings are printed.
 
     Parameters
     ----------
     voxel_size
-        Instead of what the file says.
+        Edge of the voxels; by default from the file.
     unit
-        That the tissue's voxels are given in, and ``voxel_size`` too; by default the file's.
+        Unit of the tissue's voxels and of ``voxel_size``; by default from the file.
 
     Raises
     ------
     FormatError, InputError
-        One line that names the file: it cannot be read, is no volume of tissue, or no one says how large its voxels are.
+        One line that names the file: it cannot be read, is no volume of tissue, or its voxel size is unknown.
     """
     import numpy as np
 

@@ -7,6 +7,7 @@ the entry-point group ``tomoprior.methods`` add a method; ``tomoprior.testing.ch
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -154,3 +155,64 @@ class Family(Protocol):
 
     def get(self, member: str) -> Method:
         """Return one member; raises UnknownNameError or MissingDependencyError."""
+
+
+@runtime_checkable
+class SlabMethod(Protocol):
+    """A method that couples slices and says how far, so that a volume can be cut into slabs along y."""
+
+    def halo(self, geometry: Geometry, settings: Any) -> int:
+        """Return the rows beyond its own that a slab has to see on either side; half of them are blended with the neighbour."""
+
+
+@runtime_checkable
+class PilotMethod(Protocol):
+    """A method whose open settings are chosen by the slab in the middle (the pilot) for all slabs."""
+
+    def settings_from_pilot(self, result: Reconstruction, settings: Any, folder: Path) -> Mapping[str, Any]:
+        """Return the settings that ``result`` has chosen, by name, as plain values.
+
+        Data that do not fit into settings are written to a file in ``folder``, and its path becomes a setting.
+        """
+
+
+@runtime_checkable
+class RowMethod(Protocol):
+    """A method whose settings depend on the rows of the volume that a slab sees."""
+
+    def settings_for_rows(self, settings: Any, rows: range) -> Any:
+        """Return the settings of a slab that sees ``rows`` of a larger volume."""
+
+
+@runtime_checkable
+class TunableMethod(Protocol):
+    """A method that names the values that a comparison tries when it tunes the method by held-out tilts.
+
+    Attributes
+    ----------
+    tunable
+        By setting, the values: one or two settings that matter most. Other methods are tuned by the number of iterations.
+    """
+
+    tunable: Tunable
+
+
+@runtime_checkable
+class FieldMethod(Protocol):
+    """A method that can say whether its results have a ``field``.
+
+    Attributes
+    ----------
+    fits_field
+        True if they have.
+    """
+
+    fits_field: bool
+
+
+@runtime_checkable
+class DescribedMethod(Protocol):
+    """A method with text of its own for ``tomoprior methods NAME``."""
+
+    def describe(self) -> str:
+        """Return lines for the terminal."""

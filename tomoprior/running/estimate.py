@@ -1,4 +1,4 @@
-"""What a run will cost, before it starts: memory from formulas, time from a small product measured here and now."""
+"""Memory and time of a run before it starts: memory from formulas, time from a small product measured here."""
 
 from __future__ import annotations
 
@@ -12,15 +12,28 @@ import torch
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
 from tomoprior.projector import Projector
-from tomoprior.projector.backends import Cost
+from tomoprior.projector.backends import Cost, Kind
+from tomoprior.running.arguments import resolve_method
+from tomoprior.series import TiltSeries
+from tomoprior.settings import Settings
 
-#: Side of the small problem that is timed, its slices, and its tilts at most.
+#: Side of the small problem that is timed, its number of slices, and its largest number of tilts.
 SAMPLE, SLICES, TILTS = 128, 16, 61
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Bytes of projections and result, of the prepared projector, of the method's own arrays."""
+class MemoryEstimate:
+    """Memory of a run.
+
+    Attributes
+    ----------
+    data
+        Bytes of the projections and the result.
+    projector
+        Bytes of the prepared projector.
+    method
+        Bytes of the method's own arrays.
+    """
 
     data: int
     projector: int
@@ -28,53 +41,111 @@ class Memory:
 
     @property
     def memory(self) -> int:
-        """Bytes in all."""
+        """Bytes in total."""
         return self.data + self.projector + self.method
 
 
 @dataclass(frozen=True)
-class Estimate(Memory):
-    """The same, and seconds in all."""
+class Estimate(MemoryEstimate):
+    """Memory and time of a run.
+
+    Attributes
+    ----------
+    seconds
+        Wall-clock time in total.
+    backend, device
+        The projector backend and the device that the run would use.
+    """
 
     seconds: float
+    backend: str
+    device: str
 
 
-def needed(method: Method, projector: Projector, settings: Any) -> Memory:
-    """Memory of ``method`` with this projector, by formulas alone: takes no time."""
+def estimate_run(
+    series: TiltSeries,
+    method: str | Method = "sirt",
+    *,
+    device: str | torch.device = "auto",
+    kind: Kind = "linear",
+    backend: str = "auto",
+    settings: Settings | None = None,
+    **values: Any,
+) -> Estimate:
+    """Estimate memory and time of ``tomoprior.reconstruct`` in memory; takes about a tenth of a second.
+
+    Only the geometry of the series is used; its projections are not read.
+
+    Parameters
+    ----------
+    series
+        The series that would be reconstructed.
+    method
+        A name that ``tomoprior.methods.available()`` lists, or a method object.
+    device, kind, backend
+        As in ``Projector``.
+    settings, values
+        The method's settings, as an object or one by one (``num_iter=50``).
+
+    Returns
+    -------
+    Estimate
+        ``memory`` in bytes with its parts ``data``, ``projector`` and ``method``, and ``seconds``.
+
+    Raises
+    ------
+    UnknownNameError, SettingsError, BackendError
+        As ``tomoprior.reconstruct`` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tomoprior import Geometry, TiltSeries
+    >>> geometry = Geometry(np.deg2rad(np.arange(-60, 61, 3)), (16, 8, 32))
+    >>> estimate = estimate_run(TiltSeries(np.zeros(geometry.range_shape, np.float32), geometry), "sirt", num_iter=50)
+    >>> estimate.data == 4 * (41 * 8 * 32 + 16 * 8 * 32)
+    True
+    """
+    resolved, settings = resolve_method(method, settings, values)
+    return estimate_method(resolved, Projector(series.geometry, device, kind, backend), settings)
+
+
+def estimate_memory(method: Method, projector: Projector, settings: Any) -> MemoryEstimate:
+    """Return the memory of ``method`` with this projector, by formulas alone."""
     geometry = projector.geometry
     data = 4 * (int(np.prod(geometry.domain_shape)) + int(np.prod(geometry.range_shape)))
-    return Memory(data, _cost(method, projector).bytes, method.memory(geometry, settings))
+    return MemoryEstimate(data, _preparation(method, projector).bytes, method.memory(geometry, settings))
 
 
-def estimate(method: Method, projector: Projector, settings: Any) -> Estimate:
-    """Memory and time of ``method`` with this projector; takes about a tenth of a second."""
+def estimate_method(method: Method, projector: Projector, settings: Any) -> Estimate:
+    """Return memory and time of ``method`` with this projector; takes about a tenth of a second."""
     geometry = projector.geometry
-    found = needed(method, projector, settings)
-    pair = _pair_rate(projector) * _size(geometry)
-    seconds = _cost(method, projector).seconds + pair * method.cost_in_pairs(geometry, settings)
-    return Estimate(found.data, found.projector, found.method, seconds)
+    needed = estimate_memory(method, projector, settings)
+    pair = _seconds_per_pair(projector) * _pair_size(geometry)
+    seconds = _preparation(method, projector).seconds + pair * method.cost_in_pairs(geometry, settings)
+    return Estimate(needed.data, needed.projector, needed.method, seconds, projector.backend, str(projector.device))
 
 
-def _cost(method: Method, projector: Projector) -> Cost:
+def _preparation(method: Method, projector: Projector) -> Cost:
     return projector.cost if method.uses_projector else Cost(0, 0.0)
 
 
-def _size(geometry: Geometry) -> float:
-    """What a pair of products grows with: voxels times tilts."""
+def _pair_size(geometry: Geometry) -> float:
+    """Return voxels times tilts: the time of a pair of products grows with it."""
     return float(np.prod(geometry.domain_shape)) * geometry.n_angles
 
 
-def _pair_rate(projector: Projector) -> float:
-    """Seconds of a forward projection and an adjoint, per voxel and tilt, on a small piece of the same kind."""
+def _seconds_per_pair(projector: Projector) -> float:
+    """Return seconds of a forward projection and an adjoint, per voxel and tilt, measured on a small geometry."""
     full = projector.geometry
     nz, ny, nx = (min(n, limit) for n, limit in zip(full.shape, (SAMPLE, SLICES, SAMPLE), strict=True))
-    piece = Geometry(full.angles[:: -(-full.n_angles // TILTS)], (nz, ny, nx), (ny, min(full.detector[1], SAMPLE)))
-    small = Projector(piece, projector.device, projector.kind, projector.backend)
-    x = torch.ones(piece.domain_shape, device=projector.device)
+    small = Geometry(full.angles[:: -(-full.n_angles // TILTS)], (nz, ny, nx), (ny, min(full.detector[1], SAMPLE)))
+    timed = Projector(small, projector.device, projector.kind, projector.backend)
+    x = torch.ones(small.domain_shape, device=projector.device)
     best = float("inf")
     for _ in range(3):  # the first also builds the matrix
         started = time.perf_counter()
-        y = small.T(small(x))
+        y = timed.T(timed(x))
         float(y[0, 0, 0])  # waits for a GPU
         best = min(best, time.perf_counter() - started)
-    return best / _size(piece)
+    return best / _pair_size(small)

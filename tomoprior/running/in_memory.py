@@ -1,4 +1,4 @@
-"""A tilt series in memory, reconstructed as a whole, with the record from which that can be repeated."""
+"""Run a method on arrays in memory, and record how the result was made."""
 
 from __future__ import annotations
 
@@ -19,13 +19,49 @@ from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.arguments import resolve_seed
 from tomoprior.series import TiltSeries
+from tomoprior.threads import limit_threads
 
-#: Packages whose version is part of the record.
+#: Packages whose versions are recorded.
 RECORDED = ("torch", "numpy", "scipy", "astra-toolbox", "tomopy")
 
-#: What is kept of where the projections came from and what was done to them.
+#: Entries of a series' metadata that are recorded: the origin of the projections and how they were changed.
 RECORDED_INPUT = ("source", "angles_from", "minus_log", "normalized", "repaired_pixels", "binned", "flipped_hand", "warnings")
+
+
+def run_method(
+    method: Method,
+    projections: torch.Tensor,
+    projector: Projector,
+    settings: Any,
+    *,
+    weights: torch.Tensor | None = None,
+    initial: torch.Tensor | None = None,
+    mask: torch.Tensor | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Reconstruction:
+    """Run ``method.reconstruct`` with a seed and a number of threads; every run of a method passes through here.
+
+    torch's global random generators are seeded for the run. Afterwards they have the caller's state again, and torch has the
+    caller's number of threads.
+
+    Parameters
+    ----------
+    seed
+        Seed of torch's generators, and of the method's setting ``seed`` where it has one.
+    threads
+        CPU threads of torch; by default the number that is set.
+    """
+    settings, seed = resolve_seed(settings, seed)
+    # all devices are listed, because fork_rng warns of several GPUs otherwise
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), limit_threads(threads):
+        torch.manual_seed(seed)
+        return method.reconstruct(
+            projections, projector, settings, weights=weights, initial=initial, mask=mask, progress=progress
+        )
 
 
 def reconstruct_in_memory(
@@ -39,13 +75,15 @@ def reconstruct_in_memory(
     initial: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     seed: int = 0,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Reconstruction:
-    """See ``tomoprior.reconstruct``."""
+    """Reconstruct a whole series and record the run; the arguments are those of ``tomoprior.reconstruct``."""
+    settings, seed = resolve_seed(settings, seed)
     projector = Projector(series.geometry, device, kind, backend)
     started = time.perf_counter()
 
-    def recorded(result: Reconstruction, **more: Any) -> Reconstruction:
+    def with_record(result: Reconstruction, **more: Any) -> Reconstruction:
         result = result.numpy()
         record = {
             "method": method.name,
@@ -62,25 +100,26 @@ def reconstruct_in_memory(
         }
         return replace(result, provenance=record)
 
-    with torch.random.fork_rng():  # the caller's random numbers are the caller's
-        torch.manual_seed(seed)
-        try:
-            result = method.reconstruct(
-                to_tensor(series.projections, projector.device),
-                projector,
-                settings,
-                weights=None if series.weights is None else to_tensor(series.weights, projector.device),
-                initial=None if initial is None else to_tensor(initial, projector.device),
-                mask=None if mask is None else to_tensor(mask, projector.device),
-                progress=progress,
-            )
-        except Interrupted as stop:
-            raise Interrupted(recorded(stop.result, interrupted=True)) from None
-    return recorded(result)
+    try:
+        result = run_method(
+            method,
+            to_tensor(series.projections, projector.device),
+            projector,
+            settings,
+            weights=None if series.weights is None else to_tensor(series.weights, projector.device),
+            initial=None if initial is None else to_tensor(initial, projector.device),
+            mask=None if mask is None else to_tensor(mask, projector.device),
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
+    except Interrupted as stop:
+        raise Interrupted(with_record(stop.result, interrupted=True)) from None
+    return with_record(result)
 
 
 def describe_run(series: TiltSeries) -> dict[str, Any]:
-    """What of a record says what was reconstructed, and with which versions."""
+    """Return the part of a record that describes the input and the package versions."""
     return {
         "geometry": series.geometry.to_dict(),
         "views": [int(v) for v in series.views] if series.views is not None else None,
@@ -90,19 +129,19 @@ def describe_run(series: TiltSeries) -> dict[str, Any]:
 
 
 def to_tensor(array: Any, device: torch.device) -> torch.Tensor:
-    """A float32 tensor on ``device``; shares the array's memory where that is possible and safe."""
+    """Return a float32 tensor on ``device``; it shares the array's memory where that is possible and safe."""
     if isinstance(array, torch.Tensor):
         return array.detach().to(device, torch.float32)
-    data = np.asarray(array[...] if hasattr(array, "dtype") else array)  # what is lazy is read here
+    data = np.asarray(array[...] if hasattr(array, "dtype") else array)  # a lazy array is read here
     return torch.from_numpy(np.require(data, np.float32, ["C", "W"])).to(device)
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what took part, for the record."""
-    found = {"tomoprior": __version__, "python": platform.python_version()}
+    """Return the versions of tomoprior, Python and the packages in ``RECORDED`` that are installed."""
+    versions = {"tomoprior": __version__, "python": platform.python_version()}
     for name in RECORDED:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

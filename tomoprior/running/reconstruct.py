@@ -8,12 +8,12 @@ from typing import Any, Literal
 import torch
 from numpy.typing import ArrayLike
 
-from tomoprior import methods
 from tomoprior.errors import SettingsError
 from tomoprior.methods.base import Method
 from tomoprior.progress import Progress
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.arguments import resolve_method
 from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.series import TiltSeries
 from tomoprior.settings import Settings
@@ -36,6 +36,7 @@ def reconstruct(
     initial: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     seed: int = 0,
+    threads: int | None = None,
     progress: Progress | None = None,
     settings: Settings | None = None,
     **values: Any,
@@ -45,35 +46,42 @@ def reconstruct(
     Parameters
     ----------
     series
-        Projections with their geometry. Without ``out`` they are read into memory here; with it slab by slab, from a file, a
-        Zarr or Dask array or whatever else can be indexed.
+        Projections with their geometry. Without ``out`` the projections are read into memory. With ``out`` they are read slab
+        by slab, from a file, a Zarr or Dask array, or any other array that can be indexed.
     method
         A name that ``tomoprior.methods.available()`` lists, or a method object.
     out
         A file to write (``.zarr``, ``.mrc``, ``.h5``, ``.tif``, ``.npy``), slab by slab along y: neither the projections nor
-        the volume are ever in memory as a whole. Its record is ``OUT.json``. Until it is finished, all is in ``OUT.partial``.
+        the volume are ever in memory as a whole. The record is ``OUT.json``. Unfinished work is in the folder ``OUT.partial``.
     slab
-        With ``out``: rows of a slab; ``auto``: as many as fit into memory, up to 96, or eight halos.
+        With ``out``: rows of a slab. ``auto``: as many as fit into memory, up to 96 or eight halos.
     workers
-        With ``out``: slabs at a time, each in a process of its own on this machine.
+        With ``out``: number of slabs at a time, each in its own process on this machine. The processes talk through pipes; no
+        network port is opened.
     scheduler
         With ``out``: address of a Dask scheduler (``tcp://...``), or a ``distributed.Client``, whose workers do the slabs.
-        They need the input and ``out`` under the same paths.
+        They need the input and ``out`` under the same paths. Whoever can reach a ``tcp://`` scheduler can run code on its
+        workers; use ``tls://`` and a client with certificates where others share the network or the machine.
     resume
-        With ``out``: go on with what an earlier run left; the same settings, input, geometry and version give, on the CPU, the
-        same bytes as a run that was never interrupted.
+        With ``out``: continue an unfinished run. With the same settings, input, geometry and version, the result on the CPU
+        has the same bytes as that of a run without interruption.
     overwrite
-        With ``out``: replace it, and what an earlier run left, if they exist.
+        With ``out``: replace an existing output, and an unfinished run.
     memory
-        With ``out``: bytes to use, for all workers of this machine together; by default 0.8 of what is free.
+        With ``out``: bytes to use, for this process and all workers of this machine together, their Python interpreters
+        included. By default 0.8 of the free memory.
     device, kind, backend
         As in ``Projector``.
     initial
         Volume to start from, shape ``geometry.shape``.
     mask
-        0 and 1, shape ``geometry.shape`` or ``(nz, nx)``: outside, the volume is zero.
+        Volume of 0 and 1, shape ``geometry.shape`` or ``(nz, nx)``: outside it, the result is zero.
     seed
-        For methods that draw random numbers; the same seed gives the same volume on the CPU.
+        For methods that draw random numbers; the same seed gives the same volume on the CPU. It sets the method's setting
+        ``seed`` too, where there is one. The caller's random state does not matter and does not change.
+    threads
+        CPU threads of torch, shared by all workers of this machine; for workers of a scheduler, the threads of each. By
+        default torch's own number, and with ``workers`` all cores.
     progress
         Called once an iteration; with ``out`` once a slab.
     settings, values
@@ -82,38 +90,41 @@ def reconstruct(
     Returns
     -------
     Reconstruction
-        With NumPy arrays, and a provenance from which the run can be repeated. With ``out`` the arrays are lazy: what is
-        indexed is read from the file.
+        With NumPy arrays, and a provenance from which the run can be repeated. With ``out`` the arrays are lazy: they are
+        read from the file when they are indexed.
 
     Raises
     ------
     UnknownNameError, SettingsError, InputError, BackendError, FormatError, OutputExistsError
         One line that says what is wrong; before any work where it can be known before.
     Interrupted
-        On Ctrl-C, by methods that keep what they have: a ``KeyboardInterrupt`` with a ``result`` like the one returned. With
-        ``out`` a ``KeyboardInterrupt``, after which ``resume`` goes on.
+        On Ctrl-C, by methods that keep an intermediate result: a ``KeyboardInterrupt`` with a ``result`` like the one
+        returned. With ``out`` a plain ``KeyboardInterrupt``, after which ``resume`` continues.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tomoprior import Geometry, TiltSeries
+    >>> geometry = Geometry(np.deg2rad(np.arange(-60, 61, 3)), (16, 8, 32))
+    >>> series = TiltSeries(np.ones(geometry.range_shape, np.float32), geometry)
+    >>> reconstruct(series, "sirt", num_iter=5).volume.shape
+    (16, 8, 32)
     """
-    chosen = methods.get(method) if isinstance(method, str) else method
-    if settings is None:
-        settings = chosen.Settings.parse(values)
-    elif not isinstance(settings, chosen.Settings):
-        raise SettingsError(f"settings must be {chosen.Settings.__name__}, got {type(settings).__name__}")
-    elif values:
-        settings = chosen.Settings.parse({**settings.model_dump(), **values})
-    given: dict[str, Any] = {
+    resolved, settings = resolve_method(method, settings, values)
+    common: dict[str, Any] = {
         "device": str(device), "kind": kind, "backend": backend, "initial": initial, "mask": mask, "seed": seed,
-        "progress": progress,
+        "threads": threads, "progress": progress,
     }  # fmt: skip
     if out is None:
-        asked = {"slab": slab != "auto", "workers": workers != 1, "scheduler": scheduler is not None, "resume": resume,
-                 "overwrite": overwrite, "memory": memory is not None}  # fmt: skip
-        if any(asked.values()):
-            named = ", ".join(name for name, is_set in asked.items() if is_set)
-            raise SettingsError(f"{named}: only with out=FILE, where the volume is written slab by slab")
-        return reconstruct_in_memory(series, chosen, settings, **given)
+        used = {"slab": slab != "auto", "workers": workers != 1, "scheduler": scheduler is not None, "resume": resume,
+                "overwrite": overwrite, "memory": memory is not None}  # fmt: skip
+        if any(used.values()):
+            names = ", ".join(name for name, is_set in used.items() if is_set)
+            raise SettingsError(f"{names}: only with out=FILE, where the volume is written slab by slab")
+        return reconstruct_in_memory(series, resolved, settings, **common)
     from tomoprior.running.slabs.run import reconstruct_to_file
 
     return reconstruct_to_file(
-        series, chosen, settings, Path(out), slab=slab, workers=workers, scheduler=scheduler, resume=resume,
-        overwrite=overwrite, memory=memory, **given,
+        series, resolved, settings, Path(out), slab=slab, workers=workers, scheduler=scheduler, resume=resume,
+        overwrite=overwrite, memory=memory, **common,
     )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Volumes larger than memory: slab by slab along y, on one machine or many, gone on with after a crash."""
+"""Volumes larger than memory: computed slab by slab along y, on one machine or many, and resumed after a crash."""

@@ -1,76 +1,136 @@
-"""Who does the slabs: this process, or whatever is installed under ``tomoprior.executors``."""
+"""Where slabs are computed: in this process, in processes on this machine, or on a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from tomoprior import plugins
-from tomoprior.running.slabs.plan import Slab, usable_memory
+from tomoprior.running.slabs.budget import usable_memory
+from tomoprior.running.slabs.plan import Slab
 
-#: name of the entry-point group
+#: Name of the entry-point group.
 GROUP = "tomoprior.executors"
 
-#: ``work(slab)`` or ``work(slab, device)`` gives the slab's record.
+#: ``work(slab)`` or ``work(slab, device)`` returns the slab's record.
 Work = Callable[..., dict[str, Any]]
+
+#: Number of times that a slab is tried again after the death of its worker: a cluster's scheduler may kill workers too.
+RETRIES = 20
 
 
 class Executor(Protocol):
-    """Runs slabs, in any order, each at least once.
+    """Runs slabs in any order, each at least once.
 
     Attributes
     ----------
     workers
-        Slabs at a time.
+        Number of slabs at a time.
+    interpreters
+        Number of processes on this machine whose Python interpreters count in ``--memory``.
+    threads
+        CPU threads of each worker, or None for torch's own number.
     notes
-        Lines for the user: where a dashboard is, say.
+        Lines for the user, such as the address of a dashboard.
     """
 
     workers: int
+    interpreters: int
+    threads: int | None
     notes: list[str]
 
     @property
     def weight(self) -> Callable[[Any], int] | None:
-        """Gives the bytes in which a thing would be sent to a worker, and raises anything if it cannot be sent.
+        """A function that returns the size in bytes of an object as sent to a worker, and raises if it cannot be sent.
 
-        None if slabs are done in this process, and nothing is sent.
+        None if slabs are computed in this process and nothing is sent.
         """
 
     def memory(self, device: str) -> int:
-        """Bytes that all workers together may take, if each takes as much as the poorest has."""
+        """Return the bytes that all workers together may use, if each uses as much as the smallest has."""
 
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
-        """The slabs' records as they come. The first error of a slab is raised, and the others are given up."""
+        """Yield the slabs' records as they are finished; the first error is raised, and the other slabs are cancelled."""
+
+
+@dataclass(frozen=True)
+class SecureScheduler:
+    """The address of a Dask scheduler with the files that authenticate this client.
+
+    Attributes
+    ----------
+    address
+        ``tls://host:port``.
+    ca_file, cert_file, key_file
+        PEM files: the certificate authority, and the client's certificate and private key.
+    """
+
+    address: str
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+
+    def __str__(self) -> str:
+        return self.address
 
 
 class Serial:
     """One slab after the other, in this process."""
 
-    workers, weight = 1, None
+    workers, interpreters, weight = 1, 1, None
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads
         self.notes: list[str] = []
 
     def memory(self, device: str) -> int:
-        """What is free here."""
+        """Return the free memory of this machine that may be used."""
         return usable_memory(device)
 
     def run(self, work: Work, slabs: Sequence[Slab]) -> Iterator[dict[str, Any]]:
-        """Lowest rows first."""
+        """Run the slabs in their order."""
         for slab in slabs:
             yield work(slab)
 
 
-def open_executor(workers: int, scheduler: Any) -> AbstractContextManager[Executor]:
-    """One worker without a scheduler is this process; else the executor ``dask``.
+def open_executor(workers: int, scheduler: Any, threads: int | None = None) -> AbstractContextManager[Executor]:
+    """Return this process for one worker, processes for several, and the executor ``dask`` for a scheduler.
 
     Raises
     ------
     MissingDependencyError
-        If it is not installed.
+        If the executor ``dask`` is not installed.
     """
-    if scheduler is None and workers <= 1:
-        return nullcontext(Serial())
-    found: AbstractContextManager[Executor] = plugins.load(GROUP, "dask")(workers, scheduler)
-    return found
+    if scheduler is not None:
+        executor: AbstractContextManager[Executor] = plugins.load(GROUP, "dask")(scheduler, threads)
+        return executor
+    if workers <= 1:
+        return nullcontext(Serial(threads))
+    from tomoprior.running.slabs.processes import ProcessExecutor
+
+    return ProcessExecutor(workers, threads)
+
+
+def worker_device(requested: str, place: int, count: int, environment: Mapping[str, str]) -> str:
+    """Return the device of a worker: its own GPU where there are several and no one has assigned them.
+
+    Parameters
+    ----------
+    requested
+        Device of the run: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    place
+        Number of this worker among those of its machine.
+    count
+        Number of GPUs that torch sees.
+    environment
+        With ``CUDA_VISIBLE_DEVICES`` in it, GPUs are assigned already and the first is used: dask-cuda gives each worker all
+        GPUs in another order, and batch systems give each job its own.
+    """
+    if requested not in ("auto", "cuda") or count == 0:
+        return requested
+    if environment.get("CUDA_VISIBLE_DEVICES") is not None:
+        return "cuda:0"
+    return f"cuda:{place % count}"

@@ -1,19 +1,19 @@
-"""From slabs that are all there to files in their place: borders, whole files, the record, the move."""
+"""From finished slabs to files in their final place: borders, whole files, the record, the move."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tomoprior.errors import OutputExistsError
+from tomoprior.errors import FormatError, OutputExistsError
 from tomoprior.formats import Header, open_stack
 from tomoprior.formats.writing import writing
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.slabs.job import Job
-from tomoprior.running.slabs.journal import GO_ON, Journal, write_json
+from tomoprior.running.slabs.journal import ARRAYS, Journal
+from tomoprior.running.slabs.records import RESUME_HINT, VolumeRecord, read_record, write_record
 from tomoprior.series import TiltSeries
 from tomoprior.storage.files import (
     check_target,
@@ -25,29 +25,25 @@ from tomoprior.storage.files import (
     resolve_link,
 )
 
-#: What of a slab's record goes into that of the volume.
+#: Entries of a slab's record that are repeated in the volume's record.
 KEPT = ("rows", "residual", "seconds", "settled", "device", "host", "input")
-
-#: What a run may write beside its record.
-ARRAYS = ("volume", "std", "determined")
 
 
 def assemble(job: Job, journal: Journal, more: dict[str, Any]) -> None:
-    """Borders, whole files, and the record; what is interrupted here is done again by the next run."""
+    """Blend the borders, complete the files and write the record; after an interruption the next run does it again."""
     plan, outputs, folder = job.plan, job.outputs, journal.folder
-    done = journal.done()
+    done = journal.done(plan.slabs)
     for border in plan.borders:
         outputs.blend(plan, border)
     outputs.complete()
     pilot = done[plan.pilot.number]
     provenance, history = pilot.get("provenance", {}), pilot.get("history", {})
-    squares = [record["residual"] ** 2 for record in done.values() if record.get("residual") is not None]
     record = {
         "output": job.out.name,
         **provenance,
         **more,
-        "residual": float(np.sqrt(np.mean(squares))) if squares else None,
-        "seconds": sum(record["seconds"] for record in done.values()),
+        "residual": overall_residual(done.values()),
+        "seconds": sum(record.get("seconds", 0.0) for record in done.values()),
         "slabs": {
             "rows": plan.rows,
             "halo": plan.halo,
@@ -58,32 +54,38 @@ def assemble(job: Job, journal: Journal, more: dict[str, Any]) -> None:
         },
         "history": history,
     }
-    write_json(record_path(folder / job.out.name), record)
+    write_record(record_path(folder / job.out.name), record)
     determined = folder / "determined.npy"
     if determined.exists():
         target = companion_path(folder / job.out.name, "determined")
         values = np.load(determined, allow_pickle=False)
         with writing(target, Header(values.shape), overwrite=True) as sink:
             sink[:, :, :] = values
-    made = [name for name in ARRAYS if companion_path(folder / job.out.name, name).exists()]
-    journal.begin({**(journal.run or {}), "finished": made})
+    finished = [name for name in ARRAYS if companion_path(folder / job.out.name, name).exists()]
+    journal.begin({**(journal.run or {}), "finished": finished})
+
+
+def overall_residual(records: Any) -> float | None:
+    """Return the root mean square of the slabs' residuals; None if no slab has one."""
+    squares = [record["residual"] ** 2 for record in records if record.get("residual") is not None]
+    return float(np.sqrt(np.mean(squares))) if squares else None
 
 
 def publish(journal: Journal, *, overwrite: bool) -> None:
-    """Move what is finished to where it was asked for, links being followed, the volume last: where it is, all is."""
+    """Move the finished files to their final place, the volume last: where it is, everything is. Links are followed."""
     folder, out = journal.folder, journal.out
-    finished = (journal.run or {}).get("finished", [])
+    finished = (journal.run or {}).get("finished") or []
     arrays = {companion_path(Path(out.name), array).name: array for array in ARRAYS}
     for name in (*(n for n in arrays if n != out.name), record_path(out).name, out.name):
-        made, target = folder / name, out.with_name(name)
-        if not made.exists():
+        source, target = folder / name, out.with_name(name)
+        if not source.exists():
             if overwrite and name in arrays and arrays[name] not in finished:
-                remove_tree(target)  # what an earlier output had beside it does not belong to this one
+                remove_tree(target)  # it belongs to an earlier output
             continue
         if target.exists() and not overwrite:
-            raise OutputExistsError(f"{target} appeared while it was being made; what was made is in {folder}")
-        with reraise_disk_errors(target, GO_ON):
-            put_in_place(made, target)
+            raise OutputExistsError(f"{target} appeared during the run; the result is in {folder}")
+        with reraise_disk_errors(target, RESUME_HINT):
+            put_in_place(source, target)
     journal.remove()
 
 
@@ -94,23 +96,31 @@ def check_outputs(out: Path, *, overwrite: bool = False) -> None:
 
 
 def read_run_identity(out: Path) -> dict[str, Any]:
-    """What an unfinished run, or the finished one that made ``out``, was asked for; empty if there is none."""
-    unfinished = Journal(out).run
+    """Return the arguments of the unfinished run, or of the finished one that wrote ``out``; empty if there is none.
+
+    Raises
+    ------
+    OutputExistsError
+        If the folder of the unfinished run is not ours.
+    """
+    journal = Journal(out)
+    journal.check_owner()
+    unfinished = journal.run
     if unfinished is not None:
         return unfinished
     record = record_path(out)
     if not (out.exists() and record.exists()):
         return {}
     try:
-        run = json.loads(record.read_text()).get("run")
-    except (OSError, ValueError, AttributeError):
+        run = read_record(record, VolumeRecord).run
+    except FormatError:
         return {}
-    return {**run, "finished": []} if isinstance(run, dict) else {}
+    return {} if run is None else {**run.plain(), "finished": []}
 
 
 def open_result(out: Path, series: TiltSeries) -> Reconstruction:
-    """A finished output as a result whose arrays are read when they are indexed."""
-    record = json.loads(record_path(out).read_text())
+    """Return a finished output as a result whose arrays are read when they are indexed."""
+    record = read_record(record_path(out), VolumeRecord).plain()
     std, determined = (companion_path(out, array) for array in ("std", "determined"))
     return Reconstruction(
         open_stack(out).data,

@@ -1,4 +1,4 @@
-"""One slab's work, wherever it is done: read, reconstruct, write, record."""
+"""The work on one slab, in any process: read, reconstruct, write, record."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from numpy.typing import NDArray
 
 from tomoprior import memory
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import Method
+from tomoprior.methods.base import Method, PilotMethod
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.running.slabs import source
-from tomoprior.running.slabs.journal import GO_ON, Journal, digest
+from tomoprior.running.slabs.journal import Journal, digest
 from tomoprior.running.slabs.outputs import Outputs
 from tomoprior.running.slabs.plan import Plan, Slab, settings_for_rows
+from tomoprior.running.slabs.records import RESUME_HINT
 from tomoprior.series import TiltSeries
-from tomoprior.storage.files import open_atomic
+from tomoprior.storage.files import open_atomic, reraise_disk_errors
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all slabs of a run share; can be pickled, and holds no array of any size.
+    """The common part of all slabs of a run; it can be pickled and holds no large array.
 
     Attributes
     ----------
@@ -36,6 +37,8 @@ class Job:
         The final output.
     projections, weights, initial, mask
         Arrays, or lazy ones that another process can open.
+    device, kind, backend, seed, threads
+        As in ``tomoprior.reconstruct``; ``threads`` is the number for one slab.
     """
 
     out: Path
@@ -52,34 +55,36 @@ class Job:
     kind: Kind = "linear"
     backend: str = "auto"
     seed: int = 0
+    threads: int | None = None
 
     def __call__(self, slab: Slab, device: str | None = None) -> dict[str, Any]:
-        """Do a slab and commit it; the record is returned too.
+        """Compute a slab, write it, and return its record.
 
         Parameters
         ----------
         device
-            Of this worker, where it differs from the run's.
+            Device of this worker, where it differs from the run's.
         """
-        memory.release_free_memory()  # what a slab before left would stand beside this one
+        memory.release_free_memory()  # the remains of an earlier slab would add to this one
         started = time.perf_counter()
-        block = source.rows(self.projections, slab.first, slab.last)
-        read = digest(block)
+        block = source.read_rows(self.projections, slab.first, slab.last)
+        input_digest = digest(block)
         result = self._reconstruct(block, slab, device or self.device)
         del block
         self._write(slab, result)
         provenance = result.provenance
+        is_pilot = slab == self.plan.pilot
         record = {
             "rows": [slab.start, slab.stop],
             "residual": provenance.get("residual"),
             "settled": provenance.get("settled"),
-            "settings_from_pilot": self._carried(result) if slab == self.plan.pilot else None,
-            "input": read,
+            "settings_from_pilot": self._settings_from_pilot(result) if is_pilot else None,
+            "input": input_digest,
             "device": (provenance.get("projector") or {}).get("device", device or self.device),
             "host": socket.gethostname(),
             "process": os.getpid(),
             "seconds": time.perf_counter() - started,
-            **({"provenance": dict(provenance), "history": dict(result.history)} if slab == self.plan.pilot else {}),
+            **({"provenance": dict(provenance), "history": dict(result.history)} if is_pilot else {}),
         }
         Journal(self.out).commit(slab.number, record)
         return record
@@ -87,7 +92,7 @@ class Job:
     def _reconstruct(self, block: NDArray[np.float32], slab: Slab, device: str) -> Reconstruction:
         weights = self.weights
         if weights is not None and weights.ndim == 3:
-            weights = source.rows(weights, slab.first, slab.last)
+            weights = source.read_rows(weights, slab.first, slab.last)
         settings = settings_for_rows(self.method, self.settings, range(slab.first, slab.last))
         geometry = self.geometry.rows(slab.first, slab.last)
         return reconstruct_in_memory(
@@ -100,13 +105,15 @@ class Job:
             kind=self.kind,
             backend=self.backend,
             seed=self.seed,
+            threads=self.threads,
         )
 
     @staticmethod
     def _part(array: Any, slab: Slab) -> Any:
+        """Return a slab's rows of a volume, or the slice ``(nz, nx)`` of an array that is the same in all rows."""
         if array is None:
             return None
-        return source.rows(array, 0, 1)[:, 0] if array.shape[1] == 1 else source.rows(array, slab.first, slab.last)
+        return source.read_rows(array, 0, 1)[:, 0] if array.shape[1] == 1 else source.read_rows(array, slab.first, slab.last)
 
     def _write(self, slab: Slab, result: Reconstruction) -> None:
         arrays = {"volume": result.volume, **({} if result.std is None else {"std": result.std})}
@@ -120,11 +127,14 @@ class Job:
                     at = border - slab.first
                     self.outputs.keep(name, border, side, values[:, at - b : at + b])
         if result.determined is not None and slab == self.plan.pilot:
-            with open_atomic(self.outputs.folder / "determined.npy", GO_ON) as file:
+            with open_atomic(self.outputs.folder / "determined.npy", RESUME_HINT) as file:
                 np.save(file, result.determined, allow_pickle=False)
 
-    def _carried(self, result: Reconstruction) -> dict[str, Any] | None:
-        """Settings that were open and that other slabs take over from the pilot, by name."""
-        if not hasattr(self.method, "settings_from_pilot"):
+    def _settings_from_pilot(self, result: Reconstruction) -> dict[str, Any] | None:
+        """Return the settings that the pilot has chosen for all slabs, by name."""
+        if not isinstance(self.method, PilotMethod):
             return None
-        return dict(self.method.settings_from_pilot(result, self.settings, self.outputs.folder))
+        folder = self.outputs.folder / "pilot"
+        with reraise_disk_errors(folder, RESUME_HINT):
+            folder.mkdir(exist_ok=True)
+        return dict(self.method.settings_from_pilot(result, self.settings, folder))

@@ -1,79 +1,99 @@
-"""What a run has done so far, on the disk: a folder beside the output, with a record for every slab that is safe."""
+"""The folder of an unfinished run beside the output, with a record for every slab that is safe on the disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR, S_ISLNK
 from typing import Any
 
 from tomoprior.errors import FormatError, InputError, OutputExistsError
-from tomoprior.storage.files import open_atomic, reraise_disk_errors, resolve_link
-from tomoprior.storage.lazy import one_line
+from tomoprior.running.slabs.plan import Slab
+from tomoprior.running.slabs.records import VERSION, RunRecord, SlabRecord, read_record, write_record
+from tomoprior.storage.files import companion_path, record_path, reraise_disk_errors, resolve_link
 from tomoprior.storage.locking import exclusive_lock
 
-#: What the folder is called: the output's name and this.
+#: The folder has the output's name with this appended.
 SUFFIX = ".partial"
 
-#: What a user is told where the disk fails.
-GO_ON = "; --resume goes on from what is there"
+#: Arrays that a run may write: the volume, and those beside it.
+ARRAYS = ("volume", "std", "determined")
 
-#: Of the record's layout.
-VERSION = 1
+#: Names in the folder besides those of the outputs.
+NAMES = {
+    "run.json", "lock", "slabs", "borders", "pilot", "determined.npy", "projections.npy", "weights.npy", "initial.npy",
+    "mask.npy",
+}  # fmt: skip
+
+#: Names inside two of the folders.
+INNER_NAMES = {"slabs": re.compile(r"[0-9]{5,9}\.json"), "borders": re.compile(r"[a-z]+-[0-9]{6,9}-(low|high)\.npy")}
+
+#: Temporary files: ``.NAME.01234567``, with or without an ending.
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}(\.part.*|\.old)?")
 
 
 class Journal:
     """The folder of an unfinished output.
 
-    ``run.json`` says what is being done, ``slabs/NUMBER.json`` that a slab is done; each appears whole or not at all, the
-    latter after the slab's data are on the disk.
+    ``run.json`` holds the arguments of the run, ``slabs/NUMBER.json`` the record of a finished slab. Each appears whole or not
+    at all, the latter after the slab's data are on the disk.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        real = resolve_link(out)  # on the disk where the output is to be
+        real = resolve_link(out)  # the folder lies on the disk of the output
         self.folder = real.with_name(real.name + SUFFIX)
 
     @property
     def run(self) -> dict[str, Any] | None:
-        """What ``begin`` was given, or None before."""
+        """Arguments of the run, or None before ``begin``; raises FormatError if the record is damaged."""
         try:
-            found = json.loads((self.folder / "run.json").read_text())
+            record = read_record(self.folder / "run.json", RunRecord)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            path = self.folder / "run.json"
-            raise FormatError(f"{path}: cannot be read ({one_line(error)}); --overwrite begins anew") from error
-        return found if isinstance(found, dict) else None
+        except FormatError as error:
+            raise FormatError(f"{error}; remove {self.folder} to begin anew") from error
+        return None if record.discarded else record.plain()
 
     def begin(self, identity: Mapping[str, Any]) -> None:
-        """Note what the run is; the folder must be new."""
+        """Write the arguments of the run."""
+        write_record(self.folder / "run.json", {"program": "tomoprior", "version": VERSION, **identity})
         with reraise_disk_errors(self.folder):
             (self.folder / "slabs").mkdir(exist_ok=True)
-        write_json(self.folder / "run.json", {"version": VERSION, **identity})
 
-    def done(self) -> dict[int, dict[str, Any]]:
-        """Records of the slabs that are safe, by number."""
-        found = {}
+    def done(self, slabs: Sequence[Slab] | None = None) -> dict[int, dict[str, Any]]:
+        """Return the records of the finished slabs by number.
+
+        A damaged record does not count. With ``slabs``, neither does a record of other rows.
+        """
+        expected = None if slabs is None else {slab.number: [slab.start, slab.stop] for slab in slabs}
+        records = {}
         for path in sorted((self.folder / "slabs").glob("*.json")):
-            with suppress(ValueError):  # a broken record is none
-                found[int(path.stem)] = json.loads(path.read_text())
-        return found
+            if not re.fullmatch(r"[0-9]{1,9}", path.stem):
+                continue
+            with suppress(FormatError, FileNotFoundError):
+                record = read_record(path, SlabRecord).plain()
+                if expected is None or expected.get(int(path.stem)) == record["rows"]:
+                    records[int(path.stem)] = record
+        return records
 
     def commit(self, number: int, record: Mapping[str, Any]) -> None:
-        """Say that a slab's data are safe."""
-        write_json(self.folder / "slabs" / f"{number:05d}.json", record)
+        """Record that a slab's data are safe on the disk."""
+        write_record(self.folder / "slabs" / f"{number:05d}.json", record)
 
     def check(self, identity: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
-        """Hold a run against the one that was begun, or against ``before``.
+        """Compare a run with the unfinished one, or with ``before``.
 
         Raises
         ------
         InputError
-            For the first thing that is not the same, with both values.
+            For the first difference, with both values.
         """
         before = (self.run or {}) if before is None else before
         for name, value in identity.items():
@@ -85,8 +105,8 @@ class Journal:
                 key = next(k for k in {**earlier, **now} if earlier.get(k) != now.get(k))
                 where, earlier, now = f"{name}: {key}", earlier.get(key), now.get(key)
             raise InputError(
-                f"{self.out} was begun with another {where} ({_short(earlier)}, now {_short(now)}); give what it was begun "
-                "with, or --overwrite to begin anew"
+                f"{self.out} was begun with another {where} ({_short(earlier)}, now {_short(now)}); use the same value, or "
+                "--overwrite to begin anew"
             )
 
     @contextmanager
@@ -96,49 +116,125 @@ class Journal:
         Raises
         ------
         OutputExistsError
-            If another process has it.
+            If another process has it, or it is not a folder of tomoprior's.
         FormatError
             If it cannot be made.
         """
+        self.check_owner()
         with exclusive_lock(
             self.folder / "lock", lambda owner: OutputExistsError(f"{self.out} is being written by {owner}"), host=True
         ):
             try:
                 yield
             finally:
-                if not (self.folder / "run.json").exists():  # nothing was begun, or all is done: no trace is left
-                    self.remove()
+                with suppress(FormatError):
+                    if self.run is None:  # nothing was begun, or everything is done: leave no trace
+                        self.remove()
+
+    def check_owner(self) -> None:
+        """Refuse a folder that this program did not make, one with foreign files, and links in the place of our files.
+
+        Nothing is changed. A folder is ours if it is empty, or holds our run record and only names that a run writes.
+
+        Raises
+        ------
+        OutputExistsError
+            With the names of foreign entries.
+        FormatError
+            If the folder cannot be read.
+        """
+        with reraise_disk_errors(self.folder):
+            self._check_owner()
+
+    def _check_owner(self) -> None:
+        try:
+            mode = os.lstat(self.folder).st_mode
+        except FileNotFoundError:
+            return
+        if S_ISLNK(mode) or not S_ISDIR(mode):
+            kind = "a link" if S_ISLNK(mode) else "not a folder"
+            raise OutputExistsError(f"{self.folder} is {kind} and is left as it is; move it, or give another output")
+        for path in _walk_links(self.folder):
+            raise OutputExistsError(f"{path} is a link, which a run never writes; remove it, or give another output")
+        names = sorted(entry.name for entry in os.scandir(self.folder))
+        foreign = [name for name in names if not self.owns(name)]
+        for name, pattern in INNER_NAMES.items():
+            inner = sorted((self.folder / name).glob("*"))
+            foreign += [f"{name}/{path.name}" for path in inner if not pattern.fullmatch(_final_name(path.name))]
+        if not foreign and not self._has_record():
+            foreign = [
+                name for name in names if name != "lock" and not (name != "run.json" and _final_name(name) == "run.json")
+            ]
+        if foreign:
+            listed = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+            raise OutputExistsError(
+                f"{self.folder} is not the folder of an unfinished run, or holds foreign files ({listed}): it is left as it "
+                "is; move it, or give another output"
+            )
+
+    def _has_record(self) -> bool:
+        try:
+            read_record(self.folder / "run.json", RunRecord)
+        except (FileNotFoundError, FormatError):
+            return False
+        return True
+
+    def owns(self, name: str) -> bool:
+        """Return whether a run may write an entry of this name into the folder."""
+        name = _final_name(name)
+        outputs = {companion_path(Path(self.out.name), array).name for array in ARRAYS} | {
+            record_path(Path(self.out.name)).name
+        }
+        return name in NAMES | outputs or re.fullmatch(r"new-[0-9a-f]{8}", name) is not None
 
     def clear(self) -> None:
-        """Remove all but the lock, so that a run can begin."""
-        for path in self.folder.iterdir():
-            if path.name != "lock":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        """Remove the data of an earlier run, so that a new one can begin; a kill at any time leaves a folder that is ours."""
+        if self.folder.joinpath("run.json").exists():
+            write_record(self.folder / "run.json", {"program": "tomoprior", "version": VERSION, "discarded": True})
+        self._remove_entries(keep={"run.json", "lock"})
 
     def remove(self) -> None:
-        """Remove the folder, nothing in it being wanted any more; ``run.json`` last, so that a kill leaves what can be told."""
+        """Remove the folder, ``run.json`` last; entries that are not ours stay."""
         if not self.folder.is_dir():
             return
-        for path in self.folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.name not in ("run.json", "lock"):
-                path.unlink(missing_ok=True)
-        (self.folder / "run.json").unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove_entries(keep={"run.json", "lock"})
+        for name in ("run.json", "lock"):
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # a foreign file came meanwhile
+            self.folder.rmdir()
 
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """A file that appears whole, and is on the disk when this returns; raises FormatError if it cannot be written."""
-    with open_atomic(path, GO_ON) as file:
-        file.write((json.dumps(values, indent=1) + "\n").encode())
+    def _remove_entries(self, keep: set[str]) -> None:
+        for entry in list(os.scandir(self.folder)):
+            if entry.name in keep or not self.owns(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                Path(entry.path).unlink(missing_ok=True)
 
 
 def digest(values: Any) -> str:
-    """SHA-256 of plain values or an array's bytes, in hexadecimal."""
+    """Return the SHA-256 of plain values or of an array's bytes, in hexadecimal."""
     if hasattr(values, "tobytes"):
         return hashlib.sha256(repr((values.shape, str(values.dtype))).encode() + values.tobytes()).hexdigest()
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _final_name(name: str) -> str:
+    """Return the name that a temporary file would get in the end."""
+    match = _TEMPORARY.fullmatch(name)
+    final = match[1] if match else name
+    return final if re.fullmatch(r"new-[0-9a-f]{8}", final) else final.removeprefix("new-")
+
+
+def _walk_links(folder: Path) -> Iterator[Path]:
+    """Yield the symbolic links in a folder at any depth; a running process may add and remove entries meanwhile."""
+    with suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder)):
+            if entry.is_symlink():
+                yield Path(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                yield from _walk_links(Path(entry.path))
 
 
 def _short(value: Any) -> str:

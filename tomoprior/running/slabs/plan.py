@@ -1,4 +1,4 @@
-"""How a volume is cut along y: which rows a slab has, which it sees besides, and what that takes."""
+"""The plan that cuts a volume into slabs along y: the rows of each slab, its halo, and what that costs."""
 
 from __future__ import annotations
 
@@ -8,33 +8,30 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from tomoprior import memory
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.methods import Method
+from tomoprior.methods.base import Method, RowMethod, SlabMethod
 from tomoprior.projector import Projector
-from tomoprior.projector.backends import Kind, choose_device
-from tomoprior.running.estimate import Memory, estimate, needed
+from tomoprior.projector.backends import Kind
+from tomoprior.running.estimate import MemoryEstimate, estimate_memory, estimate_method
+from tomoprior.running.slabs.budget import usable_memory
 
-#: Rows of a slab are a multiple of this where memory allows: what lies in a shard of a Zarr volume.
+#: Rows of a slab are a multiple of this where memory allows: the rows in a shard of a Zarr volume.
 ROWS = 32
 
-#: Rows of a slab at most when no one asked for more: it is also what a crash costs. Slabs with a halo are at least so many
-#: halos high, as the halo is work done twice.
-MOST, HALOS = 96, 8
+#: Largest number of rows that ``auto`` gives a slab, because a crash costs one slab. Slabs with a halo may have this many halos
+#: if that is more, because the halo is computed twice.
+MAX_ROWS, HALOS_PER_SLAB = 96, 8
 
-#: Share of the free memory that slabs may take.
-SHARE = 0.8
-
-#: Slabs per worker at least, where there are several: the last ones to end should not be waited for long.
+#: Smallest number of slabs per worker where there are several, so that the last slabs are not waited for long.
 PER_WORKER = 4
 
-#: Arrays of their size that weights, initial volumes and masks take: themselves, and what is made of them.
-GIVEN = 2
+#: Memory of weights, initial volumes and masks in units of their size: themselves and one copy.
+COPIES = 2
 
-#: Bytes beside the estimate, for every byte of a slab's result: it is compressed while it is written.
+#: Bytes beyond the estimate for every byte of a slab's result: compression while it is written.
 WRITING = 0.5
 
 
@@ -50,7 +47,7 @@ class Slab:
 
     @property
     def rows(self) -> slice:
-        """Its own rows within those that it sees."""
+        """The slab's own rows, counted within the rows that it sees."""
         return slice(self.start - self.first, self.stop - self.first)
 
 
@@ -61,13 +58,13 @@ class Plan:
     Attributes
     ----------
     rows
-        Of a slab; the last one has what is left.
+        Rows of a slab; the last slab has the remaining rows.
     halo
-        Rows that a slab sees beyond its own on either side, where there are such.
+        Rows that a slab sees beyond its own on either side, as far as the volume has them.
     blend
-        Rows on either side of a border between two slabs over which one goes over into the other.
+        Rows on either side of a border over which two slabs are blended.
     workers
-        Slabs at a time.
+        Number of slabs at a time.
     """
 
     slabs: tuple[Slab, ...]
@@ -83,17 +80,27 @@ class Plan:
 
     @property
     def borders(self) -> list[int]:
-        """First rows of all slabs but the first, where neighbours are blended; none where they need not be."""
+        """First rows of all slabs but the first, where neighbours are blended; empty without blending."""
         return [slab.start for slab in self.slabs[1:]] if self.blend else []
 
     def tallest(self) -> Slab:
-        """The slab that takes the most."""
+        """Return the slab that sees the most rows."""
         return max(self.slabs, key=lambda slab: slab.last - slab.first)
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Bytes of memory for each worker, seconds for all slabs, and bytes on the disk at the most."""
+class PlanCost:
+    """Cost of a plan.
+
+    Attributes
+    ----------
+    memory
+        Bytes for each worker, without its Python interpreter.
+    seconds
+        Time for all slabs.
+    disk
+        Largest number of bytes on the disk.
+    """
 
     memory: int
     seconds: float
@@ -101,30 +108,31 @@ class Cost:
 
 
 def halo_rows(geometry: Geometry, method: Method, settings: Any) -> int:
-    """Rows beyond its own that a slab has to see: what the method asks for, and shifts of the tilts along y.
+    """Return the rows beyond its own that a slab has to see: the method's halo and the tilts' shifts along y.
 
     Raises
     ------
     InputError
         For a method that couples slices and does not say how far.
     """
-    asked = getattr(method, "halo", None)
-    if asked is None and method.couples_slices:
-        raise InputError(f"{method.name} couples slices and does not say how far (halo): it cannot go slab by slab")
-    rows: int = 0 if asked is None else int(asked(geometry, settings))
+    rows = 0
+    if isinstance(method, SlabMethod):
+        rows = int(method.halo(geometry, settings))
+    elif method.couples_slices:
+        raise InputError(f"{method.name} couples slices and does not say how far (halo): it cannot run slab by slab")
     if geometry.couples_slices and geometry.shifts is not None:
         rows += math.ceil(float(np.abs(geometry.shifts[:, 0]).max())) + 1
     return rows
 
 
 def split_rows(geometry: Geometry, rows: int, halo: int, workers: int = 1) -> Plan:
-    """The plan for slabs of ``rows``, at least as high as what is blended at both of its ends."""
+    """Return the plan for slabs of ``rows``, or of the rows that are blended at both ends if those are more."""
     ny = geometry.shape[1]
     blend = halo // 2
     rows = min(ny, max(rows, 2 * blend, 1))
     starts = list(range(0, ny, rows))
     if len(starts) > 1 and ny - starts[-1] < 2 * blend:
-        starts.pop()  # too thin to be blended: the one before takes it in
+        starts.pop()  # too thin to be blended: the slab before it takes these rows
     stops = [*starts[1:], ny]
     slabs = tuple(
         Slab(i, a, b, max(0, a - halo), min(ny, b + halo)) for i, (a, b) in enumerate(zip(starts, stops, strict=True))
@@ -133,32 +141,33 @@ def split_rows(geometry: Geometry, rows: int, halo: int, workers: int = 1) -> Pl
 
 
 def choose_rows(geometry: Geometry, halo: int, needed: Callable[[int], int], budget: int, workers: int) -> int:
-    """The highest slab that fits: ``needed(rows)`` bytes, of slab and halo together, within ``budget``.
+    """Return the rows of the highest slab that fits: ``needed(rows)`` is the bytes of a slab that sees ``rows``.
 
     Raises
     ------
     InputError
-        If not even the thinnest does.
+        If not even the thinnest slab fits into ``budget`` bytes.
     """
     ny = geometry.shape[1]
     blend = halo // 2
-    wanted = max(MOST, HALOS * halo)
+    wanted = max(MAX_ROWS, HALOS_PER_SLAB * halo)
     if workers > 1:
         wanted = min(wanted, max(ROWS, -(-ny // (PER_WORKER * workers))))
     wanted = min(ny, -(-wanted // ROWS) * ROWS)
 
-    def fits(rows: int) -> bool:
-        # the last slab may have taken in a remainder
-        return needed(min(ny, rows + 2 * halo + (2 * blend if rows < ny else 0))) <= budget
+    def largest(rows: int) -> int:
+        # the last slab may have the rows of a remainder too
+        return needed(min(ny, rows + 2 * halo + (2 * blend if rows < ny else 0)))
 
     least = max(1, 2 * blend)
     tried: list[int] = [wanted, *range(wanted // ROWS * ROWS, 0, -ROWS), *range(min(ROWS, wanted), least, -1), least]
     for rows in tried:
-        if rows >= least and fits(rows):
+        if rows >= least and largest(rows) <= budget:
             return rows
     raise InputError(
-        f"a slab of {least} row(s) needs {memory.format_bytes(needed(min(ny, least + 2 * halo)))}, and there are "
-        f"{memory.format_bytes(budget)} for each worker: use fewer workers, --bin, --backend astra-2d or a smaller --thickness"
+        f"a slab of {least} row(s) needs {memory.format_bytes(largest(least))} without the Python interpreter, and each "
+        f"worker has {memory.format_bytes(max(0, budget))}: use more memory, fewer workers, --bin, --backend astra-2d "
+        "or a smaller --thickness"
     )
 
 
@@ -170,77 +179,72 @@ def plan_slabs(
     slab: int | Literal["auto"] = "auto",
     workers: int = 1,
     budget: int | None = None,
-    given: int = 0,
+    row_bytes: int = 0,
     device: str = "auto",
     kind: Kind = "linear",
     backend: str = "auto",
 ) -> Plan:
-    """Cut a volume into slabs that fit into memory.
+    """Return the plan that cuts a volume into slabs that fit into memory.
 
     Parameters
     ----------
     slab
-        Rows of a slab without its halo; ``auto``: as many as fit, up to 96 or eight halos.
+        Rows of a slab without its halo. ``auto``: as many as fit, up to 96 or eight halos.
     workers
-        Slabs at a time; each gets an equal share of the memory.
+        Number of slabs at a time; each gets an equal share of the memory.
     budget
-        Bytes in all; by default what is ``usable_memory`` here.
-    given
-        Bytes for each row of what is given besides: weights of pixels, an initial volume, a mask.
+        Bytes for all workers together, without their Python interpreters; by default ``usable_memory``.
+    row_bytes
+        Bytes per row of the other inputs: weights of pixels, an initial volume, a mask.
 
     Raises
     ------
     InputError
-        If no slab fits, or the method cannot go slab by slab.
+        If no slab fits, or the method cannot run slab by slab.
     """
     ny = geometry.shape[1]
-    around = halo_rows(geometry, method, settings)
+    halo = halo_rows(geometry, method, settings)
     if slab != "auto":
         if not int(slab) >= 1:
             raise InputError(f"a slab has at least one row, got {slab}")
-        return split_rows(geometry, int(slab), around, workers)
+        return split_rows(geometry, int(slab), halo, workers)
 
-    def taken(rows: int) -> int:
+    def needed(rows: int) -> int:
         part = geometry.rows(0, min(rows, ny))
         own = settings_for_rows(method, settings, range(part.shape[1]))
-        return _running(part, needed(method, Projector(part, device, kind, backend), own)) + GIVEN * given * part.shape[1]
+        return (
+            _with_writing(part, estimate_memory(method, Projector(part, device, kind, backend), own))
+            + COPIES * row_bytes * part.shape[1]
+        )
 
     each = (usable_memory(device) if budget is None else budget) // workers
-    return split_rows(geometry, choose_rows(geometry, around, taken, each, workers), around, workers)
+    return split_rows(geometry, choose_rows(geometry, halo, needed, each, workers), halo, workers)
 
 
-def estimate_cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, projector: Projector) -> Cost:
-    """What a plan takes; ``projector`` is that of its tallest slab."""
+def estimate_cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, projector: Projector) -> PlanCost:
+    """Return the cost of a plan; ``projector`` is that of its tallest slab."""
     part = projector.geometry
     settings = settings_for_rows(method, settings, range(part.shape[1]))
-    one = estimate(method, projector, settings)
+    one = estimate_method(method, projector, settings)
     prepared = projector.cost.seconds if method.uses_projector else 0.0
     rows = sum(slab.last - slab.first for slab in plan.slabs)
     seconds = (one.seconds - prepared) * rows / part.shape[1] / plan.workers + prepared
     volume = 4 * math.prod(geometry.shape)
     borders = len(plan.borders) * 4 * plan.blend * 4 * geometry.shape[0] * geometry.shape[2]
-    return Cost(_running(part, one), seconds, volume + volume // 7 + borders)
+    return PlanCost(_with_writing(part, one), seconds, volume + volume // 7 + borders)
 
 
-def make_projector(at_work: Plan, geometry: Geometry, device: str, kind: Kind, backend: str) -> Projector:
-    """That of the tallest slab, for what a run takes."""
-    tallest = at_work.tallest()
+def make_projector(plan: Plan, geometry: Geometry, device: str, kind: Kind, backend: str) -> Projector:
+    """Return the projector of the tallest slab, for the estimate."""
+    tallest = plan.tallest()
     return Projector(geometry.rows(tallest.first, tallest.last), device, kind, backend)
 
 
 def settings_for_rows(method: Method, settings: Any, rows: range) -> Any:
-    """The settings of a slab that sees ``rows``."""
-    asked = getattr(method, "settings_for_rows", None)
-    return settings if asked is None else asked(settings, rows)
+    """Return the settings of a slab that sees ``rows``."""
+    return method.settings_for_rows(settings, rows) if isinstance(method, RowMethod) else settings
 
 
-def usable_memory(device: str) -> int:
-    """Bytes that slabs may take together."""
-    chosen = choose_device(device)
-    free: int = torch.cuda.mem_get_info(chosen)[0] if chosen.type == "cuda" else memory.available()
-    return int(SHARE * free)
-
-
-def _running(part: Geometry, one: Memory) -> int:
-    """Bytes of a slab's run: what the method takes, and writing besides."""
+def _with_writing(part: Geometry, one: MemoryEstimate) -> int:
+    """Return the bytes of a slab's run, writing included."""
     return one.memory + int(WRITING * 4 * math.prod(part.shape))

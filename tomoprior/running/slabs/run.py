@@ -1,4 +1,4 @@
-"""From a tilt series of any size to a volume on the disk: plan, slabs, borders, and the move into place."""
+"""From a tilt series of any size to a volume on the disk: plan, slabs, borders, and the move to the final place."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tomoprior import memory as free_memory
 from tomoprior._version import __version__
 from tomoprior.errors import InputError, Interrupted, OutputExistsError
 from tomoprior.formats import Header
-from tomoprior.methods.base import Method
+from tomoprior.methods.base import Method, PilotMethod
 from tomoprior.progress import Progress
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.arguments import resolve_seed
 from tomoprior.running.in_memory import describe_run
-from tomoprior.running.slabs import executors, plan, source
+from tomoprior.running.slabs import executors, source
+from tomoprior.running.slabs.budget import interpreter_bytes
 from tomoprior.running.slabs.executors import Executor
 from tomoprior.running.slabs.finishing import assemble, check_outputs, open_result, publish, read_run_identity
 from tomoprior.running.slabs.job import Job
 from tomoprior.running.slabs.journal import Journal, digest
 from tomoprior.running.slabs.outputs import Outputs, check_format
-from tomoprior.running.slabs.plan import Plan, Slab
+from tomoprior.running.slabs.plan import Plan, Slab, plan_slabs
 from tomoprior.series import TiltSeries
 
 #: Called with a line for the user.
@@ -49,46 +52,51 @@ def reconstruct_to_file(
     initial: Any = None,
     mask: Any = None,
     seed: int = 0,
+    threads: int | None = None,
     progress: Progress | None = None,
     tell: Tell | None = None,
     record: dict[str, Any] | None = None,
     labels: tuple[str, ...] = (),
 ) -> Reconstruction:
-    """See ``tomoprior.reconstruct`` with ``out``.
+    """Reconstruct slab by slab into a file; the other arguments are those of ``tomoprior.reconstruct``.
 
     Parameters
     ----------
     tell
-        Called with lines for the user: the address of a dashboard, what is resumed.
+        Called with lines for the user: the address of a dashboard, or how many slabs are finished already.
     record
-        Added to the volume's record.
+        Entries for the volume's record.
     labels
-        Lines for the header of a format that has such.
+        Lines for the header of formats that have labels.
     """
     tell = tell or (lambda _: None)
+    settings, seed = resolve_seed(settings, seed)
     out = out.absolute()  # workers may have another working directory
     check_format(out)
-    initial, mask = _fitting(initial, mask, series.geometry.shape)
+    initial, mask = _check_volumes(initial, mask, series.geometry.shape)
     journal = Journal(out)
-    before = read_run_identity(out)
-    finished = before.get("finished") is not None
+    finished = read_run_identity(out).get("finished") is not None
     if not (resume and finished):
         check_outputs(out, overwrite=overwrite)
-    if not resume and not overwrite and journal.run is not None:
-        raise OutputExistsError(
-            f"{journal.folder} holds {len(journal.done())} slab(s) of an earlier run: --resume goes on with it, --overwrite "
-            "begins anew"
-        )
-    with journal.locked(), executors.open_executor(workers, scheduler) as executor, _plainly_interrupted():
+    with (
+        journal.locked(),
+        executors.open_executor(workers, scheduler, threads) as executor,
+        _without_partial_slab(),
+    ):
+        if not resume and not overwrite and journal.run is not None:
+            raise OutputExistsError(
+                f"{journal.folder} holds {len(journal.done())} slab(s) of an earlier run: --resume continues it, --overwrite "
+                "begins anew"
+            )
         for note in executor.notes:
             tell(note)
-        if not resume:
-            journal.clear()
-            before, finished = {}, False
-        at_work = plan_run(
-            series, method, settings, before=before, slab=slab, workers=executor.workers,
-            memory=executor.memory(device) if memory is None else memory, device=device, kind=kind, backend=backend,
-            initial=initial, mask=mask,
+        before = read_run_identity(out) if resume else {}
+        finished = before.get("finished") is not None
+        if not resume or journal.run is None:
+            journal.clear()  # without a run record, only the traces of a start that was killed
+        plan = plan_run(
+            series, method, settings, before=before, slab=slab, executor=executor, memory=memory, device=device, kind=kind,
+            backend=backend, initial=initial, mask=mask,
         )  # fmt: skip
         identity = {
             "tomoprior": __version__,
@@ -96,8 +104,8 @@ def reconstruct_to_file(
             "settings": settings.model_dump(mode="json"),
             "projector": {"device": device, "kind": kind, "backend": backend},
             "seed": seed,
-            "plan": {"rows": at_work.rows, "halo": at_work.halo, "blend": at_work.blend},
-            **_given(series, initial, mask),
+            "plan": {"rows": plan.rows, "halo": plan.halo, "blend": plan.blend},
+            **_describe_input(series, initial, mask),
         }
         if before:
             journal.check(identity, before)
@@ -109,19 +117,20 @@ def reconstruct_to_file(
         geometry = series.geometry
         header = Header(
             geometry.shape, np.float32, geometry.voxel_size, geometry.unit, labels=labels,
-            slab=at_work.rows if len(at_work.slabs) > 1 else None,
+            slab=plan.rows if len(plan.slabs) > 1 else None,
         )  # fmt: skip
         arrays = {"projections": series.projections, "weights": series.weights, "initial": initial, "mask": mask}
         if executor.weight is not None:
             for name, array in arrays.items():
-                if name != "weights" or np.ndim(array) == 3:  # those of tilts are few
+                if name != "weights" or np.ndim(array) == 3:  # weights of tilts are small
                     arrays[name] = source.portable(array, journal.folder, name, executor.weight)
         job = Job(
-            out, Outputs(journal.folder, out.name, header), at_work, geometry, method, settings,
-            **arrays, device=device, kind=kind, backend=backend, seed=seed,
+            out, Outputs(journal.folder, out.name, header), plan, geometry, method, settings,
+            **arrays, device=device, kind=kind, backend=backend, seed=seed, threads=executor.threads,
         )  # fmt: skip
-        run = _Run(job, journal, executor, progress, tell)
         if not finished:
+            job.outputs.check_metadata()
+            run = _Run(job, journal, executor, progress, tell)
             run.slabs()
             assemble(
                 run.job,
@@ -130,7 +139,7 @@ def reconstruct_to_file(
                     **describe_run(series),
                     **(record or {}),
                     "settings": settings.model_dump(mode="json"),
-                    "run": identity,
+                    "run": journal.run,
                     "initial": initial is not None,
                     "mask": mask is not None,
                 },
@@ -146,7 +155,7 @@ def plan_run(
     *,
     before: Mapping[str, Any],
     slab: int | Literal["auto"],
-    workers: int,
+    executor: Executor,
     memory: int | None,
     device: str,
     kind: Kind,
@@ -154,32 +163,43 @@ def plan_run(
     initial: Any = None,
     mask: Any = None,
 ) -> Plan:
-    """The plan of a run.
+    """Return the plan of a run.
 
     Parameters
     ----------
     before
-        What was begun, if that is gone on with: ``auto`` is its number of rows then.
+        Arguments of the unfinished run that is continued, if any: ``auto`` is its number of rows then.
     memory
-        Bytes for all workers together; by default what is free here.
+        Bytes for all processes together with their Python interpreters; by default what the executor has.
 
     Raises
     ------
     InputError
-        As ``plan.make``, and if ``initial`` or ``mask`` has another shape than the volume.
+        As ``plan_slabs``, and if ``initial`` or ``mask`` has another shape than the volume.
     """
-    initial, mask = _fitting(initial, mask, series.geometry.shape)
-    if before and slab == "auto":
-        slab = int(before["plan"]["rows"])  # what is free now must not change what was begun
-    return plan.plan_slabs(
-        series.geometry, method, settings, slab=slab, workers=workers, budget=memory,
-        given=sum(_row(array) for array in (series.weights, initial, mask)), device=device, kind=kind, backend=backend,
+    initial, mask = _check_volumes(initial, mask, series.geometry.shape)
+    if before.get("plan") and slab == "auto":
+        slab = int(before["plan"]["rows"])  # the free memory of today must not change the plan
+    if memory is None:
+        budget = executor.memory(device)
+    else:
+        interpreters = executor.interpreters * interpreter_bytes(device)
+        budget = memory - interpreters
+        if budget <= 0 and slab == "auto":
+            raise InputError(
+                f"{free_memory.format_bytes(memory)} of memory are too little: {executor.interpreters} Python interpreter(s) "
+                f"alone take {free_memory.format_bytes(interpreters)}"
+            )
+    return plan_slabs(
+        series.geometry, method, settings, slab=slab, workers=executor.workers, budget=budget,
+        row_bytes=sum(_row_bytes(array) for array in (series.weights, initial, mask)), device=device, kind=kind,
+        backend=backend,
     )  # fmt: skip
 
 
 @contextmanager
-def _plainly_interrupted() -> Iterator[None]:
-    """What a method keeps on Ctrl-C is a slab that is not finished: the slabs before are what counts."""
+def _without_partial_slab() -> Iterator[None]:
+    """On Ctrl-C, drop the partial result of the slab at work; finished slabs are kept."""
     try:
         yield
     except Interrupted:
@@ -195,17 +215,17 @@ class _Run:
     tell: Tell
 
     def slabs(self) -> None:
-        """Do what has no record yet, the pilot first where others take something over from it."""
+        """Run the slabs that have no record, the pilot first where the others need its settings."""
         plan = self.job.plan
-        done = self.journal.done()
+        done = self.journal.done(plan.slabs)
         if done:
-            self.tell(f"{len(done)} of {len(plan.slabs)} slab(s) are done; going on with the others")
-        if hasattr(self.job.method, "settings_from_pilot") and len(plan.slabs) > 1:
+            self.tell(f"{len(done)} of {len(plan.slabs)} slab(s) are finished already")
+        if isinstance(self.job.method, PilotMethod) and len(plan.slabs) > 1:
             if plan.pilot.number not in done:
                 self._run([plan.pilot], len(done))
-                done = self.journal.done()
-            taken = done[plan.pilot.number].get("settings_from_pilot") or {}
-            settings = type(self.job.settings).model_validate({**self.job.settings.model_dump(), **taken})
+                done = self.journal.done(plan.slabs)
+            chosen = done[plan.pilot.number].get("settings_from_pilot") or {}
+            settings = type(self.job.settings).parse({**self.job.settings.model_dump(), **chosen})
             self.job = replace(self.job, settings=settings)
         self._run([slab for slab in plan.slabs if slab.number not in done], len(done))
 
@@ -217,8 +237,8 @@ class _Run:
                 self.progress(count, total, shown)
 
 
-def _given(series: TiltSeries, initial: Any, mask: Any) -> dict[str, Any]:
-    """What a run was given, so that another can be told from it."""
+def _describe_input(series: TiltSeries, initial: Any, mask: Any) -> dict[str, Any]:
+    """Return the geometry and hashes of the input, by which another run can be recognised."""
     return {
         "geometry": series.geometry.to_dict(),
         "input": source.fingerprint(series.projections),
@@ -228,13 +248,13 @@ def _given(series: TiltSeries, initial: Any, mask: Any) -> dict[str, Any]:
     }
 
 
-def _row(array: Any) -> int:
-    """Bytes of a row of an array in single precision, if every row has its own."""
+def _row_bytes(array: Any) -> int:
+    """Return the bytes of a row of an array in single precision, if its rows differ."""
     return 0 if array is None or array.ndim < 3 or array.shape[1] == 1 else 4 * array.shape[0] * array.shape[2]
 
 
-def _fitting(initial: Any, mask: Any, shape: tuple[int, int, int]) -> tuple[Any, Any]:
-    """Both with shapes that fit; a mask of one slice as ``(nz, 1, nx)``."""
+def _check_volumes(initial: Any, mask: Any, shape: tuple[int, int, int]) -> tuple[Any, Any]:
+    """Return both as arrays; a mask of one slice becomes ``(nz, 1, nx)``. Raises InputError for other shapes."""
     nz, _, nx = shape
     initial, mask = (None if a is None else a if hasattr(a, "shape") else np.asarray(a) for a in (initial, mask))
     if mask is not None and tuple(mask.shape) == (nz, nx):

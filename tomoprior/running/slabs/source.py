@@ -1,4 +1,4 @@
-"""A slab's input: read where it is computed, from a file or an array that another process can open."""
+"""The input of slabs: rows are read in the process that computes them, from a file or an array that it can open."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tomoprior.formats import Header, open_stack, registry
 from tomoprior.storage.files import reraise_disk_errors
 from tomoprior.storage.lazy import to_numpy
 
-#: An array up to this many bytes travels to a worker as it is; what is larger is put on the disk first.
+#: Largest array in bytes that is sent to a worker; a larger one is written to the disk first.
 SMALL = 1 << 20
 
-#: Tilts and rows of each that a fingerprint looks at, of arrays of more bytes than this; of smaller ones it looks at all.
-LOOKED_AT, LARGE = (8, 4), 64 << 20
+#: A fingerprint covers this many images, and rows of each, of arrays with more bytes than LARGE; it covers all of smaller ones.
+SAMPLED, LARGE = (8, 4), 64 << 20
 
 
-def rows(array: Any, start: int, stop: int) -> NDArray[np.float32]:
-    """``array[:, start:stop, :]`` in memory, float32 and contiguous; what is lazy is computed in this thread.
+def read_rows(array: Any, start: int, stop: int) -> NDArray[np.float32]:
+    """Return ``array[:, start:stop, :]`` in memory, float32 and contiguous; lazy arrays are computed in this thread.
 
     Raises
     ------
     InputError
-        For values that are not finite.
+        If values are not finite.
     """
     block = np.ascontiguousarray(to_numpy(array[:, start:stop, :]), dtype=np.float32)
     if not np.isfinite(block).all():
@@ -44,20 +44,20 @@ def rows(array: Any, start: int, stop: int) -> NDArray[np.float32]:
 
 
 def portable(array: Any, folder: Path, name: str, weight: Callable[[Any], int]) -> Any:
-    """The array itself if it can be sent to another process as a few bytes (``weight``), else a copy of it on the disk."""
+    """Return the array itself if it is small when sent (``weight`` gives its bytes), else a lazy copy on the disk."""
     if array is None:
         return None
     if not isinstance(array, np.ndarray) or array.nbytes <= SMALL:
         try:
             if weight(array) <= SMALL:
                 return array
-        except Exception:  # an open HDF5 dataset, say
+        except Exception:  # an open HDF5 dataset cannot be sent
             pass
     return spool(array, folder / f"{name}.npy")
 
 
 def spool(array: Any, path: Path) -> Any:
-    """A lazy array of ``array``'s values, which are copied to ``path`` piece by piece, unless they are there."""
+    """Copy an array to ``path`` image by image, unless that file exists, and return it as a lazy array."""
     if not path.exists():
         shape, dtype = tuple(int(n) for n in array.shape), np.dtype(array.dtype)
         temporary = path.with_name(f"new-{path.name}")
@@ -74,15 +74,18 @@ def spool(array: Any, path: Path) -> Any:
 
 
 def fingerprint(array: Any) -> dict[str, Any] | None:
-    """Shape, type, and a hash of the content: of a large array of some rows of some images, the first and the last included."""
+    """Return shape, type and a hash of the content.
+
+    The hash of a large array covers some rows of some images, the first and the last included.
+    """
     if array is None:
         return None
     n, ny, _ = array.shape
-    found = hashlib.sha256()
+    content = hashlib.sha256()
     if math.prod(array.shape) * np.dtype(array.dtype).itemsize <= LARGE:
-        found.update(np.ascontiguousarray(to_numpy(array[...])).tobytes())
+        content.update(np.ascontiguousarray(to_numpy(array[...])).tobytes())
         n = 0
-    for i in np.unique(np.linspace(0, n - 1, min(n, LOOKED_AT[0])).round().astype(int)):
-        for y in np.unique(np.linspace(0, ny - 1, LOOKED_AT[1]).round().astype(int)):
-            found.update(np.ascontiguousarray(to_numpy(array[int(i) : int(i) + 1, int(y) : int(y) + 1, :])).tobytes())
-    return {"shape": [int(v) for v in array.shape], "dtype": str(np.dtype(array.dtype)), "content": found.hexdigest()}
+    for i in np.unique(np.linspace(0, n - 1, min(n, SAMPLED[0])).round().astype(int)):
+        for y in np.unique(np.linspace(0, ny - 1, SAMPLED[1]).round().astype(int)):
+            content.update(np.ascontiguousarray(to_numpy(array[int(i) : int(i) + 1, int(y) : int(y) + 1, :])).tobytes())
+    return {"shape": [int(v) for v in array.shape], "dtype": str(np.dtype(array.dtype)), "content": content.hexdigest()}

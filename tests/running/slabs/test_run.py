@@ -156,7 +156,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(series, tmp_path, bytes_of, 
         tomoprior.reconstruct(series, method, out=out, progress=_stop_after(2), **given)
     assert not out.exists()
     assert len(Journal(out).done()) == 2
-    with pytest.raises(OutputExistsError, match=r"holds 2 slab\(s\) of an earlier run: --resume goes on"):
+    with pytest.raises(OutputExistsError, match=r"holds 2 slab\(s\) of an earlier run: --resume continues"):
         tomoprior.reconstruct(series, method, out=out, **given)
     calls = []
     tomoprior.reconstruct(

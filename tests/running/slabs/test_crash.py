@@ -42,6 +42,7 @@ def _forked(series, method, out):
     return child
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "extension"), [("sirt", "zarr"), ("tv", "zarr"), ("tv", "mrc")])
 def test_killed_again_and_again(series, tmp_path, bytes_of, method, extension):
     chance = random.Random(0)

@@ -59,8 +59,13 @@ def test_the_highest_slab_that_fits_is_a_multiple_of_a_shards_rows():
 
 
 def test_too_little_memory_is_told_with_a_way_out():
-    with pytest.raises(InputError, match=r"needs .* and there are .*--bin"):
+    with pytest.raises(InputError, match=r"a slab of 1 row\(s\) needs 1000 B .* each worker has 500 B: .*--bin"):
         choose_rows(geometry(64), 0, lambda rows: 1000 * rows, 500, 1)
+    # 4 rows are blended at either end: 8 own rows, a halo of 8 on either side, and a remainder of 8
+    with pytest.raises(InputError, match=r"a slab of 8 row\(s\) needs 31.2 KiB .* each worker has 31.2 KiB") as refusal:
+        choose_rows(geometry(64), 8, lambda rows: 1000 * rows, 31_999, 1)
+    assert choose_rows(geometry(64), 8, lambda rows: 1000 * rows, 32_000, 1) == 8
+    assert "32" not in str(refusal.value)
     with pytest.raises(InputError, match="at least one row"):
         plan_slabs(geometry(64), methods.get("sirt"), methods.get("sirt").Settings(), slab=0)
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tomoprior.errors import FormatError, InputError, OutputExistsError
-from tomoprior.running.slabs.journal import Journal, digest, write_json
+from tomoprior.running.slabs.journal import Journal, digest
+from tomoprior.running.slabs.records import write_record
 
 HOLD = """
 import sys
@@ -32,7 +33,7 @@ def test_records_come_back_in_order(journal):
         for number in (7, 0, 12):
             journal.commit(number, {"rows": [number, number + 1]})
         (journal.folder / "slabs" / "00003.json").write_text('{"rows": [')  # of a writer that was killed: counts as nothing
-    assert journal.run == {"version": 1, "method": "sirt"}
+    assert journal.run == {"program": "tomoprior", "version": 1, "method": "sirt"}
     assert list(journal.done()) == [0, 7, 12]
     assert journal.done()[7] == {"rows": [7, 8]}
 
@@ -71,13 +72,13 @@ def test_a_broken_journal_is_told_in_one_line(journal):
     with journal.locked():
         journal.begin({})
         (journal.folder / "run.json").write_text("{")
-        with pytest.raises(FormatError, match="overwrite begins anew"):
+        with pytest.raises(FormatError, match=r"remove .* to begin anew"):
             _ = journal.run
 
 
 def test_what_cannot_be_written_leaves_no_half_file(tmp_path):
     with pytest.raises(TypeError):
-        write_json(tmp_path / "a.json", {"a": object()})
+        write_record(tmp_path / "a.json", {"a": object()})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import random
+import shutil
 import signal
-import threading
+import subprocess
 import time
-from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 
 import tomoprior
 from tomoprior import TiltSeries
-from tomoprior.adapters.dask import DaskExecutor, worker_device
-from tomoprior.errors import InputError
+from tomoprior.adapters.dask import DaskExecutor
+from tomoprior.errors import BackendError, InputError
+from tomoprior.running.slabs.executors import SecureScheduler, worker_device
 
 GIVEN = {"num_iter": 30, "slab": 8, "device": "cpu"}
 
@@ -25,7 +26,7 @@ GIVEN = {"num_iter": 30, "slab": 8, "device": "cpu"}
 def client():
     env = {"OMP_NUM_THREADS": "1"}
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0, env=env) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="localhost:0", memory_limit=0, env=env) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
@@ -102,32 +103,37 @@ def test_an_error_of_a_slab_is_told_and_ends_the_run(series, client, tmp_path):
         pytest.fail("slabs of a run that ended in an error are still being done")
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_are_replaced(series, known, client, tmp_path, bytes_of):
-    chance = random.Random(1)
-    ended = threading.Event()
     killed = []
 
-    def kill():
-        while not ended.is_set() and len(killed) < 3:
-            time.sleep(chance.uniform(0.02, 0.15))
-            workers = client.scheduler_info(n_workers=-1)["workers"]
-            if workers:
-                # the scheduler lists a worker for a while after its death: such a one gives no answer
-                process = client.run(os.getpid, workers=[chance.choice(sorted(workers))], on_error="ignore")
-                for pid in process.values():
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                        killed.append(pid)
+    def kill(done, total, values):
+        # the nannies know the processes of their workers: the workers themselves, which may be dead, are not asked
+        pids = sorted(nanny.pid for nanny in client.cluster.workers.values() if nanny.pid not in (None, *killed))
+        if done in (1, 3, 5) and pids:
+            os.kill(pids[0], signal.SIGKILL)
+            killed.append(pids[0])
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        tomoprior.reconstruct(series, "sirt", out=tmp_path / "v.zarr", scheduler=client, **{**GIVEN, "num_iter": 30})
-    finally:
-        ended.set()
-        killer.join()
+    tomoprior.reconstruct(series, "sirt", out=tmp_path / "v.zarr", scheduler=client, progress=kill, **GIVEN)
     assert killed
     assert bytes_of(tmp_path / "v.zarr") == bytes_of(known)
+
+
+def test_the_memory_is_that_of_workers_which_answer_at_last(client, monkeypatch):
+    executor = DaskExecutor(client)
+    answers = iter([{}, {}, {"tcp://a:1": ("a", 1000), "tcp://a:2": ("a", 900), "tcp://b:1": ("b", 2000)}])
+    with executor:
+        monkeypatch.setattr(executor, "_client", SimpleNamespace(run=lambda *_, **__: next(answers)))
+        monkeypatch.setattr(executor, "workers", 3)
+        assert executor.memory("cpu") == 3 * 450  # two workers of a machine share 900 bytes
+
+
+def test_workers_that_never_answer_are_an_error(client, monkeypatch):
+    monkeypatch.setattr("tomoprior.adapters.dask.ANSWER_TIME", 0.0)
+    with DaskExecutor(client) as executor:
+        monkeypatch.setattr(executor, "_client", SimpleNamespace(run=lambda *_, **__: {}))
+        with pytest.raises(BackendError, match="no worker of the Dask cluster answers"):
+            executor.memory("cpu")
 
 
 @pytest.mark.parametrize(
@@ -145,3 +151,38 @@ def test_workers_that_are_killed_are_replaced(series, known, client, tmp_path, b
 )
 def test_each_worker_has_a_gpu_of_its_own(requested, place, count, environment, device):
     assert worker_device(requested, place, count, environment) == device
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A self-signed certificate, which is its own authority, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=tomoprior"]
+    subprocess.run([*command, "-out", str(files[0]), "-keyout", str(files[1])], check=True, capture_output=True)
+    return files
+
+
+@pytest.mark.slow
+def test_a_scheduler_with_tls_takes_a_client_with_its_files_and_no_other(series, certificate, tmp_path, monkeypatch):
+    cert, key = map(str, certificate)
+    files = {
+        f"tls_{role}_{kind}": path
+        for role in ("scheduler", "worker", "client")
+        for kind, path in (("cert", cert), ("key", key))
+    }
+    security = Security(require_encryption=True, tls_ca_file=cert, **files)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address="localhost:0", memory_limit=0, security=security, silence_logs=60
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://")
+        scheduler = SecureScheduler(address, certificate[0], *certificate)
+        found = tomoprior.reconstruct(series, "wbp", out=tmp_path / "v.npy", scheduler=scheduler, slab=40, device="cpu")
+        np.testing.assert_array_equal(found.volume[...], tomoprior.reconstruct(series, "wbp", device="cpu").volume)
+        monkeypatch.setattr("tomoprior.adapters.dask.PATIENCE", "2s")
+        for stranger, message in ((address, "needs TLS files"), (address.replace("tls", "tcp"), "no Dask scheduler answers")):
+            with pytest.raises(BackendError, match=message):
+                tomoprior.reconstruct(series, "wbp", out=tmp_path / "w.npy", scheduler=stranger, slab=40, device="cpu")

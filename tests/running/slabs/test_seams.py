@@ -47,6 +47,7 @@ def test_a_border_leaves_no_seam(tall, tmp_path, method):
     assert np.abs(found - whole).max() < 0.1 * np.abs(whole).max()
 
 
+@pytest.mark.slow
 def test_diffusion_leaves_no_seam(make_series, tmp_path):
     given = {"samples": 2, "num_iter": 3, "check_prior": False, "device": "cpu"}
     series = make_series((12, 64, 24), noise=1.0, seed=2)
@@ -79,7 +80,7 @@ def test_wiener_leaves_no_seam(tall, tmp_path):
 def test_without_halo_the_same_measure_shows_the_seam(tall, tmp_path, monkeypatch):
     given = {**CASES["tv"], "device": "cpu"}
     whole = tomoprior.reconstruct(tall, "tv", **given).volume
-    monkeypatch.setattr(plan, "halo", lambda *_: 0)
+    monkeypatch.setattr(plan, "halo_rows", lambda *_: 0)
     found = tomoprior.reconstruct(tall, "tv", out=tmp_path / "v.npy", slab=32, **given).volume[...]
     assert excess(found, whole, (32, 64), 8)[0] > 1.2
 

@@ -1,0 +1,59 @@
+"""The estimate of a run before it starts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tomoprior import Geometry, TiltSeries, methods
+from tomoprior.errors import SettingsError, UnknownNameError
+from tomoprior.projector import Projector
+from tomoprior.running.estimate import estimate_memory, estimate_run
+
+
+class Unread:
+    """Projections that must not be read."""
+
+    def __init__(self, shape):
+        self.shape, self.dtype = shape, np.dtype(np.float32)
+
+    def __getitem__(self, key):
+        raise AssertionError("it was read")
+
+
+def test_memory_has_its_parts_and_nothing_is_read():
+    geometry = Geometry(np.deg2rad(np.arange(-60, 61, 6)), (16, 5, 32))
+    series = TiltSeries(Unread(geometry.range_shape), geometry)
+    estimate = estimate_run(series, "sirt", num_iter=30, device="cpu")
+    assert estimate.data == 4 * (21 * 5 * 32 + 16 * 5 * 32)
+    sirt = methods.get("sirt")
+    settings = sirt.Settings(num_iter=30)
+    assert estimate.method == sirt.memory(geometry, settings)
+    assert estimate.memory == estimate.data + estimate.projector + estimate.method
+    assert (estimate.backend, estimate.device) == ("astra-matrix", "cpu")
+    assert 0 < estimate.seconds < 60
+    as_object = estimate_run(series, sirt, settings=settings, device="cpu")
+    assert as_object.memory == estimate.memory
+
+
+def test_time_grows_with_the_iterations():
+    geometry = Geometry(np.deg2rad(np.arange(-60, 61, 6)), (16, 5, 32))
+    series = TiltSeries(Unread(geometry.range_shape), geometry)
+    few, many = (estimate_run(series, "sirt", num_iter=n, device="cpu").seconds for n in (10, 100_000))
+    assert many > 100 * few
+
+
+def test_a_method_without_projector_prepares_none(random_method):
+    geometry = Geometry(np.deg2rad(np.arange(-60, 61, 6)), (16, 5, 32))
+    assert estimate_memory(random_method, Projector(geometry, "cpu"), None).projector == 0
+
+
+def test_mistakes_are_those_of_reconstruct():
+    geometry = Geometry(np.zeros(3), (4, 4, 4))
+    series = TiltSeries(Unread(geometry.range_shape), geometry)
+    with pytest.raises(UnknownNameError, match="svirt"):
+        estimate_run(series, "svirt")
+    with pytest.raises(SettingsError, match="num_itr"):
+        estimate_run(series, "sirt", num_itr=3)
+    with pytest.raises(SettingsError, match="must be SIRTSettings"):
+        estimate_run(series, "sirt", settings=methods.get("tv").Settings())

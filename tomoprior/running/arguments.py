@@ -1,0 +1,60 @@
+"""The method, its settings and the seed of a run, from what the caller gives."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from tomoprior import methods
+from tomoprior.errors import SettingsError
+from tomoprior.methods.base import Method
+
+
+def resolve_method(method: str | Method, settings: Any, values: Mapping[str, Any]) -> tuple[Method, Any]:
+    """Return the method object and its checked settings.
+
+    Parameters
+    ----------
+    method
+        A name, or a method object.
+    settings
+        The method's settings object, or None.
+    values
+        Settings one by one; they replace those of ``settings``.
+
+    Raises
+    ------
+    UnknownNameError, SettingsError
+        If no such method is installed, or a setting does not fit it.
+    """
+    resolved = methods.get(method) if isinstance(method, str) else method
+    if settings is None:
+        return resolved, resolved.Settings.parse(dict(values))
+    if not isinstance(settings, resolved.Settings):
+        raise SettingsError(f"settings must be {resolved.Settings.__name__}, got {type(settings).__name__}")
+    return resolved, resolved.Settings.parse({**settings.model_dump(), **values}) if values else settings
+
+
+def resolve_seed(settings: Any, seed: int) -> tuple[Any, int]:
+    """Return settings and seed that agree, for methods that have a setting ``seed`` too.
+
+    Either may give the seed; 0 means that it is not given.
+
+    Raises
+    ------
+    SettingsError
+        If the two differ, or the seed is no whole number.
+    """
+    try:
+        seed = operator.index(seed)
+    except TypeError:
+        raise SettingsError(f"seed must be a whole number, got {seed!r}") from None
+    own = getattr(settings, "seed", None)
+    if own is None or own == seed:
+        return settings, seed
+    if own and seed:
+        raise SettingsError(f"the seed is given twice: {seed}, and {own} as a setting of the method; give one of them")
+    if own:
+        return settings, int(own)
+    return type(settings).parse({**settings.model_dump(), "seed": seed}), seed
