@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tomoprior.moments import merge_moments
+from tomoprior.storage.moments import merge_moments
 
 
 def test_two_parts_give_the_moments_of_the_whole():

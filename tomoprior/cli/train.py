@@ -73,7 +73,7 @@ def train(
     from tomoprior.methods.diffusion.prior import Prior
     from tomoprior.progress import progress_bar
     from tomoprior.projector.backends import choose_device
-    from tomoprior.threads import limit_threads
+    from tomoprior.running.threads import limit_threads
     from tomoprior.training.outputs import Outputs
 
     # all checks come before any long work

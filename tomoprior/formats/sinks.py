@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tomoprior.errors import InputError
-from tomoprior.moments import merge_moments
+from tomoprior.storage.moments import merge_moments
 
 
 class Statistics:

@@ -20,8 +20,8 @@ from tomoprior.projector import Projector
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.arguments import resolve_seed
+from tomoprior.running.threads import limit_threads
 from tomoprior.series import TiltSeries
-from tomoprior.threads import limit_threads
 
 #: Packages whose versions are recorded.
 RECORDED = ("torch", "numpy", "scipy", "astra-toolbox", "tomopy")

@@ -18,8 +18,8 @@ from tomoprior.methods.diffusion.scale import Scale
 from tomoprior.methods.diffusion.section import Section
 from tomoprior.methods.diffusion.settings import DiffusionSettings
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
-from tomoprior.moments import merge_moments
 from tomoprior.projector import Projector
+from tomoprior.storage.moments import merge_moments
 
 
 @dataclass
