@@ -5,64 +5,86 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.stats import ttest_rel
 
 from tomoprior.comparison.result import Ranking
 
-#: Two methods are told apart if there is this chance at most that the same errors come from equal ones, over all comparisons.
+#: Probability that a difference between equal methods counts as real, for all comparisons of a ranking together.
 LEVEL = 0.05
+#: Differences that vary less than this, relative to their mean, count as equal.
+ROUNDING = 1e-12
+
+Squares = Sequence[float]
 
 
-def told_apart(worse: Sequence[float], better: Sequence[float], comparisons: int = 1) -> bool:
-    """Whether the mean of the paired differences is beyond what chance gives: Student's t, one-sided, Bonferroni's correction.
+def is_worse(worse: Squares, better: Squares, comparisons: int = 1) -> bool:
+    """Return whether the squared errors of one method are larger beyond chance.
+
+    This is a paired one-sided t-test at ``LEVEL`` with Bonferroni's correction.
 
     Parameters
     ----------
     worse, better
         Squared errors of two methods on the same tilts, or blocks of slices.
     comparisons
-        That are made in all.
+        Number of comparisons in all.
     """
-    difference = np.asarray(worse, float) - np.asarray(better, float)
-    n = len(difference)
-    if n < 2:
+    a, b = np.asarray(worse, float), np.asarray(better, float)
+    difference = a - b
+    if len(difference) < 2:
         return False
-    spread = float(difference.std(ddof=1))
-    if spread == 0:
+    if np.ptp(difference) <= ROUNDING * np.abs(difference).max():
         return bool(difference.mean() > 0)
-    t = float(difference.mean()) / (spread / np.sqrt(n))
-    return bool(t > float(stdtrit(n - 1, 1 - LEVEL / max(1, comparisons))))
+    return bool(ttest_rel(a, b, alternative="greater").pvalue < LEVEL / max(1, comparisons))
 
 
-def ranking(by: str, measure: str, units: str, squares: Mapping[str, Sequence[float]]) -> Ranking | None:
-    """Labels from best to worst in groups; None with fewer than two.
+def rank(
+    by: str,
+    measure: str,
+    units: str,
+    squares: Mapping[str, Squares],
+    bands: Mapping[str, Sequence[Squares]] | None = None,
+) -> Ranking | None:
+    """Return labels from best to worst in groups; None for fewer than two.
+
+    A group ends where all remaining labels are worse than the group's best.
 
     Parameters
     ----------
     by, measure
-        As ``Ranking`` has them.
+        As in ``Ranking``.
     units
-        What there is a squared error for each of, in words: ``tilts``.
+        The unit of the paired errors in words: ``tilts``.
     squares
-        By label, one for each of the same tilts or blocks.
+        Squared errors by label, on the same tilts or blocks.
+    bands
+        Squared errors by label for each band of detail. A method counts as worse only if it is better in no band.
     """
     left = sorted(squares, key=lambda label: float(np.mean(squares[label])))
     if len(left) < 2:
         return None
     comparisons = len(left) - 1
+    conflicts: list[str] = []
+
+    def is_behind(label: str, best: str) -> bool:
+        if not is_worse(squares[label], squares[best], comparisons):
+            return False
+        if bands and any(is_worse(b, a) for a, b in zip(bands[label], bands[best], strict=True)):
+            conflicts.append(f"{best} and {label}")
+            return False
+        return True
+
     groups: list[tuple[str, ...]] = []
     while left:
-        best = left[0]
-        group = [best]
-        for label in left[1:]:
-            if told_apart(squares[label], squares[best], comparisons):
-                break  # those behind it are worse still
-            group.append(label)
-        groups.append(tuple(group))
-        left = left[len(group) :]
+        behind = [is_behind(label, left[0]) for label in left]
+        size = 1 + max(i for i, b in enumerate([False, *behind[1:]]) if not b)
+        groups.append(tuple(left[:size]))
+        left = left[size:]
     n = len(next(iter(squares.values())))
     reason = (
-        f"paired differences of squared errors over {n} {units}, Student's t at {100 * LEVEL:.0f} % for all {comparisons} "
-        "comparisons together; neighbouring ones share information, so that a narrow lead is less sure than this says"
+        f"Paired differences of squared errors over {n} {units}, Student's t at {100 * LEVEL:.0f} % for all {comparisons} "
+        "comparisons together. Neighbouring ones share information, so a narrow lead is less sure than this says."
     )
+    if conflicts:
+        reason += f" Coarse and fine detail disagree, so that neither is ranked first: {', '.join(dict.fromkeys(conflicts))}."
     return Ranking(by, tuple(groups), reason, measure)

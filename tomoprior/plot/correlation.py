@@ -82,9 +82,9 @@ def _draw(axes: Axes, curves: Mapping[str, FSC], threshold: float, edge: float, 
     for i, (label, curve) in enumerate(curves.items()):
         known = curve.correlation[np.isfinite(curve.correlation)]
         lowest = min(lowest, *known) if len(known) else lowest
-        crosses = bool((known < threshold).any())
         at = curve.crossing(threshold)
-        said = "no value" if not len(known) else f"{edge / at:.3g} {unit}" if crosses else "nowhere"
+        crosses = 0 < at < 0.5
+        said = "no value" if np.isnan(at) else "never above" if at == 0 else f"{edge / at:.3g} {unit}" if crosses else "nowhere"
         axes.plot(curve.frequency, curve.correlation, color=f"C{i}", lw=1.5, label=f"{label}: {said}")
         if crosses:
             axes.plot([at], [threshold], "o", color=f"C{i}", ms=6, mec="white", zorder=3)

@@ -53,7 +53,7 @@ def predictions(comparison: Comparison) -> Picture | None:
 
 def bad_tilts(comparison: Comparison) -> list[int]:
     """Tilts that stick out with at least ``summary.CONSENT`` of the methods: indices in the order of their angles."""
-    return sorted(summary.bad_tilts(comparison.entries), key=lambda i: float(comparison.geometry.angles[i]))
+    return sorted(summary.find_bad_tilts(comparison.entries), key=lambda i: float(comparison.geometry.angles[i]))
 
 
 def names(comparison: Comparison, tilts: Sequence[int]) -> dict[str, list[int]]:
