@@ -37,7 +37,7 @@ def test_a_report_with_a_truth(run, here, series_file, truth_file, tmp_path):
         "--set", "more.min_constraint=0", "--thickness", 16, "--truth", truth_file, "--volumes", "mrc",
     )  # fmt: skip
     assert ran.code == 0, ran.err
-    assert "By the truth (RMSE)" in ran.out
+    assert "By the truth (RMSE, scale and offset fitted)" in ran.out
     assert str(out / "report.html") in ran.out
     with (out / "table.csv").open() as file:
         rows = {row["label"]: row for row in csv.DictReader(file)}

@@ -102,17 +102,20 @@ class Ranking:
     by
         The evidence in words: ``prediction of held-out tilts``.
     groups
-        Labels from best to worst. The evidence does not rank the labels within a group.
+        Labels from best to worst. The evidence orders every pair from different groups.
     reason
         How the order was decided.
     measure
         The path of its numbers in the evidence: ``held_out.error``, ``truth.rmse_fitted``. Empty if there is none.
+    pairs
+        All pairs (better, worse) that the evidence orders, also within a group.
     """
 
     by: str
     groups: tuple[tuple[str, ...], ...]
     reason: str
     measure: str = ""
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

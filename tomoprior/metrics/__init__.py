@@ -7,7 +7,7 @@ series measured, and ``curve`` gives the resolution of such a comparison. ``matc
 
 from tomoprior.deprecation import deprecated_names
 from tomoprior.metrics.curve import FSC
-from tomoprior.metrics.fourier import directional_fsc, fsc, fsc_of_halves, measured_region, split_measured
+from tomoprior.metrics.fourier import directional_fsc, fsc, fsc_of_halves, measured_region, soft_mask, split_measured
 from tomoprior.metrics.information import vif
 from tomoprior.metrics.matching import match_scale
 from tomoprior.metrics.scores import evaluate
@@ -23,6 +23,7 @@ __all__ = [
     "measured_region",
     "psnr",
     "rmse",
+    "soft_mask",
     "split_measured",
     "ssim",
     "vif",

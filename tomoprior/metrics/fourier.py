@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
+from scipy import fft, ndimage
 from scipy.signal.windows import tukey
 
 from tomoprior.errors import InputError
@@ -73,8 +73,8 @@ def fsc_of_halves(
     """Return the Fourier shell correlation of two half-data volumes without the correlation that their mask causes.
 
     Both volumes get random phases beyond the frequency at which they agree well, and the correlation that remains is the
-    mask's: ``(FSC - FSC_random) / (1 - FSC_random)`` (Chen et al., Ultramicroscopy 135 (2013) 24). This also removes the
-    correlation of volumes that are zero outside a common mask.
+    mask's: ``(FSC - FSC_random) / (1 - FSC_random)`` (Chen et al., Ultramicroscopy 135 (2013) 24). Volumes that are already
+    zero outside a region need a soft mask inside it: ``soft_mask``.
 
     Parameters
     ----------
@@ -127,6 +127,24 @@ def directional_fsc(
     present = measured_region(a.shape, angles, mode=mode)
     a, b = (_apply_mask(v, mask) for v in (a, b))
     return {"present": _correlate(a, b, present), "missing": _correlate(a, b, ~present)}
+
+
+def soft_mask(inside: ArrayLike, width: float = 4.0) -> Floats:
+    """Return a mask that is 0 outside, rises as a cosine over ``width`` voxels inside the boundary, and is 1 beyond.
+
+    Parameters
+    ----------
+    inside
+        Not zero inside, shape ``(nz, ny, nx)``.
+    width
+        Voxels.
+    """
+    region = np.asarray(inside) != 0
+    if region.all():
+        return np.ones(region.shape)
+    depth = ndimage.distance_transform_edt(region)
+    rise = np.clip((depth - 0.5) / width, 0, 1)
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * rise), np.float64)
 
 
 def fade_out(volume: Floats, part: float = FADE) -> Floats:

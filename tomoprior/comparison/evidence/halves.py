@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tomoprior.comparison.evidence.curves import describe_curve
 from tomoprior.comparison.shared import Reconstruct, SharedInput, split_halves
-from tomoprior.metrics import fsc_of_halves, measured_region
+from tomoprior.metrics import fsc_of_halves, measured_region, soft_mask
+from tomoprior.metrics.fourier import fade_out
 
 #: Threshold between independent halves of the data (Rosenthal and Henderson, J. Mol. Biol. 333 (2003) 721).
 THRESHOLD = 0.143
@@ -26,4 +29,11 @@ def halves(shared: SharedInput, reconstruct: Reconstruct) -> dict[str, Any]:
     first, second = reconstruct(even, "halves: even").volume, reconstruct(odd, "halves: odd").volume
     present = measured_region(first.shape, shared.series.geometry.angles, mode="wedge")
     regions = {"present": present, "missing": ~present}
-    return {name: describe_curve(fsc_of_halves(first, second, region=region), THRESHOLD) for name, region in regions.items()}
+    mask = fade_out(np.ones(first.shape))
+    if shared.mask is not None:  # both halves are zero outside: its sharp edge must not count as agreement
+        inside = shared.mask if shared.mask.ndim == 3 else shared.mask[:, None, :]
+        mask = mask * soft_mask(np.broadcast_to(inside, first.shape))
+    return {
+        name: describe_curve(fsc_of_halves(first, second, region=region, mask=mask), THRESHOLD)
+        for name, region in regions.items()
+    }

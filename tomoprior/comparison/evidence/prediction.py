@@ -69,9 +69,12 @@ def compare_with_prediction(
         for v in (np.abs(measured) ** 2, np.abs(predicted) ** 2, (measured * predicted.conj()).real)
     )
     total, scale = float(powers.sum()), max(0.0, _ratio(cross.sum(), own.sum()))
-    square = (total - 2 * scale * cross.sum() + scale**2 * own.sum()) / total if total > 0 else 0.0
+    error = total - 2 * scale * cross.sum() + scale**2 * own.sum()
     bands = [1 - max(0.0, c) ** 2 / (a * b) if a * b > 0 else 1.0 for a, b, c in zip(powers, own, cross, strict=True)]
-    return Prediction(float(square), tuple(map(float, bands)), scale, shift)
+    square, *bands = (
+        max(0.0, float(v)) for v in (error / total if total > 0 else 0.0, *bands)
+    )  # rounding may give less than 0
+    return Prediction(square, tuple(bands), scale, shift)
 
 
 def _fit_shift(p: Floats, q: Floats, background: list[Floats], window: Floats) -> tuple[float, float]:
