@@ -97,13 +97,15 @@ def test_the_table_shows_what_there_is_and_marks_the_best_beyond_ties(html, writ
     headings = [re.sub("<.*?>", "", t) for t in re.findall(r"<th scope=\"col\".*?</th>", raw[: raw.index("<tbody>")])]
     assert "VIF" not in headings  # NaN for all
     cn = dict(zip(headings, rows["cn"], strict=True))
-    assert "<strong" in cn["PSNR, dB"]
+    assert "<strong" in cn["PSNR fitted, dB"]
+    assert "32.0" in cn["PSNR fitted, dB"]
+    assert "<strong" not in cn["PSNR, dB"]  # plain values stand beside, and rank nothing
     assert "26.0" in cn["PSNR, dB"]
     assert cn["Resolution, nm"].find("11.4") >= 0  # 4 nm / 0.35
     assert "<strong" not in cn["Error"]  # a tie in the ranking, although the number is the smallest
     assert "<strong" not in cn["Residual"]  # the smallest, and yet no merit
     assert "2 of 2" in cn["Recovered"]
-    assert "agrees nowhere" in cn["Not measured, nm"]
+    assert "no agreement" in cn["Not measured, nm"]
     assert "≤ 8.00" in cn["Measured, nm"]
     assert "<strong" in dict(zip(headings, rows["cn"], strict=True))["Time"]
     assert len(rows["tv"]) == 1
@@ -121,6 +123,7 @@ def test_the_csv_has_the_numbers_in_full(written, full):
     for entry in full.done:
         row, evidence = rows[entry.label], entry.evidence
         assert float(row["psnr_db"]) == evidence["truth"]["psnr"]
+        assert float(row["psnr_fitted_db"]) == evidence["truth"]["psnr_fitted"]
         assert float(row["resolution_truth"]) == 4.0 / evidence["truth"]["curves"]["fsc"]["crossing"]
         assert float(row["held_out_error"]) == evidence["held_out"]["error"]
         assert float(row["planted_contrast"]) == evidence["planted"]["contrast"]

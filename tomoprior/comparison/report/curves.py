@@ -15,29 +15,29 @@ ALL = {"fsc": "all directions", "present": "measured directions", "missing": "di
 
 
 def against_truth(comparison: Comparison) -> Picture | None:
-    """Correlation of every volume with the truth: in all directions, in those measured and in the others."""
+    """Draw the correlation of every volume with the truth: in all directions, in measured ones and in the others."""
     return _curves(
         comparison,
         "truth.curves",
         ("fsc", "present", "missing"),
         "fsc_truth",
         "Agreement with the truth, by detail",
-        "Fourier shell correlation with the truth: 1 agrees, 0 does not; detail becomes finer to the right. Where a "
-        "curve falls below the dashed line at 0.5, the resolution ends. On the right, where no tilt measured, what agrees "
-        "was inferred and is right.",
+        "Fourier shell correlation with the truth: 1 is full agreement, 0 is none. Detail becomes finer to the right. The mark "
+        "shows where the smoothed curve falls below the dashed line at 0.5: the resolution. In the right panel no tilt "
+        "measured: what agrees there was inferred correctly.",
     )
 
 
 def between_halves(comparison: Comparison) -> Picture | None:
-    """Correlation of reconstructions from half of the tilts each, where tilts measured and where none did."""
+    """Draw the correlation of the reconstructions from two halves of the tilts, in measured directions and in the others."""
     return _curves(
         comparison,
         "halves",
         ("present", "missing"),
         "fsc_halves",
         "Agreement of two halves of the tilts, by detail",
-        "Fourier shell correlation of two reconstructions from every other tilt each, against 0.143. High on the left means "
-        "reproducible. High on the right means only that the method infers the same twice: no evidence that it is there.",
+        "Fourier shell correlation of two reconstructions, each from every other tilt, with the threshold 0.143. High values in "
+        "the left panel mean reproducible. In the right panel they mean only that the method infers the same twice.",
     )
 
 
@@ -64,8 +64,8 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
             at = c.get("crossing")
             if at and at < 0.5:
                 axis.plot(at / voxel, threshold, marker=one.mark, ms=7, color=one.colour, mec="white", zorder=4, clip_on=False)
-            if at:
-                ends.append(f"{e.label} {'nowhere' if at >= 0.5 else 'at ' + words.number(voxel / at) + ' ' + unit}")
+            if at is not None:
+                ends.append(f"{e.label} {_where(at, voxel, unit)}")
         axis.set_title(ALL[part])
         axis.set_xlabel(f"frequency, 1/{'voxel' if unit == 'voxels' else unit}")
         alt.append(f"in {ALL[part]} it falls below {threshold:g} for " + ", ".join(ends or ["none"]))
@@ -74,11 +74,17 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
     axes[0].set_xlim(0, 0.5 / voxel)
     axes[0].set_ylabel("correlation")
     axes[-1].annotate(f"{threshold:g}", (1, threshold), (3, 0), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", va="center", fontsize=9)  # fmt: skip
+                      textcoords="offset points", va="center", fontsize=9.5)  # fmt: skip
     legend(figure, axes[0], len(next(iter(shown.values()))))
     return Picture(
         name, title, caption, "Fourier shell correlation against frequency: " + "; ".join(alt) + ".", figure, len(shown) > 2
     )
+
+
+def _where(crossing: float, voxel: float, unit: str) -> str:
+    if crossing == 0:
+        return "everywhere"
+    return "nowhere" if crossing >= 0.5 else f"at {words.number(voxel / crossing)} {unit}"
 
 
 def _known(curve: Any) -> bool:

@@ -13,7 +13,7 @@ from tomoprior.comparison.result import Comparison, Entry, Ranking
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in the table: the value, a smaller detail, and whether it is the best beyond ties."""
+    """A cell of the table: the value, a smaller detail, and whether it is the best beyond ties."""
 
     text: str
     detail: str = ""
@@ -99,7 +99,7 @@ def used(group: Group, comparison: Comparison) -> list[Column]:
 
 
 def places(ranking: Ranking) -> list[tuple[str, tuple[str, ...]]]:
-    """Groups with the places that they take, best first: ``1``, or ``2 to 4`` for three that share them."""
+    """Groups with the places that they take, best first: ``1``, or ``2–4`` for three that share them."""
     out, taken = [], 0
     for group in ranking.groups:
         first, taken = taken + 1, taken + len(group)
