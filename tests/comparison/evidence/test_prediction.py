@@ -61,11 +61,13 @@ def test_a_shift_is_found_and_is_no_error(shift):
     assert unshifted > 10 * found.square
 
 
-def test_a_large_shift_is_an_error():
-    moved = ndimage.shift(smooth(sigma=2), (0, 9), order=3, mode="nearest")
-    found = compare_with_prediction(moved, smooth(sigma=2), np.ones(SHAPE))
+@pytest.mark.parametrize(("sigma", "shift"), [(2, 9), (5, 6)])
+def test_a_large_shift_is_an_error(sigma, shift):
+    """The second is so smooth that a fit without a limit finds it."""
+    moved = ndimage.shift(smooth(sigma=sigma), (0, shift), order=3, mode="nearest")
+    found = compare_with_prediction(moved, smooth(sigma=sigma), np.ones(SHAPE))
     assert np.abs(found.shift).max() <= 3
-    assert found.square > 0.5
+    assert found.square > 0.1
 
 
 def test_noise_finds_no_shift_that_makes_it_worse():

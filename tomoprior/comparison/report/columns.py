@@ -122,7 +122,7 @@ GROUPS: tuple[Group, ...] = (
         "It holds for this specimen, this noise and these tilts only.",
     ),
     Group(
-        "Held-out tilts",
+        "Prediction",
         (_of("held_out.error", "held_out_error", "Error", "low"),),
         "Each method predicts tilts that it has not seen. The relative error is that after a scale, an offset and a shift are "
         "fitted to each tilt. It ranks two methods only if no band of detail contradicts.",

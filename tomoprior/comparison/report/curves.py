@@ -36,8 +36,8 @@ def between_halves(comparison: Comparison) -> Picture | None:
         ("present", "missing"),
         "fsc_halves",
         "Agreement of two halves of the tilts, by detail",
-        "Fourier shell correlation of two reconstructions, each from every other tilt, with the threshold 0.143. High values in "
-        "the left panel mean reproducible. In the right panel they mean only that the method infers the same twice.",
+        "Fourier shell correlation of two reconstructions, each from every other tilt, with the threshold 0.143. High values "
+        "in the left panel mean reproducible. In the right panel they mean only that the method infers the same twice.",
     )
 
 
