@@ -35,7 +35,7 @@ def accuracy(c: Case, volume: np.ndarray) -> dict[str, float]:
     """
     inside = c.regions()["inside"]
     mine, true = _masked(c, volume), _masked(c, c.truth)
-    missing = metrics.directional_fsc(mine, true, c.series.geometry.angles)["missing"]
+    missing = metrics.directional_fsc(mine, true, c.series.geometry.angles, mask=None)["missing"]
     ratios = band_powers(mine) / band_powers(true)
     return {
         "psnr": float(metrics.psnr(volume, c.truth, data_range=1.0)),

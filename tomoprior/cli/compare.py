@@ -90,12 +90,12 @@ def compare(
     seconds = None if budget is None else parse.seconds(budget)
     if volumes not in (None, "mrc", "zarr"):
         raise SettingsError(f"--volumes takes mrc or zarr, got {volumes!r}")
-    given = inputs.SeriesOptions(
+    options = inputs.SeriesOptions(
         file=file, angles=angles, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, bin=bin, voxel_size=voxel_size, unit=unit, minus_log=minus_log,
         repair=repair,
     )  # fmt: skip
-    opened = given.opened()
+    opened = options.opened()
     known = None if truth is None else _truth(truth, opened.geometry)
     inside = None if mask is None else inputs.volume(mask, opened.geometry.shape)
     series, notes = opened.prepared()
@@ -156,20 +156,22 @@ def print_result(result: Comparison) -> None:
     """Print the table and the summary."""
     rows: list[dict[str, Any]] = []
     for entry in result.entries:
-        found = entry.evidence
+        evidence = entry.evidence
         row = {"method": entry.label}
-        if "truth" in found:
+        if "truth" in evidence:
             row |= {
-                "PSNR fitted": _number(found["truth"]["psnr_fitted"], 2),
-                "PSNR (dB)": _number(found["truth"]["psnr"], 2),
-                "SSIM": _number(found["truth"]["ssim"], 3),
+                "PSNR fitted": _number(evidence["truth"]["psnr_fitted"], 2),
+                "PSNR (dB)": _number(evidence["truth"]["psnr"], 2),
+                "SSIM": _number(evidence["truth"]["ssim"], 3),
             }
-        if "held_out" in found:
-            row["held-out"] = f"{100 * found['held_out']['error']:.2f} %"
-        if "planted" in found:
-            row["planted"] = f"{found['planted']['found']}/{found['planted']['of']}, {found['planted']['contrast']:.2f}"
-        if "inferred" in found:
-            row["inferred"] = f"{100 * found['inferred']['share']:.1f} %"
+        if "held_out" in evidence:
+            row["held-out"] = f"{100 * evidence['held_out']['error']:.2f} %"
+        if "planted" in evidence:
+            row["planted"] = (
+                f"{evidence['planted']['found']}/{evidence['planted']['of']}, {evidence['planted']['contrast']:.2f}"
+            )
+        if "inferred" in evidence:
+            row["inferred"] = f"{100 * evidence['inferred']['share']:.1f} %"
         if "reconstruction" in entry.seconds:
             row["seconds"] = f"{entry.seconds['reconstruction']:.1f}"
         rows.append(row)

@@ -28,7 +28,7 @@ def demo(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FormatError(f"{out}: cannot be made ({error.strerror})") from error
+        raise FormatError(f"{out}: cannot be created ({error.strerror})") from error
     reports = []
     for scene in SCENES:
         series, truth = scene.make(seed, scene.shape)

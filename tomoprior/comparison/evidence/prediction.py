@@ -80,7 +80,7 @@ def compare_with_prediction(
 def _fit_shift(p: Floats, q: Floats, background: list[Floats], window: Floats) -> tuple[float, float]:
     """Return the shift of ``q`` that fits ``p`` best (Gauss and Newton); zero if no shift reduces the error."""
     best, shift = _misfit(p, [q, *background], window)[0], np.zeros(2)
-    chosen = shift
+    best_shift = shift
     for _ in range(STEPS):
         moved = _move(q, (shift[0], shift[1]))
         coefficients = _misfit(p, [moved, *np.gradient(moved), *background], window)[1]
@@ -89,8 +89,8 @@ def _fit_shift(p: Floats, q: Floats, background: list[Floats], window: Floats) -
         shift = np.clip(shift - coefficients[1:3] / coefficients[0], -LARGEST_SHIFT, LARGEST_SHIFT)
         error, coefficients = _misfit(p, [_move(q, (shift[0], shift[1])), *background], window)
         if coefficients[0] > 0 and error < best:
-            best, chosen = error, shift
-    return float(chosen[0]), float(chosen[1])
+            best, best_shift = error, shift
+    return float(best_shift[0]), float(best_shift[1])
 
 
 def _misfit(p: Floats, columns: list[Floats], window: Floats) -> tuple[float, Floats]:

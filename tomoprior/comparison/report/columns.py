@@ -85,15 +85,15 @@ def _resolution(path: str, name: str, title: str, better: Better = "") -> Column
 
 def _count(path: str, word: str) -> Text:
     def text(entry: Entry, voxel: float) -> str:
-        found = pick(entry.evidence, path)
-        return f"{len(found)} {word}" if found else ""
+        items = pick(entry.evidence, path)
+        return f"{len(items)} {word}" if items else ""
 
     return text
 
 
-def _found(entry: Entry, voxel: float) -> str:
-    found, all_of = scalar(entry, "planted.found"), pick(entry.evidence, "planted.recovered")
-    return "" if found is None or all_of is None else f"{found:.0f} of {len(all_of)}"
+def _found_of_all(entry: Entry, voxel: float) -> str:
+    count, all_of = scalar(entry, "planted.found"), pick(entry.evidence, "planted.recovered")
+    return "" if count is None or all_of is None else f"{count:.0f} of {len(all_of)}"
 
 
 def _seconds(part: str) -> Callable[[Entry, float], float | None]:
@@ -164,7 +164,7 @@ GROUPS: tuple[Group, ...] = (
                 "planted_contrast",
                 "Recovered",
                 lambda e, _: scalar(e, "planted.contrast"),
-                detail=_found,
+                detail=_found_of_all,
                 better="one",
                 measure="planted.contrast",
             ),

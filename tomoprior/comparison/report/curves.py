@@ -44,7 +44,7 @@ def between_halves(comparison: Comparison) -> Picture | None:
 def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str, title: str, caption: str) -> Picture | None:
     kind = path.split(".")[0]
     shown = {p: [(e, c) for e in having(comparison, kind) if _known(c := pick(e.evidence, f"{path}.{p}"))] for p in parts}
-    shown = {p: found for p, found in shown.items() if found}
+    shown = {p: curves for p, curves in shown.items() if curves}
     if not shown:
         return None
     look, voxel, unit = looks(comparison), words.voxel(comparison.geometry), words.unit(comparison.geometry)
@@ -52,11 +52,11 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
     axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
     threshold = float(next(iter(shown.values()))[0][1]["threshold"])
     alt = []
-    for axis, (part, found) in zip(axes, shown.items(), strict=True):
+    for axis, (part, curves) in zip(axes, shown.items(), strict=True):
         axis.axhline(0, color="#B6BDC6", lw=0.8)
         axis.axhline(threshold, color="#22272E", lw=1, ls=(0, (4, 3)))
         ends = []
-        for e, c in found:
+        for e, c in curves:
             one = look[e.label]
             # a gap stands where there is no value
             values = np.array([np.nan if v is None else v for v in c["correlation"]], float)
@@ -69,7 +69,7 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
         axis.set_title(ALL[part])
         axis.set_xlabel(f"frequency, 1/{'voxel' if unit == 'voxels' else unit}")
         alt.append(f"in {ALL[part]} it falls below {threshold:g} for " + ", ".join(ends or ["none"]))
-    low = min(float(np.nanmin([v for v in c["correlation"] if v is not None])) for found in shown.values() for _, c in found)
+    low = min(float(np.nanmin([v for v in c["correlation"] if v is not None])) for curves in shown.values() for _, c in curves)
     axes[0].set_ylim(max(-1.0, min(-0.05, low - 0.03)), 1.03)
     axes[0].set_xlim(0, 0.5 / voxel)
     axes[0].set_ylabel("correlation")

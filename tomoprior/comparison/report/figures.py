@@ -54,13 +54,13 @@ class Look:
 
 def looks(comparison: Comparison) -> dict[str, Look]:
     """Return the look of each label, in the entries' order; entries without a volume have one too."""
-    found = {}
+    result = {}
     for i, entry in enumerate(comparison.entries):
         turn = i // len(COLOURS)
-        found[entry.label] = Look(
+        result[entry.label] = Look(
             COLOURS[i % len(COLOURS)], MARKS[(i + 3 * turn) % len(MARKS)], DASHES[(i + turn) % len(DASHES)]
         )
-    return found
+    return result
 
 
 @dataclass(frozen=True)

@@ -76,18 +76,18 @@ def planted(comparison: Comparison) -> Picture | None:
 
     values = []
     for i, e in enumerate(shown):
-        one, found = look[e.label], e.evidence["planted"]
-        recovered, controls = ([v for v in found.get(k, ()) if v is not None] for k in ("recovered", "controls"))
+        one, result = look[e.label], e.evidence["planted"]
+        recovered, controls = ([v for v in result.get(k, ()) if v is not None] for k in ("recovered", "controls"))
         common: dict[str, Any] = {"ls": "none", "ms": 7, "color": one.colour, "clip_on": False}
         axis.plot(spread(len(recovered), i - 0.17), recovered, marker="o", mec="white", mew=0.8, **common)
         axis.plot(spread(len(controls), i + 0.12), controls, marker="o", mfc="none", mew=1.4, **common)
-        if found.get("invented") is not None:
-            axis.plot(i + 0.32, found["invented"], marker="x", mew=2, **common)
-        if found.get("contrast") is not None:
-            axis.hlines(found["contrast"], i - 0.34, i, color=one.colour, lw=2)
+        if result.get("invented") is not None:
+            axis.plot(i + 0.32, result["invented"], marker="x", mew=2, **common)
+        if result.get("contrast") is not None:
+            axis.hlines(result["contrast"], i - 0.34, i, color=one.colour, lw=2)
         values.append(
-            f"{e.label}: {words.number(found.get('contrast'))} recovered, at most {max(controls, default=0):.2f} where "
-            f"there is none, {words.number(found.get('invented'))} invented"
+            f"{e.label}: {words.number(result.get('contrast'))} recovered, at most {max(controls, default=0):.2f} where "
+            f"there is none, {words.number(result.get('invented'))} invented"
         )
     grey: dict[str, Any] = {"ls": "none", "color": "#4A525C", "ms": 7}
     axis.plot([], [], marker="o", label="object", **grey)
@@ -102,7 +102,7 @@ def planted(comparison: Comparison) -> Picture | None:
         "Planted objects",
         "Spheres of known contrast are added to the tilts. Best: filled points at the dashed line, open points and cross at "
         "zero.",
-        "Share of the contrast found per method: " + "; ".join(values) + ".",
+        "Recovered share of the contrast per method: " + "; ".join(values) + ".",
         figure,
     )
 

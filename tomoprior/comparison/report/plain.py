@@ -47,7 +47,7 @@ def scalar(entry: Entry, path: str) -> float | None:
 def numbers(comparison: Comparison) -> dict[str, Any]:
     """Return everything but the volumes, as plain values."""
     planted = comparison.planted
-    found: dict[str, Any] = plain(
+    values: dict[str, Any] = plain(
         {
             "title": comparison.title,
             "geometry": comparison.geometry.to_dict(),
@@ -59,7 +59,7 @@ def numbers(comparison: Comparison) -> dict[str, Any]:
             "about": comparison.about,
         }
     )
-    return found
+    return values
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

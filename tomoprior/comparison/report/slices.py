@@ -82,10 +82,10 @@ def slices(comparison: Comparison) -> Picture | None:
 
 def _fit_to_tilts(comparison: Comparison, name: str, volume: Any) -> Any:
     """Return the volume with the scale and offset that fit the tilts: a lost zero frequency would hide everything else."""
-    found = [e.evidence.get("residual", {}).get("calibration") for e in comparison.entries if e.label == name]
-    if not found or found[0] is None:
+    calibrations = [e.evidence.get("residual", {}).get("calibration") for e in comparison.entries if e.label == name]
+    if not calibrations or calibrations[0] is None:
         return volume
-    scale, offset = found[0]
+    scale, offset = calibrations[0]
     return scale * volume + offset
 
 

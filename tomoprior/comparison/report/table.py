@@ -56,20 +56,18 @@ def table(comparison: Comparison) -> Table:
     voxel, unit = words.voxel(comparison.geometry), words.unit(comparison.geometry)
     groups = [(g, [c for c in used(g, comparison) if c.title]) for g in GROUPS]
     groups = [(g, columns) for g, columns in groups if columns]
-    columns = [c for _, chosen in groups for c in chosen]
+    columns = [c for _, shown in groups for c in shown]
     best = {c.name: _best(c, comparison) for c in columns}
 
     def cells(entry: Entry) -> tuple[Cell, ...]:
-        found = [
+        row = [
             Cell(c.shown(entry, voxel), c.detail(entry, voxel) if c.detail else "", entry.label == best[c.name])
             for c in columns
         ]
-        return tuple(found) if entry.evidence or entry.volume is not None else ()
+        return tuple(row) if entry.evidence or entry.volume is not None else ()
 
     return Table(
-        tuple(
-            Heading(g.title, tuple(c.title.replace("{unit}", unit) for c in chosen), g.what, g.limit) for g, chosen in groups
-        ),
+        tuple(Heading(g.title, tuple(c.title.replace("{unit}", unit) for c in shown), g.what, g.limit) for g, shown in groups),
         tuple(Row(e, cells(e)) for e in comparison.entries),
     )
 

@@ -33,8 +33,8 @@ class Window:
 
 def volumes(comparison: Comparison) -> dict[str, Volume]:
     """Return the truth, if there is one, and every volume, by name."""
-    found = {} if comparison.truth is None else {"truth": comparison.truth}
-    return found | {e.label: e.volume for e in comparison.done if e.volume is not None}
+    shown = {} if comparison.truth is None else {"truth": comparison.truth}
+    return shown | {e.label: e.volume for e in comparison.done if e.volume is not None}
 
 
 def window(comparison: Comparison) -> Window | None:
