@@ -82,9 +82,9 @@ def ssim(
 ) -> float:
     """Return the mean structural similarity in as many dimensions as the arrays have.
 
-    The window has 7 voxels, fewer along a shorter axis. Wang et al., IEEE Trans. Image Process. 13 (2004) 600, as ``skimage.metrics.structural_similarity`` computes it. An axis of
-    length 1 or 2 is left out of the window. Arguments and errors as for ``psnr``; in paper mode, the mean of the 2-D measure
-    over x-y slices, with at least 7 voxels along each axis.
+    The window has 7 voxels, fewer along a shorter axis. An axis of length 1 or 2 is left out of the window. Wang et al., IEEE
+    Trans. Image Process. 13 (2004) 600, as ``skimage.metrics.structural_similarity`` computes it. Arguments and errors as for
+    ``psnr``. Paper mode takes the mean of the 2-D measure over x-y slices, with at least 7 voxels along each axis.
     """
     check_mode(mode, match=match, data_range=data_range)
     if mode == "paper":
