@@ -48,7 +48,7 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
     if not shown:
         return None
     look, voxel, unit = looks(comparison), words.voxel(comparison.geometry), words.unit(comparison.geometry)
-    figure = canvas(1.2 + 3.6 * len(shown), 3.6)
+    figure = canvas(1.2 + 3.6 * len(shown) if len(shown) > 2 else 6.2, 3.6)  # two panels share the width of half a page
     axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
     threshold = float(next(iter(shown.values()))[0][1]["threshold"])
     alt = []
