@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.projector import Projector as Projector
     from tomoprior.projector import clear_cache as clear_cache
     from tomoprior.reconstruction import Reconstruction as Reconstruction
+    from tomoprior.running.estimate import estimate as estimate
     from tomoprior.running.reconstruct import reconstruct as reconstruct
     from tomoprior.series import TiltSeries as TiltSeries
     from tomoprior.series.pixels import repair_pixels as repair_pixels
@@ -59,6 +60,7 @@ else:
             "progress": ["progress_bar"],
             "projector": ["LinearOperator", "Projector", "clear_cache"],
             "reconstruction": ["Reconstruction"],
+            "running.estimate": ["estimate"],
             "running.reconstruct": ["reconstruct"],
             "series": ["TiltSeries"],
             "series.pixels": ["repair_pixels"],

@@ -35,7 +35,7 @@ def score_accuracy(c: Case, volume: np.ndarray) -> dict[str, float]:
     """
     inside = c.make_regions()["inside"]
     masked, masked_truth = _mask_softly(c, volume), _mask_softly(c, c.truth)
-    missing = metrics.directional_fsc(masked, masked_truth, c.series.geometry.angles)["missing"]
+    missing = metrics.directional_fsc(masked, masked_truth, c.series.geometry.angles, mask=None)["missing"]
     ratios = compute_band_powers(masked) / compute_band_powers(masked_truth)
     return {
         "psnr": float(metrics.psnr(volume, c.truth, data_range=1.0)),

@@ -57,7 +57,7 @@ def show(folder: Path, name: str, truth: NDArray[Any], volumes: Volumes, angles:
         plot.slices({"truth": truth, **volumes}, grey=grey).savefig(temporary, dpi=110)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for method, volume in volumes.items():
-        curve = directional_fsc(volume, truth, angles)["missing"]
+        curve = directional_fsc(volume, truth, angles, mask=None)["missing"]
         axis.plot(curve.frequency, curve.correlation, label=method)
     axis.set(xlabel="frequency (cycles per voxel)", ylabel="FSC of the missing region", title=name, ylim=(-0.1, 1.02))
     _save(figure, axis, folder / f"missing-fsc-{name}.png")

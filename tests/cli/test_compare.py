@@ -37,7 +37,7 @@ def test_a_report_with_a_truth(run, here, series_file, truth_file, tmp_path):
         "--set", "more.min_constraint=0", "--thickness", 16, "--truth", truth_file, "--volumes", "mrc",
     )  # fmt: skip
     assert ran.code == 0, ran.err
-    assert "By the truth (RMSE)" in ran.out
+    assert "By the truth (RMSE, scale and offset fitted)" in ran.out
     assert str(out / "report.html") in ran.out
     with (out / "table.csv").open() as file:
         rows = {row["label"]: row for row in csv.DictReader(file)}
@@ -54,6 +54,34 @@ def test_takes_the_input_options_of_recon(run, here, series_file, tmp_path):
     assert ran.code == 0, ran.err
     assert run("recon", series_file, "-o", tmp_path / "alone.npy", "-m", "cgls", *options).code == 0
     np.testing.assert_array_equal(np.load(tmp_path / "alone.npy"), np.load(tmp_path / "out" / "runs" / "cgls" / "volume.npy"))
+
+
+def test_a_dry_run_tells_the_cost_and_writes_nothing(run, series_file, tmp_path):
+    out = tmp_path / "out"
+    ran = run("compare", series_file, "-o", out, "-m", "wbp,sirt", "--thickness", 16, "--dry-run")
+    assert ran.code == 0, ran.err
+    # one for the volume, one for held-out, one for planted, two for halves
+    assert "estimate     wbp: 5 reconstructions, about" in ran.out
+    assert "estimate     all: about" in ran.out
+    assert "dry run: nothing was written" in ran.out
+    assert not out.exists()
+
+
+def test_a_second_run_tells_what_it_keeps_and_replaces_nothing_unasked(run, here, series_file, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["compare", series_file, "-o", out, "-m", "wbp", "--thickness", 16, "--checks", "held-out"]
+    assert "kept" not in run(*arguments).out
+    assert "kept         wbp: reconstruction, held-out of an earlier run" in run(*arguments).out
+    before = (out / "report.html").read_bytes()
+    ran = run(*arguments, "--set", "wbp.cutoff=0.5")
+    assert ran.code == 2
+    assert "holds results of wbp with other settings (cutoff 1" in ran.err
+    assert "--overwrite" in ran.err
+    assert ran.err.count("\n") == 1
+    assert (out / "report.html").read_bytes() == before
+    ran = run(*arguments, "--set", "wbp.cutoff=0.5", "--overwrite")
+    assert ran.code == 0, ran.err
+    assert (out / "report.html").read_bytes() != before
 
 
 def test_all_failed_is_a_failure_and_still_a_report(run, here, series_file, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tomoprior.comparison import compare
-from tomoprior.errors import Interrupted
+from tomoprior.errors import Interrupted, OutputExistsError
 from tomoprior.reconstruction import Reconstruction
 
 from .conftest import named
@@ -36,10 +36,31 @@ def test_what_is_done_is_not_done_again(series, tmp_path):
     np.testing.assert_array_equal(again["counted"].volume, first["counted"].volume)
     assert again["counted"].evidence["halves"] == first["counted"].evidence["halves"]
     assert again["wbp"].status == "done"
-    compare(series, [method], settings={"counted": {"num_iter": 4}}, out=tmp_path / "out", isolate=False)
-    assert len(calls) == 2 * made
-    compare(series.flipped_hand(), [method], out=tmp_path / "out", isolate=False, checks=[])
-    assert len(calls) == 2 * made + 1
+    assert again.about["kept"] == {"counted": ["reconstruction", "held_out", "planted", "halves"]}
+    assert first.about["kept"] == {}
+
+
+def test_other_results_in_the_folder_are_kept_unless_they_may_be_replaced(series, tmp_path):
+    method, calls = counted()
+    out = tmp_path / "out"
+    compare(series, [method, "wbp"], out=out, isolate=False, checks=["held_out"])
+    report, volume = (out / "report.html").read_bytes(), (out / "runs" / "counted" / "volume.npy").read_bytes()
+    for changed, methods, settings, message in [
+        (series, [method, "wbp"], {"counted": {"num_iter": 4}}, r"results of counted with other settings \(num_iter 3\)"),
+        (series.flipped_hand(), [method, "wbp"], {}, "results of counted with other data"),
+        (series, [method], {}, "also covers wbp"),
+    ]:
+        with pytest.raises(OutputExistsError, match=message):
+            compare(changed, methods, settings=settings, out=out, isolate=False, checks=[])
+    assert len(calls) == 2
+    assert (out / "report.html").read_bytes() == report
+    assert (out / "runs" / "counted" / "volume.npy").read_bytes() == volume
+    settings = {"counted": {"num_iter": 4}}
+    compare(series, [method], settings=settings, out=out, isolate=False, checks=[], overwrite=True)
+    assert len(calls) == 3
+    # what was replaced is gone for good: the same call again finds nothing of the first
+    compare(series, [method], settings=settings, out=out, isolate=False, checks=[])
+    assert len(calls) == 3
 
 
 def test_an_interruption_keeps_what_is_done(series, tmp_path):
@@ -100,7 +121,7 @@ def test_a_method_that_keeps_what_it_has_keeps_it_at_the_end_of_its_budget(serie
     entry = result["keeps"]
     assert entry.status == "over budget"
     assert entry.volume is not None
-    assert "as good as it was by then" in entry.message
+    assert "the best one by then" in entry.message
     assert "held_out" not in entry.evidence
 
 
@@ -137,7 +158,7 @@ class Deaf(SIRT):
 def test_a_crash_and_a_method_that_hangs_harm_no_other(series, tmp_path, monkeypatch):
     """Third-party methods, found by entry points: one takes its process down, one never says how far it is."""
     from tomoprior import plugins
-    from tomoprior.comparison import isolation
+    from tomoprior.comparison import subprocess_run
 
     package = tmp_path / "site"
     info = package / "tomoprior_bad-1.dist-info"
@@ -147,7 +168,7 @@ def test_a_crash_and_a_method_that_hangs_harm_no_other(series, tmp_path, monkeyp
     (info / "entry_points.txt").write_text("[tomoprior.methods]\ncrash = tomoprior_bad:Crash\ndeaf = tomoprior_bad:Deaf\n")
     monkeypatch.syspath_prepend(str(package))
     monkeypatch.setenv("PYTHONPATH", str(package))
-    monkeypatch.setattr(isolation, "GRACE", 0.5)
+    monkeypatch.setattr(subprocess_run, "GRACE", 0.5)
     plugins._entries.cache_clear()
     try:
         result = compare(series, ["crash", "deaf", "wbp"], budget=2, checks=[])

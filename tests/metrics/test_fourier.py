@@ -33,7 +33,7 @@ def test_it_is_the_formula(shape):
     rng = np.random.default_rng(1)
     a = rng.normal(size=shape)
     b = a + rng.normal(size=shape)
-    found = fsc(a, b)
+    found = fsc(a, b, mask=None)
     np.testing.assert_allclose(found.correlation, by_hand(a, b), atol=1e-10)
     np.testing.assert_allclose(found.frequency, np.arange(1, max(shape) // 2 + 1) / max(shape))
 
@@ -43,7 +43,7 @@ def test_the_same_volume_agrees_and_noise_does_not():
     a, b = rng.normal(size=(2, 24, 16, 20))
     np.testing.assert_allclose(fsc(a, 3 * a + 5).correlation, 1)  # scale and offset do not matter
     assert fsc(a, a).crossing() == 0.5
-    assert np.abs(fsc(a, b).correlation[3:]).max() < 0.2
+    assert np.abs(fsc(a, b, mask=None).correlation[3:]).max() < 0.2
     np.testing.assert_allclose(fsc(torch.from_numpy(a), torch.from_numpy(b)).correlation, fsc(a, b).correlation)
 
 
@@ -76,7 +76,7 @@ def test_regions_are_symmetric_and_complete(shape, mode):
     np.testing.assert_array_equal(present, whole[..., : shape[2] // 2 + 1])
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=(2, *shape))
-    found = directional_fsc(a, b, angles, mode=mode)
+    found = directional_fsc(a, b, angles, mode=mode, mask=None)
     np.testing.assert_allclose(found["present"].correlation, by_hand(a, b, whole), atol=1e-10)
     np.testing.assert_allclose(found["missing"].correlation, by_hand(a, b, ~whole), atol=1e-10)
     np.testing.assert_allclose(found["present"].count + found["missing"].count, fsc(a, b).count)

@@ -12,7 +12,7 @@ FREQUENCY = np.arange(1, 11) / 20
 
 
 def curve(values):
-    return FSC(FREQUENCY, np.asarray(values, float), np.ones(10))
+    return FSC(FREQUENCY, np.asarray(values, float), np.full(10, 100.0))
 
 
 FALLING = curve(np.linspace(1, 0.1, 10))

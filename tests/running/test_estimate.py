@@ -8,7 +8,7 @@ import pytest
 from tomoprior import Geometry, TiltSeries, methods
 from tomoprior.errors import SettingsError, UnknownNameError
 from tomoprior.projector import Projector
-from tomoprior.running.estimate import estimate_memory, estimate_run
+from tomoprior.running.estimate import estimate, estimate_memory
 
 
 class Unread:
@@ -24,22 +24,22 @@ class Unread:
 def test_memory_has_its_parts_and_nothing_is_read():
     geometry = Geometry(np.deg2rad(np.arange(-60, 61, 6)), (16, 5, 32))
     series = TiltSeries(Unread(geometry.range_shape), geometry)
-    estimate = estimate_run(series, "sirt", num_iter=30, device="cpu")
-    assert estimate.data == 4 * (21 * 5 * 32 + 16 * 5 * 32)
+    cost = estimate(series, "sirt", num_iter=30, device="cpu")
+    assert cost.data == 4 * (21 * 5 * 32 + 16 * 5 * 32)
     sirt = methods.get("sirt")
     settings = sirt.Settings(num_iter=30)
-    assert estimate.method == sirt.memory(geometry, settings)
-    assert estimate.memory == estimate.data + estimate.projector + estimate.method
-    assert (estimate.backend, estimate.device) == ("astra-matrix", "cpu")
-    assert 0 < estimate.seconds < 60
-    as_object = estimate_run(series, sirt, settings=settings, device="cpu")
-    assert as_object.memory == estimate.memory
+    assert cost.method == sirt.memory(geometry, settings)
+    assert cost.memory == cost.data + cost.projector + cost.method
+    assert (cost.backend, cost.device) == ("astra-matrix", "cpu")
+    assert 0 < cost.seconds < 60
+    as_object = estimate(series, sirt, settings=settings, device="cpu")
+    assert as_object.memory == cost.memory
 
 
 def test_time_grows_with_the_iterations():
     geometry = Geometry(np.deg2rad(np.arange(-60, 61, 6)), (16, 5, 32))
     series = TiltSeries(Unread(geometry.range_shape), geometry)
-    few, many = (estimate_run(series, "sirt", num_iter=n, device="cpu").seconds for n in (10, 100_000))
+    few, many = (estimate(series, "sirt", num_iter=n, device="cpu").seconds for n in (10, 100_000))
     assert many > 100 * few
 
 
@@ -52,8 +52,8 @@ def test_mistakes_are_those_of_reconstruct():
     geometry = Geometry(np.zeros(3), (4, 4, 4))
     series = TiltSeries(Unread(geometry.range_shape), geometry)
     with pytest.raises(UnknownNameError, match="svirt"):
-        estimate_run(series, "svirt")
+        estimate(series, "svirt")
     with pytest.raises(SettingsError, match="num_itr"):
-        estimate_run(series, "sirt", num_itr=3)
+        estimate(series, "sirt", num_itr=3)
     with pytest.raises(SettingsError, match="must be SIRTSettings"):
-        estimate_run(series, "sirt", settings=methods.get("tv").Settings())
+        estimate(series, "sirt", settings=methods.get("tv").Settings())

@@ -1,4 +1,4 @@
-"""``tomoprior compare``: several methods on one tilt series, and one report that says which to believe."""
+"""``tomoprior compare``: several methods on one tilt series, and one report with the evidence for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from tomoprior.cli import inputs
 
 if TYPE_CHECKING:
-    from tomoprior.comparison import Comparison
+    from tomoprior.comparison import Comparison, Cost
     from tomoprior.geometry import Geometry
     from tomoprior.reconstruction import Reconstruction
 
@@ -20,35 +20,37 @@ EXAMPLES = """\b
 Examples:
   tomoprior compare series.mrc -o report --methods wbp,sirt,tv,cn --thickness 256
   tomoprior compare series.mrc -o report --methods wbp,sirt,tv --tune --budget 10min --bin 4
+  tomoprior compare series.mrc -o report --methods wbp,sirt,tv,cn --dry-run
   tomoprior compare series.mrc -o report --methods sirt,sirt2=sirt --set sirt2.min_constraint=0 --truth truth.mrc
 """
 
 
 def compare(
     file: inputs.File,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report. Run again, it goes on from what is there.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the report. A second run continues there.")],
     methods: Annotated[
         str,
-        typer.Option("--methods", "-m", help="As `tomoprior methods` lists them; LABEL=NAME lets one take part twice."),
+        typer.Option("--methods", "-m", help="Names from `tomoprior methods`. LABEL=NAME lets a method take part twice."),
     ] = "wbp,sirt,tv,cn",
-    truth: Annotated[Path | None, typer.Option(help="Volume to hold them against, on the same grid.", exists=True)] = None,
+    truth: Annotated[Path | None, typer.Option(help="The true volume, on the same grid.", exists=True)] = None,
     match: Annotated[
-        str, typer.Option(help="none, affine or moments: what is fitted to the truth before values are compared.")
+        str, typer.Option(help="How plain measures fit scale and offset to the truth: none, affine or moments.")
     ] = "none",
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="METHOD.NAME=VALUE", help="A setting of one of the methods; repeat it.")
+        list[str] | None,
+        typer.Option("--set", metavar="METHOD.NAME=VALUE", help="A setting of one method; repeatable."),
     ] = None,
     tune: Annotated[
-        bool, typer.Option("--tune", help="Choose one or two settings of each method by tilts held out, never by the truth.")
+        bool, typer.Option("--tune", help="Choose one or two settings of each method by held-out tilts, never by the truth.")
     ] = False,
     budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="For each method with its checks, as 90s, 5min or 2h.")
+        str | None, typer.Option(metavar="TIME", help="Time for each method with its checks, such as 90s, 5min or 2h.")
     ] = None,
     checks: Annotated[
-        str, typer.Option(help="Of held-out, planted and halves, those to make; they take 1, 1 and 2 more reconstructions.")
+        str, typer.Option(help="Checks to run: held-out, planted, halves. They take 1, 1 and 2 more reconstructions.")
     ] = "held-out,planted,halves",
-    volumes: Annotated[str | None, typer.Option(metavar="mrc|zarr", help="Write the volumes to OUT/volumes as well.")] = None,
-    mask: Annotated[Path | None, typer.Option(help="Volume of 0 and 1: outside, volumes are zero.", exists=True)] = None,
+    volumes: Annotated[str | None, typer.Option(metavar="mrc|zarr", help="Also write the volumes to OUT/volumes.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Volume of 0 and 1. Volumes are zero where it is 0.", exists=True)] = None,
     angles: inputs.Angles = None,
     dataset: inputs.Dataset = None,
     angles_dataset: inputs.AnglesDataset = None,
@@ -73,17 +75,22 @@ def compare(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d or astra-cuda.")] = "auto",
     kind: Annotated[str, typer.Option(help="Kernel of the projector: linear, line or strip.")] = "linear",
-    seed: Annotated[int, typer.Option(help="For methods that draw random numbers, and for the planted objects.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random numbers, and of the places of planted objects.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other results in OUT.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, estimate memory and time, write nothing.")
+    ] = False,
 ) -> None:
-    """Reconstruct by several methods and write OUT/report.html: pictures, measures, and what can be believed."""
+    """Reconstruct by several methods and write OUT/report.html with pictures, measures and the evidence for each."""
     from tomoprior.cli import console, parse
-    from tomoprior.comparison import compare as compared
+    from tomoprior.comparison import compare as compare_methods
+    from tomoprior.comparison import estimate_comparison
     from tomoprior.comparison.arguments import select_checks
     from tomoprior.comparison.candidates import make_candidates, split_settings
     from tomoprior.errors import SettingsError
     from tomoprior.progress import stages_bar
 
-    # everything that can be wrong is found before anything long begins
+    # all mistakes are reported before any long work starts
     labels = [part.rpartition("=")[0].strip() or part.strip() for part in methods.split(",")]
     settings = split_settings(parse.settings(setting or []), labels)
     make_candidates(methods, settings)
@@ -91,33 +98,42 @@ def compare(
     seconds = None if budget is None else parse.seconds(budget)
     if volumes not in (None, "mrc", "zarr"):
         raise SettingsError(f"--volumes takes mrc or zarr, got {volumes!r}")
-    given = inputs.SeriesOptions(
+    options = inputs.SeriesOptions(
         file=file, angles=angles, dataset=dataset, angles_dataset=angles_dataset, flats=flats, darks=darks,
         image_key=image_key, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, bin=bin, voxel_size=voxel_size, unit=unit, minus_log=minus_log,
         i0=i0, invert=invert, subtract=subtract, repair=repair,
     )  # fmt: skip
-    opened = given.opened()
+    opened = options.opened()
     known = None if truth is None else _truth(truth, opened.geometry)
     inside = None if mask is None else inputs.volume(mask, opened.geometry.shape)
     series, notes = opened.prepared()
     console.print_series(file, series, given_center=center is not None)
     console.print_notes(notes)
+    _print_costs(
+        estimate_comparison(
+            series, methods.split(","), settings=settings, tune=tune, budget=seconds, checks=checks,
+            device=device, kind=kind, backend=backend,  # type: ignore[arg-type]
+        )
+    )  # fmt: skip
+    if dry_run:
+        typer.echo("dry run: nothing was written")
+        return
     with stages_bar() as step:
-        result = compared(
+        result = compare_methods(
             series, methods.split(","), settings=settings, truth=known, match=match, tune=tune,  # type: ignore[arg-type]
             budget=seconds, checks=checks, mask=inside, out=out, volumes=volumes, title=file.name,  # type: ignore[arg-type]
-            device=device, kind=kind, backend=backend, seed=seed, progress=step,  # type: ignore[arg-type]
+            device=device, kind=kind, backend=backend, seed=seed, progress=step, overwrite=overwrite,  # type: ignore[arg-type]
             about={"command": shlex.join(sys.argv), "notes": notes},
         )  # fmt: skip
-    say(result)
+    print_result(result)
     typer.echo(f"\nwrote        {out / 'report.html'}, with table.csv, metrics.json and figures beside it")
     if not result.done:
         raise typer.Exit(1)
 
 
 def _truth(path: Path, geometry: Geometry) -> Reconstruction:
-    """The truth with its voxel size; refused here, before any work, if it is of another shape or size."""
+    """Read the truth; raises InputError for another shape or voxel size."""
     from tomoprior.comparison.arguments import check_voxel_size
     from tomoprior.errors import InputError
     from tomoprior.formats import open_stack
@@ -131,20 +147,40 @@ def _truth(path: Path, geometry: Geometry) -> Reconstruction:
     return Reconstruction(inputs.volume(path, geometry.shape), geometry)
 
 
-def say(result: Comparison) -> None:
-    """The table and the summary, for the terminal."""
+def _print_costs(costs: list[Cost]) -> None:
+    """Print the estimated cost of each method, and of all."""
+    from tomoprior.comparison.report.words import duration
+    from tomoprior.memory import format_bytes
+
+    for cost in costs:
+        plural = "s" if cost.reconstructions > 1 else ""
+        typer.echo(
+            f"{'estimate':<12} {cost.label}: {cost.reconstructions} reconstruction{plural}, about {duration(cost.seconds)}, "
+            f"{format_bytes(cost.memory)}"
+        )
+    typer.echo(f"{'estimate':<12} all: about {duration(sum(cost.seconds for cost in costs))}, one after the other")
+
+
+def print_result(result: Comparison) -> None:
+    """Print the table and the summary."""
     rows: list[dict[str, Any]] = []
     for entry in result.entries:
-        found = entry.evidence
+        evidence = entry.evidence
         row = {"method": entry.label}
-        if "truth" in found:
-            row |= {"PSNR (dB)": _number(found["truth"]["psnr"], 2), "SSIM": _number(found["truth"]["ssim"], 3)}
-        if "held_out" in found:
-            row["held-out"] = f"{100 * found['held_out']['error']:.2f} %"
-        if "planted" in found:
-            row["planted"] = f"{found['planted']['found']}/{found['planted']['of']}, {found['planted']['contrast']:.2f}"
-        if "inferred" in found:
-            row["inferred"] = f"{100 * found['inferred']['share']:.1f} %"
+        if "truth" in evidence:
+            row |= {
+                "PSNR fitted": _number(evidence["truth"]["psnr_fitted"], 2),
+                "PSNR (dB)": _number(evidence["truth"]["psnr"], 2),
+                "SSIM": _number(evidence["truth"]["ssim"], 3),
+            }
+        if "held_out" in evidence:
+            row["held-out"] = f"{100 * evidence['held_out']['error']:.2f} %"
+        if "planted" in evidence:
+            row["planted"] = (
+                f"{evidence['planted']['found']}/{evidence['planted']['of']}, {evidence['planted']['contrast']:.2f}"
+            )
+        if "inferred" in evidence:
+            row["inferred"] = f"{100 * evidence['inferred']['share']:.1f} %"
         if "reconstruction" in entry.seconds:
             row["seconds"] = f"{entry.seconds['reconstruction']:.1f}"
         rows.append(row)
@@ -156,6 +192,8 @@ def say(result: Comparison) -> None:
     for entry in result.entries:
         if entry.status != "done" or entry.message:
             typer.echo(f"{entry.status:<12} {entry.label}: {entry.message}")
+    for label, parts in result.about["kept"].items():
+        typer.echo(f"{'kept':<12} {label}: {', '.join(part.replace('_', '-') for part in parts)} of an earlier run")
     for name, reason in result.about["left_out"].items():
         typer.echo(f"left out     {name.replace('_', '-')}: {reason}")
     typer.echo("")

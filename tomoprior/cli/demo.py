@@ -1,4 +1,4 @@
-"""``tomoprior demo``: two specimens, five methods, a report of each; the first thing that a newcomer runs."""
+"""``tomoprior demo``: two specimens, five methods, a report of each."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import typer
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the series, their truths and the reports.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the series, the true volumes and the reports.")] = Path(
         "tomoprior-demo"
     ),
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo's files.")] = True,
-    seed: Annotated[int, typer.Option(help="Another seed, other specimens.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed; another seed gives other specimens.")] = 1,
 ) -> None:
     """Simulate two tilt series over +-60 degrees, compare wbp, sirt, tv, cn and diffusion on them, and report."""
-    from tomoprior.cli.compare import say
+    from tomoprior.cli.compare import print_result
     from tomoprior.cli.scenes import SCENES
     from tomoprior.comparison import compare
     from tomoprior.errors import FormatError
@@ -28,7 +28,7 @@ def demo(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FormatError(f"{out}: cannot be made ({error.strerror})") from error
+        raise FormatError(f"{out}: cannot be created ({error.strerror})") from error
     reports = []
     for scene in SCENES:
         series, truth = scene.make(seed, scene.shape)
@@ -39,10 +39,10 @@ def demo(
         with stages_bar() as step:
             result = compare(
                 series, list(scene.methods), settings=scene.methods, truth=truth, out=out / scene.name,
-                title=f"{scene.name}: {scene.title}", seed=seed, progress=step,
+                title=f"{scene.name}: {scene.title}", seed=seed, progress=step, overwrite=overwrite,
                 about={"command": f"tomoprior demo --seed {seed}"},
             )  # fmt: skip
-        say(result)
+        print_result(result)
         typer.echo("")
         reports.append(out / scene.name / "report.html")
     typer.echo("open in a browser:")

@@ -106,7 +106,7 @@ def recon(
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior import methods
     from tomoprior.cli import console, parse, slabbed
-    from tomoprior.running.estimate import estimate_run
+    from tomoprior.running.estimate import estimate
 
     # all checks come before any long work
     chosen = methods.get(method)
@@ -140,8 +140,8 @@ def recon(
     start = None if initial is None else inputs.volume(initial, series.geometry.shape)
     mask_volume = None if mask is None else inputs.volume(mask, series.geometry.shape)
     console.print_header(file, series, chosen, settings, given_center=center is not None)
-    estimate = estimate_run(series, chosen, settings=settings, device=device, kind=kind, backend=backend)  # type: ignore[arg-type]
-    console.print_cost(chosen, estimate, notes)
+    needed = estimate(series, chosen, settings=settings, device=device, kind=kind, backend=backend)  # type: ignore[arg-type]
+    console.print_cost(chosen, needed, notes)
     if dry_run:
         typer.echo("dry run: nothing was written")
         return

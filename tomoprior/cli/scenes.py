@@ -1,4 +1,4 @@
-"""What the demo shows: two specimens that could not differ more, seen over +-60 degrees, and what each method makes of them."""
+"""The scenes of the demo: two very different specimens, tilted over +-60 degrees, with the settings of each method."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ from tomoprior.simulate import Tissue, cells, simulate, tilt_series
 
 ANGLES = np.arange(-60, 61, 3)
 
-Made = tuple[TiltSeries, NDArray[np.float32]]
+SeriesAndTruth = tuple[TiltSeries, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A specimen and the methods that look at it.
+    """A specimen and the methods that reconstruct it.
 
     Attributes
     ----------
     name, title
-        Of its files, and in words.
+        Name of its files, and title.
     make
-        Series and truth from a seed and a shape ``(nz, ny, nx)``.
+        Returns series and truth from a seed and a shape ``(nz, ny, nx)``.
     shape
-        Of the volume in voxels.
+        Shape of the volume in voxels.
     methods
-        By name, with the settings that suit the specimen in the time of a demo.
+        Methods by name, with settings that suit the specimen and the time of a demo.
     """
 
     name: str
     title: str
-    make: Callable[[int, tuple[int, int, int]], Made]
+    make: Callable[[int, tuple[int, int, int]], SeriesAndTruth]
     shape: tuple[int, int, int]
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def spheres(seed: int, shape: tuple[int, int, int]) -> Made:
-    """Hollow spheres in nothing, projected by another kernel on a finer grid, with a twentieth of noise in power."""
-    made = simulate("spheres", shape, np.deg2rad(ANGLES), seed=seed, snr=20)
-    return made.series, made.truth.volume
+def spheres(seed: int, shape: tuple[int, int, int]) -> SeriesAndTruth:
+    """Simulate hollow spheres in vacuum: another kernel, a finer grid, and noise with a twentieth of the power."""
+    simulation = simulate("spheres", shape, np.deg2rad(ANGLES), seed=seed, snr=20)
+    return simulation.series, simulation.truth.volume
 
 
-def tissue(seed: int, shape: tuple[int, int, int]) -> Made:
-    """A section of made-up tissue as an electron microscope records it, with noise, misalignment and uneven brightness."""
+def tissue(seed: int, shape: tuple[int, int, int]) -> SeriesAndTruth:
+    """Simulate a section of artificial tissue in an electron microscope, with noise, misalignment and uneven brightness."""
     grey = cells((120, 120, 120), 16.0, seed=seed)
-    made = tilt_series(Tissue.of(grey, 16.0), shape, np.deg2rad(ANGLES), seed=seed, voxel_size=20.0)
-    return made.series, made.truth.volume
+    simulation = tilt_series(Tissue.of(grey, 16.0), shape, np.deg2rad(ANGLES), seed=seed, voxel_size=20.0)
+    return simulation.series, simulation.truth.volume
 
 
 SCENES = (
     Scene(
         "spheres",
-        "hollow spheres in nothing, a little noise",
+        "hollow spheres in vacuum, a little noise",
         spheres,
         (32, 48, 96),
         {
             "wbp": {},
-            # isolated (no padding) and nowhere negative
+            # an isolated specimen (no padding) without negative values
             "sirt": {"num_iter": 100, "min_constraint": 0, "pad": 0},
             "tv": {"num_iter": 200, "reg_par": "held-out", "pad": 0},
             "cn": {"degree": 3, "stop": "none", "num_iter": 150, "pad": 0},
@@ -69,12 +69,12 @@ SCENES = (
     ),
     Scene(
         "tissue",
-        "a section of made-up tissue, with all that goes wrong in a microscope",
+        "a section of artificial tissue, with the errors of a microscope",
         tissue,
         (32, 48, 80),
         {
             "wbp": {"filter_name": "hann", "cutoff": 0.5},
-            # stopped early, as specimens of other seeds ask for: what is wrong with the data goes into the volume else
+            # few iterations, chosen on specimens of other seeds: more iterations fit the errors of the data
             "sirt": {"num_iter": 20},
             "tv": {"num_iter": 8},
             "cn": {"degree": 3, "stop": "none", "reg_par": "auto", "num_iter": 12},

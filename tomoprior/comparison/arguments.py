@@ -1,4 +1,4 @@
-"""What is refused before any work."""
+"""Check the arguments of a comparison before any work."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.units import convert_length
 
-#: Sizes of voxels may differ by this, relatively: files round them.
+#: Voxel sizes may differ by this relative amount, because files round them.
 TOLERANCE = 1e-3
 
 
 def series_to_compare(series: TiltSeries) -> TiltSeries:
-    """Loaded; raises InputError for a single tilt, values that are not finite, or projections without any contrast."""
+    """Return the series in memory; raises InputError for a single tilt, values that are not finite, or no contrast."""
     if series.geometry.n_angles < 2:
         raise InputError("one tilt determines no volume: there is nothing to compare")
     series = series.load()
@@ -34,40 +34,40 @@ def series_to_compare(series: TiltSeries) -> TiltSeries:
 
 
 def truth_to_compare(truth: ArrayLike | Reconstruction, geometry: Geometry) -> NDArray[np.float32]:
-    """As an array; raises InputError for another shape or voxel size, values that are not finite, or a constant one."""
+    """Return the truth as an array; raises InputError for another grid, values that are not finite, or no contrast."""
     array: Any = truth
     if isinstance(truth, Reconstruction):
         array = truth.volume
         check_voxel_size(truth.voxel_size, truth.unit, geometry)
     if hasattr(array, "detach"):
         array = array.detach().cpu()
-    found = np.ascontiguousarray(array, dtype=np.float32)
-    if found.shape != geometry.shape:
-        raise InputError(f"the truth has shape {found.shape}, the grid {geometry.shape} (z, y, x)")
-    if not np.all(np.isfinite(found)):
+    values = np.ascontiguousarray(array, dtype=np.float32)
+    if values.shape != geometry.shape:
+        raise InputError(f"the truth has shape {values.shape}, the grid {geometry.shape} (z, y, x)")
+    if not np.all(np.isfinite(values)):
         raise InputError("the truth holds NaN or infinite values")
-    if found.min() == found.max():
-        raise InputError(f"the truth is {found.flat[0]:g} throughout: it tells nothing apart")
-    return found
+    if values.min() == values.max():
+        raise InputError(f"the truth is {values.flat[0]:g} throughout: it has no contrast to compare with")
+    return values
 
 
 def mask_to_compare(mask: ArrayLike | None, geometry: Geometry) -> NDArray[np.float32] | None:
-    """As an array; raises InputError for another shape, other values than 0 and 1, or a mask that leaves no voxel."""
+    """Return the mask as an array; raises InputError for another shape, other values than 0 and 1, or an empty mask."""
     if mask is None:
         return None
-    found = np.ascontiguousarray(mask, dtype=np.float32)
+    values = np.ascontiguousarray(mask, dtype=np.float32)
     nz, ny, nx = geometry.shape
-    if found.shape not in ((nz, ny, nx), (nz, nx)):
-        raise InputError(f"a mask needs shape ({nz}, {nx}) or {(nz, ny, nx)}, got {found.shape}")
-    if not np.isin(found, (0, 1)).all():
+    if values.shape not in ((nz, ny, nx), (nz, nx)):
+        raise InputError(f"a mask needs shape ({nz}, {nx}) or {(nz, ny, nx)}, got {values.shape}")
+    if not np.isin(values, (0, 1)).all():
         raise InputError("a mask holds 0 and 1 only")
-    if not found.any():
+    if not values.any():
         raise InputError("the mask is empty: no voxel is left to reconstruct")
-    return found
+    return values
 
 
 def check_voxel_size(size: float, unit: str, geometry: Geometry) -> None:
-    """Raise InputError if a truth's voxels are not those of the grid; files that do not say (pixel) are taken as they are."""
+    """Raise InputError if the truth has another voxel size than the grid; a file without a voxel size (pixel) is accepted."""
     if "pixel" in (unit, geometry.unit):
         return
     ratio = convert_length(size, unit, geometry.unit) / geometry.voxel_size
@@ -78,9 +78,9 @@ def check_voxel_size(size: float, unit: str, geometry: Geometry) -> None:
 
 
 def select_checks(names: Iterable[str]) -> tuple[str, ...]:
-    """In the order in which they are made; raises UnknownNameError."""
-    asked = [name.strip().replace("-", "_") for name in (names.split(",") if isinstance(names, str) else names)]
-    for name in asked:
+    """Return the checks in the order in which they run; raises UnknownNameError."""
+    wanted = [name.strip().replace("-", "_") for name in (names.split(",") if isinstance(names, str) else names)]
+    for name in wanted:
         if name and name not in CHECKS:
             raise plugins.unknown_name_error("check", name, list(CHECKS))
-    return tuple(name for name in CHECKS if name in asked)
+    return tuple(name for name in CHECKS if name in wanted)

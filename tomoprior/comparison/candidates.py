@@ -1,4 +1,4 @@
-"""Who takes part: names of methods and their settings, as objects, all checked before any work."""
+"""The methods that take part, with their settings. All names and values are checked before any work."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Candidate:
     Attributes
     ----------
     label
-        Its name here, which no other has.
+        Its name in this comparison, which is unique.
     method, settings
-        As ``tomoprior.reconstruct`` takes them.
+        The method and its settings, as for ``tomoprior.reconstruct``.
     registered
-        True if the registry gives the same method by its name, so that another process can run it.
+        True if the registry finds the method by its name, so that another process can run it.
     given
-        Settings that the user has given: tuning leaves them alone.
+        Names of the settings that the user has set; tuning does not change them.
     """
 
     label: str
@@ -35,16 +35,16 @@ class Candidate:
     given: frozenset[str] = frozenset()
 
     def with_values(self, values: Mapping[str, Any]) -> Candidate:
-        """The same with some settings changed; raises SettingsError."""
+        """Return a copy with some settings changed; raises SettingsError."""
         return replace(self, settings=self.method.Settings.parse({**self.settings.model_dump(), **values}))
 
 
-def make_candidates(chosen: Iterable[str | Method], settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[Candidate]:
-    """Methods and settings looked up.
+def make_candidates(names: Iterable[str | Method], settings: Mapping[str, Mapping[str, Any]] | None = None) -> list[Candidate]:
+    """Look up methods and settings by their names.
 
     Parameters
     ----------
-    chosen
+    names
         Names that ``tomoprior.methods.available()`` lists, or method objects; ``label=name`` lets a method take part twice.
     settings
         By label, then by the setting's name.
@@ -54,50 +54,50 @@ def make_candidates(chosen: Iterable[str | Method], settings: Mapping[str, Mappi
     UnknownNameError
         For a method that does not exist, with the nearest names.
     InputError
-        For no method at all, or one label twice.
+        If there is no method, or a label occurs twice.
     SettingsError
-        For a setting that a method does not have, or settings of a label that does not take part.
+        For an unknown setting, or settings for a label that does not take part.
     """
-    if isinstance(chosen, str):
-        chosen = chosen.split(",")
-    found: list[Candidate] = []
-    wanted = {label: dict(values) for label, values in (settings or {}).items()}
-    for one in chosen:
-        if isinstance(one, str):
-            label, _, name = one.strip().rpartition("=")
+    if isinstance(names, str):
+        names = names.split(",")
+    result: list[Candidate] = []
+    left = {label: dict(values) for label, values in (settings or {}).items()}
+    for item in names:
+        if isinstance(item, str):
+            label, _, name = item.strip().rpartition("=")
             method, registered = methods.get(name.strip()), True
             label = label.strip() or name.strip()
         else:
-            method, registered, label = one, False, one.name
-        if any(c.label == label for c in found):
+            method, registered, label = item, False, item.name
+        if any(c.label == label for c in result):
             raise InputError(f"{label} is named twice; give one of them a name of its own, such as {label}2={method.name}")
         if not label.replace(".", "").replace("_", "").replace("-", "").isalnum():
             raise InputError(f"a method's name in a comparison has letters, digits and ._- only, got {label!r}")
-        values = wanted.pop(label, {})
+        values = left.pop(label, {})
         try:
             parsed = method.Settings.parse(values)
         except SettingsError as error:
             raise SettingsError(f"{label}: {error}") from None
-        found.append(Candidate(label, method, parsed, registered, frozenset(values)))
-    if not found:
+        result.append(Candidate(label, method, parsed, registered, frozenset(values)))
+    if not result:
         raise InputError("there is no method to compare")
-    if wanted:
+    if left:
         raise SettingsError(
-            str(plugins.unknown_name_error("method in this comparison", next(iter(wanted)), [c.label for c in found]))
+            str(plugins.unknown_name_error("method in this comparison", next(iter(left)), [c.label for c in result]))
         )
-    return found
+    return result
 
 
 def split_settings(values: Mapping[str, Any], labels: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """``{"cn.num_iter": 200}`` by label: ``{"cn": {"num_iter": 200}}``.
+    """Group settings by label: ``{"cn.num_iter": 200}`` becomes ``{"cn": {"num_iter": 200}}``.
 
-    A label may have dots in it (``astra.SIRT.num_iter``). A setting without a label (``num_iter``) is refused: SettingsError.
+    A label may contain dots (``astra.SIRT.num_iter``). A setting without a label (``num_iter``) raises SettingsError.
     """
     known = sorted(labels, key=len, reverse=True)
-    found: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
-        label = next((one for one in known if name.startswith(f"{one}.")), None)
+        label = next((label for label in known if name.startswith(f"{label}.")), None)
         if label is None:
             raise SettingsError(f"--set takes METHOD.NAME=VALUE of a method that takes part ({', '.join(known)}), got {name!r}")
-        found.setdefault(label, {})[name[len(label) + 1 :]] = value
-    return found
+        result.setdefault(label, {})[name[len(label) + 1 :]] = value
+    return result

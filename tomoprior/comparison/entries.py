@@ -1,4 +1,4 @@
-"""From what the contestants left to the entries of a comparison, and the order that these support."""
+"""Collect the results of all candidates into the entries of a comparison, and rank them."""
 
 from __future__ import annotations
 
@@ -12,61 +12,62 @@ from tomoprior.comparison.candidates import Candidate
 from tomoprior.comparison.evidence.agreement import agreement
 from tomoprior.comparison.evidence.inferred import inferred_share
 from tomoprior.comparison.evidence.truth import against_truth
-from tomoprior.comparison.ranking import ranking
+from tomoprior.comparison.ranking import rank
 from tomoprior.comparison.result import Entry, Ranking
 from tomoprior.comparison.shared import CHECKS, SharedInput
 from tomoprior.comparison.store import Store
 from tomoprior.metrics.matching import Match
 
 
-def entries(
-    arena: SharedInput,
+def make_entries(
+    shared: SharedInput,
     outcomes: list[tuple[Candidate, Store, dict[str, Any]]],
     truth: NDArray[np.float32] | None,
     match: Match,
 ) -> list[Entry]:
-    """Of each contestant what it has kept in its store, held against the truth and against the others."""
-    made = []
-    truth_share = None if truth is None else inferred_share(truth, arena.series.geometry)
-    for one, store, outcome in outcomes:
+    """Return an entry per candidate: its stored results, and its agreement with the truth and with the other volumes."""
+    entries = []
+    truth_share = None if truth is None else inferred_share(truth, shared.series.geometry)
+    for candidate, store, outcome in outcomes:
         entry = Entry(
-            one.label, one.method.name, outcome.get("settings", one.settings.model_dump(mode="json")),
+            candidate.label, candidate.method.name,
+            outcome.get("settings", candidate.settings.model_dump(mode="json")),
             status=outcome["status"], message=outcome["message"], seconds=outcome["seconds"],
         )  # fmt: skip
-        kept = store.get("reconstruction")
+        reconstruction = store.get("reconstruction")
         evidence: dict[str, Any] = {}
         tuned = store.get("tuned")
         if tuned is not None:
             evidence["tuned"] = tuned
-        if kept is not None:
+        if reconstruction is not None:
             volume = store.array("volume")
-            evidence["residual"] = kept["residual"]
-            evidence["inferred"] = {"share": inferred_share(volume, arena.series.geometry), "truth_share": truth_share}
+            evidence["residual"] = reconstruction["residual"]
+            evidence["inferred"] = {"share": inferred_share(volume, shared.series.geometry), "truth_share": truth_share}
             for name in CHECKS:
                 check = store.get(name)
                 if check is not None:
                     evidence[name] = check["value"]
             if truth is not None:
-                evidence["truth"] = against_truth(volume, truth, arena.series.geometry, match)
-            provenance = kept["provenance"]
+                evidence["truth"] = against_truth(volume, truth, shared.series.geometry, match)
             entry = replace(
                 entry,
                 volume=volume,
-                std=store.array("std") if kept["std"] else None,
-                memory=kept["memory"],
-                notes=tuple(map(str, provenance.get("statement", ()))),
+                std=store.array("std") if reconstruction["std"] else None,
+                memory=reconstruction["memory"],
+                notes=tuple(map(str, reconstruction["provenance"].get("statement", ()))),
             )
-        made.append(replace(entry, evidence=evidence))
-    pairs = agreement({e.label: e.volume for e in made if e.volume is not None})
-    return [replace(e, evidence={**e.evidence, "agreement": pairs[e.label]}) if pairs.get(e.label) else e for e in made]
+        entries.append(replace(entry, evidence=evidence))
+    pairs = agreement({e.label: e.volume for e in entries if e.volume is not None})
+    return [replace(e, evidence={**e.evidence, "agreement": pairs[e.label]}) if pairs.get(e.label) else e for e in entries]
 
 
-def rankings(entries: list[Entry]) -> list[Ranking]:
-    """By the truth, where there is one, and by held-out tilts; each where at least two methods have the evidence."""
+def make_rankings(entries: list[Entry]) -> list[Ranking]:
+    """Return the ranking by the truth, if there is one, and the ranking by held-out tilts; each needs two methods."""
     truth = {e.label: e.evidence["truth"]["blocks"] for e in entries if "truth" in e.evidence}
     tilts = {e.label: e.evidence["held_out"]["squares"] for e in entries if "held_out" in e.evidence}
-    found = [
-        ranking("the truth (RMSE)", "truth.rmse", "blocks of slices", truth),
-        ranking("prediction of held-out tilts", "held_out.error", "tilts", tilts),
+    bands = {e.label: e.evidence["held_out"]["bands"] for e in entries if "held_out" in e.evidence}
+    rankings = [
+        rank("the truth (RMSE, scale and offset fitted)", "truth.rmse_fitted", "blocks of slices", truth),
+        rank("prediction of held-out tilts", "held_out.error", "tilts", tilts, bands),
     ]
-    return [r for r in found if r is not None]
+    return [ranking for ranking in rankings if ranking is not None]

@@ -1,4 +1,4 @@
-"""One contestant from the tuning to the last check, with its budget, each part kept as soon as it is done."""
+"""Run one candidate: tuning, reconstruction, checks. Each part is saved as soon as it is finished."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tomoprior.comparison import tuning
+from tomoprior.comparison.budget import Budget, OutOfTime
 from tomoprior.comparison.candidates import Candidate
-from tomoprior.comparison.clock import Budget, OutOfTime
 from tomoprior.comparison.evidence.halves import halves
 from tomoprior.comparison.evidence.held_out import held_out
 from tomoprior.comparison.evidence.planted import planted
@@ -25,32 +25,32 @@ from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.storage.lazy import one_line
 
-#: Share of a budget that tuning may take; then the best so far is taken.
+#: Share of the budget that tuning may use; then the best values so far are taken.
 TUNING_SHARE = 0.5
 
-#: Stage, iteration, iterations.
+#: Called with the stage, the iteration and the number of iterations.
 Step = Callable[[str, int, int], None]
 
 
 class Evaluation:
-    """A contestant at work.
+    """The run of one candidate.
 
     Parameters
     ----------
     checks
-        Names of ``arena.CHECKS``.
+        Names from ``shared.CHECKS``.
     budget
-        Seconds for everything, or None.
+        Seconds for all parts together, or None for no limit.
     step
-        Called once an iteration.
+        Called once per iteration.
     alone
-        True where nothing else runs in this process, so that its peak is the method's.
+        True if nothing else runs in this process: the peak memory of the process is then the method's.
     """
 
     def __init__(
         self,
-        arena: SharedInput,
-        contestant: Candidate,
+        shared: SharedInput,
+        candidate: Candidate,
         store: Store,
         checks: tuple[str, ...],
         *,
@@ -59,78 +59,78 @@ class Evaluation:
         step: Step | None = None,
         alone: bool = False,
     ) -> None:
-        self.arena, self.contestant, self.store = arena, contestant, store
+        self.shared, self.candidate, self.store = shared, candidate, store
         self.checks, self.tune, self.step, self.alone = checks, tune, step, alone
-        self.clock = Budget(budget)
+        self.budget = Budget(budget)
         self.state: dict[str, Any] = {"status": "done", "message": "", "seconds": {}}
 
     def run(self) -> dict[str, Any]:
-        """All of it; what came of it, which the store has too, as ``outcome``: status, message, settings, seconds.
+        """Run all parts; returns status, message, settings and seconds, which the store keeps as ``outcome``.
 
         Raises
         ------
         KeyboardInterrupt
-            By the user. What is done is kept.
+            On Ctrl-C. Finished parts are kept.
         """
         state = self.state
         try:
             if self.tune:
                 self._tune()
-            state["settings"] = self.contestant.settings.model_dump(mode="json")
+            state["settings"] = self.candidate.settings.model_dump(mode="json")
             if self._reconstruct():
                 self._check_all()
         except OutOfTime:
-            state |= {"status": "over budget", "message": self._late("the reconstruction", "no volume")}
+            state |= {"status": "over budget", "message": self._cut_off("the reconstruction", "no volume")}
         except MemoryError:
             state |= {"status": "failed", "message": "out of memory; bin the series, or leave this method out"}
-        except Exception as error:  # whatever a method does, the others go on, and its row says what it was
-            state |= {"status": "failed", "message": described(error)}
+        except Exception as error:  # an error of one method must not stop the others; its row shows the message
+            state |= {"status": "failed", "message": describe_error(error)}
         self.store.put("outcome", state)
         return state
 
-    def _late(self, what: str, left: str) -> str:
-        return f"{what} was cut off after the budget of {self.clock.budget:g} s: {left}"
+    def _cut_off(self, what: str, left: str) -> str:
+        return f"{what} was cut off after the budget of {self.budget.seconds:g} s: {left}"
 
     def _tune(self) -> None:
-        kept = self.store.get("tuned")
-        if kept is None:
-            found, began, cut = tuning.Tuned(), time.monotonic(), ""
+        part = self.store.get("tuned")
+        if part is None:
+            tuned, start, cut = tuning.Tuned(), time.monotonic(), ""
             try:
-                tuning.tune(self.arena, self.contestant, self._runner(TUNING_SHARE), found)
+                tuning.tune(self.shared, self.candidate, self._runner(TUNING_SHARE), tuned)
             except (Interrupted, OutOfTime):
-                cut = "half of the budget went before all values were tried"
-                found.values = found.best()
+                cut = "half of the budget was used up before all values were tried"
+                tuned.values = tuned.best()
             except TomopriorError as error:
                 cut = f"not tuned: {one_line(error)}"
-            kept = {**found.plain(), "seconds": time.monotonic() - began, "cut": cut}
-            self.store.put("tuned", kept)
+            part = {**tuned.plain(), "seconds": time.monotonic() - start, "cut": cut}
+            self.store.put("tuned", part)
         else:
-            self.clock.earlier(kept["seconds"])
-        self.state["seconds"]["tuning"] = kept["seconds"]
-        self.contestant = self.contestant.with_values(kept["values"])
+            self.budget.add_earlier(part["seconds"])
+        self.state["seconds"]["tuning"] = part["seconds"]
+        self.candidate = self.candidate.with_values(part["values"])
 
     def _reconstruct(self) -> bool:
-        """The volume; False if it is not what the method would have given with more time."""
-        kept = self.store.get("reconstruction")
-        if kept is None or not kept["complete"]:
-            before, began = peak(), time.monotonic()
+        """Reconstruct from all tilts; returns False if the budget cut the reconstruction off."""
+        part = self.store.get("reconstruction")
+        if part is None or not part["complete"]:
+            before, start = peak_memory(), time.monotonic()
             try:
-                result, complete = self._again(self.arena.series, "reconstruction"), True
+                result, complete = self._run_method(self.shared.series, "reconstruction"), True
             except Interrupted as cut:
                 result, complete = cut.result, False
-            seconds, memory = time.monotonic() - began, peak() - before if self.alone else None
-            kept = {"seconds": seconds, "memory": memory, "complete": complete, **self._keep(result)}
-            self.store.put("reconstruction", kept)
+            seconds, memory = time.monotonic() - start, peak_memory() - before if self.alone else None
+            part = {"seconds": seconds, "memory": memory, "complete": complete, **self._save(result)}
+            self.store.put("reconstruction", part)
         else:
-            self.clock.earlier(kept["seconds"])
-        self.state["seconds"]["reconstruction"] = kept["seconds"]
-        if not kept["complete"]:
-            left = "the volume is as good as it was by then, and unchecked"
-            self.state |= {"status": "over budget", "message": self._late("the reconstruction", left)}
-        return bool(kept["complete"])
+            self.budget.add_earlier(part["seconds"])
+        self.state["seconds"]["reconstruction"] = part["seconds"]
+        if not part["complete"]:
+            left = "the volume is the best one by then, and it was not checked"
+            self.state |= {"status": "over budget", "message": self._cut_off("the reconstruction", left)}
+        return bool(part["complete"])
 
-    def _keep(self, result: Reconstruction) -> dict[str, Any]:
-        volume, series = result.volume, self.arena.series
+    def _save(self, result: Reconstruction) -> dict[str, Any]:
+        volume, series = result.volume, self.shared.series
         if not np.all(np.isfinite(volume)):
             raise ArithmeticError("the volume has values that are not finite")
         self.store.put_array("volume", volume)
@@ -138,80 +138,80 @@ class Evaluation:
             self.store.put_array("std", result.std)
         return {
             "std": result.std is not None,
-            "residual": residual(volume, series, self.arena.projector(series.geometry)),
+            "residual": residual(volume, series, self.shared.projector(series.geometry)),
             "provenance": json.loads(json.dumps(dict(result.provenance), default=str)),
         }
 
     def _check_all(self) -> None:
         messages, seconds = [], 0.0
         for name in self.checks:
-            kept = self.store.get(name)
-            if kept is None:
-                began = time.monotonic()
+            part = self.store.get(name)
+            if part is None:
+                start = time.monotonic()
                 try:
                     value = self._check(name)
                 except (Interrupted, OutOfTime):
                     self.state["status"] = "over budget"
-                    messages.append(self._late(f"the check {name.replace('_', '-')}", "the volume itself is complete"))
+                    messages.append(self._cut_off(f"the check {name.replace('_', '-')}", "the volume itself is complete"))
                     break
                 except Exception as error:
-                    messages.append(f"{name.replace('_', '-')}: {described(error)}")
+                    messages.append(f"{name.replace('_', '-')}: {describe_error(error)}")
                     continue
-                kept = {"value": value, "seconds": time.monotonic() - began}
-                self.store.put(name, kept)
+                part = {"value": value, "seconds": time.monotonic() - start}
+                self.store.put(name, part)
             else:
-                self.clock.earlier(kept["seconds"])
-            seconds += kept["seconds"]
+                self.budget.add_earlier(part["seconds"])
+            seconds += part["seconds"]
         self.state["message"] = "; ".join(messages)
         self.state["seconds"]["checks"] = seconds
 
     def _check(self, name: str) -> dict[str, Any]:
         if name == "planted":
-            return planted(self.arena, self._again, self.store.array("volume"))
+            return planted(self.shared, self._run_method, self.store.array("volume"))
         check: dict[str, Callable[[SharedInput, Reconstruct], dict[str, Any]]] = {"held_out": held_out, "halves": halves}
-        return check[name](self.arena, self._again)
+        return check[name](self.shared, self._run_method)
 
-    def _again(self, series: TiltSeries, stage: str) -> Reconstruction:
-        return self._runner(1.0)(series, self.contestant.settings, stage)
+    def _run_method(self, series: TiltSeries, stage: str) -> Reconstruction:
+        return self._runner(1.0)(series, self.candidate.settings, stage)
 
     def _runner(self, share: float) -> tuning.Run:
-        """Reconstructs until ``share`` of the budget is used up; a cut by the user goes up as a plain KeyboardInterrupt."""
+        """Return a function that reconstructs until ``share`` of the budget is used up; Ctrl-C raises KeyboardInterrupt."""
 
         def run(series: TiltSeries, settings: Any, stage: str) -> Reconstruction:
             def progress(iteration: int, num_iter: int, values: dict[str, float], /) -> None:
                 if self.step is not None:
                     self.step(stage, iteration, num_iter)
-                self.clock.check(share)
+                self.budget.check(share)
 
-            self.clock.check(share)
+            self.budget.check(share)
             if self.step is not None:
                 self.step(stage, 0, 1)
             try:
-                return self.arena.reconstruct(series, self.contestant.method, settings, progress)
+                return self.shared.reconstruct(series, self.candidate.method, settings, progress)
             except Interrupted:
-                if not self.clock.over(share):
+                if not self.budget.is_over(share):
                     raise KeyboardInterrupt from None
                 raise
 
         return run
 
 
-def digest(arena_digest: str, contestant: Candidate, *, tune: bool) -> str:
-    """Of what a contestant's results hold for."""
+def digest_candidate(shared_digest: str, candidate: Candidate, *, tune: bool) -> str:
+    """Return a digest of the shared input and of the candidate; results belong to one digest only."""
     plain = {
-        "arena": arena_digest,
-        "method": contestant.method.name,
-        "settings": contestant.settings.model_dump(mode="json"),
-        "tune": sorted(tuning.candidates(contestant)) if tune else None,
+        "shared": shared_digest,
+        "method": candidate.method.name,
+        "settings": candidate.settings.model_dump(mode="json"),
+        "tune": sorted(tuning.values_to_try(candidate)) if tune else None,
     }
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def described(error: BaseException) -> str:
-    """An error in one line; ours speak for themselves."""
+def describe_error(error: BaseException) -> str:
+    """Return an error as one line, with its type unless it is one of ours."""
     return one_line(error) if isinstance(error, TomopriorError) else f"{type(error).__name__}: {one_line(error)}"
 
 
-def peak() -> int:
-    """Bytes that this process has had at its peak so far."""
+def peak_memory() -> int:
+    """Return the peak memory of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

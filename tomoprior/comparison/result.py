@@ -1,4 +1,4 @@
-"""What a comparison found: an entry a method, with its volume and the evidence for and against it."""
+"""The result of a comparison: one entry per method, with its volume and the evidence for and against it."""
 
 from __future__ import annotations
 
@@ -21,42 +21,45 @@ class Entry:
     Attributes
     ----------
     label
-        Its name in tables and pictures: the method's, with a number where it takes part twice.
+        The name in tables and pictures. It is unique.
     method, settings
-        What ran: the method's name and all its settings, as plain values.
+        The method's name and all its settings, as plain values.
     status
-        ``done``; ``failed`` or ``over budget`` where there is no volume, or where a check of it did not end (``message`` says).
+        ``done``; or ``failed`` or ``over budget`` if there is no volume or a check is missing (``message`` gives the reason).
     message
         One line, empty if all went well.
     volume, std
-        Shape ``(nz, ny, nx)``, float32, as the method gave them.
+        The volume and its standard deviation from the method, shape ``(nz, ny, nx)``, float32.
     seconds
-        That the reconstruction took, and all checks with it: ``{"reconstruction": ..., "checks": ...}``.
+        Time of the reconstruction and of all checks: ``{"reconstruction": ..., "checks": ...}``.
     memory
-        Bytes at the peak beyond what the process had before, where it was measured.
+        Peak memory of the reconstruction in bytes, beyond that of the process before; None if it was not measured.
     evidence
-        One mapping a check, plain values only, each there only if that check was made. ``None`` stands for what has no value.
+        One mapping per check, with plain values; absent for a check that did not run. ``None`` marks a missing value.
 
-        ``residual``: ``angles`` in degrees, ``residuals``, relative, one a tilt, ``outliers``: indices of tilts that stick out,
-        and ``total``.
-        ``held_out``: ``views``, ``angles`` in degrees, ``errors``, relative, one a tilt that the method did not see; ``error``,
-        all together; ``calibration``, the scale and the offset that the tilts it saw asked for.
-        ``halves``: ``present`` and ``missing``, each a curve, against 0.143.
-        ``inferred``: ``share`` of the volume's power (its mean left out) in directions that no tilt measured, and
-        ``truth_share``, the truth's, or None.
-        ``planted``: ``recovered``, the share of its contrast found where each test object was put, ``displaced``, how far from
-        there in voxels, ``controls``, the same share where none was, ``invented``, the largest response far from all of them as
-        a share of the contrast; ``contrast`` (mean of ``recovered``) and ``found`` (how many can be told from the controls).
+        ``residual``: ``angles`` in degrees; ``residuals``, relative, one per tilt; ``outliers``, indices of bad tilts;
+        ``total``; ``calibration``, the scale and the offset that fit the tilts.
+        ``held_out``: ``views``; ``angles`` in degrees; ``errors``, relative, one per tilt that the method did not see, after
+        the fit of ``scales`` and ``shifts`` (y, x, in pixels); ``squares``, their weighted squares; ``bands``, the same for
+        each band of detail from coarse to fine; ``error``, of all tilts.
+        ``halves``: ``present`` and ``missing``, each a curve with threshold 0.143.
+        ``inferred``: ``share`` of the volume's power (without its mean) in directions that no tilt measured, and
+        ``truth_share``, that of the truth, or None.
+        ``planted``: ``recovered``, the share of its contrast at the place of each test object; ``displaced``, the distance to
+        the response in voxels; ``controls``, the same share at places without an object; ``invented``, the largest response
+        far from all objects, as a share of the contrast; ``contrast``, the mean of ``recovered``; ``found``, the number of
+        objects that differ from the controls, ``of`` so many.
         ``truth``: ``rmse``, ``psnr``, ``ssim``, ``vif``, ``fsc_mean``, ``fsc_crossing`` and so on of ``metrics.evaluate``;
-        ``error_present`` and ``error_missing``, the error's power over the truth's inside what was measured and outside it;
-        ``curves``: ``fsc``, ``present``, ``missing``, against 0.5.
+        ``rmse_fitted`` and ``psnr_fitted``, with scale and offset fitted to the truth; ``error_present`` and
+        ``error_missing``, the error's power over the truth's in the measured directions and in the others; ``curves``:
+        ``fsc``, ``present``, ``missing``, with threshold 0.5.
         ``agreement``: correlation with every other entry, by label.
-        ``tuned``: ``values`` chosen, and ``trials``, a list of ``{"values": ..., "error": ...}``.
+        ``tuned``: the chosen ``values``, and ``trials``, a list of ``{"values": ..., "error": ...}``.
 
         A curve is ``{"frequency": [...], "correlation": [... or None], "crossing": number or None, "threshold": number}``,
         frequencies in cycles per voxel.
     notes
-        Sentences of the method's own record: warnings, what it inferred.
+        Statements of the method's record: warnings, and what it inferred.
     """
 
     label: str
@@ -74,14 +77,14 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Planted:
-    """Test objects that were added to the projections: full spheres.
+    """Test objects that are added to the projections: full spheres.
 
     Attributes
     ----------
     centers, controls
-        Where they are, and where none is to compare with: ``(n, 3)``, z, y, x as indices of voxels.
+        Places of the objects, and places without one: ``(n, 3)``, z, y, x as voxel indices.
     radius, density
-        In voxels, and per voxel.
+        Radius in voxels, density per voxel.
     """
 
     centers: NDArray[np.float64]
@@ -97,19 +100,22 @@ class Ranking:
     Attributes
     ----------
     by
-        What it goes by, in words: ``prediction of held-out tilts``.
+        The evidence in words: ``prediction of held-out tilts``.
     groups
-        Labels from best to worst; those in one group cannot be told apart from the group's best.
+        Labels from best to worst. The evidence orders every pair from different groups.
     reason
-        How that was decided, one sentence.
+        How the order was decided.
     measure
-        Where the numbers behind it stand in the evidence: ``held_out.error``, ``truth.rmse``. Empty if they are not there.
+        The path of its numbers in the evidence: ``held_out.error``, ``truth.rmse_fitted``. Empty if there is none.
+    pairs
+        All pairs (better, worse) that the evidence orders, also within a group.
     """
 
     by: str
     groups: tuple[tuple[str, ...], ...]
     reason: str
     measure: str = ""
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,24 +125,24 @@ class Comparison:
     Attributes
     ----------
     title
-        Name of the series.
+        The name of the series.
     geometry
-        Angles, grid and voxel size that all have in common.
+        Angles, grid and voxel size of all volumes.
     entries
-        In the order in which they were asked for, those without a volume too.
+        In the order of the request, with those without a volume.
     truth
-        Shape ``(nz, ny, nx)``, where there is one.
+        The true volume, shape ``(nz, ny, nx)``, or None.
     planted
-        The test objects, where any were planted.
+        The test objects, or None.
     spread
-        Standard deviation among the volumes at each voxel, each with the scale and offset that the tilts ask for; None with
-        fewer than two.
+        Standard deviation among the volumes at each voxel, each with the scale and offset that fit the tilts; None for fewer
+        than two.
     rankings
-        With a truth first by that, then by held-out tilts.
+        By the truth, if there is one, then by held-out tilts.
     summary
-        What all this says, in sentences.
+        The findings in sentences.
     about
-        What was run on what: ``input``, ``command``, ``versions``, ``seed``, ``checks``, ``seconds`` and so on, plain values.
+        Input and options, as plain values: ``input``, ``command``, ``versions``, ``seed``, ``checks``, ``kept`` and so on.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Several methods on one tilt series, each with the evidence for it."""
+"""Compare several methods on one tilt series, each with the evidence for it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tomoprior.comparison import evaluation, isolation
 from tomoprior.comparison.arguments import mask_to_compare, select_checks, series_to_compare, truth_to_compare
 from tomoprior.comparison.candidates import Candidate, make_candidates
-from tomoprior.comparison.entries import entries, rankings
-from tomoprior.comparison.evaluation import Evaluation
+from tomoprior.comparison.entries import make_entries, make_rankings
+from tomoprior.comparison.evaluation import Evaluation, digest_candidate
 from tomoprior.comparison.evidence.agreement import voxel_spread
-from tomoprior.comparison.evidence.planted import place
-from tomoprior.comparison.outputs import DATA, at_work, written
-from tomoprior.comparison.result import Comparison
-from tomoprior.comparison.shared import CHECKS, FEWEST, SharedInput, ordered
-from tomoprior.comparison.store import Store
-from tomoprior.comparison.summary import summary
+from tomoprior.comparison.evidence.planted import place_objects
+from tomoprior.comparison.result import Comparison, Entry
+from tomoprior.comparison.shared import CHECKS, FEWEST, SharedInput, order_tilts
+from tomoprior.comparison.store import DATA, Store, check_earlier_results, lock_folder, write_outputs
+from tomoprior.comparison.subprocess_run import run_in_process
+from tomoprior.comparison.summary import summarize
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.methods.base import Method
 from tomoprior.metrics.matching import Match
@@ -34,7 +33,7 @@ from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.in_memory import package_versions, reconstruct_in_memory
 from tomoprior.series import TiltSeries
 
-#: Label, stage, iteration, iterations: called once an iteration, at most.
+#: Called with label, stage, iteration and number of iterations, at most once per iteration.
 CompareProgress = Callable[[str, str, int, int], None]
 
 DEFAULT = ("wbp", "sirt", "tv", "cn")
@@ -52,6 +51,7 @@ def compare(
     checks: Iterable[str] = CHECKS,
     mask: ArrayLike | None = None,
     out: str | Path | None = None,
+    overwrite: bool = False,
     volumes: Literal["mrc", "zarr"] | None = None,
     title: str | None = None,
     device: str = "auto",
@@ -67,102 +67,113 @@ def compare(
     Parameters
     ----------
     series
-        The tilt series; loaded into memory.
+        The tilt series. It is loaded into memory.
     methods
         Names that ``tomoprior.methods.available()`` lists, or method objects. ``label=name`` lets a method take part twice.
     settings
-        By label: ``{"cn": {"num_iter": 200}}``. What is not given is the method's default.
+        Settings by label: ``{"cn": {"num_iter": 200}}``. Others keep the method's default.
     truth
-        Shape ``geometry.shape``: an array, or a Reconstruction, whose voxel size is compared too.
+        The true volume, shape ``geometry.shape``: an array, or a Reconstruction, whose voxel size is checked too.
     match
-        What of a volume is fitted to the truth before values are compared, see ``tomoprior.metrics.match_scale``.
+        How scale and offset are fitted for the plain measures, see ``tomoprior.metrics.match_scale``. The ranking by the
+        truth always fits both.
     tune
-        Choose one or two settings of each method by held-out tilts first; those that are given stay.
+        Choose one or two settings of each method by held-out tilts first. Settings that are given stay.
     budget
-        Seconds for each method, its checks included.
+        Seconds for each method, including its checks.
     checks
-        Of ``held_out`` (predict every fifth tilt), ``planted`` (small objects added to the tilts) and ``halves`` (even against
-        odd tilts): those to make. They take one, one and two more reconstructions.
+        Checks to run: ``held_out`` (predict every fifth tilt), ``planted`` (small objects added to the tilts), ``halves``
+        (even against odd tilts). They take one, one and two more reconstructions.
     mask
-        0 and 1, shape ``geometry.shape`` or ``(nz, nx)``: outside, volumes are zero.
+        Values 0 and 1, shape ``geometry.shape`` or ``(nz, nx)``. Volumes are zero where it is 0.
     out
-        Folder for the report and what lies beside it. What is done there already, for the same data and settings, is not done
-        again: after an interruption the same call goes on, and with another method only that one is run.
+        Folder for the report and its files. Parts that it already has for the same data and settings are kept: after an
+        interruption the same call continues, and with one method more only that method runs.
+    overwrite
+        Replace results in ``out`` that belong to other data or settings, and a report on other methods.
     volumes
-        Write the volumes too, as ``OUT/volumes/LABEL.mrc`` or ``.zarr``.
+        Also write the volumes, as ``OUT/volumes/LABEL.mrc`` or ``.zarr``.
     title
-        Of the report; by default the name of the series' file.
+        Title of the report; by default the name of the series' file.
     device, kind, backend, seed
-        As in ``tomoprior.reconstruct``, the same for all.
+        Arguments of ``tomoprior.reconstruct``, the same for all methods.
     isolate
-        Run each method in a process of its own (those given by name): one that crashes or hangs harms no other, and its memory
-        is measured. False: here, one after the other.
+        Run each method that is given by name in a process of its own: a method that crashes or hangs harms no other, and the
+        memory is measured. False: run all in this process.
     about
-        More to tell in the report: plain values, such as ``command``.
+        More facts for the report: plain values, such as ``command``.
     progress
         Called with label, stage, iteration and number of iterations.
 
     Returns
     -------
     Comparison
-        An entry a method, also for one that failed or ran out of its budget.
+        One entry per method, also for a method that failed or exceeded its budget.
 
     Raises
     ------
     UnknownNameError, SettingsError, InputError, OutputExistsError, FormatError
-        One line that says what is wrong, before any work.
+        For wrong arguments, before any work. OutputExistsError: ``out`` holds other results and ``overwrite`` is not set.
     KeyboardInterrupt
-        On Ctrl-C. With ``out``, what is done is kept.
+        On Ctrl-C. With ``out``, finished parts are kept.
     """
     started = time.monotonic()
-    chosen = make_candidates(methods, settings)
+    candidates = make_candidates(methods, settings)
     if budget is not None and not budget > 0:
         raise SettingsError(f"the budget must be a positive number of seconds, got {budget!r}")
     wanted = select_checks(checks)
     series = series_to_compare(series)
-    known = None if truth is None else truth_to_compare(truth, series.geometry)
+    true_volume = None if truth is None else truth_to_compare(truth, series.geometry)
     inside = mask_to_compare(mask, series.geometry)
     name = title or Path(str(series.metadata.get("source", "tilt series"))).name
-    with _folder(out, volumes) as folder:
-        arena, made, left_out = _arena(series, wanted, inside, device, kind, backend, seed)
-        outcomes = _contests(arena, chosen, made, folder, tune=tune, budget=budget, isolate=isolate, progress=progress)
-        found = entries(arena, outcomes, known, match)
-        done = {e.label: e for e in found if e.volume is not None}
-        shared = None
-        if len(done) > 1:
-            fits = {k: tuple(e.evidence["residual"]["calibration"]) for k, e in done.items()}
-            shared = voxel_spread({k: e.volume for k, e in done.items() if e.volume is not None}, fits)
-        ranked = rankings(found)
+    with _open_folder(out, volumes) as folder:
+        shared, possible, left_out = _share_input(series, wanted, inside, device, kind, backend, seed)
+        digest = shared.digest()
+        stores = {c.label: Store(folder / c.label, digest_candidate(digest, c, tune=tune)) for c in candidates}
+        if overwrite:
+            for store in stores.values():
+                store.remove_others()
+        elif out is not None:
+            check_earlier_results(
+                Path(out), {c.label: (stores[c.label], c.settings.model_dump(mode="json")) for c in candidates}
+            )
+        kept = {label: parts for label, store in stores.items() if (parts := store.finished_parts())}
+        outcomes = _evaluate_all(
+            shared, candidates, stores, possible, folder, tune=tune, budget=budget, isolate=isolate, progress=progress
+        )
+        entries = make_entries(shared, outcomes, true_volume, match)
+        rankings = make_rankings(entries)
         views = [int(v) for v in series.views] if series.views is not None else list(range(series.geometry.n_angles))
         result = Comparison(
             title=name,
             geometry=series.geometry,
-            entries=tuple(found),
-            truth=known,
-            planted=arena.planted if "planted" in made else None,
-            spread=shared,
-            rankings=tuple(ranked),
-            summary=tuple(summary(found, ranked, series.geometry, views)),
+            entries=tuple(entries),
+            truth=true_volume,
+            planted=shared.planted if "planted" in possible else None,
+            spread=_spread_between(entries),
+            rankings=tuple(rankings),
+            summary=tuple(summarize(entries, rankings, series.geometry, views)),
             about={
                 "input": {k: v for k, v in series.metadata.items() if isinstance(v, str | int | float | bool)},
                 "versions": package_versions(),
                 "seed": seed,
-                "checks": list(made),
+                "checks": list(possible),
                 "left_out": left_out,
                 "tuned": tune,
                 "budget": budget,
-                "match": match if known is not None else None,
+                "match": match if true_volume is not None else None,
                 "views": views,
+                "kept": kept,
                 "seconds": time.monotonic() - started,
                 **(about or {}),
             },
         )
         if out is not None:
-            written(result, Path(out), volumes)
+            write_outputs(result, Path(out), volumes)
     return result
 
 
-def _arena(
+def _share_input(
     series: TiltSeries,
     wanted: tuple[str, ...],
     inside: NDArray[np.float32] | None,
@@ -171,39 +182,40 @@ def _arena(
     backend: str,
     seed: int,
 ) -> tuple[SharedInput, tuple[str, ...], dict[str, str]]:
-    """The arena, the checks that can be made in it, and why others cannot."""
-    arena = SharedInput(series, inside, None, str(device), kind, backend, seed)
-    tilts, left_out = len(ordered(series)), {}
+    """Return the shared input, the checks that are possible with it, and why the others are not."""
+    shared = SharedInput(series, inside, None, str(device), kind, backend, seed)
+    tilts, left_out = len(order_tilts(series)), {}
     for name in wanted:
         if tilts < FEWEST[name]:
             left_out[name] = f"{tilts} tilts are too few: it takes {FEWEST[name]}"
     if "planted" in wanted and "planted" not in left_out:
-        objects = place(series.geometry, _contrast(arena), inside, seed)
+        objects = place_objects(series.geometry, _measure_contrast(shared), inside, seed)
         if objects is None:
             left_out["planted"] = "the grid has no room for test objects that every tilt sees"
-        arena = replace(arena, planted=objects)
-    return arena, tuple(name for name in wanted if name not in left_out), left_out
+        shared = replace(shared, planted=objects)
+    return shared, tuple(name for name in wanted if name not in left_out), left_out
 
 
-def _contrast(arena: SharedInput) -> float:
-    """Height of what stands out: the 99th percentile of ``|x - median|`` after 5 CGLS iterations, as for ``tv``'s strength."""
+def _measure_contrast(shared: SharedInput) -> float:
+    """Return the 99th percentile of ``|x - median|`` after 5 CGLS iterations, the same measure as for ``tv``'s strength."""
     from tomoprior import methods
 
     cgls = methods.get("cgls")
-    unweighted = replace(arena.series, weights=None)
+    unweighted = replace(shared.series, weights=None)
     volume = reconstruct_in_memory(
-        unweighted, cgls, cgls.Settings.parse({"num_iter": 5}), device=arena.device, backend=arena.backend
+        unweighted, cgls, cgls.Settings.parse({"num_iter": 5}), device=shared.device, backend=shared.backend
     ).volume
     height = np.abs(volume - np.median(volume))
-    found = float(np.percentile(height, 99)) or float(height.max())
-    if found == 0:
+    contrast = float(np.percentile(height, 99)) or float(height.max())
+    if contrast == 0:
         raise InputError("the projections are of an empty volume: there is nothing to compare")
-    return found
+    return contrast
 
 
-def _contests(
-    arena: SharedInput,
-    chosen: list[Candidate],
+def _evaluate_all(
+    shared: SharedInput,
+    candidates: list[Candidate],
+    stores: Mapping[str, Store],
     checks: tuple[str, ...],
     folder: Path,
     *,
@@ -212,32 +224,40 @@ def _contests(
     isolate: bool,
     progress: CompareProgress | None,
 ) -> list[tuple[Candidate, Store, dict[str, Any]]]:
-    """One after the other: each has the machine to itself."""
-    own = arena.digest()
-    found = []
-    with tempfile.TemporaryDirectory(prefix=DATA, dir=folder) as shared:
-        data = Path(shared)
-        if isolate and any(c.registered for c in chosen):
-            arena.save(data)
-        for one in chosen:
-            store = Store(folder / one.label, evaluation.digest(own, one, tune=tune))
-            step = None if progress is None else partial(progress, one.label)
-            if isolate and one.registered:
-                outcome = isolation.run_in_process(data, one, store, checks, tune=tune, budget=budget, step=step)
+    """Run the candidates one after the other, so that each has the whole machine."""
+    outcomes = []
+    with tempfile.TemporaryDirectory(prefix=DATA, dir=folder) as temporary:
+        data = Path(temporary)
+        if isolate and any(c.registered for c in candidates):
+            shared.save(data)
+        for candidate in candidates:
+            store = stores[candidate.label]
+            step = None if progress is None else partial(progress, candidate.label)
+            if isolate and candidate.registered:
+                outcome = run_in_process(data, candidate, store, checks, tune=tune, budget=budget, step=step)
             else:
-                outcome = Evaluation(arena, one, store, checks, tune=tune, budget=budget, step=step).run()
-            found.append((one, store, outcome))
-    return found
+                outcome = Evaluation(shared, candidate, store, checks, tune=tune, budget=budget, step=step).run()
+            outcomes.append((candidate, store, outcome))
+    return outcomes
+
+
+def _spread_between(entries: list[Entry]) -> NDArray[np.float32] | None:
+    """Return the standard deviation among the methods at each voxel, or None for fewer than two volumes."""
+    volumes = {e.label: e.volume for e in entries if e.volume is not None}
+    if len(volumes) < 2:
+        return None
+    fits = {e.label: tuple(e.evidence["residual"]["calibration"]) for e in entries if e.volume is not None}
+    return voxel_spread(volumes, fits)
 
 
 @contextmanager
-def _folder(out: str | Path | None, volumes: str | None) -> Iterator[Path]:
-    """Where the contestants keep what they have: in ``out``, or in a temporary folder."""
+def _open_folder(out: str | Path | None, volumes: str | None) -> Iterator[Path]:
+    """Give the folder for the stores: in ``out``, or a temporary one."""
     if out is None:
         if volumes is not None:
             raise SettingsError("volumes: only with out=FOLDER, where they are written")
         with tempfile.TemporaryDirectory(prefix="tomoprior-compare-") as folder:
             yield Path(folder)
         return
-    with at_work(Path(out)) as runs:
+    with lock_folder(Path(out)) as runs:
         yield runs

@@ -1,4 +1,4 @@
-"""What all methods of a comparison have in common: data, geometry, mask, seed, and how the tilts are parted."""
+"""The input that all methods of a comparison share: data, geometry, mask, seed, and the split of the tilts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tomoprior._version import __version__
 from tomoprior.comparison.result import Planted
+from tomoprior.comparison.store import save_array
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
@@ -24,10 +25,16 @@ from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.series import TiltSeries
 
-#: Checks that take reconstructions of their own, in the order in which they are made.
+#: Checks that need further reconstructions, in the order in which they run.
 CHECKS = ("held_out", "planted", "halves")
 
-#: The fewest tilts with weight for which each makes sense.
+#: Number of the evidence's definitions; results of another number are computed anew.
+EVIDENCE = 2
+
+#: Reconstructions that each check takes.
+RECONSTRUCTIONS = {"held_out": 1, "planted": 1, "halves": 2}
+
+#: The fewest tilts with weight that each check needs.
 FEWEST = {"held_out": HELD_OUT, "planted": 2, "halves": 4}
 
 
@@ -38,13 +45,13 @@ class SharedInput:
     Attributes
     ----------
     series
-        Loaded into memory.
+        The tilt series, loaded into memory.
     mask
-        As ``tomoprior.reconstruct`` takes it.
+        The mask for ``tomoprior.reconstruct``.
     planted
-        Test objects, where there is room for them.
+        Test objects; None if the grid has no room for them.
     device, kind, backend, seed
-        As ``tomoprior.reconstruct`` takes them.
+        Arguments of ``tomoprior.reconstruct``.
     """
 
     series: TiltSeries
@@ -58,39 +65,55 @@ class SharedInput:
     def reconstruct(
         self, series: TiltSeries, method: Method, settings: Any, progress: Progress | None = None
     ) -> Reconstruction:
-        """With what all have in common."""
+        """Reconstruct ``series`` with the mask, device and seed of this comparison."""
         return reconstruct_in_memory(
             series, method, settings, device=self.device, kind=self.kind, backend=self.backend,  # type: ignore[arg-type]
             mask=self.mask, seed=self.seed, progress=progress,
         )  # fmt: skip
 
     def projector(self, geometry: Geometry) -> Projector:
-        """A projector to some of the tilts, or to all."""
+        """Return the projector to the tilts of ``geometry``."""
         return Projector(geometry, self.device, self.kind, self.backend)  # type: ignore[arg-type]
 
     def digest(self) -> str:
-        """Of everything here and of the version, in hexadecimal: what was found for one digest holds for no other."""
-        planted = self.planted
-        plain = {
-            "version": __version__,
-            "geometry": self.series.geometry.digest(),
-            "planted": None if planted is None else [planted.centers.tolist(), planted.radius, planted.density],
-            "device": self.device, "kind": self.kind, "backend": self.backend, "seed": self.seed,
-        }  # fmt: skip
-        found = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
-        for array in (self.series.projections, self.series.weights, self.mask):
-            found.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()
+        """Return a hexadecimal digest of all input and of the version; results belong to one digest only."""
+        # the planted objects follow from the rest, and a reconstruction does not depend on them
+        plain = {"version": __version__, "evidence": EVIDENCE, **self._parameters(), "planted": None}
+        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+        for array in self._arrays().values():
+            digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Into a folder, from which another process loads it."""
+        """Save everything to ``folder``, for another process to load."""
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {"projections": self.series.projections, "weights": self.series.weights, "mask": self.mask}
-        for name, array in arrays.items():
+        for name, array in self._arrays().items():
             if array is not None:
-                np.save(folder / f"{name}.npy", array, allow_pickle=False)
+                save_array(folder / f"{name}.npy", array)
+        (folder / "input.json").write_text(json.dumps(self._parameters()))
+
+    @classmethod
+    def load(cls, folder: Path) -> SharedInput:
+        """Load what ``save`` wrote."""
+        parameters = json.loads((folder / "input.json").read_text())
+        arrays: dict[str, Any] = {}
+        for name in ("projections", "weights", "mask"):
+            path = folder / f"{name}.npy"
+            arrays[name] = np.load(path, allow_pickle=False) if path.exists() else None
+        series = TiltSeries(arrays["projections"], Geometry.from_dict(parameters.pop("geometry")), arrays["weights"])
+        planted = parameters.pop("planted")
+        if planted is not None:
+            centers, controls = (np.array(planted[k], float).reshape(-1, 3) for k in ("centers", "controls"))
+            planted = Planted(centers, controls, planted["radius"], planted["density"])
+        return cls(series, arrays["mask"], planted, **parameters)
+
+    def _arrays(self) -> dict[str, NDArray[np.float32] | None]:
+        return {"projections": self.series.projections, "weights": self.series.weights, "mask": self.mask}
+
+    def _parameters(self) -> dict[str, Any]:
+        """Return everything but the arrays, as plain values."""
         planted = self.planted
-        plain = {
+        return {
             "geometry": self.series.geometry.to_dict(),
             "planted": None if planted is None else {
                 "centers": planted.centers.tolist(), "controls": planted.controls.tolist(),
@@ -98,30 +121,14 @@ class SharedInput:
             },
             "device": self.device, "kind": self.kind, "backend": self.backend, "seed": self.seed,
         }  # fmt: skip
-        (folder / "arena.json").write_text(json.dumps(plain))
-
-    @classmethod
-    def load(cls, folder: Path) -> SharedInput:
-        """What ``save`` left."""
-        plain = json.loads((folder / "arena.json").read_text())
-        found: dict[str, Any] = {}
-        for name in ("projections", "weights", "mask"):
-            path = folder / f"{name}.npy"
-            found[name] = np.load(path, allow_pickle=False) if path.exists() else None
-        series = TiltSeries(found["projections"], Geometry.from_dict(plain.pop("geometry")), found["weights"])
-        planted = plain.pop("planted")
-        if planted is not None:
-            centers, controls = (np.array(planted[k], float).reshape(-1, 3) for k in ("centers", "controls"))
-            planted = Planted(centers, controls, planted["radius"], planted["density"])
-        return cls(series, found["mask"], planted, **plain)
 
 
-#: Runs the contestant at hand on another series of the same geometry: ``reconstruct(series, "held_out")``.
+#: Runs the method under test on another series of the same grid: ``reconstruct(series, "held_out")``.
 Reconstruct = Callable[[TiltSeries, str], Reconstruction]
 
 
-def ordered(series: TiltSeries) -> NDArray[np.intp]:
-    """Indices of the tilts that have a weight, in the order of angle."""
+def order_tilts(series: TiltSeries) -> NDArray[np.intp]:
+    """Return the indices of the tilts that have a weight, sorted by angle."""
     order = np.argsort(series.geometry.angles, kind="stable")
     if series.weights is None:
         return order
@@ -130,17 +137,17 @@ def ordered(series: TiltSeries) -> NDArray[np.intp]:
 
 
 def choose_held_out(series: TiltSeries) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Tilts to fit and tilts to predict: every fifth in the order of angle; raises InputError with too few."""
-    order = ordered(series)
+    """Return the tilts to fit and the tilts to predict, every fifth by angle; raises InputError for too few tilts."""
+    order = order_tilts(series)
     if len(order) < HELD_OUT:
         raise InputError(f"{len(order)} tilts are too few to hold some out: it takes {HELD_OUT}")
     keep, out = split_held_out(order)
     return keep, np.sort(out)
 
 
-def halves(series: TiltSeries) -> tuple[TiltSeries, TiltSeries]:
-    """The even and the odd tilts in the order of angle; raises InputError with fewer than four."""
-    order = ordered(series)
+def split_halves(series: TiltSeries) -> tuple[TiltSeries, TiltSeries]:
+    """Return the even and the odd tilts, sorted by angle; raises InputError for fewer than four tilts."""
+    order = order_tilts(series)
     if len(order) < FEWEST["halves"]:
         raise InputError(f"{len(order)} tilts are too few for two halves: it takes {FEWEST['halves']}")
     return series.select(np.sort(order[0::2])), series.select(np.sort(order[1::2]))

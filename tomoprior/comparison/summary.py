@@ -1,4 +1,4 @@
-"""What a comparison found, in sentences that say no more than the evidence does."""
+"""The findings of a comparison, in sentences that claim no more than the evidence supports."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from tomoprior.comparison.result import Entry, Ranking
 from tomoprior.geometry import Geometry
 
-#: A tilt is called bad if it sticks out with at least this share of the methods.
+#: A tilt is called bad if it is an outlier for at least this share of the methods.
 CONSENT = 0.5
-#: An answer where nothing was put is worth a word from this share of the contrast on.
+#: A response without an object is mentioned if it exceeds this share of the contrast.
 INVENTED = 0.25
 
 
-def summary(entries: Sequence[Entry], rankings: Sequence[Ranking], geometry: Geometry, views: Sequence[int]) -> list[str]:
-    """Sentences, the most important first.
+def summarize(entries: Sequence[Entry], rankings: Sequence[Ranking], geometry: Geometry, views: Sequence[int]) -> list[str]:
+    """Return sentences, the most important first.
 
     Parameters
     ----------
     views
-        Number of each tilt in the user's file.
+        The number of each tilt in the user's file.
     """
     done = [e for e in entries if e.volume is not None]
     parts = [
@@ -39,10 +39,10 @@ def summary(entries: Sequence[Entry], rankings: Sequence[Ranking], geometry: Geo
 
 
 def _failed(entries: Sequence[Entry]) -> str:
-    gone = [f"{e.label} ({e.message})" for e in entries if e.volume is None]
-    if not gone:
+    failed = [f"{e.label} ({e.message})" for e in entries if e.volume is None]
+    if not failed:
         return ""
-    return f"No volume from {listed(gone)}: the comparison is among the others."
+    return f"No volume from {join_words(failed)}. The comparison is between the others."
 
 
 def _ranked(ranking: Ranking, done: Sequence[Entry]) -> str:
@@ -50,16 +50,16 @@ def _ranked(ranking: Ranking, done: Sequence[Entry]) -> str:
     figures = {e.label: _figure(e, ranking.by) for e in done}
     shown = [f"{label} ({figures[label]})" for label in first]
     if not rest:
-        return f"By {ranking.by} no method can be told from the best: {listed(shown)}."
-    together = "" if len(first) == 1 else ", which this does not tell apart"
+        return f"By {ranking.by} the methods cannot be ranked: {join_words(shown)}."
+    together = "" if len(first) == 1 else ", which this evidence cannot rank"
     behind = [f"{label} ({figures[label]})" for group in rest for label in group]
     verb = "is" if len(first) == 1 else "are"
-    return f"By {ranking.by} the best {verb} {listed(shown)}{together}; behind: {', '.join(behind)}."
+    return f"By {ranking.by} the best {verb} {join_words(shown)}{together}; behind: {', '.join(behind)}."
 
 
 def _figure(entry: Entry, by: str) -> str:
     if by.startswith("the truth"):
-        return f"{entry.evidence['truth']['psnr']:.1f} dB"
+        return f"{entry.evidence['truth']['psnr_fitted']:.1f} dB"
     return f"error {100 * entry.evidence['held_out']['error']:.3g} %"
 
 
@@ -70,8 +70,8 @@ def _disagreement(rankings: Sequence[Ranking]) -> str:
     if set(truth) & set(tilts):
         return ""
     return (
-        f"The truth and the held-out tilts disagree on the best ({listed(truth)} and {listed(tilts)}): tilts judge only what "
-        "they see, and not what lies in the missing wedge."
+        f"The truth and the held-out tilts disagree on the best ({join_words(truth)} and {join_words(tilts)}): held-out "
+        "tilts do not judge the missing wedge."
     )
 
 
@@ -79,13 +79,13 @@ def _planted(done: Sequence[Entry]) -> str:
     tested = [e for e in done if "planted" in e.evidence]
     if not tested:
         return ""
-    found = {e.label: e.evidence["planted"] for e in tested}
-    words = [f"{label} {p['found']} ({p['contrast']:.2f} of the contrast)" for label, p in found.items()]
-    count = next(iter(found.values()))["of"]
-    text = f"Of {count} small objects planted in the tilts, found where they were put: {', '.join(words)}."
-    inventors = [f"{label} ({p['invented']:.2f})" for label, p in found.items() if p["invented"] > INVENTED]
+    results = {e.label: e.evidence["planted"] for e in tested}
+    words = [f"{label} {p['found']} ({p['contrast']:.2f} of the contrast)" for label, p in results.items()]
+    count = next(iter(results.values()))["of"]
+    text = f"Of {count} small objects that were added to the tilts, the methods show at their places: {', '.join(words)}."
+    inventors = [f"{label} ({p['invented']:.2f})" for label, p in results.items() if p["invented"] > INVENTED]
     if inventors:
-        text += f" The largest answer where nothing was put is notable with {listed(inventors)}."
+        text += f" {join_words(inventors)} also respond strongly where there is no object."
     return text
 
 
@@ -95,22 +95,21 @@ def _inferred(done: Sequence[Entry]) -> str:
         return ""
     low, high = min(shares, key=lambda k: shares[k]), max(shares, key=lambda k: shares[k])
     truth = next(iter(done)).evidence["inferred"]["truth_share"]
-    text = f"In directions that no tilt measured lies {_percent(shares[low])} of the power with {low}"
-    text += f", {_percent(shares[high])} with {high}" if high != low else ""
-    text += f", {_percent(truth)} of the truth's" if truth is not None else ""
-    return text + ": this part is inferred, however real it looks."
+    text = f"Directions that no tilt measured hold {_percent(shares[low])} of the power of {low}"
+    text += f", {_percent(shares[high])} of {high}" if high != low else ""
+    text += f", {_percent(truth)} of the truth" if truth is not None else ""
+    return text + ". This part is inferred, even if it looks real."
 
 
 def _halves(done: Sequence[Entry], geometry: Geometry) -> str:
     crossings = {e.label: e.evidence["halves"]["present"]["crossing"] for e in done if "halves" in e.evidence}
-    known = {label: f for label, f in crossings.items() if f}
+    known = {label: f for label, f in crossings.items() if f is not None}
     if not known:
         return ""
-    # a curve that never falls below the threshold agrees as far as there are frequencies
-    words = [f"{label} {geometry.voxel_size / f:.3g}{' or finer' if f >= 0.5 else ''}" for label, f in known.items()]
+    words = [f"{label} {_resolution(geometry.voxel_size, f)}" for label, f in known.items()]
     return (
-        f"Even and odd tilts agree (0.143, directions that were measured) down to, in {geometry.unit}s: {', '.join(words)}. "
-        "A prior makes halves alike, so that this ranks no methods."
+        f"Even and odd tilts agree (0.143, measured directions) down to, in {geometry.unit}s: {', '.join(words)}. "
+        "This ranks no methods, because a prior makes both halves alike."
     )
 
 
@@ -119,11 +118,11 @@ def _agreement(done: Sequence[Entry]) -> str:
     if len(means) < 3:
         return ""
     least = min(means, key=lambda k: means[k])
-    return f"Voxel by voxel {least} agrees least with the others (mean correlation {means[least]:.2f})."
+    return f"{least} agrees least with the other methods (mean correlation {means[least]:.2f} voxel by voxel)."
 
 
 def _bad_tilts(done: Sequence[Entry], geometry: Geometry, views: Sequence[int]) -> str:
-    bad = sorted(bad_tilts(done))
+    bad = sorted(find_bad_tilts(done))
     if not bad:
         return ""
     degrees = np.rad2deg(geometry.angles)
@@ -131,21 +130,26 @@ def _bad_tilts(done: Sequence[Entry], geometry: Geometry, views: Sequence[int]) 
     numbers = ",".join(str(views[i]) for i in bad)
     plural = "Tilts" if len(bad) > 1 else "Tilt"
     verb = "do not fit" if len(bad) > 1 else "does not fit"
-    return (
-        f"{plural} {listed(named)} {verb} with the others: look at {'them' if len(bad) > 1 else 'it'}, or --exclude {numbers}."
-    )
+    what = "them" if len(bad) > 1 else "it"
+    return f"{plural} {join_words(named)} {verb} with the others: look at {what}, or --exclude {numbers}."
 
 
-def bad_tilts(entries: Sequence[Entry]) -> list[int]:
-    """Indices of tilts that stick out with at least ``CONSENT`` of those entries whose residuals are known, in no order."""
+def find_bad_tilts(entries: Sequence[Entry]) -> list[int]:
+    """Return the indices of tilts that are outliers for at least ``CONSENT`` of the entries with residuals, in no order."""
     known = [e.evidence["residual"] for e in entries if e.evidence.get("residual")]
     votes = Counter(int(i) for residual in known for i in residual.get("outliers", ()))
     return [i for i, n in votes.items() if n >= CONSENT * len(known)]
 
 
-def listed(words: Sequence[str]) -> str:
-    """``a, b and c``."""
+def join_words(words: Sequence[str]) -> str:
+    """Return ``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _resolution(voxel_size: float, crossing: float) -> str:
+    if crossing == 0:
+        return "nowhere"
+    return f"{voxel_size / crossing:.3g}{' or finer' if crossing >= 0.5 else ''}"  # at 0.5 the frequencies end
 
 
 def _percent(share: float) -> str:

@@ -1,7 +1,7 @@
-"""A contestant in a process of its own: what it breaks, it breaks for itself alone.
+"""One candidate in a process of its own, so that its crash ends no other method.
 
-``python -m tomoprior.comparison.worker FOLDER`` reads ``FOLDER/job.json`` and the arena beside it, and says on standard
-output, a line of JSON each time, how far it is. What it finds is in the contestant's store.
+``python -m tomoprior.comparison.worker FOLDER`` reads ``FOLDER/job.json`` and the shared input in ``FOLDER``. It reports its
+progress on standard output, one line of JSON each time, and leaves the results in the candidate's store.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from tomoprior.comparison.evaluation import Evaluation
 from tomoprior.comparison.shared import SharedInput
 from tomoprior.comparison.store import Store
 
-#: Seconds between two lines at least.
-EVERY = 0.2
+#: The shortest time between two lines of progress, in seconds.
+INTERVAL = 0.2
 
 
-def job(contestant: Candidate, store: Store, checks: tuple[str, ...], *, tune: bool, budget: float | None) -> dict[str, Any]:
-    """What a child has to know beside the arena, as plain values."""
+def describe_job(
+    candidate: Candidate, store: Store, checks: tuple[str, ...], *, tune: bool, budget: float | None
+) -> dict[str, Any]:
+    """Return what the worker needs beside the shared input, as plain values."""
     return {
-        "label": contestant.label,
-        "method": contestant.method.name,
-        "settings": contestant.settings.model_dump(mode="json"),
-        "given": sorted(contestant.given),
+        "label": candidate.label,
+        "method": candidate.method.name,
+        "settings": candidate.settings.model_dump(mode="json"),
+        "given": sorted(candidate.given),
         "store": str(store.folder),
         "digest": store.digest,
         "checks": list(checks),
@@ -38,26 +40,26 @@ def job(contestant: Candidate, store: Store, checks: tuple[str, ...], *, tune: b
 
 
 def main(folder: Path) -> int:
-    """Run the job in ``folder``."""
-    todo = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    method = methods.get(todo["method"])
-    contestant = Candidate(todo["label"], method, method.Settings.parse(todo["settings"]), given=frozenset(todo["given"]))
+    """Run the job in ``folder``; returns the exit status."""
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    method = methods.get(job["method"])
+    candidate = Candidate(job["label"], method, method.Settings.parse(job["settings"]), given=frozenset(job["given"]))
     last = 0.0
 
     def step(stage: str, iteration: int, num_iter: int) -> None:
         nonlocal last
         now = time.monotonic()
-        if iteration in (0, num_iter) or now - last > EVERY:
+        if iteration in (0, num_iter) or now - last > INTERVAL:
             last = now
             sys.stdout.write(json.dumps([stage, iteration, num_iter]) + "\n")
             sys.stdout.flush()
 
-    contest = Evaluation(
-        SharedInput.load(folder), contestant, Store(Path(todo["store"]), todo["digest"]), tuple(todo["checks"]),
-        tune=todo["tune"], budget=todo["budget"], step=step, alone=True,
+    evaluation = Evaluation(
+        SharedInput.load(folder), candidate, Store(Path(job["store"]), job["digest"]), tuple(job["checks"]),
+        tune=job["tune"], budget=job["budget"], step=step, alone=True,
     )  # fmt: skip
     try:
-        contest.run()
+        evaluation.run()
     except KeyboardInterrupt:
         return 130
     return 0

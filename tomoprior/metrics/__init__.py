@@ -1,12 +1,13 @@
 """Measures of agreement between a volume and a reference.
 
-``voxel`` and ``information`` compare values, ``fourier`` frequencies, in all or only in the directions that a tilt series
-measured. ``matching`` fits scale and offset where that is asked for, ``paper`` follows a published evaluation step by step, and
-``scores`` takes all measures at once.
+``voxel`` and ``information`` compare values; ``fourier`` compares frequencies, in all directions or only in those that a tilt
+series measured, and ``curve`` gives the resolution of such a comparison. ``matching`` fits scale and offset on request,
+``paper`` follows a published evaluation step by step, and ``scores`` computes all measures at once.
 """
 
 from tomoprior.deprecation import deprecated_names
-from tomoprior.metrics.fourier import FSC, directional_fsc, fsc, measured_region, split_measured
+from tomoprior.metrics.curve import FSC
+from tomoprior.metrics.fourier import directional_fsc, fsc, fsc_of_halves, measured_region, soft_mask, split_measured
 from tomoprior.metrics.information import vif
 from tomoprior.metrics.matching import match_scale
 from tomoprior.metrics.scores import evaluate
@@ -17,10 +18,12 @@ __all__ = [
     "directional_fsc",
     "evaluate",
     "fsc",
+    "fsc_of_halves",
     "match_scale",
     "measured_region",
     "psnr",
     "rmse",
+    "soft_mask",
     "split_measured",
     "ssim",
     "vif",

@@ -1,4 +1,4 @@
-"""What every measure asks of its arguments, with one clear line where it does not get it."""
+"""Checks of the arguments that all measures share; errors are one clear line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TooSmallError(InputError):
 
 
 def numbers(values: Any, name: str) -> Floats:
-    """``values`` (NumPy, torch on any device, or nested lists) in float64, all finite, at least one."""
+    """Return ``values`` (NumPy, torch on any device, or nested lists) in float64; raises InputError if empty or not finite."""
     try:
         # torch has types that NumPy lacks (bfloat16), so it converts its own
         array = values.detach().cpu().double().numpy() if hasattr(values, "detach") else np.asarray(values)
@@ -38,7 +38,7 @@ def numbers(values: Any, name: str) -> Floats:
 
 
 def pair(volume: Any, reference: Any) -> tuple[Floats, Floats]:
-    """Both as ``numbers``, of one shape with any number of axes."""
+    """Return both as ``numbers``; raises InputError for different shapes."""
     a, b = numbers(volume, "volume"), numbers(reference, "reference")
     if a.shape != b.shape:
         raise InputError(f"the volume has shape {a.shape}, the reference {b.shape}")
@@ -46,7 +46,7 @@ def pair(volume: Any, reference: Any) -> tuple[Floats, Floats]:
 
 
 def pair_3d(volume: Any, reference: Any) -> tuple[Floats, Floats]:
-    """Both as ``numbers``, of one shape ``(nz, ny, nx)``."""
+    """Return both as ``numbers``, shape ``(nz, ny, nx)``; raises InputError for other shapes."""
     a, b = pair(volume, reference)
     if a.ndim != 3:
         raise InputError(f"volumes need three axes (z, y, x), got shape {a.shape}")
@@ -54,21 +54,21 @@ def pair_3d(volume: Any, reference: Any) -> tuple[Floats, Floats]:
 
 
 def span(reference: Floats, data_range: float | None) -> float:
-    """``data_range``, by default maximum minus minimum of the reference; positive."""
+    """Return ``data_range``, by default maximum minus minimum of the reference; raises InputError unless it is positive."""
     if data_range is not None:
         if not (np.isfinite(data_range) and data_range > 0):
             raise InputError(f"data_range must be positive and finite, got {data_range}")
         return float(data_range)
-    found = float(reference.max() - reference.min())
-    if found == 0:
+    value_range = float(reference.max() - reference.min())
+    if value_range == 0:
         raise InputError("the reference is constant; give data_range")
-    return found
+    return value_range
 
 
-def check_mode(mode: str, **chosen: object) -> None:
-    """Refuse an unknown mode, and in paper mode any option that its recipe fixes (those of ``chosen`` that are not None)."""
+def check_mode(mode: str, **options: object) -> None:
+    """Raise InputError for an unknown mode, or in paper mode for an option that is not None: its recipe fixes them."""
     if mode not in get_args(Mode):
         raise InputError(f"mode must be standard or paper, got {mode!r}")
-    given = [name for name, value in chosen.items() if value is not None]
-    if mode == "paper" and given:
-        raise InputError(f"paper mode fixes {' and '.join(given)} itself: leave it out")
+    fixed = [name for name, value in options.items() if value is not None]
+    if mode == "paper" and fixed:
+        raise InputError(f"paper mode fixes {' and '.join(fixed)} itself: leave it out")

@@ -1,4 +1,4 @@
-"""Visual information fidelity: how much of what an observer could see in the reference can be seen in the volume."""
+"""Visual information fidelity: the share of the visible information in the reference that the volume keeps."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def vif(
     data_range: float | None = None,
     axis: Literal[0, 1, 2] | None = None,
 ) -> float:
-    """Visual information fidelity in the pixel domain, mean over slices.
+    """Return the visual information fidelity in the pixel domain, the mean over slices.
 
     Sheikh and Bovik, IEEE Trans. Image Process. 15 (2006) 430, as torchmetrics computes it: 2-D, four scales, windows of 17, 9,
-    5 and 3 pixels. 1 for volumes that agree, 0 where nothing is kept, above 1 where the volume has more contrast than the
+    5 and 3 pixels. 1 for volumes that agree, 0 for no information, above 1 for a volume with more contrast than the
     reference. The variance of the visual noise is 2 on grey values from 0 to 255, so that VIF depends on the scale of the
     values: both volumes are multiplied by ``255 / data_range``.
 
@@ -38,7 +38,7 @@ def vif(
     mode
         ``standard``, or ``paper``: as in Van Veen et al. 2024, see ``tomoprior.metrics.paper``. The two do not compare.
     match
-        What of the volume is fitted to the reference first, see ``matched``; by default nothing.
+        How scale and offset are fitted to the reference first, see ``match_scale``; by default they are not.
     data_range
         What counts as 255, in the volumes' unit; by default maximum minus minimum of the whole reference.
     axis

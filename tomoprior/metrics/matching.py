@@ -1,7 +1,7 @@
-"""Scale and offset of a volume fitted to a reference, where that is asked for.
+"""Fit scale and offset of a volume to a reference.
 
-Filtered back-projection has no zero frequency and several methods have an arbitrary scale: without a fit, their values differ
-from a reference by what no one looks at. A fit also hides such an error, so that no measure does it by default.
+Filtered back-projection has no zero frequency, and several methods have an arbitrary scale: without a fit their values differ
+from a reference by a constant that nobody looks at. A fit also hides such an error, so no measure fits by default.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Match = Literal["none", "affine", "moments"]
 
 
 def match_scale(volume: Any, reference: Any, match: Match = "none") -> NDArray[np.float64]:
-    """The volume with its scale and offset fitted to the reference.
+    """Return the volume with its scale and offset fitted to the reference.
 
     Parameters
     ----------
     volume, reference
-        Of one shape, any number of axes, NumPy or torch.
+        Arrays of one shape with any number of axes, NumPy or torch.
     match
-        ``none``: the values as they are. ``affine``: ``a * volume + b`` of the least squared difference from the reference; it
-        never has a larger RMSE than ``moments``, loses contrast where the two differ, and turns a volume of inverted contrast
-        over (``a`` < 0). ``moments``: given the mean and the standard deviation of the reference.
+        ``none``: the values stay. ``affine``: ``a * volume + b`` with the least squared difference from the reference. Its RMSE
+        is never larger than that of ``moments``; it loses contrast where the two differ, and inverts a volume of inverted
+        contrast (``a`` < 0). ``moments``: the volume gets the mean and the standard deviation of the reference.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def match_scale(volume: Any, reference: Any, match: Match = "none") -> NDArray[n
 
 
 def fitted(volume: Floats, reference: Floats, match: Match) -> Floats:
-    """``match_scale`` of arrays that were checked."""
+    """Return ``match_scale`` of arrays that are already checked."""
     if match == "none":
         return volume
     if match not in ("affine", "moments"):

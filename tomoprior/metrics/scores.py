@@ -1,4 +1,4 @@
-"""All measures of one volume at once."""
+"""All measures of one volume in one call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def evaluate(
     region: Literal["planes", "wedge"] = "planes",
     below: float = 0.25,
 ) -> dict[str, float]:
-    """All measures of a volume against a reference without error.
+    """Return all measures of a volume against a reference without error.
 
     Parameters
     ----------
@@ -36,10 +36,10 @@ def evaluate(
         ``standard``, or ``paper`` as in Van Veen et al. 2024, see ``tomoprior.metrics.paper``. It concerns ``psnr``, ``ssim``
         and ``vif``; ``rmse`` is then that of the volume with the reference's mean and standard deviation.
     match
-        What of the volume is fitted to the reference first, see ``matched``; by default nothing. The Fourier shell correlation
-        does not depend on it (but for a negative scale).
+        How scale and offset are fitted to the reference first, see ``match_scale``; by default they are not. The Fourier
+        shell correlation does not depend on it (but for a negative scale).
     region
-        What counts as measured, the ``mode`` of ``measured``.
+        Which directions count as measured, the ``mode`` of ``measured_region``.
     below
         Frequency in cycles per voxel up to which the correlation is averaged.
 
@@ -47,9 +47,10 @@ def evaluate(
     -------
     scores
         ``rmse`` in the reference's unit, ``psnr`` in dB, ``ssim``, ``vif``; ``fsc_mean``, the mean of the Fourier shell
-        correlation up to ``below``, and ``fsc_crossing``, the frequency in cycles per voxel where it falls below 0.5. With
-        ``angles`` also ``fsc_present_mean``, ``fsc_present_crossing``, ``fsc_missing_mean`` and ``fsc_missing_crossing``. NaN
-        for what has no value: a measure whose window is larger than the volume, a region without Fourier voxels.
+        correlation up to ``below``, and ``fsc_crossing``, the frequency in cycles per voxel up to which it stays above 0.5
+        (``FSC.crossing``). With ``angles`` also ``fsc_present_mean``, ``fsc_present_crossing``, ``fsc_missing_mean`` and
+        ``fsc_missing_crossing``. NaN for a missing value: a measure whose window is larger than the volume, a region without
+        Fourier voxels.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Voxel-wise measures. Values count as they are: in standard mode no scale or offset is fitted unless ``match`` asks for it."""
+"""Voxel-wise measures. In standard mode no scale or offset is fitted unless ``match`` requests it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tomoprior.metrics.matching import Match, fitted
 
 
 def rmse(volume: ArrayLike, reference: ArrayLike, *, match: Match = "none") -> float:
-    """Root of the mean squared difference, in the reference's own unit.
+    """Return the root of the mean squared difference, in the unit of the reference.
 
     Parameters
     ----------
     volume, reference
         Of one shape, any number of axes, NumPy or torch.
     match
-        What of the volume is fitted to the reference first, see ``matched``.
+        How scale and offset are fitted to the reference first, see ``match_scale``.
 
     Raises
     ------
     InputError
-        For shapes that differ, values that are not finite, or nothing at all.
+        For shapes that differ, values that are not finite, or empty arrays.
     """
     a, b = pair(volume, reference)
     return _rmse(fitted(a, b, match), b)
@@ -39,7 +39,7 @@ def psnr(
     match: Match | None = None,
     data_range: float | None = None,
 ) -> float:
-    """Peak signal-to-noise ratio ``20 log10(data_range / rmse)`` in dB, over all voxels at once.
+    """Return the peak signal-to-noise ratio ``20 log10(data_range / rmse)`` in dB, over all voxels at once.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def psnr(
     mode
         ``standard``, or ``paper``: mean over x-z slices as in Van Veen et al. 2024, see ``tomoprior.metrics.paper``.
     match
-        What of the volume is fitted to the reference first, see ``matched``; by default nothing.
+        How scale and offset are fitted to the reference first, see ``match_scale``; by default they are not.
     data_range
         By default maximum minus minimum of the reference.
 
@@ -80,11 +80,11 @@ def ssim(
     match: Match | None = None,
     data_range: float | None = None,
 ) -> float:
-    """Mean structural similarity, in as many dimensions as the arrays have; window of 7 (less where an axis is shorter).
+    """Return the mean structural similarity in as many dimensions as the arrays have.
 
-    Wang et al., IEEE Trans. Image Process. 13 (2004) 600, as ``skimage.metrics.structural_similarity`` computes it. An axis of
-    length 1 or 2 is left out of the window. Arguments and errors as for ``psnr``; in paper mode, the mean of the 2-D measure
-    over x-y slices, with at least 7 voxels along each axis.
+    The window has 7 voxels, fewer along a shorter axis. An axis of length 1 or 2 is left out of the window. Wang et al., IEEE
+    Trans. Image Process. 13 (2004) 600, as ``skimage.metrics.structural_similarity`` computes it. Arguments and errors as for
+    ``psnr``. Paper mode takes the mean of the 2-D measure over x-y slices, with at least 7 voxels along each axis.
     """
     check_mode(mode, match=match, data_range=data_range)
     if mode == "paper":

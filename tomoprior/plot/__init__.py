@@ -1,8 +1,8 @@
-"""Pictures of volumes and of the evidence for them.
+"""Figures of volumes and of the evidence for them.
 
-``slices`` shows orthogonal planes of volumes beside each other, ``fsc`` Fourier shell correlations, ``residuals`` how well each
-tilt is explained. Each gives a matplotlib figure that a notebook shows and ``savefig`` writes. None needs pyplot or a display,
-and no global state of matplotlib is touched.
+``slices`` draws orthogonal planes of volumes side by side, ``fsc`` Fourier shell correlations, and ``residuals`` the misfit of
+each tilt. Each returns a matplotlib figure that a notebook shows and ``savefig`` writes. None needs pyplot or a display, and
+none changes the global state of matplotlib.
 """
 
 from tomoprior.plot.correlation import fsc

@@ -1,4 +1,4 @@
-"""Fourier shell correlations, with where each falls below a threshold."""
+"""Fourier shell correlations, and where each crosses a threshold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fsc(
     unit: str | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Fourier shell correlations over frequency, with the resolution above and every crossing of the threshold marked.
+    """Draw Fourier shell correlations over frequency, with a resolution axis and a mark at each crossing of the threshold.
 
     Parameters
     ----------
@@ -32,11 +32,11 @@ def fsc(
         From labels to ``FSC``; or from labels to ``{"present": FSC, "missing": FSC}`` as ``metrics.directional_fsc`` gives
         them, for a panel of each.
     threshold
-        Below it a curve no longer agrees: 0.5 against a truth, 0.143 between halves of the data.
+        The smallest correlation that counts as agreement: 0.5 against a truth, 0.143 between halves of the data.
     voxel_size, unit
-        Edge of a voxel, for resolutions in its unit; without them resolutions are in voxels.
+        Voxel size and its unit, for resolutions in this unit; without them resolutions are in voxels.
     title
-        Of the figure.
+        Title of the figure.
 
     Returns
     -------
@@ -56,8 +56,8 @@ def fsc(
     edge, name = (1.0, "voxels") if voxel_size is None or unit is None else (check_positive_size(voxel_size), unit_symbol(unit))
     figure = Figure(figsize=(0.6 + 4.2 * len(panels), 3.6), dpi=DPI, facecolor="white", layout="constrained")
     row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for axes, (heading, chosen) in zip(row, panels.items(), strict=True):
-        _draw(axes, chosen, threshold, edge, name)
+    for axes, (heading, drawn) in zip(row, panels.items(), strict=True):
+        _draw(axes, drawn, threshold, edge, name)
         if heading:
             axes.set_title(heading, fontsize=NORMAL + 1)
     row[0].set_ylabel("Fourier shell correlation", fontsize=NORMAL)
@@ -82,10 +82,10 @@ def _draw(axes: Axes, curves: Mapping[str, FSC], threshold: float, edge: float, 
     for i, (label, curve) in enumerate(curves.items()):
         known = curve.correlation[np.isfinite(curve.correlation)]
         lowest = min(lowest, *known) if len(known) else lowest
-        crosses = bool((known < threshold).any())
         at = curve.crossing(threshold)
-        said = "no value" if not len(known) else f"{edge / at:.3g} {unit}" if crosses else "nowhere"
-        axes.plot(curve.frequency, curve.correlation, color=f"C{i}", lw=1.5, label=f"{label}: {said}")
+        crosses = 0 < at < 0.5
+        text = "no value" if np.isnan(at) else "never above" if at == 0 else f"{edge / at:.3g} {unit}" if crosses else "nowhere"
+        axes.plot(curve.frequency, curve.correlation, color=f"C{i}", lw=1.5, label=f"{label}: {text}")
         if crosses:
             axes.plot([at], [threshold], "o", color=f"C{i}", ms=6, mec="white", zorder=3)
     axes.axhline(threshold, color="0.5", lw=0.8, ls="--")

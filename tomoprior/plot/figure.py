@@ -1,4 +1,4 @@
-"""A matplotlib figure without pyplot, which a notebook shows all the same."""
+"""A matplotlib figure that a notebook shows without pyplot."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ SMALL, NORMAL = 7, 9  # font sizes in points
 
 
 class Figure(figure.Figure):
-    """As matplotlib's, and drawn where it is the value of a notebook's cell.
+    """A matplotlib figure that draws itself as the value of a notebook's cell.
 
-    pyplot is what usually tells a notebook how to show a figure. It keeps every figure that it makes and chooses a backend for
-    the whole process, so a library does without it.
+    Usually pyplot tells a notebook how to show a figure. It keeps every figure that it creates and chooses a backend for the
+    whole process, so a library does without it.
     """
 
     def _repr_png_(self) -> bytes:
@@ -25,6 +25,6 @@ class Figure(figure.Figure):
 
 
 def plain(axes: Axes) -> None:
-    """Small ticks, and a frame on two sides only."""
+    """Draw small ticks, and a frame on two sides only."""
     axes.tick_params(labelsize=SMALL + 1, length=3)
     axes.spines[["top", "right"]].set_visible(False)

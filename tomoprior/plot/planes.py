@@ -62,36 +62,36 @@ def slices(
     InputError
         One line, for volumes that do not fit together, hold no numbers, or a plane that does not exist.
     """
-    found = labelled(volumes)
-    chosen = _reference(reference, found)
-    if chosen is not None:
-        found = [chosen, *(v for v in found if v is not chosen)]
-    shape = found[0].array.shape
-    voxel = common_voxel(found)
+    items = labelled(volumes)
+    first = _reference(reference, items)
+    if first is not None:
+        items = [first, *(v for v in items if v is not first)]
+    shape = items[0].array.shape
+    voxel = common_voxel(items)
     frame = Frame((int(shape[0]), int(shape[1]), int(shape[2])), point(at, shape), voxel, _in_unit(axes, voxel))
-    images = [planes(v.array, frame.at, v.label) for v in found]
-    low, high = _range(images[:1] if chosen is not None else images, chosen is None) if grey is None else _checked(grey)
-    tiles: list[Tile | None] = [Tile(v.label, p) for v, p in zip(found, images, strict=True)]
+    images = [planes(v.array, frame.at, v.label) for v in items]
+    low, high = _range(images[:1] if first is not None else images, first is None) if grey is None else _checked(grey)
+    tiles: list[Tile | None] = [Tile(v.label, p) for v, p in zip(items, images, strict=True)]
     blocks = [Block("value per voxel", tiles, low, high, "gray")]
-    if chosen is not None:
-        blocks.append(_differences(found, images))
+    if first is not None:
+        blocks.append(_differences(items, images))
     if std:
-        blocks.append(_deviations(found, frame.at))
+        blocks.append(_deviations(items, frame.at))
     return draw(blocks, frame, title)
 
 
-def _reference(reference: Any, found: list[Shown]) -> Shown | None:
+def _reference(reference: Any, items: list[Shown]) -> Shown | None:
     if reference is None:
         return None
     if isinstance(reference, str):
-        for v in found:
+        for v in items:
             if v.label == reference:
-                if len(found) == 1:
+                if len(items) == 1:
                     raise InputError(f"there is nothing to compare the reference {reference} with")
                 return v
-        raise InputError(f"no volume is called {reference!r}; there are {', '.join(v.label for v in found)}")
+        raise InputError(f"no volume is called {reference!r}; there are {', '.join(v.label for v in items)}")
     other = shown(reference, "reference")
-    check_shape(other, found[0])
+    check_shape(other, items[0])
     return other
 
 
@@ -124,10 +124,10 @@ def _range(images: list[Planes], clipped: bool) -> tuple[float, float]:
     return (float(low), float(high)) if low < high else (float(low) - 0.5, float(low) + 0.5)
 
 
-def _differences(found: list[Shown], images: list[Planes]) -> Block:
-    name = found[0].label
+def _differences(items: list[Shown], images: list[Planes]) -> Block:
+    name = items[0].label
     tiles: list[Tile | None] = [None]
-    for v, (xy, xz, zy) in zip(found[1:], images[1:], strict=True):
+    for v, (xy, xz, zy) in zip(items[1:], images[1:], strict=True):
         minus = (xy - images[0][0], xz - images[0][1], zy - images[0][2])
         tiles.append(Tile(f"{v.label or 'volume'} − {name}", minus))
     values = np.abs(_finite([t.planes for t in tiles if t is not None]))
@@ -136,9 +136,9 @@ def _differences(found: list[Shown], images: list[Planes]) -> Block:
     return Block("difference", tiles, -limit, limit, "RdBu_r")
 
 
-def _deviations(found: list[Shown], at: tuple[int, int, int]) -> Block:
+def _deviations(items: list[Shown], at: tuple[int, int, int]) -> Block:
     tiles = [
-        None if v.std is None else Tile(f"std of {v.label}".removesuffix(" of "), planes(v.std, at, v.label)) for v in found
+        None if v.std is None else Tile(f"std of {v.label}".removesuffix(" of "), planes(v.std, at, v.label)) for v in items
     ]
     known = [t.planes for t in tiles if t is not None]
     if not known:

@@ -1,4 +1,4 @@
-"""How well each tilt is explained by a volume."""
+"""The misfit of a volume with each tilt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def residuals(
     outliers: ArrayLike | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Relative residual of every tilt over its angle.
+    """Draw the relative residual of every tilt over its angle.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ def residuals(
     angles
         Radians, shape ``(n_angles,)``, in any order.
     outliers
-        Indices of tilts to be marked, with their numbers.
+        Indices of the tilts to mark with their numbers.
     title
-        Of the figure.
+        Title of the figure.
 
     Returns
     -------
@@ -48,10 +48,10 @@ def residuals(
         raise InputError(
             f"angles must be finite radians within 4 pi, got {theta[np.argmax(np.abs(theta))]:g}: are these degrees?"
         )
-    given = residuals if isinstance(residuals, Mapping) else {"": residuals}
-    if not given:
+    by_label = residuals if isinstance(residuals, Mapping) else {"": residuals}
+    if not by_label:
         raise InputError("there are no residuals to show")
-    curves = {str(label): _numbers(values, str(label) or "residuals") for label, values in given.items()}
+    curves = {str(label): _numbers(values, str(label) or "residuals") for label, values in by_label.items()}
     for label, values in curves.items():
         if values.shape != theta.shape:
             raise InputError(f"{label or 'residuals'}: {len(values)} values for {len(theta)} angles")

@@ -39,19 +39,19 @@ class Shown:
     voxel: tuple[float, str] | None = None
 
 
-def shown(given: Any, label: str) -> Shown:
+def shown(item: Any, label: str) -> Shown:
     """An array, a tensor, or what has a ``volume``; raises InputError unless it has three axes."""
-    array, std, voxel = given, None, None
-    if hasattr(given, "volume") and not callable(given.volume):
-        array, std = given.volume, getattr(given, "std", None)
-        unit = getattr(given, "unit", "pixel")
-        voxel = None if unit == "pixel" else (check_positive_size(given.voxel_size), unit_symbol(unit))
-        label = label or str(getattr(given, "provenance", {}).get("method", ""))
+    array, std, voxel = item, None, None
+    if hasattr(item, "volume") and not callable(item.volume):
+        array, std = item.volume, getattr(item, "std", None)
+        unit = getattr(item, "unit", "pixel")
+        voxel = None if unit == "pixel" else (check_positive_size(item.voxel_size), unit_symbol(unit))
+        label = label or str(getattr(item, "provenance", {}).get("method", ""))
     if not hasattr(array, "shape"):
         try:
             array = np.asarray(array)
         except ValueError:  # lists of different lengths
-            raise InputError(f"{_named(label)} must be an array, got {type(given).__name__}") from None
+            raise InputError(f"{_named(label)} must be an array, got {type(item).__name__}") from None
     if len(array.shape) != 3 or 0 in array.shape:
         raise InputError(f"{_named(label)} needs three axes (z, y, x) with a voxel or more, got shape {tuple(array.shape)}")
     return Shown(label, array, std, voxel)
@@ -63,10 +63,10 @@ def labelled(volumes: Any) -> list[Shown]:
         return [shown(volumes, "")]
     if not volumes:
         raise InputError("there is no volume to show")
-    found = [shown(v, str(label)) for label, v in volumes.items()]
-    for other in found[1:]:
-        check_shape(other, found[0])
-    return found
+    items = [shown(v, str(label)) for label, v in volumes.items()]
+    for other in items[1:]:
+        check_shape(other, items[0])
+    return items
 
 
 def check_shape(volume: Shown, first: Shown) -> None:
@@ -104,10 +104,10 @@ def point(at: Any, shape: tuple[int, int, int]) -> tuple[int, int, int]:
 def planes(array: Any, at: tuple[int, int, int], label: str) -> Planes:
     """The three planes through ``at``; raises InputError for values that are no real numbers, or none of them finite."""
     z, y, x = at
-    found = tuple(_numbers(array[key], label) for key in ((z,), (slice(None), y), (slice(None), slice(None), x)))
-    if not any(np.isfinite(image).any() for image in found):
+    items = tuple(_numbers(array[key], label) for key in ((z,), (slice(None), y), (slice(None), slice(None), x)))
+    if not any(np.isfinite(image).any() for image in items):
         raise InputError(f"{_named(label)} has no finite value in the planes shown")
-    return found[0], found[1], found[2].T
+    return items[0], items[1], items[2].T
 
 
 def _numbers(part: Any, label: str) -> Floats:

@@ -62,7 +62,7 @@ class Estimate(MemoryEstimate):
     device: str
 
 
-def estimate_run(
+def estimate(
     series: TiltSeries,
     method: str | Method = "sirt",
     *,
@@ -100,10 +100,11 @@ def estimate_run(
     Examples
     --------
     >>> import numpy as np
-    >>> from tomoprior import Geometry, TiltSeries
-    >>> geometry = Geometry(np.deg2rad(np.arange(-60, 61, 3)), (16, 8, 32))
-    >>> estimate = estimate_run(TiltSeries(np.zeros(geometry.range_shape, np.float32), geometry), "sirt", num_iter=50)
-    >>> estimate.data == 4 * (41 * 8 * 32 + 16 * 8 * 32)
+    >>> import tomoprior
+    >>> geometry = tomoprior.Geometry(np.deg2rad(np.arange(-60, 61, 3)), (16, 8, 32))
+    >>> series = tomoprior.TiltSeries(np.zeros(geometry.range_shape, np.float32), geometry)
+    >>> cost = tomoprior.estimate(series, "sirt", num_iter=50)
+    >>> cost.data == 4 * (41 * 8 * 32 + 16 * 8 * 32)
     True
     """
     resolved, settings = resolve_method(method, settings, values)

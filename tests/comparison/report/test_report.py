@@ -72,7 +72,8 @@ def test_the_page_asks_for_nothing_outside_of_itself(html):
     for tag, attributes in html.tags:
         for name in ("src", "href", "action", "data", "srcset"):
             value = attributes.get(name)
-            assert value is None or value.startswith(("data:", "#")), (tag, name, value[:80])
+            beside = tag == "a" and value in ("table.csv", "metrics.json", "figures/")  # links that a reader may follow
+            assert value is None or beside or value.startswith(("data:", "#")), (tag, name, value[:80])
     (policy,) = [a["content"] for a in html.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'")
     assert all(a["alt"] for a in html.all("img"))
@@ -97,20 +98,22 @@ def test_the_table_shows_what_there_is_and_marks_the_best_beyond_ties(html, writ
     headings = [re.sub("<.*?>", "", t) for t in re.findall(r"<th scope=\"col\".*?</th>", raw[: raw.index("<tbody>")])]
     assert "VIF" not in headings  # NaN for all
     cn = dict(zip(headings, rows["cn"], strict=True))
-    assert "<strong" in cn["PSNR, dB"]
+    assert "<strong" in cn["PSNR fitted, dB"]
+    assert "32.0" in cn["PSNR fitted, dB"]
+    assert "<strong" not in cn["PSNR, dB"]  # plain values stand beside, and rank nothing
     assert "26.0" in cn["PSNR, dB"]
     assert cn["Resolution, nm"].find("11.4") >= 0  # 4 nm / 0.35
     assert "<strong" not in cn["Error"]  # a tie in the ranking, although the number is the smallest
     assert "<strong" not in cn["Residual"]  # the smallest, and yet no merit
     assert "2 of 2" in cn["Recovered"]
-    assert "agrees nowhere" in cn["Not measured, nm"]
+    assert "no agreement" in cn["Not measured, nm"]
     assert "≤ 8.00" in cn["Measured, nm"]
     assert "<strong" in dict(zip(headings, rows["cn"], strict=True))["Time"]
     assert len(rows["tv"]) == 1
     assert "reg_par: must be positive" in rows["tv"][0]
-    assert "fitted to the truth before" in html.text
+    assert "scale and offset of each volume were fitted to the truth" in html.text
     assert "10–14, 16–23" in html.text
-    assert "cannot be told apart" in html.text
+    assert "cannot be ranked" in html.text
     assert "1–2" in html.text
 
 
@@ -121,6 +124,7 @@ def test_the_csv_has_the_numbers_in_full(written, full):
     for entry in full.done:
         row, evidence = rows[entry.label], entry.evidence
         assert float(row["psnr_db"]) == evidence["truth"]["psnr"]
+        assert float(row["psnr_fitted_db"]) == evidence["truth"]["psnr_fitted"]
         assert float(row["resolution_truth"]) == 4.0 / evidence["truth"]["curves"]["fsc"]["crossing"]
         assert float(row["held_out_error"]) == evidence["held_out"]["error"]
         assert float(row["planted_contrast"]) == evidence["planted"]["contrast"]
@@ -197,7 +201,7 @@ def test_a_comparison_without_a_volume_is_a_page_of_messages(full, tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_one_line(minimal, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FormatError, match="cannot be made a folder"):
+    with pytest.raises(FormatError, match="cannot create the folder"):
         write_report(minimal, tmp_path / "file" / "out")
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def agreement(volumes: Mapping[str, NDArray[np.float32]]) -> dict[str, dict[str, float]]:
-    """Pearson's correlation of every pair, by label; 0 with a constant volume."""
+    """Return Pearson's correlation of every pair, by label; 0 for a constant volume."""
     normal = {}
     for label, volume in volumes.items():
         v = volume - volume.mean(dtype=np.float64)
@@ -21,7 +21,7 @@ def agreement(volumes: Mapping[str, NDArray[np.float32]]) -> dict[str, dict[str,
 def voxel_spread(
     volumes: Mapping[str, NDArray[np.float32]], calibrations: Mapping[str, tuple[float, float]]
 ) -> NDArray[np.float32]:
-    """Standard deviation among the methods at each voxel, after each one's scale and offset from the tilts."""
+    """Return the standard deviation among the methods at each voxel, each with the scale and offset that fit the tilts."""
     shape = next(iter(volumes.values())).shape
     total, squares = np.zeros(shape), np.zeros(shape)
     for label, volume in volumes.items():

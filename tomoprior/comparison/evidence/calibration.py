@@ -1,7 +1,7 @@
-"""The scale and the offset that the measured tilts ask for, so that no method is judged by a constant that it leaves out.
+"""The scale and the offset of a volume that fit the measured tilts best.
 
-Filtered back-projection loses the zero frequency; others shrink contrast. Two numbers, from the tilts that the method saw and
-never from those that it has to predict, bring all to one scale.
+Filtered back-projection loses the zero frequency, and other methods shrink contrast. Two numbers, fitted to the tilts that the
+method saw, bring all volumes to one scale.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ def calibrate(
     projections: NDArray[np.float32],
     weights: NDArray[np.float32] | None,
 ) -> tuple[float, float]:
-    """``(a, b)`` of the least squares ``a A x + b A 1 = p`` over the tilts given.
+    """Return ``(a, b)``, the least-squares solution of ``a A x + b A 1 = p``.
 
     Parameters
     ----------
     forward, ones, projections
-        ``A x``, ``A 1`` and ``p``, of one shape ``(n_angles, ny, nu)``.
+        ``A x``, ``A 1`` and ``p``, shape ``(n_angles, ny, nu)``.
     weights
-        Of the squares: ``(n_angles,)``, the full shape, or None.
+        Weights of the squares: shape ``(n_angles,)``, the full shape, or None.
     """
-    w = 1.0 if weights is None else broadcast(weights)
+    w = 1.0 if weights is None else broadcast_weights(weights)
     columns = [forward, ones]
     normal = np.array([[np.sum(w * a * b, dtype=np.float64) for b in columns] for a in columns])
     right = np.array([np.sum(w * a * projections, dtype=np.float64) for a in columns])
@@ -35,11 +35,11 @@ def calibrate(
     return float(a), float(b)
 
 
-def broadcast(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weights of tilts or of pixels as they multiply projections."""
+def broadcast_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return weights of tilts or of pixels in a shape that multiplies projections."""
     return weights[:, None, None] if weights.ndim == 1 else weights
 
 
-def projected(volume: NDArray[np.float32], projector: Projector) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """``A x`` and ``A 1``."""
+def project(volume: NDArray[np.float32], projector: Projector) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return ``A x`` and ``A 1``."""
     return projector(volume), projector(np.ones_like(volume))

@@ -1,4 +1,4 @@
-"""Which evidence becomes which column of the table, and what each kind can and cannot tell."""
+"""The columns of the table, and what each kind of evidence can and cannot show."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ Text = Callable[[Entry, float], str]
 
 @dataclass(frozen=True)
 class Column:
-    """A number that the table has of every entry.
+    """One number per entry.
 
     Attributes
     ----------
     name
-        In ``table.csv``.
+        Name in ``table.csv``.
     title
-        On the page; ``{unit}`` becomes the unit of lengths. Empty for what only ``table.csv`` has.
+        Title on the page; ``{unit}`` becomes the unit of lengths. Empty for a column of ``table.csv`` only.
     value
-        The number, None where an entry has none. The second argument is a voxel's edge in the unit of lengths.
+        Returns the number of an entry, or None. The second argument is the voxel size in the unit of lengths.
     text
-        The same for people; by default to three digits.
+        Returns the number as text; by default with three digits.
     detail
-        What stands smaller beside it.
+        Returns a small note below the number.
     better
-        High, low, close to one; or empty where a value by itself is neither good nor bad, so that no best is marked.
+        The better direction: high, low, or close to one. Empty if a value is neither good nor bad, so that no best is marked.
     measure
-        The ``Ranking.measure`` that decides about ties in it.
+        The ``Ranking.measure`` that decides about ties.
     """
 
     name: str
@@ -46,14 +46,14 @@ class Column:
     measure: str = ""
 
     def shown(self, entry: Entry, voxel: float) -> str:
-        """The value as text."""
+        """Return the value as text."""
         value = self.value(entry, voxel)
         return NONE if value is None else self.text(entry, voxel) if self.text else number(value)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Columns of one kind of evidence, with a sentence on what it is and one on what it cannot tell."""
+    """Columns of one kind of evidence, with its meaning and its limit."""
 
     title: str
     columns: tuple[Column, ...]
@@ -66,65 +66,67 @@ def _of(path: str, name: str, title: str, better: Better = "", measure: str = ""
 
 
 def _resolution(path: str, name: str, title: str, better: Better = "") -> Column:
-    """Where a curve falls below its threshold, as a length; none if its first shell is below already."""
-
-    def apart(entry: Entry) -> bool:
-        known = [c for c in pick(entry.evidence, f"{path}.correlation") or () if c is not None]
-        return bool(known) and known[0] < pick(entry.evidence, f"{path}.threshold")
+    """Return the column of the length at which a curve crosses its threshold; no value if there is no agreement."""
 
     def value(entry: Entry, voxel: float) -> float | None:
         crossing = scalar(entry, f"{path}.crossing")
-        return voxel / crossing if crossing and not apart(entry) else None
+        return voxel / crossing if crossing else None
 
     def text(entry: Entry, voxel: float) -> str:
-        # a curve that never falls below says that the resolution is two voxels or better
+        # a curve that never falls below its threshold means two voxels or better
         never = (scalar(entry, f"{path}.crossing") or 0) >= 0.5
         return ("≤ " if never else "") + number(value(entry, voxel))
 
     def detail(entry: Entry, voxel: float) -> str:
-        return "agrees nowhere" if apart(entry) else ""
+        return "no agreement" if scalar(entry, f"{path}.crossing") == 0 else ""
 
     return Column(name, title, value, text, detail, better, f"{path}.crossing")
 
 
 def _count(path: str, word: str) -> Text:
     def text(entry: Entry, voxel: float) -> str:
-        found = pick(entry.evidence, path)
-        return f"{len(found)} {word}" if found else ""
+        items = pick(entry.evidence, path)
+        return f"{len(items)} {word}" if items else ""
 
     return text
 
 
-def _found(entry: Entry, voxel: float) -> str:
-    found, all_of = scalar(entry, "planted.found"), pick(entry.evidence, "planted.recovered")
-    return "" if found is None or all_of is None else f"{found:.0f} of {len(all_of)}"
+def _found_of_all(entry: Entry, voxel: float) -> str:
+    count, all_of = scalar(entry, "planted.found"), pick(entry.evidence, "planted.recovered")
+    return "" if count is None or all_of is None else f"{count:.0f} of {len(all_of)}"
 
 
 def _seconds(part: str) -> Callable[[Entry, float], float | None]:
     return lambda entry, _: entry.seconds.get(part)
 
 
+#: Smaller changes of the peak memory cannot be measured, in bytes.
+MEASURABLE = 2**20
+
 GROUPS: tuple[Group, ...] = (
     Group(
         "Against the truth",
         (
-            _of("truth.psnr", "psnr_db", "PSNR, dB", "high", measure="truth.rmse"),  # the same order
+            _of("truth.psnr_fitted", "psnr_fitted_db", "PSNR fitted, dB", "high", measure="truth.rmse_fitted"),
+            _of("truth.psnr", "psnr_db", "PSNR, dB"),
             _of("truth.ssim", "ssim", "SSIM", "high"),
-            _of("truth.rmse", "rmse", "RMSE", "low"),
+            _of("truth.rmse", "rmse", "RMSE"),
             _of("truth.vif", "vif", "VIF", "high"),
             _resolution("truth.curves.fsc", "resolution_truth", "Resolution, {unit}", "low"),
             _of("truth.error_present", "error_measured", "Error, measured", "low"),
             _of("truth.error_missing", "error_unmeasured", "Error, not measured", "low"),
         ),
-        "Each volume against the known one; resolution where their Fourier shell correlation falls below 0.5; error as share "
-        "of the truth's power, in the directions that the tilts measured and in those that they did not.",
-        "It holds for this specimen, this noise and these tilts, not for every other.",
+        "PSNR fitted ranks: scale and offset of each volume are fitted to the truth first. Resolution: where the Fourier shell "
+        "correlation of the soft-masked volumes falls below 0.5. Error: share of the truth's power, in measured directions "
+        "and in the others.",
+        "It holds for this specimen, this noise and these tilts only.",
     ),
     Group(
-        "Held-out tilts",
+        "Prediction",
         (_of("held_out.error", "held_out_error", "Error", "low"),),
-        "Each method is run without some of the tilts and has to predict them: the relative error of that. It needs no truth.",
-        "Those tilts lie between measured ones, so it says next to nothing about what fills the missing wedge.",
+        "Each method predicts tilts that it has not seen. The relative error is that after a scale, an offset and a shift are "
+        "fitted to each tilt. It ranks two methods only if no band of detail contradicts.",
+        "The tilts lie between measured ones, so this says nothing about the missing wedge.",
     ),
     Group(
         "Fit",
@@ -137,7 +139,7 @@ GROUPS: tuple[Group, ...] = (
                 measure="residual.total",
             ),
         ),
-        "How far the volume's projections are from the tilts that it was made from; bad tilts are those that stick out.",
+        "The misfit of the volume with its own tilts. Bad tilts fit much worse than their neighbours.",
         "A small residual proves nothing: noise can be fitted too.",
     ),
     Group(
@@ -146,14 +148,14 @@ GROUPS: tuple[Group, ...] = (
             _resolution("halves.present", "resolution_halves_measured", "Measured, {unit}"),
             _resolution("halves.missing", "resolution_halves_unmeasured", "Not measured, {unit}"),
         ),
-        "Two volumes, each from half of the tilts: down to which detail they agree (0.143), in measured and other directions.",
-        "Agreement where no tilt measured is the consistency of an inference, not truth: both halves may be wrong alike.",
+        "Two volumes, each from half of the tilts, agree down to this detail (0.143), in measured and in other directions.",
+        "Where no tilt measured, both halves may be wrong in the same way.",
     ),
     Group(
         "Inferred",
         (_of("inferred.share", "inferred_share", "Share"),),
-        "How much of what the volume shows lies in directions that no tilt measured, so that it was inferred.",
-        "Neither much nor little is good by itself; whether it is right only a truth or planted objects can tell.",
+        "The share of the volume's power in directions that no tilt measured. This part is inferred.",
+        "Neither much nor little is good by itself. Only a truth or planted objects show whether it is right.",
     ),
     Group(
         "Planted objects",
@@ -162,16 +164,16 @@ GROUPS: tuple[Group, ...] = (
                 "planted_contrast",
                 "Recovered",
                 lambda e, _: scalar(e, "planted.contrast"),
-                detail=_found,
+                detail=_found_of_all,
                 better="one",
                 measure="planted.contrast",
             ),
             _of("planted.invented", "planted_invented", "Invented", "low"),
             Column("planted_found", "", lambda e, _: scalar(e, "planted.found")),
         ),
-        "Spheres of known contrast were added to the tilts: the share of it that comes back, how many of them can be told from "
-        "places without one, and the largest response far from all of them.",
-        "It shows how spheres of this size and contrast fare, not other structures.",
+        "Spheres of known contrast are added to the tilts. Recovered: the share of the contrast that the volume shows, and how "
+        "many spheres it shows. Invented: the largest response far from all spheres.",
+        "It holds for spheres of this size and contrast, not for other structures.",
     ),
     Group(
         "Cost",
@@ -184,11 +186,11 @@ GROUPS: tuple[Group, ...] = (
                 "memory_bytes",
                 "Memory",
                 lambda e, _: None if e.memory is None else float(e.memory),
-                lambda e, _: memory.format_bytes(e.memory or 0),
+                lambda e, _: memory.format_bytes(e.memory) if e.memory and e.memory >= MEASURABLE else "< 1 MB",
                 better="low",
             ),
         ),
-        "Of one reconstruction on this machine, without the checks.",
-        "Memory is what the process took at its peak beyond what it had before.",
+        "One reconstruction on this machine, without the checks.",
+        "Memory is the peak beyond that of the process before.",
     ),
 )

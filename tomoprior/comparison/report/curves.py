@@ -15,48 +15,48 @@ ALL = {"fsc": "all directions", "present": "measured directions", "missing": "di
 
 
 def against_truth(comparison: Comparison) -> Picture | None:
-    """Correlation of every volume with the truth: in all directions, in those measured and in the others."""
+    """Draw the correlation of every volume with the truth: in all directions, in measured ones and in the others."""
     return _curves(
         comparison,
         "truth.curves",
         ("fsc", "present", "missing"),
         "fsc_truth",
         "Agreement with the truth, by detail",
-        "Fourier shell correlation with the truth: 1 agrees, 0 does not; detail becomes finer to the right. Where a "
-        "curve falls below the dashed line at 0.5, the resolution ends. On the right, where no tilt measured, what agrees "
-        "was inferred and is right.",
+        "Fourier shell correlation with the truth: 1 is full agreement, 0 is none. Detail becomes finer to the right. The mark "
+        "shows where the smoothed curve falls below the dashed line at 0.5: the resolution. In the right panel no tilt "
+        "measured: what agrees there was inferred correctly.",
     )
 
 
 def between_halves(comparison: Comparison) -> Picture | None:
-    """Correlation of reconstructions from half of the tilts each, where tilts measured and where none did."""
+    """Draw the correlation of the reconstructions from two halves of the tilts, in measured directions and in the others."""
     return _curves(
         comparison,
         "halves",
         ("present", "missing"),
         "fsc_halves",
         "Agreement of two halves of the tilts, by detail",
-        "Fourier shell correlation of two reconstructions from every other tilt each, against 0.143. High on the left means "
-        "reproducible. High on the right means only that the method infers the same twice: no evidence that it is there.",
+        "Fourier shell correlation of two reconstructions, each from every other tilt, with the threshold 0.143. High values "
+        "in the left panel mean reproducible. In the right panel they mean only that the method infers the same twice.",
     )
 
 
 def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str, title: str, caption: str) -> Picture | None:
     kind = path.split(".")[0]
     shown = {p: [(e, c) for e in having(comparison, kind) if _known(c := pick(e.evidence, f"{path}.{p}"))] for p in parts}
-    shown = {p: found for p, found in shown.items() if found}
+    shown = {p: curves for p, curves in shown.items() if curves}
     if not shown:
         return None
     look, voxel, unit = looks(comparison), words.voxel(comparison.geometry), words.unit(comparison.geometry)
-    figure = canvas(1.2 + 3.6 * len(shown), 3.6)
+    figure = canvas(1.2 + 3.6 * len(shown) if len(shown) > 2 else 6.2, 3.6)  # two panels share the width of half a page
     axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
     threshold = float(next(iter(shown.values()))[0][1]["threshold"])
     alt = []
-    for axis, (part, found) in zip(axes, shown.items(), strict=True):
+    for axis, (part, curves) in zip(axes, shown.items(), strict=True):
         axis.axhline(0, color="#B6BDC6", lw=0.8)
         axis.axhline(threshold, color="#22272E", lw=1, ls=(0, (4, 3)))
         ends = []
-        for e, c in found:
+        for e, c in curves:
             one = look[e.label]
             # a gap stands where there is no value
             values = np.array([np.nan if v is None else v for v in c["correlation"]], float)
@@ -64,21 +64,27 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
             at = c.get("crossing")
             if at and at < 0.5:
                 axis.plot(at / voxel, threshold, marker=one.mark, ms=7, color=one.colour, mec="white", zorder=4, clip_on=False)
-            if at:
-                ends.append(f"{e.label} {'nowhere' if at >= 0.5 else 'at ' + words.number(voxel / at) + ' ' + unit}")
+            if at is not None:
+                ends.append(f"{e.label} {_where(at, voxel, unit)}")
         axis.set_title(ALL[part])
         axis.set_xlabel(f"frequency, 1/{'voxel' if unit == 'voxels' else unit}")
         alt.append(f"in {ALL[part]} it falls below {threshold:g} for " + ", ".join(ends or ["none"]))
-    low = min(float(np.nanmin([v for v in c["correlation"] if v is not None])) for found in shown.values() for _, c in found)
+    low = min(float(np.nanmin([v for v in c["correlation"] if v is not None])) for curves in shown.values() for _, c in curves)
     axes[0].set_ylim(max(-1.0, min(-0.05, low - 0.03)), 1.03)
     axes[0].set_xlim(0, 0.5 / voxel)
     axes[0].set_ylabel("correlation")
     axes[-1].annotate(f"{threshold:g}", (1, threshold), (3, 0), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", va="center", fontsize=9)  # fmt: skip
+                      textcoords="offset points", va="center", fontsize=9.5)  # fmt: skip
     legend(figure, axes[0], len(next(iter(shown.values()))))
     return Picture(
         name, title, caption, "Fourier shell correlation against frequency: " + "; ".join(alt) + ".", figure, len(shown) > 2
     )
+
+
+def _where(crossing: float, voxel: float, unit: str) -> str:
+    if crossing == 0:
+        return "everywhere"
+    return "nowhere" if crossing >= 0.5 else f"at {words.number(voxel / crossing)} {unit}"
 
 
 def _known(curve: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The figures of a report: one style, one colour and one mark a method throughout, words for those who do not see them."""
+"""The style of all figures in a report: one colour, mark and dash per method, and a text for readers who cannot see them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tomoprior.comparison.result import Comparison, Entry
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Told apart with any colour vision (Okabe and Ito), and by marks and dashes besides.
+#: Colours that differ with any colour vision (Okabe and Ito). Marks and dashes differ too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5539", "#6A3D9A")
 MARKS = "osD^vP*X"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
@@ -53,19 +53,19 @@ class Look:
 
 
 def looks(comparison: Comparison) -> dict[str, Look]:
-    """By label, in the entries' order: those without a volume keep theirs too."""
-    found = {}
+    """Return the look of each label, in the entries' order; entries without a volume have one too."""
+    result = {}
     for i, entry in enumerate(comparison.entries):
         turn = i // len(COLOURS)
-        found[entry.label] = Look(
+        result[entry.label] = Look(
             COLOURS[i % len(COLOURS)], MARKS[(i + 3 * turn) % len(MARKS)], DASHES[(i + turn) % len(DASHES)]
         )
-    return found
+    return result
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: its file's name (no suffix), title, caption, what is seen in it in words, whether it needs the whole width."""
+    """A figure with its file name (no suffix), title, caption and alternative text; ``wide`` figures take the whole width."""
 
     name: str
     title: str
@@ -75,11 +75,11 @@ class Picture:
     wide: bool = False
 
     def png(self, dpi: int = 200) -> bytes:
-        """As a picture of dots."""
+        """Return the figure as PNG."""
         return self._as("png", dpi=dpi)
 
     def svg(self) -> bytes:
-        """As lines; the same bytes for the same figure."""
+        """Return the figure as SVG; the same figure gives the same bytes."""
         return self._as("svg", metadata={"Date": None})
 
     def _as(self, kind: str, **options: Any) -> bytes:
@@ -92,7 +92,7 @@ class Picture:
 
 
 def canvas(width: float, height: float) -> Figure:
-    """An empty figure of so many inches; to be called, as all drawing, within ``STYLE``."""
+    """Return an empty figure of this size in inches; call it, as all drawing, within ``STYLE``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -102,17 +102,17 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def legend(figure: Figure, axis: Any, count: int) -> None:
-    """One legend above all panels, of what the axis has."""
+    """Add one legend above all panels, from the handles of ``axis``."""
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, [clean(t) for t in labels], loc="outside upper left", ncols=min(6, max(1, count)), fontsize=9.5)
 
 
 def clean(text: str, length: int = 28) -> str:
-    """A label as matplotlib takes it literally, no formulas, cut where it is long."""
+    """Return a label that matplotlib draws literally, shortened if it is long."""
     text = text if len(text) <= length else text[: length - 1] + "…"
     return text.replace("$", r"\$")
 
 
 def having(comparison: Comparison, kind: str) -> Sequence[Entry]:
-    """Entries with that kind of evidence."""
+    """Return the entries with this kind of evidence."""
     return [e for e in comparison.entries if e.evidence.get(kind)]

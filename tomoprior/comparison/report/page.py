@@ -1,4 +1,4 @@
-"""The page: one file with everything in it, held below a size."""
+"""The page: one file that contains everything, below a size limit."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tomoprior.comparison.report.volumes import Packed, pack
 from tomoprior.comparison.report.window import Window, volumes, window
 from tomoprior.comparison.result import Comparison, Entry
 
-#: Bytes of a page, and of what is kept free of them for what binning changes in its text.
+#: Largest size of a page in bytes, and the reserve for text that binning changes.
 LIMIT, SLACK = 15_000_000, 500_000
-#: Beyond so many bytes a drawing goes in as a picture of dots.
+#: A larger drawing is embedded as a bitmap, in bytes.
 DRAWING = 400_000
 
 SCRIPTS = ("unpack.js", "planes.js", "marks.js", "viewer.js")
 
 
 def page(comparison: Comparison, pictures: Sequence[Picture]) -> str:
-    """``report.html``: no link to anything outside, below ``LIMIT`` bytes. The volumes in it are binned until they fit."""
+    """Return ``report.html``, below ``LIMIT`` bytes, without outside resources. The volumes are binned until they fit."""
     context = _context(comparison, pictures)
     grey = window(comparison)
     if grey is None:
@@ -61,17 +61,19 @@ def _context(comparison: Comparison, pictures: Sequence[Picture]) -> dict[str, A
         "pictures": [(p, _embedded(p)) for p in pictures if p.name != "slices"],
         "slices": next(((p, _data("png", p.png(100))) for p in pictures if p.name == "slices"), None),
         "runs": [_run(e) for e in comparison.entries],
-        "about": [(k.replace("_", " "), _told(k, v)) for k, v in plain(comparison.about).items() if v not in (None, {}, [])],
+        "about": [
+            (k.replace("_", " "), _format_fact(k, v)) for k, v in plain(comparison.about).items() if v not in (None, {}, [])
+        ],
         "version": __version__,
     }
 
 
-def _told(name: str, value: Any) -> Any:
+def _format_fact(name: str, value: Any) -> Any:
     return words.runs(value) if name == "views" and isinstance(value, list) else value
 
 
 def _run(entry: Entry) -> dict[str, Any]:
-    """What was run for an entry, in plain values."""
+    """Return the settings and trials of an entry as plain values."""
     tuned = plain(entry.evidence.get("tuned")) or {}
     return {
         "entry": entry,
@@ -82,7 +84,7 @@ def _run(entry: Entry) -> dict[str, Any]:
 
 
 def _viewer(comparison: Comparison, grey: Window, packed: Packed | None) -> dict[str, Any]:
-    """What the viewer has to know, and its data; without ``packed`` what it is before they are there."""
+    """Return the facts and the data for the viewer; without ``packed`` the facts only."""
     geometry, names, look = comparison.geometry, list(volumes(comparison)), looks(comparison)
     nz, ny, nx = packed.shape if packed else geometry.shape
     planted = comparison.planted
@@ -118,7 +120,7 @@ def _viewer(comparison: Comparison, grey: Window, packed: Packed | None) -> dict
 
 
 def _volume(comparison: Comparison, name: str, packed: Packed | None) -> dict[str, Any]:
-    """One volume for the viewer: its parts, and the scale and offset that the tilts ask for."""
+    """Return one volume for the viewer: its parts, and the scale and offset that fit the tilts."""
     entry = next((e for e in comparison.done if e.label == name), None)
     calibration = None if entry is None else plain(pick(entry.evidence, "residual.calibration"))
     known = isinstance(calibration, list) and len(calibration) == 2 and None not in calibration

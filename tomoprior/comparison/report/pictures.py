@@ -1,4 +1,4 @@
-"""The other figures: agreement between methods, planted objects, slices; and the list of all."""
+"""The figures of agreement and of planted objects, and the list of all figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tomoprior.comparison.result import Comparison
 
 
 def agreement(comparison: Comparison) -> Picture | None:
-    """Correlation of every pair of methods."""
+    """Draw the correlation of every pair of methods."""
     shown = having(comparison, "agreement")
     labels = [e.label for e in shown]
     if len(labels) < 2:
@@ -52,7 +52,7 @@ def agreement(comparison: Comparison) -> Picture | None:
     return Picture(
         "agreement",
         "Agreement between methods",
-        "Correlation of the volumes, voxel by voxel. Methods that agree may share an assumption, and be wrong together.",
+        "Correlation of the volumes, voxel by voxel. Methods that agree may share a wrong assumption.",
         f"Matrix of correlations between {n} methods: least between {a} and {b}, {least:.2f}; "
         f"most between {c} and {d}, {most:.2f}.",
         figure,
@@ -60,12 +60,12 @@ def agreement(comparison: Comparison) -> Picture | None:
 
 
 def planted(comparison: Comparison) -> Picture | None:
-    """Contrast found where test objects were put, where none was, and elsewhere."""
+    """Draw the contrast at the places of test objects, at places without one, and elsewhere."""
     shown = having(comparison, "planted")
     if not shown:
         return None
     look = looks(comparison)
-    figure = canvas(9.2, 3.9)
+    figure = canvas(6.2, 3.9)
     axis = figure.subplots()
     axis.grid(axis="x", visible=False)
     axis.axhline(1, color="#22272E", lw=1, ls=(0, (4, 3)))
@@ -74,24 +74,24 @@ def planted(comparison: Comparison) -> Picture | None:
     def spread(count: int, middle: float) -> np.ndarray:
         return middle + 0.055 * (np.arange(count) - (count - 1) / 2)
 
-    told = []
+    values = []
     for i, e in enumerate(shown):
-        one, found = look[e.label], e.evidence["planted"]
-        recovered, controls = ([v for v in found.get(k, ()) if v is not None] for k in ("recovered", "controls"))
+        one, result = look[e.label], e.evidence["planted"]
+        recovered, controls = ([v for v in result.get(k, ()) if v is not None] for k in ("recovered", "controls"))
         common: dict[str, Any] = {"ls": "none", "ms": 7, "color": one.colour, "clip_on": False}
         axis.plot(spread(len(recovered), i - 0.17), recovered, marker="o", mec="white", mew=0.8, **common)
         axis.plot(spread(len(controls), i + 0.12), controls, marker="o", mfc="none", mew=1.4, **common)
-        if found.get("invented") is not None:
-            axis.plot(i + 0.32, found["invented"], marker="x", mew=2, **common)
-        if found.get("contrast") is not None:
-            axis.hlines(found["contrast"], i - 0.34, i, color=one.colour, lw=2)
-        told.append(
-            f"{e.label}: {words.number(found.get('contrast'))} recovered, at most {max(controls, default=0):.2f} where "
-            f"there is none, {words.number(found.get('invented'))} invented"
+        if result.get("invented") is not None:
+            axis.plot(i + 0.32, result["invented"], marker="x", mew=2, **common)
+        if result.get("contrast") is not None:
+            axis.hlines(result["contrast"], i - 0.34, i, color=one.colour, lw=2)
+        values.append(
+            f"{e.label}: {words.number(result.get('contrast'))} recovered, at most {max(controls, default=0):.2f} where "
+            f"there is none, {words.number(result.get('invented'))} invented"
         )
     grey: dict[str, Any] = {"ls": "none", "color": "#4A525C", "ms": 7}
-    axis.plot([], [], marker="o", label="where an object is", **grey)
-    axis.plot([], [], marker="o", mfc="none", mew=1.4, label="where none is", **grey)
+    axis.plot([], [], marker="o", label="object", **grey)
+    axis.plot([], [], marker="o", mfc="none", mew=1.4, label="no object", **grey)
     axis.plot([], [], marker="x", mew=2, label="largest elsewhere", **grey)
     figure.legend(loc="outside upper left", ncols=3, fontsize=9.5)
     axis.set_xticks(range(len(shown)), [clean(e.label, 16) for e in shown])
@@ -100,9 +100,9 @@ def planted(comparison: Comparison) -> Picture | None:
     return Picture(
         "planted",
         "Planted objects",
-        "Spheres of known contrast, added to the tilts. A method that shows what is there has the filled points at the "
-        "dashed line, and open points and cross at zero.",
-        "Share of the contrast found per method: " + "; ".join(told) + ".",
+        "Spheres of known contrast are added to the tilts. Best: filled points at the dashed line, open points and cross at "
+        "zero.",
+        "Recovered share of the contrast per method: " + "; ".join(values) + ".",
         figure,
     )
 
@@ -114,6 +114,6 @@ ALL: tuple[Callable[[Comparison], Picture | None], ...] = (
 
 
 def pictures(comparison: Comparison) -> list[Picture]:
-    """Every figure that the comparison has evidence for."""
+    """Return every figure that the comparison has evidence for."""
     with mpl.rc_context(STYLE):
         return [p for draw in ALL if (p := draw(comparison)) is not None]

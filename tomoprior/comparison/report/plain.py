@@ -1,4 +1,4 @@
-"""A comparison without its volumes as plain values for JSON, and the way into its evidence."""
+"""A comparison as plain values for JSON, without its volumes, and access to its evidence by path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tomoprior.comparison.result import Comparison, Entry
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON knows it: None for numbers that are not finite, lists for arrays, text for what JSON has not."""
+    """Return ``value`` for JSON: None for numbers that are not finite, lists for arrays, text for other types."""
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, np.generic):
@@ -29,14 +29,14 @@ def plain(value: Any) -> Any:
 
 
 def pick(values: Any, path: str) -> Any:
-    """What stands in nested mappings under ``a.b.c``; None where there is no such thing."""
+    """Return the value under ``a.b.c`` in nested mappings, or None."""
     for name in path.split("."):
         values = values.get(name) if isinstance(values, Mapping) else None
     return values
 
 
 def scalar(entry: Entry, path: str) -> float | None:
-    """The number under ``path`` in an entry's evidence; None where there is none or it is not finite."""
+    """Return the number under ``path`` in an entry's evidence, or None if it is missing or not finite."""
     value = pick(entry.evidence, path)
     if value is None or isinstance(value, (bool, str, Mapping)) or not np.isscalar(value):
         return None
@@ -45,9 +45,9 @@ def scalar(entry: Entry, path: str) -> float | None:
 
 
 def numbers(comparison: Comparison) -> dict[str, Any]:
-    """Everything that a comparison holds but its volumes, as plain values."""
+    """Return everything but the volumes, as plain values."""
     planted = comparison.planted
-    found: dict[str, Any] = plain(
+    values: dict[str, Any] = plain(
         {
             "title": comparison.title,
             "geometry": comparison.geometry.to_dict(),
@@ -59,7 +59,7 @@ def numbers(comparison: Comparison) -> dict[str, Any]:
             "about": comparison.about,
         }
     )
-    return found
+    return values
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

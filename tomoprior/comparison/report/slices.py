@@ -1,4 +1,4 @@
-"""The figure for a talk: middle slices of truth and all methods on one grey scale."""
+"""Middle slices of the truth and all methods on one grey scale."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ACROSS, WIDTH, TITLE, GAP = 5, 12.0, 0.34, 0.05
 
 
 def slices(comparison: Comparison) -> Picture | None:
-    """Middle slices x-y (from above) and x-z (where the missing wedge smears) of truth and every method."""
+    """Draw the middle slices x-y (along the beam) and x-z (where the missing wedge smears) of the truth and every method."""
     from matplotlib.patheffects import withStroke
 
     grey = window(comparison)
-    shown = {name: _as_the_tilts_ask(comparison, name, volume) for name, volume in volumes(comparison).items()}
+    shown = {name: _fit_to_tilts(comparison, name, volume) for name, volume in volumes(comparison).items()}
     if grey is None:
         return None
     look = looks(comparison)
@@ -37,7 +37,7 @@ def slices(comparison: Comparison) -> Picture | None:
     outline = [withStroke(linewidth=2.5, foreground="black")]
 
     def draw(plane: Any, left: float, top: float, label: str) -> Axes:
-        """A slice with its upper left corner so many inches from the figure's."""
+        """Draw a slice whose upper left corner is this many inches from the figure's."""
         across, down = plane.shape[1] * inch, plane.shape[0] * inch
         axis = figure.add_axes((left / width, 1 - (top + down) / height, across / width, down / height))
         axis.imshow(plane, cmap="gray", vmin=grey.low, vmax=grey.high, interpolation="nearest", aspect="auto")
@@ -72,24 +72,24 @@ def slices(comparison: Comparison) -> Picture | None:
     return Picture(
         "slices",
         "Middle slices",
-        "Above x–y in the middle of z, below x–z in the middle of y, along which the missing wedge smears; each with the "
-        "scale and offset that the tilts ask for; one grey scale, "
+        "Above: x–y in the middle of z. Below: x–z in the middle of y, where the missing wedge smears. Each volume has the "
+        "scale and offset that fit the tilts. One grey scale, "
         f"{words.number(grey.low)} black to {words.number(grey.high)} white.",
         f"Middle slices of {', '.join(shown)}, side by side on one grey scale.",
         figure,
     )
 
 
-def _as_the_tilts_ask(comparison: Comparison, name: str, volume: Any) -> Any:
-    """With the method's scale and offset from the tilts: a lost zero frequency would be all that one sees."""
-    found = [e.evidence.get("residual", {}).get("calibration") for e in comparison.entries if e.label == name]
-    if not found or found[0] is None:
+def _fit_to_tilts(comparison: Comparison, name: str, volume: Any) -> Any:
+    """Return the volume with the scale and offset that fit the tilts: a lost zero frequency would hide everything else."""
+    calibrations = [e.evidence.get("residual", {}).get("calibration") for e in comparison.entries if e.label == name]
+    if not calibrations or calibrations[0] is None:
         return volume
-    scale, offset = found[0]
+    scale, offset = calibrations[0]
     return scale * volume + offset
 
 
 def bar(width: float) -> float:
-    """A round length, 1, 2 or 5 times a power of ten, that is at most a third of ``width``."""
+    """Return a round length, 1, 2 or 5 times a power of ten, of at most a third of ``width``."""
     power = 10.0 ** math.floor(math.log10(width / 3))
     return max(m * power for m in (1, 2, 5) if m * power <= width / 3)

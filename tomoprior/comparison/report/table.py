@@ -1,4 +1,4 @@
-"""The table of a comparison: a row an entry, a column a number, only those of evidence that exists."""
+"""The table of a comparison: one row per entry, one column per number that exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tomoprior.comparison.result import Comparison, Entry, Ranking
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in the table: the value, a smaller detail, and whether it is the best beyond ties."""
+    """A cell of the table: the value, a small detail, and whether it is the best beyond ties."""
 
     text: str
     detail: str = ""
@@ -22,7 +22,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Heading:
-    """A group of columns that has at least one value: its columns' titles, and what it is and cannot tell."""
+    """A group of columns with at least one value: the titles of its columns, its meaning and its limit."""
 
     title: str
     columns: tuple[str, ...]
@@ -32,7 +32,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Row:
-    """An entry with its cells; none if it has neither volume nor evidence."""
+    """An entry with its cells; no cells if it has neither volume nor evidence."""
 
     entry: Entry
     cells: tuple[Cell, ...]
@@ -47,35 +47,33 @@ class Table:
 
     @property
     def marked(self) -> bool:
-        """Whether a value is marked as the best."""
+        """Return whether a value is marked as the best."""
         return any(cell.best for row in self.rows for cell in row.cells)
 
 
 def table(comparison: Comparison) -> Table:
-    """The table as the page shows it."""
+    """Return the table of the page."""
     voxel, unit = words.voxel(comparison.geometry), words.unit(comparison.geometry)
     groups = [(g, [c for c in used(g, comparison) if c.title]) for g in GROUPS]
     groups = [(g, columns) for g, columns in groups if columns]
-    columns = [c for _, chosen in groups for c in chosen]
+    columns = [c for _, shown in groups for c in shown]
     best = {c.name: _best(c, comparison) for c in columns}
 
     def cells(entry: Entry) -> tuple[Cell, ...]:
-        found = [
+        row = [
             Cell(c.shown(entry, voxel), c.detail(entry, voxel) if c.detail else "", entry.label == best[c.name])
             for c in columns
         ]
-        return tuple(found) if entry.evidence or entry.volume is not None else ()
+        return tuple(row) if entry.evidence or entry.volume is not None else ()
 
     return Table(
-        tuple(
-            Heading(g.title, tuple(c.title.replace("{unit}", unit) for c in chosen), g.what, g.limit) for g, chosen in groups
-        ),
+        tuple(Heading(g.title, tuple(c.title.replace("{unit}", unit) for c in shown), g.what, g.limit) for g, shown in groups),
         tuple(Row(e, cells(e)) for e in comparison.entries),
     )
 
 
 def as_csv(comparison: Comparison) -> str:
-    """The same numbers in full for other programs: one line an entry, empty where there is no value."""
+    """Return the numbers in full as CSV: one line per entry, empty without a value."""
     voxel = words.voxel(comparison.geometry)
     columns = [c for g in GROUPS for c in used(g, comparison)]
     out = io.StringIO()
@@ -89,7 +87,7 @@ def as_csv(comparison: Comparison) -> str:
 
 
 def used(group: Group, comparison: Comparison) -> list[Column]:
-    """Columns of a group that at least one entry has something for."""
+    """Return the columns of a group that have a value for at least one entry."""
     voxel = words.voxel(comparison.geometry)
 
     def has(column: Column, entry: Entry) -> bool:
@@ -99,7 +97,7 @@ def used(group: Group, comparison: Comparison) -> list[Column]:
 
 
 def places(ranking: Ranking) -> list[tuple[str, tuple[str, ...]]]:
-    """Groups with the places that they take, best first: ``1``, or ``2 to 4`` for three that share them."""
+    """Return the groups with their places, best first: ``1``, or ``2–4`` for three that share them."""
     out, taken = [], 0
     for group in ranking.groups:
         first, taken = taken + 1, taken + len(group)
@@ -108,9 +106,9 @@ def places(ranking: Ranking) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _best(column: Column, comparison: Comparison) -> str | None:
-    """Label of the entry that is best in a column beyond ties, if there is one.
+    """Return the label of the entry that is best in a column beyond ties, or None.
 
-    Where a ranking goes by the column, ties are those of the ranking; elsewhere what reads the same is the same.
+    If a ranking uses the column, its ties count; otherwise values with the same text are tied.
     """
     voxel = words.voxel(comparison.geometry)
     values = {e.label: v for e in comparison.entries if (v := column.value(e, voxel)) is not None}

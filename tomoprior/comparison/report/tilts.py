@@ -1,4 +1,4 @@
-"""Figures of what every tilt says: residuals and predictions."""
+"""Figures with a value per tilt: residuals and predictions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tomoprior.comparison.result import Comparison, Entry
 
 
 def residuals(comparison: Comparison) -> Picture | None:
-    """Residual per tilt of every method; bad tilts are named."""
+    """Draw the residual per tilt of every method, and name the bad tilts."""
     shown = having(comparison, "residual")
     if not shown:
         return None
@@ -23,17 +23,17 @@ def residuals(comparison: Comparison) -> Picture | None:
     return Picture(
         "residual_tilts",
         "How well each tilt is explained",
-        "Relative residual of every tilt, for the volume made from all of them. "
-        + ("Tilts that do not fit with the others are marked." if named else "No tilt sticks out.")
-        + " A smaller residual is not by itself better: noise can be fitted too.",
+        "Relative residual of every tilt, for the volume from all tilts. "
+        + ("Tilts that do not fit with the others are marked." if named else "No tilt is bad for most methods.")
+        + " A smaller residual is not better by itself: noise can be fitted too.",
         f"Residual against tilt angle for {_labels(shown)}; "
-        + (f"these stick out: {'; '.join(named)}." if named else "no tilt sticks out."),
+        + (f"bad: {'; '.join(named)}." if named else "no tilt is bad for most methods."),
         _against_angle(comparison, lines, "relative residual", named),
     )
 
 
 def predictions(comparison: Comparison) -> Picture | None:
-    """Error of every held-out tilt's prediction."""
+    """Draw the prediction error of every held-out tilt."""
     shown = having(comparison, "held_out")
     if not shown:
         return None
@@ -44,20 +44,20 @@ def predictions(comparison: Comparison) -> Picture | None:
     return Picture(
         "held_out_tilts",
         "How well unseen tilts are predicted",
-        "Relative error of the prediction of tilts that the method did not see. Noise, which nothing predicts, is part of it. "
-        + ("Tilts that do not fit with the others are marked." if named else ""),
+        "Relative error of tilts that the method did not see, after a scale, an offset and a shift are fitted to each. It "
+        "includes the noise. " + ("Tilts that do not fit with the others are marked." if named else ""),
         f"Prediction error against tilt angle of held-out tilts; all together: {totals}.",
         _against_angle(comparison, lines, "relative error", named),
     )
 
 
 def bad_tilts(comparison: Comparison) -> list[int]:
-    """Tilts that stick out with at least ``summary.CONSENT`` of the methods: indices in the order of their angles."""
-    return sorted(summary.bad_tilts(comparison.entries), key=lambda i: float(comparison.geometry.angles[i]))
+    """Return the tilts that are outliers for at least ``summary.CONSENT`` of the methods: indices in the order of angle."""
+    return sorted(summary.find_bad_tilts(comparison.entries), key=lambda i: float(comparison.geometry.angles[i]))
 
 
 def names(comparison: Comparison, tilts: Sequence[int]) -> dict[str, list[int]]:
-    """Names with the numbers that tilts have in the user's file and their angles; neighbours share one."""
+    """Return names from the tilts' numbers in the user's file and their angles; neighbours share a name."""
     order = [int(i) for i in np.argsort(comparison.geometry.angles)]
     groups: list[list[int]] = []
     for i in tilts:
@@ -78,7 +78,7 @@ def _against_angle(
     comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[str, list[int]]
 ) -> Any:
     look = looks(comparison)
-    figure = canvas(9.2, 3.5)
+    figure = canvas(6.2, 3.6)
     axis = figure.subplots()
     top = 0.0
     for e, angles, values in lines:
@@ -99,7 +99,7 @@ def _against_angle(
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             ha="center",
-            fontsize=8.5,
+            fontsize=9,
             color="#B3261E",
         )
     axis.set_ylim(0, top * 1.08 or 1)

@@ -1,7 +1,7 @@
-"""The volumes as the page's viewer takes them: 8 bits on one scale, binned until they fit, packed without loss.
+"""The volumes for the viewer of the page: 8 bits on one scale, binned until they fit, compressed without loss.
 
-The packing is a zlib stream of the bytes, or of their differences along x where those are shorter. The page unpacks it itself:
-browsers that guard against tracking change the pixels that a picture gives back, and these pixels are data.
+The compression is a zlib stream of the bytes, or of their differences along x if that is shorter. The page decompresses it by
+itself: browsers that guard against tracking change the pixels of a picture when a script reads them.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ PACKING = 4
 
 @dataclass(frozen=True)
 class Packed:
-    """What the viewer gets.
+    """The data for the viewer.
 
     Attributes
     ----------
     step
-        Voxels that one of the viewer's stands for, along z, y, x.
+        Voxels of the volume per voxel of the viewer, along z, y, x.
     shape
-        Of the viewer's volumes.
+        Shape of the viewer's volumes.
     shift
-        Signed values are ``(byte - 128) * shift``; those of the inferred part.
+        Values of the inferred part are ``(byte - 128) * shift``.
     spread
-        Standard deviations, a method's and that among the methods, are ``byte * spread``.
+        Standard deviations, of a method and among the methods, are ``byte * spread``.
     parts
         By name and part (``values``, ``inferred``, ``std``): ``(filter, base64)``.
     among
-        The standard deviation among the methods likewise, where there is one.
+        The standard deviation among the methods, in the same form, or None.
     """
 
     step: tuple[int, int, int]
@@ -55,16 +55,16 @@ class Packed:
 
     @property
     def size(self) -> int:
-        """Characters in the page."""
+        """Return the number of characters in the page."""
         inner = sum(len(text) for parts in self.parts.values() for _, text in parts.values())
         return inner + (len(self.among[1]) if self.among else 0)
 
 
 def pack(comparison: Comparison, grey: Window, budget: int) -> Packed:
-    """Volumes, what was inferred of them and standard deviations, in at most ``budget`` characters.
+    """Return volumes, their inferred parts and standard deviations in at most ``budget`` characters.
 
-    Binned by the smallest whole number that brings them there, and to at most ``PACKING`` times as many voxels: the page has to
-    hold all of them unpacked.
+    They are binned by the smallest whole number that fits, and to at most ``PACKING`` times as many voxels, because the page
+    holds all of them uncompressed.
     """
     count = 2 * len(volumes(comparison)) + sum(s is not None for s in (comparison.spread, *(e.std for e in comparison.done)))
     nz, ny, nx = comparison.geometry.shape
@@ -92,7 +92,7 @@ def _pack(comparison: Comparison, grey: Window, factor: int) -> Packed:
     small = {name: binned(v, step) for name, v in volumes(comparison).items()}
     inferred = {name: split_measured(v, comparison.geometry.angles)[1] for name, v in small.items()}
     std = {e.label: binned(e.std, step) for e in comparison.done if e.std is not None}
-    # what the tails reach beyond these is cut: they would take the levels of all others
+    # the tails are cut off: they would take the grey levels of all other values
     reach = max(float(np.percentile(np.abs(v), 99.95)) for v in inferred.values())
     shift = min(max(reach, grey.width / 100), 2 * grey.width) / 127
     among = None if comparison.spread is None else binned(comparison.spread, step)
@@ -110,7 +110,7 @@ def _pack(comparison: Comparison, grey: Window, factor: int) -> Packed:
 
 
 def _encode(values: NDArray[Any], least: int = 0) -> tuple[str, str]:
-    """Rounded to bytes and packed: the filter's name and the text."""
+    """Round to bytes and compress; returns the filter's name and the text."""
     raw: Bytes = np.clip(np.rint(values), least, 255).astype(np.uint8)
     change = np.diff(raw, axis=2, prepend=np.uint8(0))
     name, packed = min(

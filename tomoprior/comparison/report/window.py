@@ -27,20 +27,20 @@ class Window:
 
     @property
     def width(self) -> float:
-        """From black to white."""
+        """Return the difference between white and black."""
         return self.high - self.low
 
 
 def volumes(comparison: Comparison) -> dict[str, Volume]:
-    """Truth, where there is one, and every volume, by name."""
-    found = {} if comparison.truth is None else {"truth": comparison.truth}
-    return found | {e.label: e.volume for e in comparison.done if e.volume is not None}
+    """Return the truth, if there is one, and every volume, by name."""
+    shown = {} if comparison.truth is None else {"truth": comparison.truth}
+    return shown | {e.label: e.volume for e in comparison.done if e.volume is not None}
 
 
 def window(comparison: Comparison) -> Window | None:
-    """Grey scale of a comparison: the truth's, or without one the middle of what the methods ask for; None without volumes.
+    """Return the grey scale of a comparison: the truth's, or without a truth the median of the methods'; None without volumes.
 
-    It is half its width wider at either end than what is shown, as far as there are values.
+    ``least`` and ``most`` extend it by half its width at either end, as far as there are values.
     """
     if not (shown := volumes(comparison)):
         return None
@@ -59,7 +59,7 @@ def window(comparison: Comparison) -> Window | None:
 
 
 def _sample(volume: Volume, size: int = 2_000_000) -> NDArray[np.float32]:
-    """About ``size`` of the voxels, evenly."""
+    """Return about ``size`` of the voxels, evenly spaced."""
     return volume.reshape(-1)[:: max(1, volume.size // size)]
 
 

@@ -1,4 +1,4 @@
-"""Numbers, lengths and times as people read them."""
+"""Numbers, lengths and times as text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from tomoprior.geometry import Geometry
 from tomoprior.units import unit_symbol
 
-#: Where there is no value.
+#: The text for a missing value.
 NONE = "–"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """``value`` to so many significant digits, trailing zeros kept; without an exponent but for the very large and small."""
+    """Return ``value`` with this many significant digits; only very large and very small values get an exponent."""
     if value is None:
         return NONE
     if value == 0:
@@ -27,12 +27,12 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def short(value: float) -> str:
-    """A number of a few digits without trailing zeros, as angles and sizes are given: ``-60``, ``1.5``."""
+    """Return a number with up to four digits and no trailing zeros, for angles and sizes: ``-60``, ``1.5``."""
     return f"{value:.4g}".replace("-", "−")
 
 
 def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Return a time as ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds < 10:
         return f"{seconds:.2g} s" if seconds >= 0.095 else "<0.1 s"
     whole = round(seconds)
@@ -44,7 +44,7 @@ def duration(seconds: float) -> str:
 
 
 def runs(numbers: Sequence[int]) -> str:
-    """``0–3, 7, 9–10`` for 0, 1, 2, 3, 7, 9, 10."""
+    """Return ``0–3, 7, 9–10`` for 0, 1, 2, 3, 7, 9, 10."""
     groups: list[list[int]] = []
     for n in numbers:
         if groups and n == groups[-1][-1] + 1:
@@ -55,17 +55,17 @@ def runs(numbers: Sequence[int]) -> str:
 
 
 def unit(geometry: Geometry) -> str:
-    """The symbol of the unit of lengths; where the size of a voxel is unknown lengths are in voxels."""
+    """Return the symbol of the unit of lengths; ``voxels`` if the voxel size is unknown."""
     return "voxels" if geometry.unit == "pixel" else unit_symbol(geometry.unit)
 
 
 def voxel(geometry: Geometry) -> float:
-    """Edge of a voxel in that unit."""
+    """Return the voxel size in that unit."""
     return 1.0 if geometry.unit == "pixel" else geometry.voxel_size
 
 
 def data_line(geometry: Geometry) -> str:
-    """The tilt series and the grid in one line."""
+    """Describe the tilt series and the grid in one line."""
     nz, ny, nx = geometry.shape
     degrees = np.rad2deg(geometry.angles)
     tilts = f"{geometry.n_angles} tilts from {short(degrees.min())}° to {short(degrees.max())}°"

@@ -1,4 +1,4 @@
-"""All files of a report, whole or not at all."""
+"""Write all files of a report, or none of them."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from tomoprior.errors import FormatError, InputError
 from tomoprior.storage.files import check_target, replace_atomically, reraise_disk_errors
 from tomoprior.storage.lazy import one_line
 
-#: Figures that a report may have; those of an earlier report that this one lacks are taken away.
+#: Names of all possible figures. A figure of an earlier report that the new one lacks is removed.
 FIGURES = ("slices", "fsc_truth", "planted", "held_out_tilts", "residual_tilts", "fsc_halves", "agreement")
 
 
 def write_report(comparison: Comparison, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
-    """Write a comparison as a page, with its table, numbers and figures beside it.
+    """Write a comparison as a page, a table, numbers and figures.
 
     Parameters
     ----------
     comparison
-        With truth, standard deviations, planted objects and each kind of evidence, or without.
+        The comparison. Truth, standard deviations, planted objects and each kind of evidence are optional.
     folder
-        Made if it is not there. It gets ``report.html``, which needs none of the others and no network; ``table.csv``;
-        ``metrics.json``, everything but the volumes; and ``figures/*.png``.
+        The folder; it is created if necessary. It gets ``report.html``, which needs no other file and no network;
+        ``table.csv``; ``metrics.json``, everything but the volumes; and ``figures/*.png``.
     overwrite
-        Replace an earlier report's files; others in the folder stay.
+        Replace the files of an earlier report. Other files in the folder stay.
 
     Returns
     -------
     paths
-        Of what was written, ``report.html`` first.
+        Paths of the files, ``report.html`` first.
 
     Raises
     ------
     InputError
-        For volumes that are not of the geometry's shape or not finite, or labels that are not unique.
+        For volumes of another shape, values that are not finite, or labels that are not unique.
     OutputExistsError, FormatError
-        If one of the files exists and ``overwrite`` is not set, or the folder cannot be written; none is written then.
+        If a file exists and ``overwrite`` is not set, or the folder cannot be written. No file is written then.
     """
     _check(comparison)
     folder = Path(folder)
-    _made(folder)
+    _make_folder(folder)
     pages = [folder / name for name in ("report.html", "table.csv", "metrics.json")]
     for path in pages + [p for name in FIGURES if (p := _figure(folder, name)).exists()]:
         check_target(path, overwrite=overwrite)
@@ -59,7 +59,7 @@ def write_report(comparison: Comparison, folder: str | Path, *, overwrite: bool 
     contents = {path: text.encode() for path, text in zip(pages, texts, strict=True)}
     contents |= {_figure(folder, p.name): p.png() for p in drawn}
     if drawn:
-        _made(folder / "figures")
+        _make_folder(folder / "figures")
     with ExitStack() as outputs:
         for path, content in contents.items():
             temporary = outputs.enter_context(replace_atomically(path, overwrite=overwrite))
@@ -75,12 +75,12 @@ def _figure(folder: Path, name: str) -> Path:
     return folder / "figures" / f"{name}.png"
 
 
-def _made(folder: Path) -> None:
-    """The folder, made where it is not there; raises FormatError."""
+def _make_folder(folder: Path) -> None:
+    """Create the folder if necessary; raises FormatError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FormatError(f"{folder}: cannot be made a folder ({one_line(error)})") from error
+        raise FormatError(f"{folder}: cannot create the folder ({one_line(error)})") from error
 
 
 def _check(comparison: Comparison) -> None:

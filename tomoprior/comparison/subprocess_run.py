@@ -1,4 +1,4 @@
-"""A contestant in a process of its own, which can be ended: a crash, or a method that never ends, harms no other."""
+"""Run a candidate in a process of its own: a method that crashes or never ends harms no other method."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from typing import Any
 from tomoprior.comparison.candidates import Candidate
 from tomoprior.comparison.evaluation import Step
 from tomoprior.comparison.store import Store
-from tomoprior.comparison.worker import job
+from tomoprior.comparison.worker import describe_job
 
-#: Seconds beyond the budget after which a method that does not say how far it is gets ended, and what starting may take.
+#: Seconds beyond the budget after which a silent process is killed, and seconds that a process may take to start.
 GRACE, START = 5.0, 60.0
 
 
 def run_in_process(
     folder: Path,
-    contestant: Candidate,
+    candidate: Candidate,
     store: Store,
     checks: tuple[str, ...],
     *,
@@ -33,30 +33,31 @@ def run_in_process(
     budget: float | None = None,
     step: Step | None = None,
 ) -> dict[str, Any]:
-    """As ``Contest.run``; ``folder`` holds the arena.
+    """Return what ``Evaluation.run`` returns; ``folder`` holds the shared input.
 
     Raises
     ------
     KeyboardInterrupt
-        On Ctrl-C; the process is ended first.
+        On Ctrl-C; the process is killed first.
     """
-    (folder / "job.json").write_text(json.dumps(job(contestant, store, checks, tune=tune, budget=budget)), encoding="utf-8")
+    job = describe_job(candidate, store, checks, tune=tune, budget=budget)
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     errors = folder / "stderr.txt"
-    with errors.open("w+", encoding="utf-8", errors="replace") as said:
-        # a session of its own: Ctrl-C at the terminal comes to this process, which then ends that one
+    with errors.open("w+", encoding="utf-8", errors="replace") as log:
+        # a session of its own: Ctrl-C at the terminal reaches this process only, which then kills the other
         process = subprocess.Popen(
             [sys.executable, "-m", "tomoprior.comparison.worker", str(folder)],
-            stdout=subprocess.PIPE, stderr=said, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
         )  # fmt: skip
         try:
-            late = _follow(process, budget, step)
+            late = _pass_on_progress(process, budget, step)
         finally:
-            _end(process)
-        said.seek(0)
-        last = [line.strip() for line in said.read().splitlines() if line.strip()][-1:]
+            _kill(process)
+        log.seek(0)
+        last = [line.strip() for line in log.read().splitlines() if line.strip()][-1:]
     outcome = store.get("outcome")
     if late:
-        return _cut(store, contestant, budget)
+        return _over_budget(store, candidate, budget)
     if process.returncode == 0 and outcome is not None:
         return outcome
     if process.returncode < 0:
@@ -64,11 +65,11 @@ def run_in_process(
         why = f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
     else:
         why = f"its process ended with {process.returncode}" + (f": {last[0]}" if last else "")
-    return {"status": "failed", "message": why, "seconds": {}, "settings": contestant.settings.model_dump(mode="json")}
+    return {"status": "failed", "message": why, "seconds": {}, "settings": candidate.settings.model_dump(mode="json")}
 
 
-def _follow(process: subprocess.Popen[str], budget: float | None, step: Step | None) -> bool:
-    """Pass on what it says until it ends; True if it went far beyond its budget and was ended."""
+def _pass_on_progress(process: subprocess.Popen[str], budget: float | None, step: Step | None) -> bool:
+    """Pass on the progress until the process ends; returns True if it far exceeds its budget."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -78,7 +79,7 @@ def _follow(process: subprocess.Popen[str], budget: float | None, step: Step | N
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    deadline = None  # counts from its first word on: starting is not the method's time
+    deadline = None  # counts from the first line: the start of the process is not the method's time
     limit = time.monotonic() + START
     while True:
         end = limit if deadline is None else deadline
@@ -99,24 +100,24 @@ def _follow(process: subprocess.Popen[str], budget: float | None, step: Step | N
             step(stage, iteration, num_iter)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with the processes that the method may have started
+            os.killpg(process.pid, signal.SIGKILL)  # also kills the processes that the method has started
         process.wait()
     if process.stdout is not None:
         process.stdout.close()
 
 
-def _cut(store: Store, contestant: Candidate, budget: float | None) -> dict[str, Any]:
-    """What is left of one that was ended: the parts that it had kept."""
-    kept = store.get("reconstruction")
-    left = "no volume" if kept is None else "the volume itself is complete, checks are missing"
+def _over_budget(store: Store, candidate: Candidate, budget: float | None) -> dict[str, Any]:
+    """Return and store the outcome of a process that was killed; its finished parts are kept."""
+    part = store.get("reconstruction")
+    left = "no volume" if part is None else "the volume itself is complete, checks are missing"
     state: dict[str, Any] = {
         "status": "over budget",
-        "message": f"ended after the budget of {budget:g} s, which it did not keep to: {left}",
-        "seconds": {} if kept is None else {"reconstruction": kept["seconds"]},
-        "settings": contestant.settings.model_dump(mode="json"),
+        "message": f"killed after the budget of {budget:g} s, which it did not keep to: {left}",
+        "seconds": {} if part is None else {"reconstruction": part["seconds"]},
+        "settings": candidate.settings.model_dump(mode="json"),
     }
     store.put("outcome", state)
     return state

@@ -1,0 +1,50 @@
+"""The cost of a comparison before it starts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tomoprior.comparison import estimate_comparison
+from tomoprior.errors import SettingsError, UnknownNameError
+
+from .conftest import named
+
+
+def costs(series, methods=("sirt",), **options):
+    return {cost.label: cost for cost in estimate_comparison(series, methods, **options)}
+
+
+def test_reconstructions_are_counted(series):
+    assert costs(series)["sirt"].reconstructions == 5
+    assert costs(series, checks=["planted"])["sirt"].reconstructions == 2
+    assert costs(series, checks="")["sirt"].reconstructions == 1
+    # three tilts are too few for held-out tilts and for halves
+    assert costs(series.select(np.arange(3)))["sirt"].reconstructions == 2
+
+
+def test_trials_of_the_tuning_are_counted(series):
+    method = named("tuned")
+    type(method).tunable = {"num_iter": (1, 3, 40)}  # its own is 3
+    assert costs(series, [method], checks="", tune=True)["tuned"].reconstructions == 1 + 3
+    fixed = costs(series, [method], checks="", tune=True, settings={"tuned": {"num_iter": 3}})
+    assert fixed["tuned"].reconstructions == 1
+
+
+def test_a_budget_limits_the_time(series):
+    free, limited = costs(series), costs(series, budget=1e-6)
+    assert free["sirt"].seconds > 1e-4
+    assert limited["sirt"].seconds == 1e-6
+    assert limited["sirt"].memory == free["sirt"].memory > 0
+
+
+def test_each_entry_has_its_own_cost(series):
+    found = costs(series, ["few=sirt", "many=sirt"], settings={"few": {"num_iter": 2}, "many": {"num_iter": 2000}})
+    assert found["many"].seconds > 10 * found["few"].seconds
+
+
+def test_mistakes_are_found_here_too(series):
+    with pytest.raises(UnknownNameError, match="did you mean sirt"):
+        costs(series, ["sirtt"])
+    with pytest.raises(SettingsError, match="no setting is called"):
+        costs(series, settings={"sirt": {"iterations": 3}})
