@@ -24,7 +24,8 @@ from tomoprior.projector import Projector
 from tomoprior.running.estimate import estimate_memory
 from tomoprior.running.slabs import plan as plans
 from tomoprior.running.slabs.budget import interpreter_bytes
-from tomoprior.running.slabs.executors import Executor, SecureScheduler, open_executor
+from tomoprior.running.slabs.executor_selection import open_executor
+from tomoprior.running.slabs.executors import Executor, SecureScheduler
 from tomoprior.running.slabs.finishing import read_run_identity
 from tomoprior.running.slabs.journal import Journal
 from tomoprior.running.slabs.run import plan_run, reconstruct_to_file

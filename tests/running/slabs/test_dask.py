@@ -66,14 +66,14 @@ def test_an_array_in_memory_goes_by_the_disk_and_not_by_the_scheduler(client, ma
             seen.append((len(dumps(work)), type(work.projections).__name__))
             yield from super().run(work, slabs)
 
-    from tomoprior.running.slabs import executors
+    from tomoprior import plugins
 
-    before = executors.plugins.load
-    executors.plugins.load = lambda group, name: Watched if name == "dask" else before(group, name)
+    before = plugins.load
+    plugins.load = lambda group, name: Watched if name == "dask" else before(group, name)
     try:
         found = tomoprior.reconstruct(series, "wbp", out=tmp_path / "v.mrc", scheduler=client, slab=32, device="cpu")
     finally:
-        executors.plugins.load = before
+        plugins.load = before
     assert seen[0][0] < 20_000
     assert seen[0][1] == "RawArray"
     whole = tomoprior.reconstruct(series, "wbp", device="cpu")

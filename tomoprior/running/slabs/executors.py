@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tomoprior import plugins
 from tomoprior.running.slabs.budget import usable_memory
 from tomoprior.running.slabs.plan import Slab
-
-#: Name of the entry-point group.
-GROUP = "tomoprior.executors"
 
 #: ``work(slab)`` or ``work(slab, device)`` returns the slab's record.
 Work = Callable[..., dict[str, Any]]
@@ -94,24 +89,6 @@ class Serial:
         """Run the slabs in their order."""
         for slab in slabs:
             yield work(slab)
-
-
-def open_executor(workers: int, scheduler: Any, threads: int | None = None) -> AbstractContextManager[Executor]:
-    """Return this process for one worker, processes for several, and the executor ``dask`` for a scheduler.
-
-    Raises
-    ------
-    MissingDependencyError
-        If the executor ``dask`` is not installed.
-    """
-    if scheduler is not None:
-        executor: AbstractContextManager[Executor] = plugins.load(GROUP, "dask")(scheduler, threads)
-        return executor
-    if workers <= 1:
-        return nullcontext(Serial(threads))
-    from tomoprior.running.slabs.processes import ProcessExecutor
-
-    return ProcessExecutor(workers, threads)
 
 
 def worker_device(requested: str, place: int, count: int, environment: Mapping[str, str]) -> str:

@@ -20,8 +20,9 @@ from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.arguments import resolve_seed
 from tomoprior.running.in_memory import describe_run
-from tomoprior.running.slabs import executors, source
+from tomoprior.running.slabs import source
 from tomoprior.running.slabs.budget import interpreter_bytes
+from tomoprior.running.slabs.executor_selection import open_executor
 from tomoprior.running.slabs.executors import Executor
 from tomoprior.running.slabs.finishing import assemble, check_outputs, open_result, publish, read_run_identity
 from tomoprior.running.slabs.job import Job
@@ -80,7 +81,7 @@ def reconstruct_to_file(
         check_outputs(out, overwrite=overwrite)
     with (
         journal.locked(),
-        executors.open_executor(workers, scheduler, threads) as executor,
+        open_executor(workers, scheduler, threads) as executor,
         _without_partial_slab(),
     ):
         if not resume and not overwrite and journal.run is not None:
