@@ -39,22 +39,20 @@ def resolve_method(method: str | Method, settings: Any, values: Mapping[str, Any
 def resolve_seed(settings: Any, seed: int) -> tuple[Any, int]:
     """Return settings and seed that agree, for methods that have a setting ``seed`` too.
 
-    Either may give the seed; 0 means that it is not given.
+    A setting of None becomes the seed of the call. A seed of 0 in the call, its default, leaves the setting as it is.
 
     Raises
     ------
     SettingsError
-        If the two differ, or the seed is no whole number.
+        If the two differ, or the seed is not a whole number that the method takes.
     """
     try:
         seed = operator.index(seed)
     except TypeError:
         raise SettingsError(f"seed must be a whole number, got {seed!r}") from None
-    own = getattr(settings, "seed", None)
-    if own is None or own == seed:
-        return settings, seed
-    if own and seed:
+    own = getattr(settings, "seed", seed)
+    if own is None:
+        return type(settings).parse({**settings.model_dump(), "seed": seed}), seed
+    if seed not in (0, own):
         raise SettingsError(f"the seed is given twice: {seed}, and {own} as a setting of the method; give one of them")
-    if own:
-        return settings, int(own)
-    return type(settings).parse({**settings.model_dump(), "seed": seed}), seed
+    return settings, int(own)

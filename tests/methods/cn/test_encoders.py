@@ -164,7 +164,7 @@ class Broken(Encoder):
         ("double", "float64"),
         ("steps", "step"),
         ("detached", "slope"),
-        ("batch", "together"),
+        ("batch", "other points of the call"),
         ("infinite", "finite"),
         ("order", "y fastest"),
         ("random", "second encoder"),
