@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure
+from tomoprior.plot.panels import draw_plane, draw_scale_bar, place_axes
 from tomoprior.plot.volumes import Planes
-from tomoprior.units import round_length
 
 #: Columns that are still put beside each other.
 BESIDE = 6
@@ -128,27 +126,22 @@ class _Table:
             for column, tile in enumerate(self.block.tiles):
                 if tile is None:
                     continue
-                axes = self._axes(self.left + column * self.pitch, top, self.inch * nu, self.inch * nv)
-                step = self.frame.step
-                axes.imshow(
-                    np.ma.masked_invalid(tile.planes[row]), cmap=colours, norm=scale,
-                    extent=(-0.5 * step, (nu - 0.5) * step, (nv - 0.5) * step, -0.5 * step), aspect="equal",
-                )  # fmt: skip
+                plane, left = np.ma.masked_invalid(tile.planes[row]), self.left + column * self.pitch
+                axes = draw_plane(self.figure, plane, left, top, self.inch, self.frame.step, cmap=colours, norm=scale)
                 self._ticks(axes, horizontal if row else "", vertical if first and column == 0 else "", nu, nv)
                 if row == 0:
                     axes.set_title("\n".join(titles[column]), fontsize=NORMAL, pad=3)
                     if column == 0 and first and self.frame.voxel:
-                        self._scale_bar(axes, nu, nv)
+                        edge, unit = self.frame.voxel
+                        draw_scale_bar(axes, nu * edge, unit, thickness=2, fontsize=SMALL)
             top += self.heights[row] + BELOW[row]
-        bar = self._axes(self.left + len(self.block.tiles) * self.pitch, self.top, 0.1, min(top - self.top - BOTTOM, 2.5))
+        bar = place_axes(
+            self.figure, self.left + len(self.block.tiles) * self.pitch, self.top, 0.1, min(top - self.top - BOTTOM, 2.5)
+        )
         self.figure.colorbar(ScalarMappable(scale, colours), cax=bar, extend=self._beyond()).set_label(
             self.block.name, fontsize=SMALL
         )
         bar.tick_params(labelsize=SMALL, length=2)
-
-    def _axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        w, h = self.figure.get_size_inches()
-        return self.figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
 
     def _text(self, x: float, y: float, text: str) -> None:
         w, h = self.figure.get_size_inches()
@@ -162,17 +155,6 @@ class _Table:
             axis.set_major_locator(MaxNLocator(min(4, room), integer=whole) if room else FixedLocator([0]))
             axis.set_label_text(self.frame.axis(name) if name else "", fontsize=SMALL + 1)
             axis.labelpad = 2
-
-    def _scale_bar(self, axes: Axes, nu: int, nv: int) -> None:
-        assert self.frame.voxel is not None
-        edge, unit = self.frame.voxel
-        length = round_length(0.4 * nu * edge)
-        across = length / edge / nu
-        edged: Any = [withStroke(linewidth=3, foreground="black")]
-        axes.plot([0.95 - across, 0.95], [0.06, 0.06], transform=axes.transAxes, color="white", lw=2, path_effects=edged,
-                  solid_capstyle="butt")  # fmt: skip
-        axes.text(0.95 - across / 2, 0.1, f"{length:g} {unit}", transform=axes.transAxes, color="white", fontsize=SMALL,
-                  ha="center", va="bottom", bbox={"facecolor": "black", "alpha": 0.6, "pad": 1, "linewidth": 0})  # fmt: skip
 
     def _beyond(self) -> str:
         values = np.concatenate([p.ravel() for t in self.block.tiles if t for p in t.planes])

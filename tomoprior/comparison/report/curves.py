@@ -10,6 +10,8 @@ from tomoprior.comparison.report import words
 from tomoprior.comparison.report.figures import Picture, canvas, having, legend, looks
 from tomoprior.comparison.report.plain import pick
 from tomoprior.comparison.result import Comparison
+from tomoprior.plot.correlation import Curve, draw_curves
+from tomoprior.plot.looks import Look
 
 ALL = {"fsc": "all directions", "present": "measured directions", "missing": "directions no tilt measured"}
 
@@ -53,25 +55,12 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
     threshold = float(next(iter(shown.values()))[0][1]["threshold"])
     alt = []
     for axis, (part, curves) in zip(axes, shown.items(), strict=True):
-        axis.axhline(0, color="#B6BDC6", lw=0.8)
-        axis.axhline(threshold, color="#22272E", lw=1, ls=(0, (4, 3)))
-        ends = []
-        for e, c in curves:
-            one = look[e.label]
-            # a gap stands where there is no value
-            values = np.array([np.nan if v is None else v for v in c["correlation"]], float)
-            axis.plot(np.array(c["frequency"]) / voxel, values, color=one.colour, ls=one.dash, label=e.label)
-            at = c.get("crossing")
-            if at and at < 0.5:
-                axis.plot(at / voxel, threshold, marker=one.mark, ms=7, color=one.colour, mec="white", zorder=4, clip_on=False)
-            if at is not None:
-                ends.append(f"{e.label} {_where(at, voxel, unit)}")
+        drawn = [_curve(e.label, c, look[e.label]) for e, c in curves]
+        draw_curves(axis, drawn, threshold, voxel)
+        ends = [f"{c.label} {_where(c.crossing, voxel, unit)}" for c in drawn if not np.isnan(c.crossing)]
         axis.set_title(ALL[part])
         axis.set_xlabel(f"frequency, 1/{'voxel' if unit == 'voxels' else unit}")
         alt.append(f"in {ALL[part]} it falls below {threshold:g} for " + ", ".join(ends or ["none"]))
-    low = min(float(np.nanmin([v for v in c["correlation"] if v is not None])) for curves in shown.values() for _, c in curves)
-    axes[0].set_ylim(max(-1.0, min(-0.05, low - 0.03)), 1.03)
-    axes[0].set_xlim(0, 0.5 / voxel)
     axes[0].set_ylabel("correlation")
     axes[-1].annotate(f"{threshold:g}", (1, threshold), (3, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center", fontsize=9.5)  # fmt: skip
@@ -79,6 +68,13 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
     return Picture(
         name, title, caption, "Fourier shell correlation against frequency: " + "; ".join(alt) + ".", figure, len(shown) > 2
     )
+
+
+def _curve(label: str, values: Any, look: Look) -> Curve:
+    # as floats None is NaN: a gap stands where there is no value
+    frequency, correlation = (np.array(values[name], float) for name in ("frequency", "correlation"))
+    crossing = values.get("crossing")
+    return Curve(label, frequency, correlation, np.nan if crossing is None else crossing, look)
 
 
 def _where(crossing: float, voxel: float, unit: str) -> str:

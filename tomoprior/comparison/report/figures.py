@@ -5,17 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib as mpl
 
 from tomoprior.comparison.result import Comparison, Entry
+from tomoprior.plot.figure import Figure
+from tomoprior.plot.looks import Look, look
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-#: Colours that differ with any colour vision (Okabe and Ito). Marks and dashes differ too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5539", "#6A3D9A")
-MARKS = "osD^vP*X"
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 TRUTH = "#5B6470"
 
 #: rcParams, whose names matplotlib's types list one by one.
@@ -43,24 +40,9 @@ STYLE: Any = {
 }
 
 
-@dataclass(frozen=True)
-class Look:
-    """Colour, mark and dashes of a method."""
-
-    colour: str
-    mark: str
-    dash: Any
-
-
 def looks(comparison: Comparison) -> dict[str, Look]:
     """Return the look of each label, in the entries' order; entries without a volume have one too."""
-    result = {}
-    for i, entry in enumerate(comparison.entries):
-        turn = i // len(COLOURS)
-        result[entry.label] = Look(
-            COLOURS[i % len(COLOURS)], MARKS[(i + 3 * turn) % len(MARKS)], DASHES[(i + turn) % len(DASHES)]
-        )
-    return result
+    return {entry.label: look(i) for i, entry in enumerate(comparison.entries)}
 
 
 @dataclass(frozen=True)
@@ -83,8 +65,6 @@ class Picture:
         return self._as("svg", metadata={"Date": None})
 
     def _as(self, kind: str, **options: Any) -> bytes:
-        import matplotlib as mpl
-
         out = io.BytesIO()
         with mpl.rc_context(STYLE):
             self.figure.savefig(out, format=kind, **options)
@@ -93,12 +73,7 @@ class Picture:
 
 def canvas(width: float, height: float) -> Figure:
     """Return an empty figure of this size in inches; call it, as all drawing, within ``STYLE``."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def legend(figure: Figure, axis: Any, count: int) -> None:

@@ -11,6 +11,7 @@ from tomoprior.comparison import summary
 from tomoprior.comparison.report import words
 from tomoprior.comparison.report.figures import Picture, canvas, having, legend, looks
 from tomoprior.comparison.result import Comparison, Entry
+from tomoprior.plot.tilts import TiltCurve, draw_tilts
 
 
 def residuals(comparison: Comparison) -> Picture | None:
@@ -80,29 +81,8 @@ def _against_angle(
     look = looks(comparison)
     figure = canvas(6.2, 3.6)
     axis = figure.subplots()
-    top = 0.0
-    for e, angles, values in lines:
-        one = look[e.label]
-        order = sorted(range(len(angles)), key=lambda i: angles[i])
-        known = [i for i in order if values[i] is not None]
-        axis.plot([angles[i] for i in known], [values[i] for i in known], color=one.colour, ls=one.dash, lw=1.2,
-                  marker=one.mark, ms=4 if len(known) < 90 else 2.5, label=e.label)  # fmt: skip
-        top = max(top, *(values[i] for i in known), 0.0)
-    for n, (name, tilts) in enumerate(named.items()):
-        marked = np.rad2deg(comparison.geometry.angles[tilts])
-        for angle in marked:
-            axis.axvline(angle, color="#B3261E", lw=5, alpha=0.14, zorder=0)
-        axis.annotate(
-            name,
-            (float(marked.mean()), 1),
-            (0, 3 + 11 * (n % 2)),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-            color="#B3261E",
-        )
-    axis.set_ylim(0, top * 1.08 or 1)
+    curves = [TiltCurve(e.label, np.array(angles), np.array(values, float), look[e.label]) for e, angles, values in lines]
+    draw_tilts(axis, curves, {name: np.rad2deg(comparison.geometry.angles[tilts]) for name, tilts in named.items()})
     axis.set_xlabel("tilt angle, degrees")
     axis.set_ylabel(label)
     legend(figure, axis, len(lines))
