@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.series.views import BinnedTilts, SelectedTilts, bin_image
+from tomoprior.series.binning import block_mean
+from tomoprior.series.views import BinnedTilts, SelectedTilts
 from tomoprior.storage.lazy import as_lazy
 
 
@@ -182,7 +183,6 @@ class TiltSeries:
         geometry = self.geometry.binned(factor)
         if factor == 1:
             return self
-        _, ny, nu = geometry.range_shape
         weights = self.weights
         weights_per_pixel = weights is not None and weights.ndim == 3
         metadata = {**self.metadata, "binned": factor * self.metadata.get("binned", 1)}
@@ -195,12 +195,12 @@ class TiltSeries:
             image = np.asarray(self.projections[i])
             if weights is not None and weights_per_pixel:
                 w = weights[i]
-                sums.append(bin_image(w, factor, ny, nu))
+                sums.append(block_mean(w, (factor, factor)))
                 # a pixel of weight zero must not change the result, whatever its value
-                image = bin_image(np.where(w > 0, image, 0) * w, factor, ny, nu) / np.where(sums[-1] > 0, sums[-1], 1)
+                image = block_mean(np.where(w > 0, image, 0) * w, (factor, factor)) / np.where(sums[-1] > 0, sums[-1], 1)
                 data.append(image.astype(np.float32))
             else:
-                data.append(bin_image(image, factor, ny, nu))
+                data.append(block_mean(image, (factor, factor)))
         if weights_per_pixel:
             weights = np.stack(sums)
         return replace(self, projections=np.stack(data), geometry=geometry, weights=weights, metadata=metadata)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tomoprior.comparison.report.window import Window, volumes
 from tomoprior.comparison.result import Comparison
 from tomoprior.metrics import split_measured
+from tomoprior.series.binning import block_mean
 
 Bytes = NDArray[np.uint8]
 
@@ -77,13 +78,8 @@ def pack(comparison: Comparison, grey: Window, budget: int) -> Packed:
 
 
 def binned(volume: NDArray[np.float32], step: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Means over blocks of ``step`` voxels; those beyond a multiple of it are left out."""
-    if step == (1, 1, 1):
-        return volume
-    sizes = [n // s for n, s in zip(volume.shape, step, strict=True)]
-    cut = volume[tuple(slice(n * s) for n, s in zip(sizes, step, strict=True))]
-    blocks = cut.reshape(sizes[0], step[0], sizes[1], step[1], sizes[2], step[2])
-    return np.asarray(blocks.mean((1, 3, 5), dtype=np.float64), np.float32)
+    """Return means over blocks of ``step`` voxels, computed in double precision; the volume itself for single voxels."""
+    return volume if step == (1, 1, 1) else block_mean(volume, step, np.float64).astype(np.float32)
 
 
 def _pack(comparison: Comparison, grey: Window, factor: int) -> Packed:
