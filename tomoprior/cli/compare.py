@@ -73,7 +73,7 @@ def compare(
     subtract: inputs.Subtract = None,
     repair: inputs.Repair = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d or astra-cuda.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d, astra-cuda or numba.")] = "auto",
     kind: Annotated[str, typer.Option(help="Kernel of the projector: linear, line or strip.")] = "linear",
     seed: Annotated[int, typer.Option(help="Seed of random numbers, and of the places of planted objects.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other results in OUT.")] = False,

@@ -20,7 +20,7 @@ from tomoprior.errors import InputError, SettingsError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method, SlabMethod
 from tomoprior.progress import Progress
-from tomoprior.projector import Projector
+from tomoprior.projector import ProjectorOptions
 from tomoprior.running.estimate import estimate_memory
 from tomoprior.running.slabs import plan as plans
 from tomoprior.running.slabs.budget import interpreter_bytes
@@ -73,12 +73,12 @@ class SlabOptions:
         )  # fmt: skip
 
     def resolved(
-        self, geometry: Geometry, method: Method, settings: Any, device: str, kind: Any, backend: str, notes: list[str]
+        self, geometry: Geometry, method: Method, settings: Any, projector: ProjectorOptions, notes: list[str]
     ) -> SlabOptions:
         """Return the options, with slabs enabled and a note added where the whole volume does not fit into memory."""
         if self.enabled:
             return self
-        whole = estimate_memory(method, Projector(geometry, device, kind, backend), settings).memory
+        whole = estimate_memory(method, projector.projector(geometry), settings).memory
         free = memory.available()
         if whole <= free or (method.couples_slices and not isinstance(method, SlabMethod)):
             return self
@@ -118,22 +118,19 @@ def parse_size(text: str) -> int:
 
 
 def run(
-    series: TiltSeries, method: Method, settings: Any, out: Path, options: SlabOptions, notes: list[str], *,
-    field: Path | None, dry_run: bool, overwrite: bool, threads: int | None, **arguments: Any,
+    series: TiltSeries, method: Method, settings: Any, out: Path, projector: ProjectorOptions, options: SlabOptions,
+    notes: list[str], *, field: Path | None, dry_run: bool, overwrite: bool, threads: int | None, **arguments: Any,
 ) -> None:  # fmt: skip
     """Print the plan, then compute the volume; raises InterruptedWithOutput on Ctrl-C."""
     if field is not None:
         raise SettingsError("--field: each slab has its own field, and there is no common one; leave --field or --slab out")
-    device, kind, backend = (arguments[name] for name in ("device", "kind", "backend"))
     executor = options.executor(threads)
     plan = plan_run(
-        series, method, settings, before=read_run_identity(out) if options.resume else {}, slab=options.slab,
-        executor=executor, memory=options.memory,
-        **{name: arguments[name] for name in ("device", "kind", "backend", "initial", "mask")},
+        series, method, settings, projector, before=read_run_identity(out) if options.resume else {}, slab=options.slab,
+        executor=executor, memory=options.memory, initial=arguments["initial"], mask=arguments["mask"],
     )  # fmt: skip
-    projector = plans.make_projector(plan, series.geometry, device, kind, backend)
     cost = plans.estimate_cost(plan, series.geometry, method, settings, projector)
-    for line in _describe(plan, cost, interpreter_bytes(device)):
+    for line in _describe(plan, cost, interpreter_bytes(projector.device)):
         typer.echo(line)
     where = " on one such machine" if options.scheduler else ""
     typer.echo(f"time         about {console.format_duration(cost.seconds)}{where}")
@@ -148,7 +145,7 @@ def run(
     try:
         with _SlabProgress(method.name, len(plan.slabs)) as progress:
             result = reconstruct_to_file(
-                series, method, settings, out, slab=rows, workers=options.workers, scheduler=options.scheduler,
+                series, method, settings, out, projector, slab=rows, workers=options.workers, scheduler=options.scheduler,
                 resume=options.resume, overwrite=overwrite, memory=options.memory, threads=threads, progress=progress,
                 tell=progress.print_line, record={"command": shlex.join(sys.argv), "notes": notes},
                 labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",), **arguments,

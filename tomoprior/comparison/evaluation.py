@@ -138,7 +138,7 @@ class Evaluation:
             self.store.put_array("std", result.std)
         return {
             "std": result.std is not None,
-            "residual": residual(volume, series, self.shared.projector(series.geometry)),
+            "residual": residual(volume, series, self.shared.options.projector(series.geometry)),
             "provenance": json.loads(json.dumps(dict(result.provenance), default=str)),
         }
 

@@ -13,6 +13,7 @@ from tomoprior.comparison.candidates import Candidate
 from tomoprior.comparison.evidence.held_out import held_out
 from tomoprior.comparison.shared import SharedInput, choose_held_out
 from tomoprior.errors import InputError, TomopriorError
+from tomoprior.methods.base import TunableMethod
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 
@@ -47,8 +48,10 @@ def values_to_try(candidate: Candidate) -> dict[str, Sequence[Any]]:
 
     A method names them as ``tunable``. For a method that names none, the number of iterations is tried if it has one.
     """
-    named: Mapping[str, Sequence[Any]] | None = getattr(candidate.method, "tunable", None)
-    if named is None:
+    named: Mapping[str, Sequence[Any]]
+    if isinstance(candidate.method, TunableMethod):
+        named = candidate.method.tunable
+    else:
         own = getattr(candidate.settings, "num_iter", None)
         named = {"num_iter": [max(1, round(own * f)) for f in FACTORS]} if isinstance(own, int) else {}
     free = {name: values for name, values in named.items() if name not in candidate.given}

@@ -26,6 +26,9 @@ Tunable = Mapping[str, tuple[Any, ...]]
 class Method(Protocol):
     """A reconstruction method.
 
+    A method's functions take its own settings class where this protocol has ``Any``: code that holds a ``Method`` knows the
+    class only as ``method.Settings``.
+
     Attributes
     ----------
     name
@@ -105,6 +108,8 @@ class Method(Protocol):
         progress: Progress | None = None,
     ) -> Reconstruction:
         """Reconstruct a volume.
+
+        torch's global generator is seeded for the run and restored after it; a method may draw from it.
 
         Parameters
         ----------
