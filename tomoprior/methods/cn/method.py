@@ -28,6 +28,9 @@ PAIRS = 2.5
 #: Rows beyond its own that a slab needs: the reach of the splines, and the longer one of total variation.
 HALO = 16
 
+#: Settings of a spline field or of a network: what ``CNSettings.parse`` returns.
+FieldSettings = SplineSettings | NetworkSettings
+
 
 @document_settings
 class CN:
