@@ -127,7 +127,7 @@ def test_outliers_are_marked_with_their_numbers():
         (["a"], [0.0], None, "must be numbers"),
         ([0.1, 0.2], [0.0, 0.1], [2], "tilt 2 does not exist: there are 2"),
         ([0.1, 0.2], [0.0, 0.1], [-1], "tilt -1 does not exist"),
-        ([0.1, 0.2], [0.0, 0.1], [True, False], "list of tilts' numbers"),
+        ([0.1, 0.2], [0.0, 0.1], [True, False], "list of whole numbers"),
     ],
 )
 def test_wrong_residuals_are_said_in_a_line(values, angles, outliers, message):

@@ -126,7 +126,7 @@ def run(
         raise SettingsError("--field: each slab has its own field, and there is no common one; leave --field or --slab out")
     executor = options.executor(threads)
     plan = plan_run(
-        series, method, settings, projector, before=read_run_identity(out) if options.resume else {}, slab=options.slab,
+        series, method, settings, projector, earlier_run=read_run_identity(out) if options.resume else {}, slab=options.slab,
         executor=executor, memory=options.memory, initial=arguments["initial"], mask=arguments["mask"],
     )  # fmt: skip
     cost = plans.estimate_cost(plan, series.geometry, method, settings, projector)
@@ -141,7 +141,7 @@ def run(
     # the run has the slabs of the printed plan; a cluster's workers may have more memory, or less
     rows = plan.rows if options.scheduler is None else options.slab
     started = time.perf_counter()
-    before = _file_identity(record_path(out))
+    earlier_record = _file_identity(record_path(out))
     try:
         with _SlabProgress(method.name, len(plan.slabs)) as progress:
             result = reconstruct_to_file(
@@ -151,7 +151,7 @@ def run(
                 labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",), **arguments,
             )  # fmt: skip
     except KeyboardInterrupt:
-        typer.echo(f"interrupted  {_interruption(out, len(plan.slabs), before)}", err=True)
+        typer.echo(f"interrupted  {_interruption(out, len(plan.slabs), earlier_record)}", err=True)
         raise InterruptedWithOutput from None
     console.print_result(result, out, time.perf_counter() - started)
 
@@ -171,12 +171,12 @@ def _file_identity(path: Path) -> tuple[int, int] | None:
     return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
 
 
-def _interruption(out: Path, total: int, before: tuple[int, int] | None) -> str:
-    """Return what became of the output after Ctrl-C."""
+def _interruption(out: Path, total: int, earlier_record: tuple[int, int] | None) -> str:
+    """Return the state of the output after Ctrl-C, as a line for the user."""
     journal = Journal(out)
     if journal.run is not None:
         return f"{len(journal.done())} of {total} slab(s) are kept; the same command with --resume continues"
-    if _file_identity(record_path(out)) != before:
+    if _file_identity(record_path(out)) != earlier_record:
         return f"{out} is finished"
     return "nothing was written"
 

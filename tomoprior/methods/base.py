@@ -77,7 +77,7 @@ class Method(Protocol):
         Parameters
         ----------
         geometry
-            Of the volume and the projections.
+            Geometry of the volume and the projections.
         settings
             An instance of ``Settings``.
 
@@ -127,12 +127,12 @@ class Method(Protocol):
         mask
             1 where the volume may differ from zero, else 0; shape ``domain_shape`` or ``(nz, nx)``.
         progress
-            Called once an iteration, with its number, the total, and values by name.
+            Called once per iteration, with its number, the total, and values by name.
 
         Returns
         -------
         Reconstruction
-            With a volume of shape ``projector.domain_shape``, density per voxel, on ``projector.device``.
+            Its volume has the shape ``projector.domain_shape``, density per voxel, on ``projector.device``.
 
         Raises
         ------

@@ -15,7 +15,7 @@ from scipy.signal.windows import tukey
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import MAX_ANGLE
-from tomoprior.metrics._arrays import Floats, numbers, pair_3d
+from tomoprior.metrics._arrays import Floats, check_pair_3d, to_numbers
 from tomoprior.metrics.curve import FSC
 
 #: Part of each axis over which the soft box fades out, both ends together.
@@ -58,7 +58,7 @@ def fsc(volume: ArrayLike, reference: ArrayLike, *, region: NDArray[np.bool_] | 
     >>> tomoprior.metrics.fsc(volume, volume).crossing()
     0.5
     """
-    a, b = pair_3d(volume, reference)
+    a, b = check_pair_3d(volume, reference)
     return _correlate(_apply_mask(a, mask), _apply_mask(b, mask), region)
 
 
@@ -90,7 +90,7 @@ def fsc_of_halves(
     InputError
         As for ``fsc``.
     """
-    a, b = pair_3d(first, second)
+    a, b = check_pair_3d(first, second)
     curve = fsc(a, b, region=region, mask=mask)
     with np.errstate(invalid="ignore"):
         below = np.flatnonzero(_correlate(a, b, region).correlation < RANDOMISED_BELOW)
@@ -123,7 +123,7 @@ def directional_fsc(
 
     Van Veen et al., IJMS 25 (2024) 5473, section 4.4. Arguments as for ``fsc`` and ``measured_region``.
     """
-    a, b = pair_3d(volume, reference)
+    a, b = check_pair_3d(volume, reference)
     present = measured_region(a.shape, angles, mode=mode)
     a, b = (_apply_mask(v, mask) for v in (a, b))
     return {"present": _correlate(a, b, present), "missing": _correlate(a, b, ~present)}
@@ -159,7 +159,7 @@ def fade_out(volume: Floats, part: float = FADE) -> Floats:
 def _apply_mask(volume: Floats, mask: Mask) -> Floats:
     if mask is None:
         return volume
-    soft = fade_out(np.ones(volume.shape)) if isinstance(mask, str) else numbers(mask, "mask")
+    soft = fade_out(np.ones(volume.shape)) if isinstance(mask, str) else to_numbers(mask, "mask")
     if isinstance(mask, str) and mask != "box":
         raise InputError(f"mask must be box, None or an array, got {mask!r}")
     if soft.shape != volume.shape:
@@ -251,7 +251,7 @@ def split_measured(
     InputError
         For a volume without three axes, values that are not finite, or angles that ``measured_region`` refuses.
     """
-    a = numbers(volume, "volume")
+    a = to_numbers(volume, "volume")
     if a.ndim != 3:
         raise InputError(f"volumes need three axes (z, y, x), got shape {a.shape}")
     spectrum = fft.rfftn(a)

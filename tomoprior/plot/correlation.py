@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.metrics import FSC
-from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure, plain
+from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure, simplify_frame
 from tomoprior.plot.looks import Look, look
 from tomoprior.units import check_positive_size, unit_symbol
 
@@ -132,7 +132,7 @@ def _draw(axes: Axes, curves: Mapping[str, FSC], threshold: float, edge: float, 
         drawn.append(Curve(f"{label}: {text}", curve.frequency, curve.correlation, at, look(len(drawn))))
     draw_curves(axes, drawn, threshold)
     axes.set_xlabel("frequency (1 / voxel)", fontsize=NORMAL)
-    plain(axes)
+    simplify_frame(axes)
     above = axes.secondary_xaxis("top")
     ticks = np.arange(1, 6) / 10
     above.set_xticks(ticks, [f"{edge / f:.3g}" for f in ticks])

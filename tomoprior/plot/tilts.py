@@ -1,4 +1,4 @@
-"""The misfit of a volume with each tilt."""
+"""Plot of the misfit of a volume with each tilt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import MAX_ANGLE
-from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure, plain
+from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure, simplify_frame
 from tomoprior.plot.looks import Look, look
 
 
@@ -98,7 +98,7 @@ def residuals(
     draw_tilts(axes, drawn, {str(view): degrees[[view]] for view in marked})
     axes.set_xlabel("tilt angle (degrees)", fontsize=NORMAL)
     axes.set_ylabel("relative residual", fontsize=NORMAL)
-    plain(axes)
+    simplify_frame(axes)
     if any(curves):
         axes.legend(fontsize=SMALL + 1, frameon=False)
     if title:
@@ -123,7 +123,7 @@ def _marked(outliers: ArrayLike | None, n: int) -> NDArray[np.intp]:
     if array.size == 0:
         return np.zeros(0, np.intp)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise InputError("outliers must be a list of tilts' numbers")
+        raise InputError("outliers must be a list of whole numbers, the indices of tilts")
     for view in (array.min(), array.max()):
         if not 0 <= view < n:
             raise InputError(f"tilt {view} does not exist: there are {n}, counted from 0")

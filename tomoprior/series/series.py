@@ -196,7 +196,7 @@ class TiltSeries:
             if weights is not None and weights_per_pixel:
                 w = weights[i]
                 sums.append(block_mean(w, (factor, factor)))
-                # a pixel of weight zero must not change the result, whatever its value
+                # a pixel of weight zero must not change the result, for any value
                 image = block_mean(np.where(w > 0, image, 0) * w, (factor, factor)) / np.where(sums[-1] > 0, sums[-1], 1)
                 data.append(image.astype(np.float32))
             else:

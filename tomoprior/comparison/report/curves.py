@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import Picture, canvas, having, legend, looks
+from tomoprior.comparison.report.figures import Picture, add_legend, entries_with, looks, new_figure
 from tomoprior.comparison.report.plain import pick
 from tomoprior.comparison.result import Comparison
 from tomoprior.plot.correlation import Curve, draw_curves
@@ -45,12 +45,12 @@ def between_halves(comparison: Comparison) -> Picture | None:
 
 def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str, title: str, caption: str) -> Picture | None:
     kind = path.split(".")[0]
-    shown = {p: [(e, c) for e in having(comparison, kind) if _known(c := pick(e.evidence, f"{path}.{p}"))] for p in parts}
+    shown = {p: [(e, c) for e in entries_with(comparison, kind) if _known(c := pick(e.evidence, f"{path}.{p}"))] for p in parts}
     shown = {p: curves for p, curves in shown.items() if curves}
     if not shown:
         return None
     look, voxel, unit = looks(comparison), words.voxel(comparison.geometry), words.unit(comparison.geometry)
-    figure = canvas(1.2 + 3.6 * len(shown) if len(shown) > 2 else 6.2, 3.6)  # two panels share the width of half a page
+    figure = new_figure(1.2 + 3.6 * len(shown) if len(shown) > 2 else 6.2, 3.6)  # two panels fill half the width of a page
     axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
     threshold = float(next(iter(shown.values()))[0][1]["threshold"])
     alt = []
@@ -64,14 +64,14 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
     axes[0].set_ylabel("correlation")
     axes[-1].annotate(f"{threshold:g}", (1, threshold), (3, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center", fontsize=9.5)  # fmt: skip
-    legend(figure, axes[0], len(next(iter(shown.values()))))
+    add_legend(figure, axes[0], len(next(iter(shown.values()))))
     return Picture(
         name, title, caption, "Fourier shell correlation against frequency: " + "; ".join(alt) + ".", figure, len(shown) > 2
     )
 
 
 def _curve(label: str, values: Any, look: Look) -> Curve:
-    # as floats None is NaN: a gap stands where there is no value
+    # a missing value (None) becomes NaN, which leaves a gap in the curve
     frequency, correlation = (np.array(values[name], float) for name in ("frequency", "correlation"))
     crossing = values.get("crossing")
     return Curve(label, frequency, correlation, np.nan if crossing is None else crossing, look)
@@ -80,7 +80,7 @@ def _curve(label: str, values: Any, look: Look) -> Curve:
 def _where(crossing: float, voxel: float, unit: str) -> str:
     if crossing == 0:
         return "everywhere"
-    return "nowhere" if crossing >= 0.5 else f"at {words.number(voxel / crossing)} {unit}"
+    return "nowhere" if crossing >= 0.5 else f"at {words.format_number(voxel / crossing)} {unit}"
 
 
 def _known(curve: Any) -> bool:

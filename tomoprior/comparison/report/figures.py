@@ -15,7 +15,7 @@ from tomoprior.plot.looks import Look, look
 
 TRUTH = "#5B6470"
 
-#: rcParams, whose names matplotlib's types list one by one.
+#: matplotlib's rcParams. Typed Any, because matplotlib's types list every name.
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -71,23 +71,25 @@ class Picture:
         return out.getvalue()
 
 
-def canvas(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches; call it, as all drawing, within ``STYLE``."""
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of this size in inches. Call it within ``rc_context(STYLE)``, as all drawing."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def legend(figure: Figure, axis: Any, count: int) -> None:
+def add_legend(figure: Figure, axis: Any, count: int) -> None:
     """Add one legend above all panels, from the handles of ``axis``."""
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, [clean(t) for t in labels], loc="outside upper left", ncols=min(6, max(1, count)), fontsize=9.5)
+    figure.legend(
+        handles, [shorten_label(t) for t in labels], loc="outside upper left", ncols=min(6, max(1, count)), fontsize=9.5
+    )
 
 
-def clean(text: str, length: int = 28) -> str:
+def shorten_label(text: str, length: int = 28) -> str:
     """Return a label that matplotlib draws literally, shortened if it is long."""
     text = text if len(text) <= length else text[: length - 1] + "…"
     return text.replace("$", r"\$")
 
 
-def having(comparison: Comparison, kind: str) -> Sequence[Entry]:
+def entries_with(comparison: Comparison, kind: str) -> Sequence[Entry]:
     """Return the entries with this kind of evidence."""
     return [e for e in comparison.entries if e.evidence.get(kind)]

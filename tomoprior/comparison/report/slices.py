@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import TRUTH, Picture, canvas, clean, looks
+from tomoprior.comparison.report.figures import TRUTH, Picture, looks, new_figure, shorten_label
 from tomoprior.comparison.report.window import volumes, window
 from tomoprior.comparison.result import Comparison
 from tomoprior.plot.panels import draw_plane, draw_scale_bar
 
-#: Volumes side by side, beyond which a new row begins; inches of the whole, of a title and between pictures.
+#: Largest number of volumes in a row; width of the figure, height of a title and gap between slices, in inches.
 ACROSS, WIDTH, TITLE, GAP = 5, 12.0, 0.34, 0.05
 
 
@@ -30,7 +30,7 @@ def slices(comparison: Comparison) -> Picture | None:
     columns = math.ceil(len(shown) / rows)
     inch = min((WIDTH / columns - GAP) / nx, 3.6 / nx, 4.0 / max(ny, nz))  # of a voxel
     cell = (nx * inch + GAP, TITLE + (ny + nz) * inch + 2 * GAP)
-    figure = canvas(columns * cell[0] + GAP, rows * cell[1] + GAP)
+    figure = new_figure(columns * cell[0] + GAP, rows * cell[1] + GAP)
     figure.set_layout_engine("none")
     outline = [withStroke(linewidth=2.5, foreground="black")]
 
@@ -46,7 +46,7 @@ def slices(comparison: Comparison) -> Picture | None:
         left, top = GAP + (i % columns) * cell[0], (i // columns) * cell[1] + TITLE
         above = draw(volume[nz // 2], left, top, "x–y")
         draw(volume[:, ny // 2], left, top + ny * inch + GAP, "x–z")
-        title = clean(name, max(8, int(nx * inch * 8)))
+        title = shorten_label(name, max(8, int(nx * inch * 8)))
         above.set_title(title, color=TRUTH if name not in look else look[name].colour, fontsize=13, pad=4)
         if i == 0:
             width = nx * words.voxel(comparison.geometry)
@@ -56,7 +56,7 @@ def slices(comparison: Comparison) -> Picture | None:
         "Middle slices",
         "Above: x–y in the middle of z. Below: x–z in the middle of y, where the missing wedge smears. Each volume has the "
         "scale and offset that fit the tilts. One grey scale, "
-        f"{words.number(grey.low)} black to {words.number(grey.high)} white.",
+        f"{words.format_number(grey.low)} black to {words.format_number(grey.high)} white.",
         f"Middle slices of {', '.join(shown)}, side by side on one grey scale.",
         figure,
     )

@@ -49,7 +49,7 @@ class CN:
     fits_field = True
 
     def halo(self, geometry: Geometry, settings: FieldSettings) -> int:
-        """Rows that a slab of a larger volume sees beyond its own."""
+        """Return the rows that a slab of a larger volume sees beyond its own."""
         return HALO
 
     def settings_from_pilot(self, result: Reconstruction, settings: FieldSettings, folder: Path) -> dict[str, Any]:

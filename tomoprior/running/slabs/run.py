@@ -88,13 +88,13 @@ def reconstruct_to_file(
             )
         for note in executor.notes:
             tell(note)
-        before = read_run_identity(out) if resume else {}
-        finished = before.get("finished") is not None
+        earlier_run = read_run_identity(out) if resume else {}
+        finished = earlier_run.get("finished") is not None
         if not resume or journal.run is None:
             journal.clear()  # without a run record, only the traces of a start that was killed
         plan = plan_run(
-            series, method, settings, options, before=before, slab=slab, executor=executor, memory=memory, initial=initial,
-            mask=mask,
+            series, method, settings, options, earlier_run=earlier_run, slab=slab, executor=executor, memory=memory,
+            initial=initial, mask=mask,
         )  # fmt: skip
         identity = {
             "tomoprior": __version__,
@@ -105,8 +105,8 @@ def reconstruct_to_file(
             "plan": {"rows": plan.rows, "halo": plan.halo, "blend": plan.blend},
             **_describe_input(series, initial, mask),
         }
-        if before:
-            journal.check(identity, before)
+        if earlier_run:
+            journal.check(identity, earlier_run)
         else:
             journal.begin(identity)
         if finished and journal.run is None:
@@ -152,7 +152,7 @@ def plan_run(
     settings: Any,
     options: ProjectorOptions,
     *,
-    before: Mapping[str, Any],
+    earlier_run: Mapping[str, Any],
     slab: int | Literal["auto"],
     executor: Executor,
     memory: int | None,
@@ -163,8 +163,8 @@ def plan_run(
 
     Parameters
     ----------
-    before
-        Arguments of the unfinished run that is continued, if any: ``auto`` is its number of rows then.
+    earlier_run
+        Arguments of the unfinished run to continue; empty for a new run. With ``auto`` a slab has the rows of that run.
     memory
         Bytes for all processes together with their Python interpreters; by default what the executor has.
 
@@ -174,8 +174,8 @@ def plan_run(
         As ``plan_slabs``, and if ``initial`` or ``mask`` has another shape than the volume.
     """
     initial, mask = _check_volumes(initial, mask, series.geometry.shape)
-    if before.get("plan") and slab == "auto":
-        slab = int(before["plan"]["rows"])  # the free memory of today must not change the plan
+    if earlier_run.get("plan") and slab == "auto":
+        slab = int(earlier_run["plan"]["rows"])  # the free memory of today must not change the plan
     if memory is None:
         budget = executor.memory(options.device)
     else:
@@ -224,9 +224,9 @@ class _Run:
             self.job = replace(self.job, settings=settings)
         self._run([slab for slab in plan.slabs if slab.number not in done], len(done))
 
-    def _run(self, slabs: list[Slab], before: int) -> None:
+    def _run(self, slabs: list[Slab], n_finished: int) -> None:
         total = len(self.job.plan.slabs)
-        for count, record in enumerate(self.executor.run(self.job, slabs), before + 1):
+        for count, record in enumerate(self.executor.run(self.job, slabs), n_finished + 1):
             if self.progress is not None:
                 shown = {"residual": record["residual"]} if record.get("residual") is not None else {}
                 self.progress(count, total, shown)

@@ -2,7 +2,7 @@
 
 Every atom is a Gaussian of a weight equal to its atomic number; hydrogens and waters are left out. A value of 1 is the mean
 density of protein: 6.7 electrons of an average heavy atom (carbon, nitrogen, oxygen, sulfur) in the 17 cubic angstrom that it
-occupies with its hydrogens. The sum over the voxels times a voxel's volume is therefore the same for a model whatever the grid,
+occupies with its hydrogens. The sum over the voxels times a voxel's volume therefore does not depend on the grid,
 and the inside of a protein is about 1 where the resolution is low.
 """
 
