@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from tomoprior.projector import ProjectorOptions
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.series import TiltSeries
+from tomoprior.storage.digest import compute_digest
 
 #: Checks that need further reconstructions, in the order in which they run.
 CHECKS = ("held_out", "planted", "halves")
@@ -74,10 +74,7 @@ class SharedInput:
         """Return a hexadecimal digest of all input and of the version; results belong to one digest only."""
         # the planted objects follow from the rest, and a reconstruction does not depend on them
         plain = {"version": __version__, "evidence": EVIDENCE, **self._parameters(), "planted": None}
-        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
-        for array in self._arrays().values():
-            digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return compute_digest(plain, *self._arrays().values())
 
     def save(self, folder: Path) -> None:
         """Save everything to ``folder``, for another process to load."""

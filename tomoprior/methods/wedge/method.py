@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +24,7 @@ from tomoprior.methods.wedge.state import Checkpoint, Trained, load_network
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.storage.digest import compute_digest
 
 #: Settings that do not change what a training learns.
 NOT_LEARNED = {"checkpoint", "network", "keep_measured"}
@@ -114,7 +114,7 @@ class Wedge:
             about = {
                 **settings.model_dump(exclude=NOT_LEARNED),
                 "geometry": projector.geometry.digest(),
-                "data": _digest(projections, weights, initial, mask),
+                "data": compute_digest(projections, weights, initial, mask),
                 "seed": seed,
             }
             return _train(task, projections, projector, settings, informative, Checkpoint(path, about), seed, progress)
@@ -185,11 +185,3 @@ def _train(
             raise
         raise Interrupted(result()) from None
     return result()
-
-
-def _digest(*arrays: torch.Tensor | None) -> str:
-    """Return the SHA-256 of arrays."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(b"none" if array is None else array.detach().cpu().contiguous().numpy().data)
-    return digest.hexdigest()

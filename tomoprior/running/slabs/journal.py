@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any
 from tomoprior.errors import FormatError, InputError, OutputExistsError
 from tomoprior.running.slabs.plan import Slab
 from tomoprior.running.slabs.records import VERSION, RunRecord, SlabRecord, read_record, write_record
+from tomoprior.storage.digest import compute_digest
 from tomoprior.storage.files import companion_path, record_path, reraise_disk_errors, resolve_link
 from tomoprior.storage.locking import exclusive_lock
 
@@ -214,10 +214,10 @@ class Journal:
 
 
 def digest(values: Any) -> str:
-    """Return the SHA-256 of plain values or of an array's bytes, in hexadecimal."""
+    """Return the SHA-256 of plain values, or of an array with its shape and type, in hexadecimal."""
     if hasattr(values, "tobytes"):
-        return hashlib.sha256(repr((values.shape, str(values.dtype))).encode() + values.tobytes()).hexdigest()
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        return compute_digest(repr((values.shape, str(values.dtype))).encode(), values)
+    return compute_digest(values)
 
 
 def _final_name(name: str) -> str:

@@ -19,8 +19,9 @@ from tomoprior.errors import InputError, MissingDependencyError
 from tomoprior.simulate.bodies import random_rotation
 from tomoprior.simulate.packing import MIN_SIDE, grid_text
 from tomoprior.simulate.phantoms.base import PLACES, Phantom, random_stream
-from tomoprior.simulate.phantoms.files import file_digest, find_data_file
+from tomoprior.simulate.phantoms.files import find_data_file
 from tomoprior.simulate.scene import Scene
+from tomoprior.storage.digest import compute_file_digest
 
 #: Electrons per cubic angstrom at a value of 1: the mean over protein, without hydrogens.
 PROTEIN_DENSITY = 6.7 / 17.0
@@ -73,7 +74,8 @@ class Atoms(Phantom):
         resolution = self.resolution or max(MIN_RESOLUTION, RESOLUTION_VOXELS * size)
         sigma = float(np.hypot(WIDTH * resolution / size, self.lowpass))
         facts = {
-            "file": path.name, "sha256": file_digest(path), "atoms": len(points), "radius": radius, "resolution": resolution,
+            "file": path.name, "sha256": compute_file_digest(path), "atoms": len(points), "radius": radius,
+            "resolution": resolution,
         }  # fmt: skip
         return AtomScene(points[:, ::-1] / size, weights / (PROTEIN_DENSITY * size**3), shape, sigma, size, self.unit, facts)
 
