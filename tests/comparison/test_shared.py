@@ -89,9 +89,9 @@ def test_held_out_goes_by_angle_and_gives_places_in_the_series():
         lambda s: replace(s, series=replace(s.series, weights=np.array([1, 1, 0.5], np.float32))),
         lambda s: replace(s, mask=np.ones((4, 6), np.float32)),
         lambda s: replace(s, seed=1),
-        lambda s: replace(s, kind="strip"),
-        lambda s: replace(s, backend="astra-2d"),
-        lambda s: replace(s, device="cpu"),
+        lambda s: replace(s, options=ProjectorOptions(kind="strip")),
+        lambda s: replace(s, options=ProjectorOptions(backend="astra-2d")),
+        lambda s: replace(s, options=ProjectorOptions(device="cpu")),
         lambda s: replace(s, series=TiltSeries(s.series.projections, Geometry(s.series.geometry.angles + 0.1, SHAPE))),
     ],
 )

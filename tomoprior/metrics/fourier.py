@@ -46,6 +46,11 @@ def fsc(volume: ArrayLike, reference: ArrayLike, *, region: NDArray[np.bool_] | 
         of each axis at either end: without it the jump between opposite faces correlates in all shells. None uses the values
         as they are. A mask must be soft: a sharp one correlates too.
 
+    Returns
+    -------
+    FSC
+        One correlation per shell.
+
     Raises
     ------
     InputError
@@ -85,6 +90,11 @@ def fsc_of_halves(
     seed
         Seed of the random phases.
 
+    Returns
+    -------
+    FSC
+        The corrected correlation, one value per shell.
+
     Raises
     ------
     InputError
@@ -121,7 +131,24 @@ def directional_fsc(
 ) -> dict[str, FSC]:
     """Return the FSC of the measured directions and of the others: ``{"present": FSC, "missing": FSC}``.
 
-    Van Veen et al., IJMS 25 (2024) 5473, section 4.4. Arguments as for ``fsc`` and ``measured_region``.
+    Van Veen et al., IJMS 25 (2024) 5473, section 4.4.
+
+    Parameters
+    ----------
+    volume, reference, mask
+        As for ``fsc``.
+    angles, mode
+        As for ``measured_region``.
+
+    Returns
+    -------
+    dict
+        ``present`` and ``missing``, an ``FSC`` each.
+
+    Raises
+    ------
+    InputError
+        As for ``fsc`` and ``measured_region``.
     """
     a, b = check_pair_3d(volume, reference)
     present = measured_region(a.shape, angles, mode=mode)
@@ -137,7 +164,12 @@ def soft_mask(inside: ArrayLike, width: float = 4.0) -> Floats:
     inside
         Not zero inside, shape ``(nz, ny, nx)``.
     width
-        Voxels.
+        Width of the rise in voxels.
+
+    Returns
+    -------
+    NDArray
+        Values from 0 to 1, shape of ``inside``, float64.
     """
     region = np.asarray(inside) != 0
     if region.all():
@@ -206,8 +238,25 @@ def measured_region(
 ) -> NDArray[np.bool_]:
     """Return which voxels of ``rfftn`` of a volume of ``shape`` a tilt series at ``angles`` (radians) measured.
 
-    ``planes``: those within half a Fourier voxel (of the longest axis) of a tilt's plane, so that the gaps between tilts at
-    high frequencies count as missing. ``wedge``: all directions between the smallest and the largest angle.
+    Parameters
+    ----------
+    shape
+        Shape of the volume, ``(nz, ny, nx)``.
+    angles
+        Tilt angles in radians, shape ``(n_angles,)``, in any order.
+    mode
+        ``planes``: those within half a Fourier voxel (of the longest axis) of a tilt's plane, so that the gaps between tilts
+        at high frequencies count as missing. ``wedge``: all directions between the smallest and the largest angle.
+
+    Returns
+    -------
+    NDArray
+        Boolean, shape ``(nz, ny, nx // 2 + 1)``.
+
+    Raises
+    ------
+    InputError
+        For angles that are not finite or look like degrees, or an unknown mode.
     """
     theta = np.asarray(angles, np.float64)
     if theta.ndim != 1 or theta.size == 0 or not np.all(np.isfinite(theta)):

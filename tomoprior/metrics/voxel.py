@@ -22,6 +22,11 @@ def rmse(volume: ArrayLike, reference: ArrayLike, *, match: Match = "none") -> f
     match
         How scale and offset are fitted to the reference first, see ``match_scale``.
 
+    Returns
+    -------
+    float
+        0 for volumes that agree.
+
     Raises
     ------
     InputError
@@ -83,8 +88,23 @@ def ssim(
     """Return the mean structural similarity in as many dimensions as the arrays have.
 
     The window has 7 voxels, fewer along a shorter axis. An axis of length 1 or 2 is left out of the window. Wang et al., IEEE
-    Trans. Image Process. 13 (2004) 600, as ``skimage.metrics.structural_similarity`` computes it. Arguments and errors as for
-    ``psnr``. Paper mode takes the mean of the 2-D measure over x-y slices, with at least 7 voxels along each axis.
+    Trans. Image Process. 13 (2004) 600, as ``skimage.metrics.structural_similarity`` computes it. Paper mode takes the mean
+    of the 2-D measure over x-y slices, with at least 7 voxels along each axis.
+
+    Parameters
+    ----------
+    volume, reference, mode, match, data_range
+        As for ``psnr``.
+
+    Returns
+    -------
+    float
+        1 for volumes that agree.
+
+    Raises
+    ------
+    InputError
+        As for ``psnr``, and for volumes that are too small for the window.
     """
     check_mode(mode, match=match, data_range=data_range)
     if mode == "paper":

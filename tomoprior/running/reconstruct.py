@@ -85,7 +85,7 @@ def reconstruct(
         default torch's own number, and with ``workers`` all cores.
     progress
         Called once an iteration; with ``out`` once a slab.
-    settings, values
+    settings, **values
         The method's settings, as an object or one by one (``num_iter=50``).
 
     Returns

@@ -92,6 +92,11 @@ class TiltSeries:
         views
             Indices, counted from 0 in this series, in any order, or a boolean mask of shape ``(n_angles,)``.
 
+        Returns
+        -------
+        TiltSeries
+            The tilts in the order of ``views``.
+
         Raises
         ------
         GeometryError
@@ -117,6 +122,11 @@ class TiltSeries:
         views
             Indices of the tilts to leave out, counted from 0 in this series.
 
+        Returns
+        -------
+        TiltSeries
+            The other tilts, in their order.
+
         Raises
         ------
         InputError
@@ -141,6 +151,11 @@ class TiltSeries:
         low, high
             Ends of the range in radians, both included, with a tolerance of a thousandth of a degree.
 
+        Returns
+        -------
+        TiltSeries
+            The tilts within the range, in their order.
+
         Raises
         ------
         InputError
@@ -154,6 +169,16 @@ class TiltSeries:
 
     def rows(self, start: int, stop: int) -> TiltSeries:
         """Return the slices ``start <= y < stop``, read into memory if the source is a file.
+
+        Parameters
+        ----------
+        start, stop
+            First slice, and the one after the last, counted from 0.
+
+        Returns
+        -------
+        TiltSeries
+            Geometry, projections and weights of these slices.
 
         Raises
         ------
@@ -174,6 +199,11 @@ class TiltSeries:
         ----------
         factor
             A whole number from 1. Rows and columns beyond a multiple of it are left out.
+
+        Returns
+        -------
+        TiltSeries
+            ``ny // factor`` rows and ``nu // factor`` columns, float32.
 
         Raises
         ------
