@@ -50,7 +50,7 @@ def run_method(
     Parameters
     ----------
     seed
-        Seed of torch's generators, and of the method's setting ``seed`` where it has one.
+        Seed of torch's generators, and of the method's setting ``seed`` where that is a number.
     threads
         CPU threads of torch; by default the number that is set.
     """
