@@ -202,7 +202,7 @@ class _SlabProgress(Progress):
 
     def __call__(self, done: int, total: int, values: dict[str, float], /) -> None:
         if self.bar.disable:
-            # the first call tells how many slabs were finished by an earlier run
+            # the first call gives the number of slabs that an earlier run finished
             self._before = self._before or done - 1 or -1
             new = done - max(self._before, 0)
             remaining = (time.perf_counter() - self._started) / max(new, 1) * (total - done)

@@ -20,11 +20,11 @@ from tomoprior.running.slabs.budget import usable_memory
 #: Rows of a slab are a multiple of this where memory allows: the rows in a shard of a Zarr volume.
 ROWS = 32
 
-#: Largest number of rows that ``auto`` gives a slab, because a crash costs one slab. Slabs with a halo may have this many halos
-#: if that is more, because the halo is computed twice.
+#: Largest number of rows that ``auto`` gives a slab, because a crash costs one slab. A slab with a halo may have
+#: HALOS_PER_SLAB times the halo if that is more, because the halo is computed twice.
 MAX_ROWS, HALOS_PER_SLAB = 96, 8
 
-#: Smallest number of slabs per worker where there are several, so that the last slabs are not waited for long.
+#: Smallest number of slabs per worker with several workers, so that all workers finish at nearly the same time.
 PER_WORKER = 4
 
 #: Memory of weights, initial volumes and masks in units of their size: themselves and one copy.
