@@ -149,16 +149,16 @@ def _truth(path: Path, geometry: Geometry) -> Reconstruction:
 
 def _print_costs(costs: list[Cost]) -> None:
     """Print the estimated cost of each method, and of all."""
-    from tomoprior.comparison.report.words import format_duration
+    from tomoprior.cli.console import format_estimate
     from tomoprior.memory import format_bytes
 
     for cost in costs:
         plural = "s" if cost.reconstructions > 1 else ""
         typer.echo(
             f"{'estimate':<12} {cost.label}: {cost.reconstructions} reconstruction{plural}, "
-            f"about {format_duration(cost.seconds)}, {format_bytes(cost.memory)}"
+            f"about {format_estimate(cost.seconds)}, {format_bytes(cost.memory)}"
         )
-    typer.echo(f"{'estimate':<12} all: about {format_duration(sum(cost.seconds for cost in costs))}, one after the other")
+    typer.echo(f"{'estimate':<12} all: about {format_estimate(sum(cost.seconds for cost in costs))}, one after the other")
 
 
 def print_result(result: Comparison) -> None:

@@ -133,7 +133,7 @@ def run(
     for line in _describe(plan, cost, interpreter_bytes(projector.device)):
         typer.echo(line)
     where = " on one such machine" if options.scheduler else ""
-    typer.echo(f"time         about {console.format_duration(cost.seconds)}{where}")
+    typer.echo(f"time         about {console.format_estimate(cost.seconds)}{where}")
     console.print_notes(notes)
     if dry_run:
         typer.echo("dry run: nothing was written")
@@ -208,7 +208,7 @@ class _SlabProgress(Progress):
             remaining = (time.perf_counter() - self._started) / max(new, 1) * (total - done)
             shown = "".join(f", {name} {value:.4g}" for name, value in values.items())
             clock = time.strftime("%Y-%m-%d %H:%M:%S")
-            left = console.format_duration(remaining)
+            left = console.format_estimate(remaining)
             print(f"{clock} slab {done} of {total}{shown}, about {left} left", file=sys.stderr, flush=True)
             return
         self.bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()}, refresh=False)
