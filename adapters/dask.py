@@ -24,7 +24,7 @@ from tomoprior.running.slabs.plan import Slab
 from tomoprior.running.slabs.processes import death_error
 from tomoprior.storage.lazy import one_line
 
-#: Seconds in which one worker at least must tell its memory: workers that have died are replaced meanwhile.
+#: Seconds within which at least one worker must report its memory; workers that have died are replaced meanwhile.
 ANSWER_TIME = 60.0
 
 #: How long a scheduler may take to answer.
@@ -38,7 +38,7 @@ class DaskExecutor:
     """Workers of a Dask cluster.
 
     A scheduler trusts every client that can connect, and its workers run the code that clients send. An address ``tcp://...``
-    has no access control at all: use it only where no one else reaches the port.
+    has no access control at all: use it only where nobody else reaches the port.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class DaskExecutor:
         return client
 
     def memory(self, device: str) -> int:
-        """Return the bytes of all workers: each counts as much as the one with the least, where a machine's workers share."""
+        """Return the bytes of all workers: their number times the smallest share; workers of one machine share its memory."""
         answers: dict[str, tuple[str, int]]
         end = time.monotonic() + ANSWER_TIME
         # a worker that dies while it is asked does not count: another takes its place

@@ -79,8 +79,13 @@ class Reconstruction:
 
         Parameters
         ----------
-        options
+        **options
             As for ``tomoprior.plot.slices``: ``at``, ``grey``, ``reference``, ``axes``, ``title``, ``std=False``.
+
+        Returns
+        -------
+        Figure
+            A matplotlib figure.
 
         Raises
         ------

@@ -61,7 +61,7 @@ class Settings(BaseModel):
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
-        """Settings from names and values (text is converted); raises SettingsError, one line.
+        """Return settings from names and values; text is converted. Raises SettingsError with one line.
 
         Values are checked as Python users and the command line give them: ``"20"`` for a number is fine.
         """

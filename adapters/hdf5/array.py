@@ -26,7 +26,7 @@ class HDF5Array(LazyArray):
     path, name
         File and dataset.
     shape, dtype
-        Of the dataset; a dataset of two axes has the shape ``(1, ny, nu)``.
+        Shape and type; a dataset of two axes has the shape ``(1, ny, nu)``.
     images
         Indices of the images, in rising order, shape ``(n,)``; by default all.
     """

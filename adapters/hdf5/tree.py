@@ -22,7 +22,7 @@ class Tree:
     Attributes
     ----------
     broken
-        Names that were asked for and whose link leads nowhere, with the target of the link.
+        Requested names whose link leads nowhere, with the target of the link.
     """
 
     def __init__(self, file: h5py.File, path: Path) -> None:

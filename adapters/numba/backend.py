@@ -48,8 +48,8 @@ class Rays:
 class NumbaBackend:
     """ASTRA's linear kernel, computed anew in every product; the adjoint is the exact transpose.
 
-    Memory beside volume and projections: copies of 16 slices of both. The result for a slice has the same bits whatever other
-    slices are projected with it, and whatever the number of threads.
+    In addition to volume and projections it holds copies of 16 slices of both. The bits of a slice's result depend neither on
+    the other slices that are projected with it nor on the number of threads.
     """
 
     name: ClassVar[str] = "numba"
@@ -63,7 +63,7 @@ class NumbaBackend:
 
     @classmethod
     def cost(cls, geometry: Geometry, kind: Kind) -> Cost:
-        """The rays' places, and the copies of a block while a product runs."""
+        """Return the bytes of the rays' places and of a block's copies, and the time to place the rays."""
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
         lanes = min(LANES, ny)

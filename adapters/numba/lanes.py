@@ -1,6 +1,6 @@
 """Vector instructions for neighbouring slices.
 
-A *lane* is one slice of the block that is projected together; the lanes of a pixel stand beside each other in memory. Numba's
+A *lane* is one slice of the block that is projected together; the lanes of a pixel are adjacent in memory. Numba's
 loop vectoriser needs long loops, and a block has at most 16 lanes, so that these two operations are written as LLVM vectors
 whose length is part of the type of ``lanes`` (a tuple with one element a lane).
 """

@@ -23,6 +23,7 @@ import numpy as np
 from tomoprior import Geometry, TiltSeries, methods
 from tomoprior.formats.writing import write_series
 from tomoprior.memory import format_bytes
+from tomoprior.projector import ProjectorOptions
 from tomoprior.running.slabs import plan
 
 SIZE, TILTS, NUM_ITER = 384, 61, 20
@@ -149,7 +150,8 @@ class Bench:
         angles = np.deg2rad(np.linspace(-90, 90, 1800, endpoint=False))
         large = Geometry(angles, (2048, 2048, 2048))
         started = time.perf_counter()
-        made = plan.plan_slabs(large, method, method.Settings(), budget=64 << 30, device="cpu", backend="astra-2d")
+        options = ProjectorOptions("cpu", backend="astra-2d")
+        made = plan.plan_slabs(large, method, method.Settings(), options, budget=64 << 30)
         seconds = time.perf_counter() - started
         print(f"2048 x 2048 x 2048 from 1800 tilts within 64 GiB: {len(made.slabs)} slabs of {made.rows} rows")
         return say(f"planned in {seconds:.2f} s, 2 s at most", 2 - seconds)

@@ -15,7 +15,7 @@ import torch
 
 from tomoprior import methods
 from tomoprior.formats import open_stack
-from tomoprior.projector import Projector
+from tomoprior.projector import ProjectorOptions
 from tomoprior.running.slabs import plan
 from tomoprior.running.slabs.journal import Journal
 
@@ -457,10 +457,9 @@ def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file
     base = ("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--slab", "auto", "--dry-run", "--backend", "astra-2d")
     geometry, sirt = phantom[1].geometry, methods.get("sirt")
     settings = sirt.Settings(num_iter=3, pad=0)
+    options = ProjectorOptions("cpu", backend="astra-2d")
     whole = plan.split_rows(geometry, 12, 0)
-    just = (
-        plan.estimate_cost(whole, geometry, sirt, settings, Projector(geometry, "cpu", backend="astra-2d")).memory + interpreter
-    )
+    just = plan.estimate_cost(whole, geometry, sirt, settings, options).memory + interpreter
     assert "slabs        1 of 12 rows" in run(*base, "--memory", just).out
     less = run(*base, "--memory", just, "--mask", tmp_path / "mask.npy")
     assert less.code == 0, less.err

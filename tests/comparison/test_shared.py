@@ -11,6 +11,7 @@ from tomoprior import Geometry, TiltSeries
 from tomoprior.comparison.result import Planted
 from tomoprior.comparison.shared import SharedInput, choose_held_out, order_tilts, split_halves
 from tomoprior.errors import InputError
+from tomoprior.projector import ProjectorOptions
 
 SHAPE = (4, 3, 6)
 
@@ -88,9 +89,9 @@ def test_held_out_goes_by_angle_and_gives_places_in_the_series():
         lambda s: replace(s, series=replace(s.series, weights=np.array([1, 1, 0.5], np.float32))),
         lambda s: replace(s, mask=np.ones((4, 6), np.float32)),
         lambda s: replace(s, seed=1),
-        lambda s: replace(s, kind="strip"),
-        lambda s: replace(s, backend="astra-2d"),
-        lambda s: replace(s, device="cpu"),
+        lambda s: replace(s, options=ProjectorOptions(kind="strip")),
+        lambda s: replace(s, options=ProjectorOptions(backend="astra-2d")),
+        lambda s: replace(s, options=ProjectorOptions(device="cpu")),
         lambda s: replace(s, series=TiltSeries(s.series.projections, Geometry(s.series.geometry.angles + 0.1, SHAPE))),
     ],
 )
@@ -111,11 +112,11 @@ def test_another_process_loads_what_was_saved(tmp_path, complete):
     weights = np.array([1, 0, 0.5], np.float32) if complete else None
     planted = Planted(np.array([[1.0, 2.5, 3.0]]), np.array([[0.0, 1.0, 2.0]]), 1.5, 2.0) if complete else None
     mask = np.tri(4, 6, dtype=np.float32) if complete else None
-    shared = SharedInput(series([0, 10, 20], weights), mask, planted, "cpu", "strip", "astra-2d", 7)
+    shared = SharedInput(series([0, 10, 20], weights), mask, planted, ProjectorOptions("cpu", "strip", "astra-2d"), 7)
     shared.save(tmp_path / "input")
     loaded = SharedInput.load(tmp_path / "input")
     assert loaded.digest() == shared.digest()
-    assert (loaded.device, loaded.kind, loaded.backend, loaded.seed) == ("cpu", "strip", "astra-2d", 7)
+    assert (loaded.options, loaded.seed) == (shared.options, 7)
     if complete:
         np.testing.assert_array_equal(loaded.planted.centers, planted.centers)
         np.testing.assert_array_equal(loaded.planted.controls, planted.controls)

@@ -28,7 +28,7 @@ class Method:
 
 
 def candidate(given=(), **members) -> Candidate:
-    return Candidate("method", type("Named", (Method,), members)(), Choices(), given=frozenset(given))
+    return Candidate("method", type("Named", (Method,), members)(), Choices(), set_by_user=frozenset(given))
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def compare(
     subtract: inputs.Subtract = None,
     repair: inputs.Repair = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d or astra-cuda.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d, astra-cuda or numba.")] = "auto",
     kind: Annotated[str, typer.Option(help="Kernel of the projector: linear, line or strip.")] = "linear",
     seed: Annotated[int, typer.Option(help="Seed of random numbers, and of the places of planted objects.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other results in OUT.")] = False,
@@ -149,16 +149,16 @@ def _truth(path: Path, geometry: Geometry) -> Reconstruction:
 
 def _print_costs(costs: list[Cost]) -> None:
     """Print the estimated cost of each method, and of all."""
-    from tomoprior.comparison.report.words import duration
+    from tomoprior.cli.console import format_estimate
     from tomoprior.memory import format_bytes
 
     for cost in costs:
         plural = "s" if cost.reconstructions > 1 else ""
         typer.echo(
-            f"{'estimate':<12} {cost.label}: {cost.reconstructions} reconstruction{plural}, about {duration(cost.seconds)}, "
-            f"{format_bytes(cost.memory)}"
+            f"{'estimate':<12} {cost.label}: {cost.reconstructions} reconstruction{plural}, "
+            f"about {format_estimate(cost.seconds)}, {format_bytes(cost.memory)}"
         )
-    typer.echo(f"{'estimate':<12} all: about {duration(sum(cost.seconds for cost in costs))}, one after the other")
+    typer.echo(f"{'estimate':<12} all: about {format_estimate(sum(cost.seconds for cost in costs))}, one after the other")
 
 
 def print_result(result: Comparison) -> None:

@@ -48,7 +48,7 @@ def print_cost(method: Method, estimate: Estimate, notes: list[str]) -> None:
     typer.echo(f"memory       about {memory.format_bytes(estimate.memory)} of {memory.format_bytes(free)} free")
     if estimate.memory > free:
         notes = [*notes, "this needs more memory than is free: try --slab auto, --bin or a smaller --thickness"]
-    typer.echo(f"time         about {format_duration(estimate.seconds)}")
+    typer.echo(f"time         about {format_estimate(estimate.seconds)}")
     print_notes(notes)
 
 
@@ -69,8 +69,8 @@ def print_result(result: Reconstruction, out: Path, seconds: float) -> None:
     typer.echo(f"wrote        {out} and {out.name}.json in {seconds:.1f} s{ending}")
 
 
-def format_duration(seconds: float) -> str:
-    """Return a duration as text: ``40 s``, ``12 min``, ``3.5 h``."""
+def format_estimate(seconds: float) -> str:
+    """Return an estimated time as text, rounded: ``40 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -58,7 +58,7 @@ def recon(
         Path | None, typer.Option(help="Also write the fitted field (.safetensors), which can be sampled at any point.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d or astra-cuda.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, astra-matrix, astra-2d, astra-cuda or numba.")] = "auto",
     kind: Annotated[str, typer.Option(help="Kernel of the projector: linear, line or strip.")] = "linear",
     seed: Annotated[int, typer.Option(help="Seed of methods that draw random numbers.")] = 0,
     threads: Annotated[
@@ -106,6 +106,7 @@ def recon(
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior import methods
     from tomoprior.cli import console, parse, slabbed
+    from tomoprior.projector import ProjectorOptions
     from tomoprior.running.estimate import estimate
 
     # all checks come before any long work
@@ -128,13 +129,14 @@ def recon(
         file, initial, mask = file.resolve(), initial and initial.resolve(), mask and mask.resolve()
         options = replace(options, file=file)
     opened = options.opened()
-    slabs = slabs.resolved(opened.geometry, chosen, settings, device, kind, backend, opened.notes)
+    projector = ProjectorOptions(device, kind, backend)  # type: ignore[arg-type]
+    slabs = slabs.resolved(opened.geometry, chosen, settings, projector, opened.notes)
     series, notes = opened.prepared(lazily=slabs.enabled)
     if slabs.enabled:
         console.print_header(file, series, chosen, settings, given_center=center is not None)
         slabbed.run(
-            series, chosen, settings, out, slabs, notes, field=field, dry_run=dry_run, overwrite=overwrite, threads=threads,
-            initial=_lazily(initial), mask=_lazily(mask), device=device, kind=kind, backend=backend, seed=seed,
+            series, chosen, settings, out, projector, slabs, notes, field=field, dry_run=dry_run, overwrite=overwrite,
+            threads=threads, initial=_lazily(initial), mask=_lazily(mask), seed=seed,
         )  # fmt: skip
         return
     start = None if initial is None else inputs.volume(initial, series.geometry.shape)

@@ -20,7 +20,7 @@ from tomoprior.errors import InputError, SettingsError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method, SlabMethod
 from tomoprior.progress import Progress
-from tomoprior.projector import Projector
+from tomoprior.projector import ProjectorOptions
 from tomoprior.running.estimate import estimate_memory
 from tomoprior.running.slabs import plan as plans
 from tomoprior.running.slabs.budget import interpreter_bytes
@@ -74,12 +74,12 @@ class SlabOptions:
         )  # fmt: skip
 
     def resolved(
-        self, geometry: Geometry, method: Method, settings: Any, device: str, kind: Any, backend: str, notes: list[str]
+        self, geometry: Geometry, method: Method, settings: Any, projector: ProjectorOptions, notes: list[str]
     ) -> SlabOptions:
         """Return the options, with slabs enabled and a note added where the whole volume does not fit into memory."""
         if self.enabled:
             return self
-        whole = estimate_memory(method, Projector(geometry, device, kind, backend), settings).memory
+        whole = estimate_memory(method, projector.projector(geometry), settings).memory
         free = memory.available()
         if whole <= free or (method.couples_slices and not isinstance(method, SlabMethod)):
             return self
@@ -119,25 +119,22 @@ def parse_size(text: str) -> int:
 
 
 def run(
-    series: TiltSeries, method: Method, settings: Any, out: Path, options: SlabOptions, notes: list[str], *,
-    field: Path | None, dry_run: bool, overwrite: bool, threads: int | None, **arguments: Any,
+    series: TiltSeries, method: Method, settings: Any, out: Path, projector: ProjectorOptions, options: SlabOptions,
+    notes: list[str], *, field: Path | None, dry_run: bool, overwrite: bool, threads: int | None, **arguments: Any,
 ) -> None:  # fmt: skip
     """Print the plan, then compute the volume; raises InterruptedWithOutput on Ctrl-C."""
     if field is not None:
         raise SettingsError("--field: each slab has its own field, and there is no common one; leave --field or --slab out")
-    device, kind, backend = (arguments[name] for name in ("device", "kind", "backend"))
     executor = options.executor(threads)
     plan = plan_run(
-        series, method, settings, before=read_run_identity(out) if options.resume else {}, slab=options.slab,
-        executor=executor, memory=options.memory,
-        **{name: arguments[name] for name in ("device", "kind", "backend", "initial", "mask")},
+        series, method, settings, projector, earlier_run=read_run_identity(out) if options.resume else {}, slab=options.slab,
+        executor=executor, memory=options.memory, initial=arguments["initial"], mask=arguments["mask"],
     )  # fmt: skip
-    projector = plans.make_projector(plan, series.geometry, device, kind, backend)
     cost = plans.estimate_cost(plan, series.geometry, method, settings, projector)
-    for line in _describe(plan, cost, interpreter_bytes(device)):
+    for line in _describe(plan, cost, interpreter_bytes(projector.device)):
         typer.echo(line)
     where = " on one such machine" if options.scheduler else ""
-    typer.echo(f"time         about {console.format_duration(cost.seconds)}{where}")
+    typer.echo(f"time         about {console.format_estimate(cost.seconds)}{where}")
     console.print_notes(notes)
     if dry_run:
         typer.echo("dry run: nothing was written")
@@ -145,17 +142,17 @@ def run(
     # the run has the slabs of the printed plan; a cluster's workers may have more memory, or less
     rows = plan.rows if options.scheduler is None else options.slab
     started = time.perf_counter()
-    before = _file_identity(record_path(out))
+    earlier_record = _file_identity(record_path(out))
     try:
         with _SlabProgress(method.name, len(plan.slabs)) as progress:
             result = reconstruct_to_file(
-                series, method, settings, out, slab=rows, workers=options.workers, scheduler=options.scheduler,
+                series, method, settings, out, projector, slab=rows, workers=options.workers, scheduler=options.scheduler,
                 resume=options.resume, overwrite=overwrite, memory=options.memory, threads=threads, progress=progress,
                 tell=progress.print_line, record={"command": shlex.join(sys.argv), "notes": notes},
                 labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",), **arguments,
             )  # fmt: skip
     except KeyboardInterrupt:
-        typer.echo(f"interrupted  {_interruption(out, len(plan.slabs), before)}", err=True)
+        typer.echo(f"interrupted  {_interruption(out, len(plan.slabs), earlier_record)}", err=True)
         raise InterruptedWithOutput from None
     console.print_result(result, out, time.perf_counter() - started)
 
@@ -175,12 +172,12 @@ def _file_identity(path: Path) -> tuple[int, int] | None:
     return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
 
 
-def _interruption(out: Path, total: int, before: tuple[int, int] | None) -> str:
-    """Return what became of the output after Ctrl-C."""
+def _interruption(out: Path, total: int, earlier_record: tuple[int, int] | None) -> str:
+    """Return the state of the output after Ctrl-C, as a line for the user."""
     journal = Journal(out)
     if journal.run is not None:
         return f"{len(journal.done())} of {total} slab(s) are kept; the same command with --resume continues"
-    if _file_identity(record_path(out)) != before:
+    if _file_identity(record_path(out)) != earlier_record:
         return f"{out} is finished"
     return "nothing was written"
 
@@ -206,13 +203,13 @@ class _SlabProgress(Progress):
 
     def __call__(self, done: int, total: int, values: dict[str, float], /) -> None:
         if self.bar.disable:
-            # the first call tells how many slabs were finished by an earlier run
+            # the first call gives the number of slabs that an earlier run finished
             self._before = self._before or done - 1 or -1
             new = done - max(self._before, 0)
             remaining = (time.perf_counter() - self._started) / max(new, 1) * (total - done)
             shown = "".join(f", {name} {value:.4g}" for name, value in values.items())
             clock = time.strftime("%Y-%m-%d %H:%M:%S")
-            left = console.format_duration(remaining)
+            left = console.format_estimate(remaining)
             print(f"{clock} slab {done} of {total}{shown}, about {left} left", file=sys.stderr, flush=True)
             return
         self.bar.set_postfix({k: f"{v:.4g}" for k, v in values.items()}, refresh=False)

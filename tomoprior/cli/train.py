@@ -109,13 +109,13 @@ def train(
     _report(prior, out, outputs.log)
 
 
-def _values(given: dict[str, Any], **options: Any) -> dict[str, Any]:
+def _values(pairs: dict[str, Any], **options: Any) -> dict[str, Any]:
     from tomoprior.cli import parse
     from tomoprior.errors import SettingsError
 
     if options["minutes"] is not None and options["steps"] is not None:
         raise SettingsError("--minutes and --steps both limit the training; give one of them")
-    return parse.merged(given, **options)
+    return parse.merged(pairs, **options)
 
 
 def _print_plan(

@@ -24,7 +24,7 @@ class Candidate:
         The method and its settings, as for ``tomoprior.reconstruct``.
     registered
         True if the registry finds the method by its name, so that another process can run it.
-    given
+    set_by_user
         Names of the settings that the user has set; tuning does not change them.
     """
 
@@ -32,7 +32,7 @@ class Candidate:
     method: Method
     settings: Settings
     registered: bool = True
-    given: frozenset[str] = frozenset()
+    set_by_user: frozenset[str] = frozenset()
 
     def with_values(self, values: Mapping[str, Any]) -> Candidate:
         """Return a copy with some settings changed; raises SettingsError."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import resource
 import time
@@ -23,6 +22,7 @@ from tomoprior.comparison.store import Store
 from tomoprior.errors import Interrupted, TomopriorError
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
+from tomoprior.storage.digest import compute_digest
 from tomoprior.storage.lazy import one_line
 
 #: Share of the budget that tuning may use; then the best values so far are taken.
@@ -138,7 +138,7 @@ class Evaluation:
             self.store.put_array("std", result.std)
         return {
             "std": result.std is not None,
-            "residual": residual(volume, series, self.shared.projector(series.geometry)),
+            "residual": residual(volume, series, self.shared.options.projector(series.geometry)),
             "provenance": json.loads(json.dumps(dict(result.provenance), default=str)),
         }
 
@@ -204,7 +204,7 @@ def digest_candidate(shared_digest: str, candidate: Candidate, *, tune: bool) ->
         "settings": candidate.settings.model_dump(mode="json"),
         "tune": sorted(tuning.values_to_try(candidate)) if tune else None,
     }
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return compute_digest(plain)
 
 
 def describe_error(error: BaseException) -> str:

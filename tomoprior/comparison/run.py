@@ -28,6 +28,7 @@ from tomoprior.comparison.summary import summarize
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.methods.base import Method
 from tomoprior.metrics.matching import Match
+from tomoprior.projector import ProjectorOptions
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.in_memory import package_versions, reconstruct_in_memory
@@ -127,7 +128,7 @@ def compare(
     inside = mask_to_compare(mask, series.geometry)
     name = title or Path(str(series.metadata.get("source", "tilt series"))).name
     with _open_folder(out, volumes) as folder:
-        shared, possible, left_out = _share_input(series, wanted, inside, device, kind, backend, seed)
+        shared, possible, left_out = _share_input(series, wanted, inside, ProjectorOptions(str(device), kind, backend), seed)
         digest = shared.digest()
         stores = {c.label: Store(folder / c.label, digest_candidate(digest, c, tune=tune)) for c in candidates}
         if overwrite:
@@ -177,13 +178,11 @@ def _share_input(
     series: TiltSeries,
     wanted: tuple[str, ...],
     inside: NDArray[np.float32] | None,
-    device: str,
-    kind: Kind,
-    backend: str,
+    options: ProjectorOptions,
     seed: int,
 ) -> tuple[SharedInput, tuple[str, ...], dict[str, str]]:
     """Return the shared input, the checks that are possible with it, and why the others are not."""
-    shared = SharedInput(series, inside, None, str(device), kind, backend, seed)
+    shared = SharedInput(series, inside, None, options, seed)
     tilts, left_out = len(order_tilts(series)), {}
     for name in wanted:
         if tilts < FEWEST[name]:
@@ -202,9 +201,7 @@ def _measure_contrast(shared: SharedInput) -> float:
 
     cgls = methods.get("cgls")
     unweighted = replace(shared.series, weights=None)
-    volume = reconstruct_in_memory(
-        unweighted, cgls, cgls.Settings.parse({"num_iter": 5}), device=shared.device, backend=shared.backend
-    ).volume
+    volume = reconstruct_in_memory(unweighted, cgls, cgls.Settings.parse({"num_iter": 5}), shared.options).volume
     height = np.abs(volume - np.median(volume))
     contrast = float(np.percentile(height, 99)) or float(height.max())
     if contrast == 0:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
 from tomoprior.methods.solving.strength import HELD_OUT, split_held_out
 from tomoprior.progress import Progress
-from tomoprior.projector import Projector
+from tomoprior.projector import ProjectorOptions
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.series import TiltSeries
+from tomoprior.storage.digest import compute_digest
 
 #: Checks that need further reconstructions, in the order in which they run.
 CHECKS = ("held_out", "planted", "halves")
@@ -50,16 +50,16 @@ class SharedInput:
         The mask for ``tomoprior.reconstruct``.
     planted
         Test objects; None if the grid has no room for them.
-    device, kind, backend, seed
-        Arguments of ``tomoprior.reconstruct``.
+    options
+        Arguments of the projector.
+    seed
+        Seed of every run.
     """
 
     series: TiltSeries
     mask: NDArray[np.float32] | None = None
     planted: Planted | None = None
-    device: str = "auto"
-    kind: str = "linear"
-    backend: str = "auto"
+    options: ProjectorOptions = field(default_factory=ProjectorOptions)
     seed: int = 0
 
     def reconstruct(
@@ -67,22 +67,14 @@ class SharedInput:
     ) -> Reconstruction:
         """Reconstruct ``series`` with the mask, device and seed of this comparison."""
         return reconstruct_in_memory(
-            series, method, settings, device=self.device, kind=self.kind, backend=self.backend,  # type: ignore[arg-type]
-            mask=self.mask, seed=self.seed, progress=progress,
+            series, method, settings, self.options, mask=self.mask, seed=self.seed, progress=progress
         )  # fmt: skip
-
-    def projector(self, geometry: Geometry) -> Projector:
-        """Return the projector to the tilts of ``geometry``."""
-        return Projector(geometry, self.device, self.kind, self.backend)  # type: ignore[arg-type]
 
     def digest(self) -> str:
         """Return a hexadecimal digest of all input and of the version; results belong to one digest only."""
         # the planted objects follow from the rest, and a reconstruction does not depend on them
         plain = {"version": __version__, "evidence": EVIDENCE, **self._parameters(), "planted": None}
-        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
-        for array in self._arrays().values():
-            digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return compute_digest(plain, *self._arrays().values())
 
     def save(self, folder: Path) -> None:
         """Save everything to ``folder``, for another process to load."""
@@ -105,7 +97,7 @@ class SharedInput:
         if planted is not None:
             centers, controls = (np.array(planted[k], float).reshape(-1, 3) for k in ("centers", "controls"))
             planted = Planted(centers, controls, planted["radius"], planted["density"])
-        return cls(series, arrays["mask"], planted, **parameters)
+        return cls(series, arrays["mask"], planted, seed=parameters.pop("seed"), options=ProjectorOptions(**parameters))
 
     def _arrays(self) -> dict[str, NDArray[np.float32] | None]:
         return {"projections": self.series.projections, "weights": self.series.weights, "mask": self.mask}
@@ -119,7 +111,7 @@ class SharedInput:
                 "centers": planted.centers.tolist(), "controls": planted.controls.tolist(),
                 "radius": planted.radius, "density": planted.density,
             },
-            "device": self.device, "kind": self.kind, "backend": self.backend, "seed": self.seed,
+            **asdict(self.options), "seed": self.seed,
         }  # fmt: skip
 
 

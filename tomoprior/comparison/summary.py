@@ -71,7 +71,7 @@ def _disagreement(rankings: Sequence[Ranking]) -> str:
         return ""
     return (
         f"The truth and the held-out tilts disagree on the best ({join_words(truth)} and {join_words(tilts)}): held-out "
-        "tilts do not judge the missing wedge."
+        "tilts say nothing about the missing wedge."
     )
 
 
@@ -82,7 +82,7 @@ def _planted(done: Sequence[Entry]) -> str:
     results = {e.label: e.evidence["planted"] for e in tested}
     words = [f"{label} {p['found']} ({p['contrast']:.2f} of the contrast)" for label, p in results.items()]
     count = next(iter(results.values()))["of"]
-    text = f"Of {count} small objects that were added to the tilts, the methods show at their places: {', '.join(words)}."
+    text = f"{count} small objects were added to the tilts. The methods show at their places: {', '.join(words)}."
     inventors = [f"{label} ({p['invented']:.2f})" for label, p in results.items() if p["invented"] > INVENTED]
     if inventors:
         text += f" {join_words(inventors)} also respond strongly where there is no object."

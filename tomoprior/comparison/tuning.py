@@ -1,6 +1,6 @@
 """Choose one or two settings of each method by held-out tilts, never by a truth.
 
-The tilts of the final judgement take no part. Of the remaining tilts, every fifth judges the trials.
+The held-out tilts of the final check are not used. Every fifth of the remaining tilts measures the error of the trials.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tomoprior.comparison.candidates import Candidate
 from tomoprior.comparison.evidence.held_out import held_out
 from tomoprior.comparison.shared import SharedInput, choose_held_out
 from tomoprior.errors import InputError, TomopriorError
+from tomoprior.methods.base import TunableMethod
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 
@@ -47,21 +48,23 @@ def values_to_try(candidate: Candidate) -> dict[str, Sequence[Any]]:
 
     A method names them as ``tunable``. For a method that names none, the number of iterations is tried if it has one.
     """
-    named: Mapping[str, Sequence[Any]] | None = getattr(candidate.method, "tunable", None)
-    if named is None:
+    named: Mapping[str, Sequence[Any]]
+    if isinstance(candidate.method, TunableMethod):
+        named = candidate.method.tunable
+    else:
         own = getattr(candidate.settings, "num_iter", None)
         named = {"num_iter": [max(1, round(own * f)) for f in FACTORS]} if isinstance(own, int) else {}
-    free = {name: values for name, values in named.items() if name not in candidate.given}
+    free = {name: values for name, values in named.items() if name not in candidate.set_by_user}
     return dict(list(free.items())[:MOST])
 
 
 def tune(shared: SharedInput, candidate: Candidate, run: Run, tuned: Tuned) -> Candidate:
-    """Return the candidate with the best values: one setting after the other, judged by the error of predicted tilts.
+    """Return the candidate with the best values: one setting after the other, by the error of predicted tilts.
 
     Parameters
     ----------
     tuned
-        Filled as the trials end, so that a caller who stops this has the trials so far.
+        Receives each trial when it ends, so that a caller who stops the tuning has the trials so far.
 
     Raises
     ------

@@ -30,7 +30,7 @@ def describe_job(
         "label": candidate.label,
         "method": candidate.method.name,
         "settings": candidate.settings.model_dump(mode="json"),
-        "given": sorted(candidate.given),
+        "set_by_user": sorted(candidate.set_by_user),
         "store": str(store.folder),
         "digest": store.digest,
         "checks": list(checks),
@@ -43,7 +43,9 @@ def main(folder: Path) -> int:
     """Run the job in ``folder``; returns the exit status."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     method = methods.get(job["method"])
-    candidate = Candidate(job["label"], method, method.Settings.parse(job["settings"]), given=frozenset(job["given"]))
+    candidate = Candidate(
+        job["label"], method, method.Settings.parse(job["settings"]), set_by_user=frozenset(job["set_by_user"])
+    )
     last = 0.0
 
     def step(stage: str, iteration: int, num_iter: int) -> None:

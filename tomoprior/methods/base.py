@@ -26,6 +26,9 @@ Tunable = Mapping[str, tuple[Any, ...]]
 class Method(Protocol):
     """A reconstruction method.
 
+    A method's functions take its own settings class where this protocol has ``Any``: code that holds a ``Method`` knows the
+    class only as ``method.Settings``.
+
     Attributes
     ----------
     name
@@ -74,7 +77,7 @@ class Method(Protocol):
         Parameters
         ----------
         geometry
-            Of the volume and the projections.
+            Geometry of the volume and the projections.
         settings
             An instance of ``Settings``.
 
@@ -106,6 +109,8 @@ class Method(Protocol):
     ) -> Reconstruction:
         """Reconstruct a volume.
 
+        torch's global generator is seeded for the run and restored after it; a method may draw from it.
+
         Parameters
         ----------
         projections
@@ -122,12 +127,12 @@ class Method(Protocol):
         mask
             1 where the volume may differ from zero, else 0; shape ``domain_shape`` or ``(nz, nx)``.
         progress
-            Called once an iteration, with its number, the total, and values by name.
+            Called once per iteration, with its number, the total, and values by name.
 
         Returns
         -------
         Reconstruction
-            With a volume of shape ``projector.domain_shape``, density per voxel, on ``projector.device``.
+            Its volume has the shape ``projector.domain_shape``, density per voxel, on ``projector.device``.
 
         Raises
         ------

@@ -43,6 +43,11 @@ def get(name: str) -> Method:
     name
         One of ``available()``, such as ``sirt`` or ``astra.SIRT``.
 
+    Returns
+    -------
+    Method
+        A new object; its settings are ``method.Settings``.
+
     Raises
     ------
     UnknownNameError

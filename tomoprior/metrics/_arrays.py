@@ -17,7 +17,7 @@ class TooSmallError(InputError):
     """The volumes have fewer voxels along an axis than the measure's window."""
 
 
-def numbers(values: Any, name: str) -> Floats:
+def to_numbers(values: Any, name: str) -> Floats:
     """Return ``values`` (NumPy, torch on any device, or nested lists) in float64; raises InputError if empty or not finite."""
     try:
         # torch has types that NumPy lacks (bfloat16), so it converts its own
@@ -37,23 +37,23 @@ def numbers(values: Any, name: str) -> Floats:
     return array
 
 
-def pair(volume: Any, reference: Any) -> tuple[Floats, Floats]:
-    """Return both as ``numbers``; raises InputError for different shapes."""
-    a, b = numbers(volume, "volume"), numbers(reference, "reference")
+def check_pair(volume: Any, reference: Any) -> tuple[Floats, Floats]:
+    """Return both as ``to_numbers`` does; raises InputError for different shapes."""
+    a, b = to_numbers(volume, "volume"), to_numbers(reference, "reference")
     if a.shape != b.shape:
         raise InputError(f"the volume has shape {a.shape}, the reference {b.shape}")
     return a, b
 
 
-def pair_3d(volume: Any, reference: Any) -> tuple[Floats, Floats]:
-    """Return both as ``numbers``, shape ``(nz, ny, nx)``; raises InputError for other shapes."""
-    a, b = pair(volume, reference)
+def check_pair_3d(volume: Any, reference: Any) -> tuple[Floats, Floats]:
+    """Return both as ``to_numbers`` does, shape ``(nz, ny, nx)``; raises InputError for other shapes."""
+    a, b = check_pair(volume, reference)
     if a.ndim != 3:
         raise InputError(f"volumes need three axes (z, y, x), got shape {a.shape}")
     return a, b
 
 
-def span(reference: Floats, data_range: float | None) -> float:
+def resolve_data_range(reference: Floats, data_range: float | None) -> float:
     """Return ``data_range``, by default maximum minus minimum of the reference; raises InputError unless it is positive."""
     if data_range is not None:
         if not (np.isfinite(data_range) and data_range > 0):
@@ -66,7 +66,7 @@ def span(reference: Floats, data_range: float | None) -> float:
 
 
 def check_mode(mode: str, **options: object) -> None:
-    """Raise InputError for an unknown mode, or in paper mode for an option that is not None: its recipe fixes them."""
+    """Raise InputError for an unknown mode, or in paper mode for an option that is not None, because that mode fixes them."""
     if mode not in get_args(Mode):
         raise InputError(f"mode must be standard or paper, got {mode!r}")
     fixed = [name for name, value in options.items() if value is not None]

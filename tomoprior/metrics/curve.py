@@ -63,6 +63,11 @@ class FSC:
         Against a reference without error the usual threshold is 0.5, between two independent halves of the data 0.143
         (Rosenthal and Henderson, J. Mol. Biol. 333 (2003) 721).
 
+        Parameters
+        ----------
+        threshold
+            The smallest correlation that counts as agreement.
+
         Returns
         -------
         float
@@ -82,6 +87,6 @@ class FSC:
         return float(f[end - 1] + (f[end] - f[end - 1]) * (c[end - 1] - threshold) / (c[end - 1] - c[end]))
 
     def mean(self, below: float = 0.5) -> float:
-        """Return the mean correlation of the shells up to ``below`` cycles per voxel."""
+        """Return the mean correlation of the shells up to ``below`` cycles per voxel; NaN if none has a value."""
         chosen = self.correlation[self.frequency <= below + 1e-9]
         return float(np.nanmean(chosen)) if np.isfinite(chosen).any() else float("nan")

@@ -1,8 +1,4 @@
-"""Agreement of two volumes frequency by frequency: Fourier shell correlation, also by what was measured and what was not.
-
-A single-axis tilt series measures, by the central-slice theorem, planes through the origin of Fourier space that contain the
-tilt axis. Nothing was measured between them or in the missing wedge: there the content of a volume was inferred.
-"""
+"""Agreement of two volumes frequency by frequency: Fourier shell correlation, of all directions or of a region."""
 
 from __future__ import annotations
 
@@ -14,9 +10,9 @@ from scipy import fft, ndimage
 from scipy.signal.windows import tukey
 
 from tomoprior.errors import InputError
-from tomoprior.geometry import MAX_ANGLE
-from tomoprior.metrics._arrays import Floats, numbers, pair_3d
+from tomoprior.metrics._arrays import Floats, check_pair_3d, to_numbers
 from tomoprior.metrics.curve import FSC
+from tomoprior.metrics.regions import frequencies, measured_region, rfft_weights
 
 #: Part of each axis over which the soft box fades out, both ends together.
 FADE = 0.5
@@ -46,6 +42,11 @@ def fsc(volume: ArrayLike, reference: ArrayLike, *, region: NDArray[np.bool_] | 
         of each axis at either end: without it the jump between opposite faces correlates in all shells. None uses the values
         as they are. A mask must be soft: a sharp one correlates too.
 
+    Returns
+    -------
+    FSC
+        One correlation per shell.
+
     Raises
     ------
     InputError
@@ -58,7 +59,7 @@ def fsc(volume: ArrayLike, reference: ArrayLike, *, region: NDArray[np.bool_] | 
     >>> tomoprior.metrics.fsc(volume, volume).crossing()
     0.5
     """
-    a, b = pair_3d(volume, reference)
+    a, b = check_pair_3d(volume, reference)
     return _correlate(_apply_mask(a, mask), _apply_mask(b, mask), region)
 
 
@@ -85,12 +86,17 @@ def fsc_of_halves(
     seed
         Seed of the random phases.
 
+    Returns
+    -------
+    FSC
+        The corrected correlation, one value per shell.
+
     Raises
     ------
     InputError
         As for ``fsc``.
     """
-    a, b = pair_3d(first, second)
+    a, b = check_pair_3d(first, second)
     curve = fsc(a, b, region=region, mask=mask)
     with np.errstate(invalid="ignore"):
         below = np.flatnonzero(_correlate(a, b, region).correlation < RANDOMISED_BELOW)
@@ -121,9 +127,26 @@ def directional_fsc(
 ) -> dict[str, FSC]:
     """Return the FSC of the measured directions and of the others: ``{"present": FSC, "missing": FSC}``.
 
-    Van Veen et al., IJMS 25 (2024) 5473, section 4.4. Arguments as for ``fsc`` and ``measured_region``.
+    Van Veen et al., IJMS 25 (2024) 5473, section 4.4.
+
+    Parameters
+    ----------
+    volume, reference, mask
+        As for ``fsc``.
+    angles, mode
+        As for ``measured_region``.
+
+    Returns
+    -------
+    dict
+        ``present`` and ``missing``, an ``FSC`` each.
+
+    Raises
+    ------
+    InputError
+        As for ``fsc`` and ``measured_region``.
     """
-    a, b = pair_3d(volume, reference)
+    a, b = check_pair_3d(volume, reference)
     present = measured_region(a.shape, angles, mode=mode)
     a, b = (_apply_mask(v, mask) for v in (a, b))
     return {"present": _correlate(a, b, present), "missing": _correlate(a, b, ~present)}
@@ -137,7 +160,12 @@ def soft_mask(inside: ArrayLike, width: float = 4.0) -> Floats:
     inside
         Not zero inside, shape ``(nz, ny, nx)``.
     width
-        Voxels.
+        Width of the rise in voxels.
+
+    Returns
+    -------
+    NDArray
+        Values from 0 to 1, shape of ``inside``, float64.
     """
     region = np.asarray(inside) != 0
     if region.all():
@@ -159,7 +187,7 @@ def fade_out(volume: Floats, part: float = FADE) -> Floats:
 def _apply_mask(volume: Floats, mask: Mask) -> Floats:
     if mask is None:
         return volume
-    soft = fade_out(np.ones(volume.shape)) if isinstance(mask, str) else numbers(mask, "mask")
+    soft = fade_out(np.ones(volume.shape)) if isinstance(mask, str) else to_numbers(mask, "mask")
     if isinstance(mask, str) and mask != "box":
         raise InputError(f"mask must be box, None or an array, got {mask!r}")
     if soft.shape != volume.shape:
@@ -173,7 +201,7 @@ def _randomise_phases(volume: Floats, start: float, rng: np.random.Generator) ->
     """Return the volume with random phases at frequencies of at least ``start`` cycles per voxel."""
     spectrum = fft.rfftn(volume)
     noise = fft.rfftn(rng.normal(size=volume.shape))  # of a real volume, so that its phases have the right symmetry
-    beyond = np.sqrt(sum(k**2 for k in _frequencies(volume.shape))) >= start
+    beyond = np.sqrt(sum(k**2 for k in frequencies(volume.shape))) >= start
     spectrum = np.where(beyond, np.abs(spectrum) * noise / np.maximum(np.abs(noise), 1e-300), spectrum)
     random: Floats = fft.irfftn(spectrum, volume.shape)
     return random
@@ -186,7 +214,7 @@ def _correlate(a: Floats, b: Floats, region: NDArray[np.bool_] | None) -> FSC:
     f1, f2 = (fft.rfftn(v) for v in (a, b))
     if region is not None and region.shape != f1.shape:
         raise InputError(f"the region needs shape {f1.shape}, got {region.shape}")
-    shell = np.rint(np.sqrt(sum(k**2 for k in _frequencies(a.shape))) * size).astype(np.intp)
+    shell = np.rint(np.sqrt(sum(k**2 for k in frequencies(a.shape))) * size).astype(np.intp)
     weight = np.broadcast_to(rfft_weights(a.shape[-1]), f1.shape)
     if region is not None:
         weight = weight * region
@@ -199,77 +227,3 @@ def _correlate(a: Floats, b: Floats, region: NDArray[np.bool_] | None) -> FSC:
     power = np.sqrt(sums(np.abs(f1) ** 2) * sums(np.abs(f2) ** 2))
     correlation = np.divide(cross, power, out=np.full(shells, np.nan), where=power > 0)
     return FSC(np.arange(1, shells + 1) / size, correlation, sums(np.ones(f1.shape)))
-
-
-def measured_region(
-    shape: tuple[int, ...], angles: ArrayLike, *, mode: Literal["planes", "wedge"] = "planes"
-) -> NDArray[np.bool_]:
-    """Return which voxels of ``rfftn`` of a volume of ``shape`` a tilt series at ``angles`` (radians) measured.
-
-    ``planes``: those within half a Fourier voxel (of the longest axis) of a tilt's plane, so that the gaps between tilts at
-    high frequencies count as missing. ``wedge``: all directions between the smallest and the largest angle.
-    """
-    theta = np.asarray(angles, np.float64)
-    if theta.ndim != 1 or theta.size == 0 or not np.all(np.isfinite(theta)):
-        raise InputError("angles need shape (n_angles,) with at least one, all finite")
-    if np.abs(theta).max() > MAX_ANGLE:
-        raise InputError(f"an angle of {np.abs(theta).max():.6g} radians is beyond 4 pi: are these degrees? Use numpy.deg2rad")
-    kz, ky, kx = _frequencies(shape)
-    # u = X cos - Z sin: a tilt's plane holds (kx, kz) along (cos, -sin), and its normal is (sin, cos)
-    if mode == "planes":
-        out = np.zeros((shape[0], 1, shape[2] // 2 + 1), bool)
-        for t in theta:
-            out |= np.abs(kx * np.sin(t) + kz * np.cos(t)) * max(shape) <= 0.5
-    elif mode == "wedge":
-        direction = np.mod(np.arctan2(-kz, kx) - theta.min(), np.pi)
-        within = np.ptp(theta) + 1e-9
-        out = (direction <= within) | (direction >= np.pi - 1e-9) | ((kx == 0) & (kz == 0))
-    else:
-        raise InputError(f"mode must be planes or wedge, got {mode!r}")
-    return np.array(np.broadcast_to(out, (shape[0], ky.shape[1], shape[2] // 2 + 1)))
-
-
-def split_measured(
-    volume: ArrayLike, angles: ArrayLike, *, mode: Literal["planes", "wedge"] = "wedge"
-) -> tuple[Floats, Floats]:
-    """Split a volume into the part that a tilt series at ``angles`` measured and the rest; the two add up to the volume.
-
-    Parameters
-    ----------
-    volume
-        Shape ``(nz, ny, nx)``, NumPy or torch.
-    angles, mode
-        As for ``measured_region``. The mean counts as measured.
-
-    Returns
-    -------
-    present, missing
-        Real, of the volume's shape.
-
-    Raises
-    ------
-    InputError
-        For a volume without three axes, values that are not finite, or angles that ``measured_region`` refuses.
-    """
-    a = numbers(volume, "volume")
-    if a.ndim != 3:
-        raise InputError(f"volumes need three axes (z, y, x), got shape {a.shape}")
-    spectrum = fft.rfftn(a)
-    spectrum[~measured_region(a.shape, angles, mode=mode)] = 0
-    present: Floats = fft.irfftn(spectrum, a.shape)
-    return present, a - present
-
-
-def rfft_weights(nx: int) -> Floats:
-    """Return the weight of each value of ``rfft`` of ``nx``: 2 with its conjugate, 1 for kx = 0 and Nyquist."""
-    twice = np.full(nx // 2 + 1, 2.0)
-    twice[0] = 1.0
-    if nx % 2 == 0:
-        twice[-1] = 1.0
-    return twice
-
-
-def _frequencies(shape: tuple[int, ...]) -> tuple[Floats, Floats, Floats]:
-    """Return kz, ky, kx of ``rfftn`` in cycles per voxel, in shapes that broadcast."""
-    kz, ky, kx = (np.asarray(k, np.float64) for k in (*map(np.fft.fftfreq, shape[:2]), np.fft.rfftfreq(shape[2])))
-    return kz[:, None, None], ky[None, :, None], kx[None, None, :]

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from tomoprior.errors import InputError
 from tomoprior.metrics import paper
-from tomoprior.metrics._arrays import Mode, TooSmallError, check_mode, pair_3d, span
-from tomoprior.metrics.matching import Match, fitted
+from tomoprior.metrics._arrays import Mode, TooSmallError, check_mode, check_pair_3d, resolve_data_range
+from tomoprior.metrics.matching import Match, match_checked
 
 _SMALLEST = 41  # pixels along a side: below, nothing is left of the fourth scale
 
@@ -40,7 +40,7 @@ def vif(
     match
         How scale and offset are fitted to the reference first, see ``match_scale``; by default they are not.
     data_range
-        What counts as 255, in the volumes' unit; by default maximum minus minimum of the whole reference.
+        The range of values that becomes 255, in the volumes' unit; by default maximum minus minimum of the whole reference.
     axis
         The axis along which slices are taken: by default 1, y, for x-z slices, in which the missing wedge shows.
 
@@ -61,7 +61,7 @@ def vif(
     import torch
     from torchmetrics.functional.image import visual_information_fidelity  # takes as long to import as torch itself
 
-    a, b = pair_3d(volume, reference)
+    a, b = check_pair_3d(volume, reference)
     axis = 1 if axis is None else axis
     if axis not in (0, 1, 2):
         raise InputError(f"axis must be 0, 1 or 2, got {axis!r}")
@@ -70,11 +70,11 @@ def vif(
         raise TooSmallError(
             f"VIF needs slices of at least {_SMALLEST} x {_SMALLEST} voxels; along axis {axis} they are {height} x {width}"
         )
-    scale = 255 / span(b, data_range)
+    scale = 255 / resolve_data_range(b, data_range)
     images, truths = (
         # (slices, 1, height, width); VIF knows no offset, and without the mean its variances keep their digits
         torch.from_numpy(np.ascontiguousarray(np.moveaxis((v - v.mean()) * scale, axis, 0)))[:, None]
-        for v in (fitted(a, b, match or "none"), b)
+        for v in (match_checked(a, b, match or "none"), b)
     )
     # one slice at a time: the library unfolds its windows, 289 times the slice
     slices = zip(images, truths, strict=True)

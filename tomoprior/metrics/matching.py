@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
-from tomoprior.metrics._arrays import Floats, pair
+from tomoprior.metrics._arrays import Floats, check_pair
 
 Match = Literal["none", "affine", "moments"]
 
@@ -39,11 +39,11 @@ def match_scale(volume: Any, reference: Any, match: Match = "none") -> NDArray[n
     InputError
         For shapes that differ, values that are not finite, an unknown ``match``, or a constant volume, which has no scale.
     """
-    return fitted(*pair(volume, reference), match)
+    return match_checked(*check_pair(volume, reference), match)
 
 
-def fitted(volume: Floats, reference: Floats, match: Match) -> Floats:
-    """Return ``match_scale`` of arrays that are already checked."""
+def match_checked(volume: Floats, reference: Floats, match: Match) -> Floats:
+    """Do the work of ``match_scale`` for arrays that are already checked."""
     if match == "none":
         return volume
     if match not in ("affine", "moments"):

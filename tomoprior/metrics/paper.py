@@ -1,8 +1,9 @@
-"""PSNR, SSIM and VIF as the published tables for coordinate networks were computed: ``mode="paper"``.
+"""PSNR, SSIM and VIF as in the published tables for coordinate networks: ``mode="paper"``.
 
-Van Veen et al., IJMS 25 (2024) 5473, Table 1. Text and common use leave open what their evaluation decides: which slices,
-which range, what is matched first. These three follow it, for numbers that can stand beside theirs; elsewhere the standard
-mode is the better measure. The steps, in this order, on volumes ``[z, y, x]``:
+Van Veen et al., IJMS 25 (2024) 5473, Table 1. The text of the paper leaves open which slices are compared, which range counts
+and what is matched first; their evaluation code decides it. These three functions follow that code, so that numbers can be
+compared with theirs. For all other purposes the standard mode is the better measure. The steps, in this order, on volumes
+``[z, y, x]``:
 
 1. The reference is scaled from its minimum and maximum to 0 and 0.1.
 2. The volume is given the mean and the standard deviation of that reference.
@@ -14,8 +15,8 @@ mode is the better measure. The steps, in this order, on volumes ``[z, y, x]``:
    window, every second voxel kept along z and y and all along x between scales, and the mean of the volume as the variance of
    the visual noise. Its values are far above those of the standard VIF.
 
-Two differences from theirs: float64 for float32, and no rounding to three decimals. On phantoms with noise or blur both change
-nothing in the third decimal; the PSNR of a volume that agrees is limited by rounding, and means nothing.
+There are two differences from their code: float64 instead of float32, and no rounding to three decimals. On phantoms with noise
+or blur neither changes the third decimal. The PSNR of a volume that agrees exactly is limited by rounding and has no meaning.
 """
 
 from __future__ import annotations
@@ -26,45 +27,45 @@ import numpy as np
 from scipy import ndimage
 
 from tomoprior.errors import InputError
-from tomoprior.metrics._arrays import Floats, TooSmallError, pair_3d
-from tomoprior.metrics.matching import fitted
+from tomoprior.metrics._arrays import Floats, TooSmallError, check_pair_3d
+from tomoprior.metrics.matching import match_checked
 
-_PEAK = 0.1  # of the scaled reference; VIF depends on it: variances go with its square, the noise with itself
-_FLAT = 1e-10  # a variance below it counts as none
+_PEAK = 0.1  # maximum of the scaled reference; VIF depends on it: variances grow with its square, the noise with itself
+_FLAT = 1e-10  # a smaller variance counts as zero
 _WINDOW = 7
 _SCALES = (17, 9, 5, 3)  # widths in voxels of Sheikh and Bovik's four windows, whose standard deviation is a fifth of that
 
 
-def prepared(volume: Any, reference: Any) -> tuple[Floats, Floats]:
-    """Steps 1 and 2: both volumes on the common scale."""
-    v, r = pair_3d(volume, reference)
+def prepare(volume: Any, reference: Any) -> tuple[Floats, Floats]:
+    """Return both volumes on the common scale (steps 1 and 2); raises InputError for a constant reference."""
+    v, r = check_pair_3d(volume, reference)
     low, high = r.min(), r.max()
     if low == high:
         raise InputError("the reference is constant")
     r = (r - low) * (_PEAK / (high - low))
-    return fitted(v, r, "moments"), r
+    return match_checked(v, r, "moments"), r
 
 
 def psnr(volume: Any, reference: Any) -> float:
-    """Step 3, in dB; infinite if all slices agree, NaN if none has a positive value."""
-    v, r = prepared(volume, reference)
+    """Return the PSNR in dB (step 3): infinite if all slices agree, NaN if none has a positive value."""
+    v, r = prepare(volume, reference)
     peak = r.max(axis=(0, 2))
     error = np.mean((v - r) ** 2, axis=(0, 2))
     with np.errstate(divide="ignore", invalid="ignore"):  # an empty slice (0 / error), one that agrees (peak / 0), or both
         values = 10 * np.log10(peak**2 / error)
-    kept = values[np.isfinite(values) & (values > 0)]
-    if kept.size:
-        return float(kept.mean())
+    valid = values[np.isfinite(values) & (values > 0)]
+    if valid.size:
+        return float(valid.mean())
     return float("inf") if not error.any() else float("nan")
 
 
 def ssim(volume: Any, reference: Any) -> float:
-    """Step 4."""
+    """Return the SSIM (step 4); raises TooSmallError for fewer than 7 voxels along an axis."""
     from skimage import metrics
 
     structural_similarity: Any = metrics.structural_similarity  # type: ignore[attr-defined,unused-ignore]
 
-    v, r = prepared(volume, reference)
+    v, r = prepare(volume, reference)
     if min(v.shape) < _WINDOW:
         raise TooSmallError(f"SSIM in paper mode needs {_WINDOW} voxels along each axis, got shape {v.shape}")
     peak = float(v.max())
@@ -75,26 +76,26 @@ def ssim(volume: Any, reference: Any) -> float:
 
 
 def vif(volume: Any, reference: Any) -> float:
-    """Step 5; 1 for volumes that agree, more where the volume has more contrast than the reference."""
-    v, r = prepared(volume, reference)
+    """Return the VIF (step 5): 1 for volumes that agree, more where the volume has more contrast than the reference."""
+    v, r = prepare(volume, reference)
     noise = float(v.mean())
-    kept = total = 0.0
+    shared = total = 0.0
     for i, width in enumerate(_SCALES):
         sigma = width / 5
         if i:
             r, v = (ndimage.gaussian_filter(x, sigma)[::2, ::2] for x in (r, v))
-        k, t = _information(r, v, sigma, noise)
-        kept, total = kept + k, total + t
+        at_scale, of_reference = _information(r, v, sigma, noise)
+        shared, total = shared + at_scale, total + of_reference
     if total == 0:
         raise InputError("the reference is too flat for VIF: no window has a variance")
-    return kept / total
+    return shared / total
 
 
 def _information(reference: Floats, volume: Floats, sigma: float, noise: float) -> tuple[float, float]:
-    """What the volume keeps of the reference's information at one scale, and that information, both in powers of ten.
+    """Return the information that the volume shares with the reference at one scale, and that of the reference.
 
-    In a window the volume is ``gain * reference + rest``, and an observer adds ``noise`` to what he sees of either. Without
-    covariance, or with a negative one, nothing is kept.
+    Both are logarithms to base ten. In a window the volume is ``gain * reference + rest``, and an observer adds ``noise`` to
+    both. Without a positive covariance no information is shared.
     """
 
     def local(values: Floats) -> Floats:
@@ -107,5 +108,5 @@ def _information(reference: Floats, volume: Floats, sigma: float, noise: float) 
     var_r[var_r < _FLAT] = 0
     gain = np.where((var_r > 0) & (var_v >= _FLAT), np.maximum(covariance, 0) / (var_r + _FLAT), 0)
     rest = np.maximum(var_v - gain * covariance, _FLAT)
-    kept = np.log10(1 + gain**2 * var_r / (rest + noise))
-    return float(kept.sum()), float(np.log10(1 + var_r / noise).sum())
+    shared = np.log10(1 + gain**2 * var_r / (rest + noise))
+    return float(shared.sum()), float(np.log10(1 + var_r / noise).sum())

@@ -7,10 +7,10 @@ from typing import Literal
 
 from numpy.typing import ArrayLike
 
-from tomoprior.metrics._arrays import Mode, TooSmallError, check_mode, pair_3d
+from tomoprior.metrics._arrays import Mode, TooSmallError, check_mode, check_pair_3d
 from tomoprior.metrics.fourier import directional_fsc, fsc
 from tomoprior.metrics.information import vif
-from tomoprior.metrics.matching import Match, fitted
+from tomoprior.metrics.matching import Match, match_checked
 from tomoprior.metrics.voxel import psnr, rmse, ssim
 
 
@@ -31,7 +31,7 @@ def evaluate(
     volume, reference
         Shape ``(nz, ny, nx)``, NumPy or torch.
     angles
-        Of the tilt series in radians, shape ``(n_angles,)``: adds the correlation of what it measured and of what it did not.
+        Tilt angles in radians, shape ``(n_angles,)``: adds the correlation in measured directions and in the others.
     mode
         ``standard``, or ``paper`` as in Van Veen et al. 2024, see ``tomoprior.metrics.paper``. It concerns ``psnr``, ``ssim``
         and ``vif``; ``rmse`` is then that of the volume with the reference's mean and standard deviation.
@@ -58,8 +58,8 @@ def evaluate(
         For shapes that differ, values that are not finite, a constant reference, or ``match`` in paper mode, which fixes it.
     """
     check_mode(mode, match=match)
-    a, b = pair_3d(volume, reference)
-    a = fitted(a, b, "moments" if mode == "paper" else match or "none")
+    a, b = check_pair_3d(volume, reference)
+    a = match_checked(a, b, "moments" if mode == "paper" else match or "none")
 
     def value(measure: Callable[..., float]) -> float:
         try:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tomoprior.metrics import paper
-from tomoprior.metrics._arrays import Floats, Mode, TooSmallError, check_mode, pair, span
-from tomoprior.metrics.matching import Match, fitted
+from tomoprior.metrics._arrays import Floats, Mode, TooSmallError, check_mode, check_pair, resolve_data_range
+from tomoprior.metrics.matching import Match, match_checked
 
 
 def rmse(volume: ArrayLike, reference: ArrayLike, *, match: Match = "none") -> float:
@@ -18,17 +18,22 @@ def rmse(volume: ArrayLike, reference: ArrayLike, *, match: Match = "none") -> f
     Parameters
     ----------
     volume, reference
-        Of one shape, any number of axes, NumPy or torch.
+        Arrays of one shape with any number of axes, NumPy or torch.
     match
         How scale and offset are fitted to the reference first, see ``match_scale``.
+
+    Returns
+    -------
+    float
+        0 for volumes that agree.
 
     Raises
     ------
     InputError
         For shapes that differ, values that are not finite, or empty arrays.
     """
-    a, b = pair(volume, reference)
-    return _rmse(fitted(a, b, match), b)
+    a, b = check_pair(volume, reference)
+    return _rmse(match_checked(a, b, match), b)
 
 
 def psnr(
@@ -44,7 +49,7 @@ def psnr(
     Parameters
     ----------
     volume, reference
-        Of one shape, any number of axes (three in paper mode), NumPy or torch.
+        Arrays of one shape with any number of axes (three in paper mode), NumPy or torch.
     mode
         ``standard``, or ``paper``: mean over x-z slices as in Van Veen et al. 2024, see ``tomoprior.metrics.paper``.
     match
@@ -66,9 +71,9 @@ def psnr(
     check_mode(mode, match=match, data_range=data_range)
     if mode == "paper":
         return paper.psnr(volume, reference)
-    a, b = pair(volume, reference)
-    peak = span(b, data_range)
-    error = _rmse(fitted(a, b, match or "none"), b)
+    a, b = check_pair(volume, reference)
+    peak = resolve_data_range(b, data_range)
+    error = _rmse(match_checked(a, b, match or "none"), b)
     return float("inf") if error == 0 else float(20 * np.log10(peak / error))
 
 
@@ -83,8 +88,23 @@ def ssim(
     """Return the mean structural similarity in as many dimensions as the arrays have.
 
     The window has 7 voxels, fewer along a shorter axis. An axis of length 1 or 2 is left out of the window. Wang et al., IEEE
-    Trans. Image Process. 13 (2004) 600, as ``skimage.metrics.structural_similarity`` computes it. Arguments and errors as for
-    ``psnr``. Paper mode takes the mean of the 2-D measure over x-y slices, with at least 7 voxels along each axis.
+    Trans. Image Process. 13 (2004) 600, as ``skimage.metrics.structural_similarity`` computes it. Paper mode takes the mean
+    of the 2-D measure over x-y slices, with at least 7 voxels along each axis.
+
+    Parameters
+    ----------
+    volume, reference, mode, match, data_range
+        As for ``psnr``.
+
+    Returns
+    -------
+    float
+        1 for volumes that agree.
+
+    Raises
+    ------
+    InputError
+        As for ``psnr``, and for volumes that are too small for the window.
     """
     check_mode(mode, match=match, data_range=data_range)
     if mode == "paper":
@@ -93,9 +113,9 @@ def ssim(
 
     structural_similarity: Any = metrics.structural_similarity  # type: ignore[attr-defined,unused-ignore]
 
-    a, b = pair(volume, reference)
-    peak = span(b, data_range)
-    a = fitted(a, b, match or "none")
+    a, b = check_pair(volume, reference)
+    peak = resolve_data_range(b, data_range)
+    a = match_checked(a, b, match or "none")
     long = [n for n in a.shape if n >= 3]
     if not long:
         raise TooSmallError(f"arrays of shape {a.shape} are too small for SSIM")

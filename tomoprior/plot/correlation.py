@@ -2,18 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.metrics import FSC
-from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure, plain
+from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure, simplify_frame
+from tomoprior.plot.looks import Look, look
 from tomoprior.units import check_positive_size, unit_symbol
 
 PANELS = {"present": "measured", "missing": "not measured"}
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A Fourier shell correlation to draw.
+
+    Attributes
+    ----------
+    label
+        Text for the legend.
+    frequency, correlation
+        One value per shell; frequency in 1 / voxel. NaN leaves a gap.
+    crossing
+        Frequency at which the curve falls below the threshold, in 1 / voxel: 0 if it is never above, 0.5 if it never falls
+        below, NaN if it is unknown.
+    look
+        Colour, mark and dashes.
+    """
+
+    label: str
+    frequency: NDArray[np.float64]
+    correlation: NDArray[np.float64]
+    crossing: float
+    look: Look
+
+
+def draw_curves(axes: Axes, curves: Sequence[Curve], threshold: float, voxel: float = 1.0) -> None:
+    """Draw curves over frequency in 1 / ``voxel``, the threshold, and a mark where each falls below it.
+
+    Axes of one figure with ``sharey`` get limits that hold the curves of all of them.
+    """
+    for curve in curves:
+        colour = curve.look.colour
+        axes.plot(curve.frequency / voxel, curve.correlation, color=colour, ls=curve.look.dash, lw=1.8, label=curve.label)
+        if 0 < curve.crossing < 0.5:
+            axes.plot(curve.crossing / voxel, threshold, marker=curve.look.mark, ms=7, color=colour, mec="white", zorder=4,
+                      clip_on=False)  # fmt: skip
+    axes.axhline(0, color="#B6BDC6", lw=0.8, zorder=1.5)
+    axes.axhline(threshold, color="#22272E", lw=1, ls=(0, (4, 3)), zorder=1.5)
+    lowest = min((float(np.nanmin(c.correlation)) for c in curves if np.isfinite(c.correlation).any()), default=0.0)
+    shared = [a.get_ylim()[0] for a in axes.get_shared_y_axes().get_siblings(axes) if a is not axes and a.lines]
+    axes.set_ylim(max(-1.0, min(-0.05, lowest - 0.03, *shared)), 1.03)
+    axes.set_xlim(0, 0.5 / voxel)
 
 
 def fsc(
@@ -78,21 +124,15 @@ def _panels(curves: Any) -> dict[str, dict[str, FSC]]:
 
 
 def _draw(axes: Axes, curves: Mapping[str, FSC], threshold: float, edge: float, unit: str) -> None:
-    lowest = 0.0
-    for i, (label, curve) in enumerate(curves.items()):
-        known = curve.correlation[np.isfinite(curve.correlation)]
-        lowest = min(lowest, *known) if len(known) else lowest
+    drawn: list[Curve] = []
+    for label, curve in curves.items():
         at = curve.crossing(threshold)
         crosses = 0 < at < 0.5
         text = "no value" if np.isnan(at) else "never above" if at == 0 else f"{edge / at:.3g} {unit}" if crosses else "nowhere"
-        axes.plot(curve.frequency, curve.correlation, color=f"C{i}", lw=1.5, label=f"{label}: {text}")
-        if crosses:
-            axes.plot([at], [threshold], "o", color=f"C{i}", ms=6, mec="white", zorder=3)
-    axes.axhline(threshold, color="0.5", lw=0.8, ls="--")
-    axes.set_xlim(0, 0.5)
-    axes.set_ylim(max(-1.0, lowest * 1.05), 1.03)
+        drawn.append(Curve(f"{label}: {text}", curve.frequency, curve.correlation, at, look(len(drawn))))
+    draw_curves(axes, drawn, threshold)
     axes.set_xlabel("frequency (1 / voxel)", fontsize=NORMAL)
-    plain(axes)
+    simplify_frame(axes)
     above = axes.secondary_xaxis("top")
     ticks = np.arange(1, 6) / 10
     above.set_xticks(ticks, [f"{edge / f:.3g}" for f in ticks])

@@ -24,7 +24,7 @@ class Figure(figure.Figure):
         return buffer.getvalue()
 
 
-def plain(axes: Axes) -> None:
+def simplify_frame(axes: Axes) -> None:
     """Draw small ticks, and a frame on two sides only."""
     axes.tick_params(labelsize=SMALL + 1, length=3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,41 +1,39 @@
-"""Where the planes of a picture stand, in inches, and how they are drawn.
+"""Layout of a picture of planes, in inches.
 
-A block is a table of planes under one colour scale: a column a volume, the rows x-y, x-z and z-y. Blocks stand beside each
-other while there are few columns, else below each other.
+A block is a table of planes with one colour scale: one column per volume, with the rows x-y, x-z and z-y. Blocks are side by
+side if they have few columns together, otherwise one below the other.
 """
 
 from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure
+from tomoprior.plot.panels import draw_plane, draw_scale_bar, place_axes
 from tomoprior.plot.volumes import Planes
-from tomoprior.units import round_length
 
-#: Columns that are still put beside each other.
-BESIDE = 6
-#: The planes' width and height together, and the width of one, at most; a column's and a row's, at least.
+#: Largest number of columns of blocks that are side by side.
+MAX_COLUMNS = 6
+#: Largest width and height of all planes together, and of a column; smallest width of a column and height of a row.
 WIDEST, HIGHEST, COLUMN, NARROWEST, LOWEST = 13.0, 9.0, 3.2, 0.75, 0.32
-#: Left of a block for names and numbers, right of it for its colour bar, above and below; between columns and rows.
+#: Space left of a block for names and numbers, right of it for its colour bar, above it, below it, and between columns.
 LEFT, RIGHT, TOP, BOTTOM, BETWEEN = 1.1, 0.85, 0.12, 0.42, 0.08
-#: Below each row: only where the axis changes are there numbers.
+#: Space below each row; the first row shares the numbers of the second.
 BELOW = (0.1, 0.45, BOTTOM)
-LINE = 0.16  # of a title
+LINE = 0.16  # height of a line of a title
 
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A column: the planes of one volume."""
+    """The planes of one volume, which fill a column."""
 
     label: str
     planes: Planes
@@ -43,7 +41,7 @@ class Tile:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Columns with one scale, ``low`` to ``high``; ``None`` leaves a column free."""
+    """Columns with one scale from ``low`` to ``high``; None is an empty column."""
 
     name: str
     tiles: list[Tile | None]
@@ -54,7 +52,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Frame:
-    """What all planes have in common: the grid, the point they run through, and the voxel (edge, unit)."""
+    """Properties that all planes share: the grid, the point in all of them, and the voxel (edge, unit)."""
 
     shape: tuple[int, int, int]
     at: tuple[int, int, int]
@@ -63,50 +61,50 @@ class Frame:
 
     @property
     def step(self) -> float:
-        """From a voxel to the next, in what the axes count."""
+        """Distance of neighbouring voxels in the unit of the axes."""
         return self.voxel[0] if self.in_unit and self.voxel else 1.0
 
     def axis(self, name: str) -> str:
-        """Its name, with the unit if there is one."""
+        """Return the label of an axis, with its unit if the axes have one."""
         return f"{name} ({self.voxel[1]})" if self.in_unit and self.voxel else name
 
     def rows(self) -> tuple[tuple[str, str, str, int, int], ...]:
-        """For x-y, x-z and z-y: title, horizontal and vertical axis, columns and rows of voxels."""
+        """Return title, horizontal and vertical axis, columns and rows of voxels, for x-y, x-z and z-y."""
         (nz, ny, nx), (z, y, x) = self.shape, self.at
         return (("x–y\nz = " + str(z), "x", "y", nx, ny), ("x–z\ny = " + str(y), "x", "z", nx, nz),
                 ("z–y\nx = " + str(x), "z", "y", nz, ny))  # fmt: skip
 
 
-def draw(blocks: list[Block], frame: Frame, title: str | None) -> Figure:
-    """The figure."""
-    beside = sum(t is not None for b in blocks for t in b.tiles) <= BESIDE
-    if beside:
+def draw_blocks(blocks: list[Block], frame: Frame, title: str | None) -> Figure:
+    """Return the figure of all blocks."""
+    side_by_side = sum(t is not None for b in blocks for t in b.tiles) <= MAX_COLUMNS
+    if side_by_side:
         blocks = [Block(b.name, [t for t in b.tiles if t is not None], b.low, b.high, b.colours) for b in blocks]
-    columns = sum(len(b.tiles) for b in blocks) if beside else max(len(b.tiles) for b in blocks)
+    columns = sum(len(b.tiles) for b in blocks) if side_by_side else max(len(b.tiles) for b in blocks)
     widest, tall = max(frame.shape[2], frame.shape[0]), 2 * frame.shape[1] + frame.shape[0]
-    inch = min(COLUMN / widest, WIDEST / columns / widest, HIGHEST / tall / (1 if beside else len(blocks)))
+    inch = min(COLUMN / widest, WIDEST / columns / widest, HIGHEST / tall / (1 if side_by_side else len(blocks)))
     pitch = max(inch * widest, NARROWEST) + BETWEEN
     heights = [max(inch * rows, LOWEST) for *_, rows in frame.rows()]
     titles = [[textwrap.wrap(t.label, max(8, int(pitch / 0.075))) if t else [] for t in b.tiles] for b in blocks]
     above = TOP + LINE * max(len(lines) for block in titles for lines in block)
     block_height = above + sum(heights) + sum(BELOW)
     head = 0.35 if title else 0.0
-    widths = [len(b.tiles) * pitch + RIGHT + (LEFT if i == 0 or not beside else 0.1) for i, b in enumerate(blocks)]
-    size = (sum(widths) if beside else max(widths), head + block_height * (1 if beside else len(blocks)))
+    widths = [len(b.tiles) * pitch + RIGHT + (LEFT if i == 0 or not side_by_side else 0.1) for i, b in enumerate(blocks)]
+    size = (sum(widths) if side_by_side else max(widths), head + block_height * (1 if side_by_side else len(blocks)))
     figure = Figure(figsize=size, dpi=DPI, facecolor="white")
     if title:
         figure.text(0.5, 1 - 0.2 / size[1], title, ha="center", va="center", fontsize=NORMAL + 2)
     left, top = 0.0, head
     for i, (block, lines) in enumerate(zip(blocks, titles, strict=True)):
-        first = i == 0 or not beside
+        first = i == 0 or not side_by_side
         _Table(figure, frame, block, inch, pitch, heights, left + (LEFT if first else 0.1), top + above).draw(lines, first)
-        left, top = (left + widths[i], top) if beside else (left, top + block_height)
+        left, top = (left + widths[i], top) if side_by_side else (left, top + block_height)
     return figure
 
 
 @dataclass(frozen=True)
 class _Table:
-    """One block on the figure; ``left`` and ``top`` of its first plane in inches."""
+    """One block on a figure; ``left`` and ``top`` are the place of its first plane in inches."""
 
     figure: Figure
     frame: Frame
@@ -118,7 +116,7 @@ class _Table:
     top: float
 
     def draw(self, titles: list[list[str]], first: bool) -> None:
-        """All planes and the colour bar; names of rows only where the table is the ``first`` on its line."""
+        """Draw all planes and the colour bar, and the names of rows if the block is the ``first`` from the left."""
         colours = matplotlib.colormaps[self.block.colours].with_extremes(bad="red")
         scale = Normalize(self.block.low, self.block.high)
         top = self.top
@@ -128,27 +126,22 @@ class _Table:
             for column, tile in enumerate(self.block.tiles):
                 if tile is None:
                     continue
-                axes = self._axes(self.left + column * self.pitch, top, self.inch * nu, self.inch * nv)
-                step = self.frame.step
-                axes.imshow(
-                    np.ma.masked_invalid(tile.planes[row]), cmap=colours, norm=scale,
-                    extent=(-0.5 * step, (nu - 0.5) * step, (nv - 0.5) * step, -0.5 * step), aspect="equal",
-                )  # fmt: skip
+                plane, left = np.ma.masked_invalid(tile.planes[row]), self.left + column * self.pitch
+                axes = draw_plane(self.figure, plane, left, top, self.inch, self.frame.step, cmap=colours, norm=scale)
                 self._ticks(axes, horizontal if row else "", vertical if first and column == 0 else "", nu, nv)
                 if row == 0:
                     axes.set_title("\n".join(titles[column]), fontsize=NORMAL, pad=3)
                     if column == 0 and first and self.frame.voxel:
-                        self._scale_bar(axes, nu, nv)
+                        edge, unit = self.frame.voxel
+                        draw_scale_bar(axes, nu * edge, unit, thickness=2, fontsize=SMALL)
             top += self.heights[row] + BELOW[row]
-        bar = self._axes(self.left + len(self.block.tiles) * self.pitch, self.top, 0.1, min(top - self.top - BOTTOM, 2.5))
+        bar = place_axes(
+            self.figure, self.left + len(self.block.tiles) * self.pitch, self.top, 0.1, min(top - self.top - BOTTOM, 2.5)
+        )
         self.figure.colorbar(ScalarMappable(scale, colours), cax=bar, extend=self._beyond()).set_label(
             self.block.name, fontsize=SMALL
         )
         bar.tick_params(labelsize=SMALL, length=2)
-
-    def _axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        w, h = self.figure.get_size_inches()
-        return self.figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h))
 
     def _text(self, x: float, y: float, text: str) -> None:
         w, h = self.figure.get_size_inches()
@@ -157,22 +150,11 @@ class _Table:
     def _ticks(self, axes: Axes, horizontal: str, vertical: str, nu: int, nv: int) -> None:
         axes.tick_params(labelsize=SMALL, length=2, pad=2, labelbottom=bool(horizontal), labelleft=bool(vertical))
         for axis, name, n in ((axes.xaxis, horizontal, nu), (axes.yaxis, vertical, nv)):
-            room = int(n * self.inch / 0.35)  # for so many numbers
+            count = int(n * self.inch / 0.35)  # numbers that fit along the axis
             whole = not self.frame.in_unit
-            axis.set_major_locator(MaxNLocator(min(4, room), integer=whole) if room else FixedLocator([0]))
+            axis.set_major_locator(MaxNLocator(min(4, count), integer=whole) if count else FixedLocator([0]))
             axis.set_label_text(self.frame.axis(name) if name else "", fontsize=SMALL + 1)
             axis.labelpad = 2
-
-    def _scale_bar(self, axes: Axes, nu: int, nv: int) -> None:
-        assert self.frame.voxel is not None
-        edge, unit = self.frame.voxel
-        length = round_length(0.4 * nu * edge)
-        across = length / edge / nu
-        edged: Any = [withStroke(linewidth=3, foreground="black")]
-        axes.plot([0.95 - across, 0.95], [0.06, 0.06], transform=axes.transAxes, color="white", lw=2, path_effects=edged,
-                  solid_capstyle="butt")  # fmt: skip
-        axes.text(0.95 - across / 2, 0.1, f"{length:g} {unit}", transform=axes.transAxes, color="white", fontsize=SMALL,
-                  ha="center", va="bottom", bbox={"facecolor": "black", "alpha": 0.6, "pad": 1, "linewidth": 0})  # fmt: skip
 
     def _beyond(self) -> str:
         values = np.concatenate([p.ravel() for t in self.block.tiles if t for p in t.planes])

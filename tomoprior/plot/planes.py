@@ -1,4 +1,4 @@
-"""Orthogonal slices of volumes beside each other, on one grey scale."""
+"""Orthogonal slices of volumes side by side, on one grey scale."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ import numpy as np
 
 from tomoprior.errors import InputError
 from tomoprior.plot.figure import Figure
-from tomoprior.plot.layout import Block, Frame, Tile, draw
-from tomoprior.plot.volumes import Floats, Planes, Shown, check_shape, common_voxel, labelled, planes, point, shown
+from tomoprior.plot.layout import Block, Frame, Tile, draw_blocks
+from tomoprior.plot.volumes import (
+    Floats,
+    Planes,
+    PlotVolume,
+    check_point,
+    check_shape,
+    common_voxel,
+    cut_planes,
+    label_volumes,
+    to_plot_volume,
+)
 
-#: Share of the values beyond either end of a scale that is chosen here: a few hot voxels shall not darken all others.
+#: Percent of the values beyond either end of an automatic scale: a few hot voxels must not darken all others.
 CLIPPED = 0.5
 
 
@@ -25,10 +35,10 @@ def slices(
     axes: Literal["voxel", "unit"] = "voxel",
     title: str | None = None,
 ) -> Figure:
-    """Slices x-y, x-z and z-y of one or several volumes, a column each, on one grey scale.
+    """Draw slices x-y, x-z and z-y of one or several volumes, one column per volume, on one grey scale.
 
     In x-y and x-z, x grows to the right and y or z downwards; in z-y, z grows to the right and y downwards. Index 0 is at the
-    left and at the top: ``volume[z]`` stands as it is printed. All planes have one scale, so lengths can be compared.
+    left and at the top, as in a printed array ``volume[z]``. All planes have one scale, so lengths can be compared.
 
     Parameters
     ----------
@@ -39,18 +49,18 @@ def slices(
         ``(z, y, x)``, the voxel that the planes run through; by default the middle, ``n // 2``.
     grey
         Values shown black and white. By default the range of the reference's planes, and without one that of all planes
-        without the lowest and highest 0.5 percent. A colour bar with a pointed end says that there are values beyond it; NaN
-        and infinite values are red.
+        without the lowest and highest 0.5 percent. A pointed end of the colour bar means values beyond it; NaN and
+        infinite values are red.
     reference
         A volume, shown first, or the label of one in ``volumes``: differences to it are shown as well, blue where a volume is
         lower and red where it is higher, all on one scale.
     std
-        Show standard deviations too, of those that have one.
+        Also show the standard deviation of each volume that has one.
     axes
-        Count voxels along the axes, or the unit of the voxel size from the middle of voxel 0. A scale bar stands wherever a
-        ``Reconstruction`` brings its voxel size.
+        ``voxel``: axes count voxels. ``unit``: axes are in the unit of the voxel size, from the centre of voxel 0. A scale bar
+        is drawn for a ``Reconstruction`` with a voxel size.
     title
-        Of the figure.
+        Title of the figure.
 
     Returns
     -------
@@ -62,25 +72,25 @@ def slices(
     InputError
         One line, for volumes that do not fit together, hold no numbers, or a plane that does not exist.
     """
-    items = labelled(volumes)
+    items = label_volumes(volumes)
     first = _reference(reference, items)
     if first is not None:
         items = [first, *(v for v in items if v is not first)]
     shape = items[0].array.shape
     voxel = common_voxel(items)
-    frame = Frame((int(shape[0]), int(shape[1]), int(shape[2])), point(at, shape), voxel, _in_unit(axes, voxel))
-    images = [planes(v.array, frame.at, v.label) for v in items]
-    low, high = _range(images[:1] if first is not None else images, first is None) if grey is None else _checked(grey)
+    frame = Frame((int(shape[0]), int(shape[1]), int(shape[2])), check_point(at, shape), voxel, _in_unit(axes, voxel))
+    images = [cut_planes(v.array, frame.at, v.label) for v in items]
+    low, high = _range(images[:1] if first is not None else images, first is None) if grey is None else _check_grey(grey)
     tiles: list[Tile | None] = [Tile(v.label, p) for v, p in zip(items, images, strict=True)]
     blocks = [Block("value per voxel", tiles, low, high, "gray")]
     if first is not None:
         blocks.append(_differences(items, images))
     if std:
         blocks.append(_deviations(items, frame.at))
-    return draw(blocks, frame, title)
+    return draw_blocks(blocks, frame, title)
 
 
-def _reference(reference: Any, items: list[Shown]) -> Shown | None:
+def _reference(reference: Any, items: list[PlotVolume]) -> PlotVolume | None:
     if reference is None:
         return None
     if isinstance(reference, str):
@@ -90,7 +100,7 @@ def _reference(reference: Any, items: list[Shown]) -> Shown | None:
                     raise InputError(f"there is nothing to compare the reference {reference} with")
                 return v
         raise InputError(f"no volume is called {reference!r}; there are {', '.join(v.label for v in items)}")
-    other = shown(reference, "reference")
+    other = to_plot_volume(reference, "reference")
     check_shape(other, items[0])
     return other
 
@@ -103,7 +113,7 @@ def _in_unit(axes: str, voxel: tuple[float, str] | None) -> bool:
     return axes == "unit"
 
 
-def _checked(grey: Any) -> tuple[float, float]:
+def _check_grey(grey: Any) -> tuple[float, float]:
     try:
         low, high = (float(v) for v in grey)
     except (TypeError, ValueError):
@@ -124,7 +134,7 @@ def _range(images: list[Planes], clipped: bool) -> tuple[float, float]:
     return (float(low), float(high)) if low < high else (float(low) - 0.5, float(low) + 0.5)
 
 
-def _differences(items: list[Shown], images: list[Planes]) -> Block:
+def _differences(items: list[PlotVolume], images: list[Planes]) -> Block:
     name = items[0].label
     tiles: list[Tile | None] = [None]
     for v, (xy, xz, zy) in zip(items[1:], images[1:], strict=True):
@@ -136,9 +146,9 @@ def _differences(items: list[Shown], images: list[Planes]) -> Block:
     return Block("difference", tiles, -limit, limit, "RdBu_r")
 
 
-def _deviations(items: list[Shown], at: tuple[int, int, int]) -> Block:
+def _deviations(items: list[PlotVolume], at: tuple[int, int, int]) -> Block:
     tiles = [
-        None if v.std is None else Tile(f"std of {v.label}".removesuffix(" of "), planes(v.std, at, v.label)) for v in items
+        None if v.std is None else Tile(f"std of {v.label}".removesuffix(" of "), cut_planes(v.std, at, v.label)) for v in items
     ]
     known = [t.planes for t in tiles if t is not None]
     if not known:

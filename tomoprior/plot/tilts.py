@@ -1,16 +1,47 @@
-"""The misfit of a volume with each tilt."""
+"""Plot of the misfit of a volume with each tilt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import MAX_ANGLE
-from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure, plain
+from tomoprior.plot.figure import DPI, NORMAL, SMALL, Figure, simplify_frame
+from tomoprior.plot.looks import Look, look
+
+
+@dataclass(frozen=True, eq=False)
+class TiltCurve:
+    """A value per tilt to draw: label (may be empty), angles in degrees, values (NaN where there is none), and look."""
+
+    label: str
+    degrees: NDArray[np.float64]
+    values: NDArray[np.float64]
+    look: Look
+
+
+def draw_tilts(axes: Axes, curves: Sequence[TiltCurve], marked: Mapping[str, NDArray[np.float64]]) -> None:
+    """Draw values over the tilt angle, from 0 upwards, and bands at tilts to mark: from names to angles in degrees."""
+    top = 0.0
+    for curve in curves:
+        order = np.argsort(curve.degrees)
+        order = order[~np.isnan(curve.values[order])]
+        values = curve.values[order]
+        axes.plot(curve.degrees[order], values, color=curve.look.colour, ls=curve.look.dash, lw=1.2, marker=curve.look.mark,
+                  ms=4 if len(order) < 90 else 2.5, label=curve.label or None)  # fmt: skip
+        top = max(top, values.max(initial=0.0))
+    for n, (name, degrees) in enumerate(marked.items()):
+        for angle in degrees:
+            axes.axvline(angle, color="#B3261E", lw=5, alpha=0.14, zorder=0)
+        axes.annotate(name, (float(np.mean(degrees)), 1), (0, 3 + 11 * (n % 2)), xycoords=("data", "axes fraction"),
+                      textcoords="offset points", ha="center", fontsize=9, color="#B3261E")  # fmt: skip
+    axes.set_ylim(0, top * 1.08 or 1)
 
 
 def residuals(
@@ -62,22 +93,16 @@ def residuals(
     marked = _marked(outliers, len(theta))
     figure = Figure(figsize=(6.4, 3.2), dpi=DPI, facecolor="white", layout="constrained")
     axes = figure.subplots()
-    order, degrees = np.argsort(theta), np.rad2deg(theta)
-    for i, (label, values) in enumerate(curves.items()):
-        axes.plot(degrees[order], values[order], "o-", ms=3, lw=1, color=f"C{i}", label=label or None)
-        axes.plot(degrees[marked], values[marked], "o", ms=9, mfc="none", mec="crimson", mew=1.2)
-    top = np.fmax.reduce(list(curves.values()))
-    for view in marked:
-        axes.annotate(str(view), (degrees[view], top[view]), (0, 7), textcoords="offset points", ha="center", fontsize=SMALL,
-                      color="crimson")  # fmt: skip
-    axes.set_ylim(0, 1.15 * float(np.nanmax(top)) or 1.0)
+    degrees = np.rad2deg(theta)
+    drawn = [TiltCurve(label, degrees, values, look(i)) for i, (label, values) in enumerate(curves.items())]
+    draw_tilts(axes, drawn, {str(view): degrees[[view]] for view in marked})
     axes.set_xlabel("tilt angle (degrees)", fontsize=NORMAL)
     axes.set_ylabel("relative residual", fontsize=NORMAL)
-    plain(axes)
+    simplify_frame(axes)
     if any(curves):
         axes.legend(fontsize=SMALL + 1, frameon=False)
     if title:
-        axes.set_title(title, fontsize=NORMAL + 1)
+        figure.suptitle(title, fontsize=NORMAL + 1)
     return figure
 
 
@@ -98,7 +123,7 @@ def _marked(outliers: ArrayLike | None, n: int) -> NDArray[np.intp]:
     if array.size == 0:
         return np.zeros(0, np.intp)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise InputError("outliers must be a list of tilts' numbers")
+        raise InputError("outliers must be a list of whole numbers, the indices of tilts")
     for view in (array.min(), array.max()):
         if not 0 <= view < n:
             raise InputError(f"tilt {view} does not exist: there are {n}, counted from 0")

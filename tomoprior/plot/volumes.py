@@ -1,4 +1,4 @@
-"""From what a caller has (arrays, tensors, reconstructions, files) to the planes that are drawn."""
+"""Planes to draw, from a caller's arrays, tensors, reconstructions and arrays in files."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Planes = tuple[Floats, Floats, Floats]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """A volume to show.
+class PlotVolume:
+    """A volume to plot.
 
     Attributes
     ----------
     label
-        Its title.
+        Title of its column.
     array, std
         ``(nz, ny, nx)``, indexed plane by plane: an array in a file is read only where it is shown.
     voxel
-        Edge of a voxel and its unit, where they are known.
+        Edge of a voxel and its unit; None if they are unknown.
     """
 
     label: str
@@ -39,8 +39,8 @@ class Shown:
     voxel: tuple[float, str] | None = None
 
 
-def shown(item: Any, label: str) -> Shown:
-    """An array, a tensor, or what has a ``volume``; raises InputError unless it has three axes."""
+def to_plot_volume(item: Any, label: str) -> PlotVolume:
+    """Return an array, a tensor or an object with a ``volume`` for a plot; raises InputError unless it has three axes."""
     array, std, voxel = item, None, None
     if hasattr(item, "volume") and not callable(item.volume):
         array, std = item.volume, getattr(item, "std", None)
@@ -51,34 +51,33 @@ def shown(item: Any, label: str) -> Shown:
         try:
             array = np.asarray(array)
         except ValueError:  # lists of different lengths
-            raise InputError(f"{_named(label)} must be an array, got {type(item).__name__}") from None
+            raise InputError(f"{_name_of(label)} must be an array, got {type(item).__name__}") from None
     if len(array.shape) != 3 or 0 in array.shape:
-        raise InputError(f"{_named(label)} needs three axes (z, y, x) with a voxel or more, got shape {tuple(array.shape)}")
-    return Shown(label, array, std, voxel)
+        raise InputError(f"{_name_of(label)} needs three axes (z, y, x) with a voxel or more, got shape {tuple(array.shape)}")
+    return PlotVolume(label, array, std, voxel)
 
 
-def labelled(volumes: Any) -> list[Shown]:
-    """All volumes with their labels, of one shape; raises InputError."""
+def label_volumes(volumes: Any) -> list[PlotVolume]:
+    """Return all volumes with their labels; raises InputError unless they have one shape."""
     if not isinstance(volumes, Mapping):
-        return [shown(volumes, "")]
+        return [to_plot_volume(volumes, "")]
     if not volumes:
         raise InputError("there is no volume to show")
-    items = [shown(v, str(label)) for label, v in volumes.items()]
+    items = [to_plot_volume(v, str(label)) for label, v in volumes.items()]
     for other in items[1:]:
         check_shape(other, items[0])
     return items
 
 
-def check_shape(volume: Shown, first: Shown) -> None:
+def check_shape(volume: PlotVolume, first: PlotVolume) -> None:
     """Raise InputError unless both have one shape."""
-    if tuple(volume.array.shape) != tuple(first.array.shape):
-        raise InputError(
-            f"{_named(volume.label)} has shape {tuple(volume.array.shape)}, {_named(first.label)} {tuple(first.array.shape)}"
-        )
+    shape, expected = tuple(volume.array.shape), tuple(first.array.shape)
+    if shape != expected:
+        raise InputError(f"{_name_of(volume.label)} has shape {shape}, {_name_of(first.label)} {expected}")
 
 
-def common_voxel(volumes: Iterable[Shown]) -> tuple[float, str] | None:
-    """The voxel of those that know it; raises InputError if they differ."""
+def common_voxel(volumes: Iterable[PlotVolume]) -> tuple[float, str] | None:
+    """Return the common voxel size and unit, None if no volume has one; raises InputError if they differ."""
     known = [(v.label, *v.voxel) for v in volumes if v.voxel is not None]
     for label, edge, unit in known[1:]:
         first, other, name = known[0]
@@ -87,8 +86,8 @@ def common_voxel(volumes: Iterable[Shown]) -> tuple[float, str] | None:
     return known[0][1:] if known else None
 
 
-def point(at: Any, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """``(z, y, x)`` within the volume, by default its middle; raises InputError."""
+def check_point(at: Any, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return ``(z, y, x)``, by default the middle of the volume; raises InputError if it lies outside."""
     if at is None:
         return shape[0] // 2, shape[1] // 2, shape[2] // 2
     try:
@@ -101,12 +100,12 @@ def point(at: Any, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     return z, y, x
 
 
-def planes(array: Any, at: tuple[int, int, int], label: str) -> Planes:
-    """The three planes through ``at``; raises InputError for values that are no real numbers, or none of them finite."""
+def cut_planes(array: Any, at: tuple[int, int, int], label: str) -> Planes:
+    """Return the three planes through ``at``; raises InputError for values that are no real numbers, or all not finite."""
     z, y, x = at
     items = tuple(_numbers(array[key], label) for key in ((z,), (slice(None), y), (slice(None), slice(None), x)))
     if not any(np.isfinite(image).any() for image in items):
-        raise InputError(f"{_named(label)} has no finite value in the planes shown")
+        raise InputError(f"{_name_of(label)} has no finite value in the planes shown")
     return items[0], items[1], items[2].T
 
 
@@ -116,9 +115,9 @@ def _numbers(part: Any, label: str) -> Floats:
         part = part.float() if part.is_floating_point() else part  # NumPy has no bfloat16
     part = to_numpy(part)
     if part.dtype.kind not in "fiub":
-        raise InputError(f"{_named(label)} must hold real numbers, got dtype {part.dtype}")
+        raise InputError(f"{_name_of(label)} must hold real numbers, got dtype {part.dtype}")
     return np.asarray(part, np.float64)
 
 
-def _named(label: str) -> str:
+def _name_of(label: str) -> str:
     return label or "the volume"

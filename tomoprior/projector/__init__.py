@@ -2,6 +2,7 @@
 
 from tomoprior.projector.backends import clear_cache
 from tomoprior.projector.operator import LinearOperator
+from tomoprior.projector.options import ProjectorOptions
 from tomoprior.projector.projector import Projector
 
-__all__ = ["LinearOperator", "Projector", "clear_cache"]
+__all__ = ["LinearOperator", "Projector", "ProjectorOptions", "clear_cache"]

@@ -84,7 +84,7 @@ def estimate(
         A name that ``tomoprior.methods.available()`` lists, or a method object.
     device, kind, backend
         As in ``Projector``.
-    settings, values
+    settings, **values
         The method's settings, as an object or one by one (``num_iter=50``).
 
     Returns

@@ -16,8 +16,7 @@ from tomoprior._version import __version__
 from tomoprior.errors import Interrupted
 from tomoprior.methods.base import Method
 from tomoprior.progress import Progress
-from tomoprior.projector import Projector
-from tomoprior.projector.backends import Kind
+from tomoprior.projector import Projector, ProjectorOptions
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.arguments import resolve_seed
 from tomoprior.running.threads import limit_threads
@@ -51,7 +50,7 @@ def run_method(
     Parameters
     ----------
     seed
-        Seed of torch's generators, and of the method's setting ``seed`` where it has one.
+        Seed of torch's generators, and of the method's setting ``seed`` where that is a number.
     threads
         CPU threads of torch; by default the number that is set.
     """
@@ -68,19 +67,17 @@ def reconstruct_in_memory(
     series: TiltSeries,
     method: Method,
     settings: Any,
+    options: ProjectorOptions,
     *,
-    device: str | torch.device = "auto",
-    kind: Kind = "linear",
-    backend: str = "auto",
     initial: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Reconstruction:
-    """Reconstruct a whole series and record the run; the arguments are those of ``tomoprior.reconstruct``."""
+    """Reconstruct a whole series and record the run; the other arguments are those of ``tomoprior.reconstruct``."""
     settings, seed = resolve_seed(settings, seed)
-    projector = Projector(series.geometry, device, kind, backend)
+    projector = options.projector(series.geometry)
     started = time.perf_counter()
 
     def with_record(result: Reconstruction, **more: Any) -> Reconstruction:

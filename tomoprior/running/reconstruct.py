@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from tomoprior.errors import SettingsError
 from tomoprior.methods.base import Method
 from tomoprior.progress import Progress
+from tomoprior.projector import ProjectorOptions
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.arguments import resolve_method
@@ -84,7 +85,7 @@ def reconstruct(
         default torch's own number, and with ``workers`` all cores.
     progress
         Called once an iteration; with ``out`` once a slab.
-    settings, values
+    settings, **values
         The method's settings, as an object or one by one (``num_iter=50``).
 
     Returns
@@ -111,9 +112,9 @@ def reconstruct(
     (16, 8, 32)
     """
     resolved, settings = resolve_method(method, settings, values)
+    options = ProjectorOptions(str(device), kind, backend)
     common: dict[str, Any] = {
-        "device": str(device), "kind": kind, "backend": backend, "initial": initial, "mask": mask, "seed": seed,
-        "threads": threads, "progress": progress,
+        "initial": initial, "mask": mask, "seed": seed, "threads": threads, "progress": progress,
     }  # fmt: skip
     if out is None:
         used = {"slab": slab != "auto", "workers": workers != 1, "scheduler": scheduler is not None, "resume": resume,
@@ -121,10 +122,10 @@ def reconstruct(
         if any(used.values()):
             names = ", ".join(name for name, is_set in used.items() if is_set)
             raise SettingsError(f"{names}: only with out=FILE, where the volume is written slab by slab")
-        return reconstruct_in_memory(series, resolved, settings, **common)
+        return reconstruct_in_memory(series, resolved, settings, options, **common)
     from tomoprior.running.slabs.run import reconstruct_to_file
 
     return reconstruct_to_file(
-        series, resolved, settings, Path(out), slab=slab, workers=workers, scheduler=scheduler, resume=resume,
+        series, resolved, settings, Path(out), options, slab=slab, workers=workers, scheduler=scheduler, resume=resume,
         overwrite=overwrite, memory=memory, **common,
     )  # fmt: skip

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.series.views import BinnedTilts, SelectedTilts, bin_image
+from tomoprior.series.binning import block_mean
+from tomoprior.series.views import BinnedTilts, SelectedTilts
 from tomoprior.storage.lazy import as_lazy
 
 
@@ -91,6 +92,11 @@ class TiltSeries:
         views
             Indices, counted from 0 in this series, in any order, or a boolean mask of shape ``(n_angles,)``.
 
+        Returns
+        -------
+        TiltSeries
+            The tilts in the order of ``views``.
+
         Raises
         ------
         GeometryError
@@ -116,6 +122,11 @@ class TiltSeries:
         views
             Indices of the tilts to leave out, counted from 0 in this series.
 
+        Returns
+        -------
+        TiltSeries
+            The other tilts, in their order.
+
         Raises
         ------
         InputError
@@ -140,6 +151,11 @@ class TiltSeries:
         low, high
             Ends of the range in radians, both included, with a tolerance of a thousandth of a degree.
 
+        Returns
+        -------
+        TiltSeries
+            The tilts within the range, in their order.
+
         Raises
         ------
         InputError
@@ -153,6 +169,16 @@ class TiltSeries:
 
     def rows(self, start: int, stop: int) -> TiltSeries:
         """Return the slices ``start <= y < stop``, read into memory if the source is a file.
+
+        Parameters
+        ----------
+        start, stop
+            First slice, and the one after the last, counted from 0.
+
+        Returns
+        -------
+        TiltSeries
+            Geometry, projections and weights of these slices.
 
         Raises
         ------
@@ -174,6 +200,11 @@ class TiltSeries:
         factor
             A whole number from 1. Rows and columns beyond a multiple of it are left out.
 
+        Returns
+        -------
+        TiltSeries
+            ``ny // factor`` rows and ``nu // factor`` columns, float32.
+
         Raises
         ------
         GeometryError
@@ -182,7 +213,6 @@ class TiltSeries:
         geometry = self.geometry.binned(factor)
         if factor == 1:
             return self
-        _, ny, nu = geometry.range_shape
         weights = self.weights
         weights_per_pixel = weights is not None and weights.ndim == 3
         metadata = {**self.metadata, "binned": factor * self.metadata.get("binned", 1)}
@@ -195,12 +225,12 @@ class TiltSeries:
             image = np.asarray(self.projections[i])
             if weights is not None and weights_per_pixel:
                 w = weights[i]
-                sums.append(bin_image(w, factor, ny, nu))
-                # a pixel of weight zero must not change the result, whatever its value
-                image = bin_image(np.where(w > 0, image, 0) * w, factor, ny, nu) / np.where(sums[-1] > 0, sums[-1], 1)
+                sums.append(block_mean(w, (factor, factor)))
+                # a pixel of weight zero must not change the result, for any value
+                image = block_mean(np.where(w > 0, image, 0) * w, (factor, factor)) / np.where(sums[-1] > 0, sums[-1], 1)
                 data.append(image.astype(np.float32))
             else:
-                data.append(bin_image(image, factor, ny, nu))
+                data.append(block_mean(image, (factor, factor)))
         if weights_per_pixel:
             weights = np.stack(sums)
         return replace(self, projections=np.stack(data), geometry=geometry, weights=weights, metadata=metadata)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tomoprior.series.binning import block_mean
 from tomoprior.storage.lazy import Box, LazyArray
 
 
@@ -37,11 +38,5 @@ class BinnedTilts(LazyArray):
         out = np.empty([s.stop - s.start for s in box], np.float32)
         rows, columns = (slice(s.start * f, s.stop * f) for s in box[1:])
         for at, i in enumerate(range(box[0].start, box[0].stop)):  # the larger pixels of one tilt at a time
-            out[at] = bin_image(self._source[i, rows, columns], f, *out.shape[1:])
+            out[at] = block_mean(self._source[i, rows, columns], (f, f))
         return out
-
-
-def bin_image(image: NDArray[Any], factor: int, ny: int, nu: int) -> NDArray[np.float32]:
-    """Return means over ``factor`` x ``factor`` pixels, ``(ny, nu)``, of an image with at least that many pixels."""
-    tiles = image[: ny * factor, : nu * factor].reshape(ny, factor, nu, factor)
-    return np.asarray(tiles.mean(axis=(1, 3), dtype=np.float32))

@@ -29,22 +29,22 @@ MIN_SIDE = 8
 
 
 def diameter_range(
-    shape: tuple[int, int, int], asked: tuple[float, float] | None, usual: tuple[float, float], what: str
+    shape: tuple[int, int, int], requested: tuple[float, float] | None, usual: tuple[float, float], what: str
 ) -> tuple[float, float]:
-    """Return the smallest and largest diameter in voxels: ``asked``, or the usual ones as far as they fit.
+    """Return the smallest and largest diameter in voxels: ``requested``, or the usual ones as far as they fit.
 
     Raises
     ------
     InputError
-        If the grid is too small for any object, or for the diameters asked.
+        If the grid is too small for any object, or for the requested diameters.
     """
     thin = min(shape)
     if thin < MIN_SIDE:
         raise InputError(f"a grid of {grid_text(shape)} voxels is too small for {what}: at least {MIN_SIDE} along every axis")
-    if asked is None:
+    if requested is None:
         high = min(usual[1], MAX_SHARE * thin)
         return min(usual[0], high / 2), high
-    low, high = asked
+    low, high = requested
     if not 0 < low <= high or high > thin:
         raise InputError(f"{what} of {low:g} to {high:g} voxels do not fit into a grid of {grid_text(shape)} (z, y, x)")
     return low, high

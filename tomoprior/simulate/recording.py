@@ -70,7 +70,7 @@ def tilt_series(
         True: cut at a random place in a random orientation. False: cut from the middle, in the volume's orientation.
     truth_pad
         Number of voxels by which the truth is wider than the grid at either end of x.
-    settings, values
+    settings, **values
         Ranges of the microscope's errors, as ``MicroscopeSettings`` or one by one (``dose=500``, ``shift_error=(0, 2)``).
     progress
         Called once per tilt.

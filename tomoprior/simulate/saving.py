@@ -32,7 +32,7 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     OutputExistsError
         If one of the files exists and ``overwrite`` is not set. Other files of the folder do not matter.
     FormatError
-        If the path is no folder, or the folder cannot be simulation.
+        If the path is no folder, or the folder cannot be created.
     """
     check_target(folder, overwrite=True)
     if folder.exists() and not folder.is_dir():

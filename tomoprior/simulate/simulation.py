@@ -113,7 +113,7 @@ def simulate(
         The series has its true geometry instead of the nominal one.
     progress
         Called once per slab.
-    settings
+    **settings
         Settings of a phantom given by name: ``lowpass=0``, ``file="1f2n.cif"``.
 
     Returns

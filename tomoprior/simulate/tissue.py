@@ -100,9 +100,18 @@ class Tissue:
 
         Parameters
         ----------
+        shape
+            Grid ``(nz, ny, nx)`` in voxels.
+        spacing
+            Edge of a voxel of the grid, in voxels of this volume.
         rng
             Draws the place and one of the 48 orientations (axes in any order, any flipped). Without it the block is cut from
             the middle, in the volume's orientation. A block larger than the volume continues as its mirror image.
+
+        Returns
+        -------
+        NDArray
+            Density from 0 to 1, shape ``shape``, float32.
         """
         order, flips, factor, pieces = self.place(shape, spacing, rng)
         rest = spacing / factor

@@ -38,7 +38,7 @@ def save_tensors(path: Path, key: str, values: dict[str, Any], arrays: dict[str,
     check_target(path, overwrite=overwrite)
     packed = save({k: v.detach().cpu().contiguous() for k, v in arrays.items()}, {key: json.dumps(values)})
     with reraise_disk_errors(path), replace_atomically(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(packed)  # save_file would keep others from reading it, whatever the umask
+        temporary.write_bytes(packed)  # save_file would give a file that other users cannot read, in spite of the umask
 
 
 def load_tensors(

@@ -14,6 +14,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods import Method, Settings
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.in_memory import run_method
 from tomoprior.simulate import Spheres
 from tomoprior.testing._assertions import require
 
@@ -51,8 +52,7 @@ class Case:
     ) -> Reconstruction:
         """Run the method on these projections or on others."""
         p = self.projections if projections is None else projections
-        torch.manual_seed(0)  # as tomoprior.reconstruct does, for methods that draw random numbers
-        return self.method.reconstruct(p, self.projector if projector is None else projector, self.settings, **arguments)
+        return run_method(self.method, p, self.projector if projector is None else projector, self.settings, **arguments)
 
     def volume(
         self, projections: torch.Tensor | None = None, projector: Projector | None = None, **arguments: Any

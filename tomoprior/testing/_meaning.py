@@ -22,7 +22,7 @@ def check_order(case: Case, tol: float) -> None:
 
 
 def check_weights(case: Case) -> None:
-    """Check that a tilt or pixel of weight zero has no influence, whatever its values."""
+    """Check that a tilt or pixel of weight zero has no influence, for any values."""
     n, _, nu = case.projector.range_shape
     per_tilt = torch.ones(n, device=case.projections.device)
     per_tilt[[2, n // 2]] = 0

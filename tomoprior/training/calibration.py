@@ -189,5 +189,5 @@ class _Fixed(Diffusion):
         self._prior = prior
 
     def prior(self, settings: object) -> Prior:
-        """Return that prior, whatever the settings are."""
+        """Return that prior for any settings."""
         return self._prior

@@ -43,7 +43,7 @@ class Faces:
 
 
 def draw_faces(inside: torch.Tensor, low: float, high: float, pad: int, rng: Generator) -> Faces:
-    """Return a random knowledge of a section.
+    """Return random knowledge of a section's faces: exact, estimated, or the grid alone.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,15 @@ import numpy as np
 from tomoprior.errors import InputError
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.simulate.tissue import Tissue
+from tomoprior.storage.digest import compute_digest
 from tomoprior.training.settings import TrainingSettings
 
 
 def fingerprint(tissue: Tissue) -> dict[str, Any]:
     """Return values that identify a volume; the digest is of every seventh voxel along each axis."""
-    sample = np.ascontiguousarray(tissue.grey[::7, ::7, ::7])
     return {
         "shape": [int(n) for n in tissue.grey.shape],
-        "sha256": hashlib.sha256(sample.tobytes()).hexdigest(),
+        "sha256": compute_digest(np.asarray(tissue.grey[::7, ::7, ::7])),
         "voxel_size": tissue.voxel_size,
         "grey": [tissue.least, tissue.most],
     }
@@ -26,10 +25,7 @@ def fingerprint(tissue: Tissue) -> dict[str, Any]:
 
 def weights_digest(prior: Prior) -> str:
     """Return the SHA-256 of a prior's weights."""
-    digest = hashlib.sha256()
-    for value in prior.denoiser.state_dict().values():
-        digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return compute_digest(*prior.denoiser.state_dict().values())
 
 
 def check_tissues(tissues: tuple[Tissue, ...], validation: Tissue | None, settings: TrainingSettings) -> Any:

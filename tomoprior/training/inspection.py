@@ -1,4 +1,4 @@
-"""A look at a prior without any series: samples of tissue, and the work for a tile."""
+"""Inspect a prior without a series: samples of tissue, and the operations for a tile."""
 
 from __future__ import annotations
 

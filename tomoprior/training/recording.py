@@ -46,7 +46,7 @@ class Section:
 def cut_section(
     density: torch.Tensor, thickness: float, roughness: float, length: float, gradient: float, rng: Generator
 ) -> Section:
-    """Return a section, as ``tomoprior.simulate.tissue.section``; a thickness of 1 fills the block, without faces."""
+    """Return a section, as ``tomoprior.simulate.tissue.cut_section`` does; a thickness of 1 fills the block, without faces."""
     nz, ny, nx = density.shape
     half = thickness * nz / 2
     margin = max(0.0, nz / 2 - half - 2 * roughness)

@@ -68,8 +68,8 @@ def train(
     out
         The prior to write, ``.safetensors``.
     validation
-        Other tissue, for a score in the log; never trained on. The averaged weights of the last step are kept, whatever the
-        score is.
+        Other tissue, for a score in the log; never trained on. The score does not choose the weights: those of the result are
+        the averaged weights of the last step.
     settings, values
         Settings as an object or one by one.
     start

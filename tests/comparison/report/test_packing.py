@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tomoprior import Geometry
-from tomoprior.comparison.report.volumes import binned, pack
+from tomoprior.comparison.report.volumes import bin_volume, pack
 from tomoprior.comparison.report.window import Window, window
 from tomoprior.comparison.result import Comparison, Entry
 from tomoprior.metrics import split_measured
@@ -69,10 +69,10 @@ def test_it_fits_into_any_budget():
 
 def test_binning_takes_means_and_leaves_the_rest_out():
     volume = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
-    small = binned(volume, (1, 2, 2))
+    small = bin_volume(volume, (1, 2, 2))
     assert small.shape == (3, 2, 2)
     assert small[1, 0, 1] == np.mean([volume[1, y, x] for y in (0, 1) for x in (2, 3)])
-    assert binned(volume, (1, 1, 1)) is volume
+    assert bin_volume(volume, (1, 1, 1)) is volume
 
 
 def test_the_window_is_the_truths_and_holds_what_lies_beyond(full):

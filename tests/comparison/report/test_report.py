@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from tomoprior import Geometry
 from tomoprior.comparison.report import write_report
 from tomoprior.comparison.report.page import LIMIT, page
-from tomoprior.comparison.report.tilts import bad_tilts, names
+from tomoprior.comparison.report.tilts import list_bad_tilts, name_tilts
 from tomoprior.comparison.result import Comparison, Entry
 from tomoprior.errors import FormatError, InputError, OutputExistsError
 
@@ -161,13 +161,13 @@ def test_bad_tilts_are_named_in_words(html):
 
 
 def test_neighbouring_tilts_share_a_name(full):
-    assert names(full, [3, 4, 6]) == {"tilts 13–14, −30° to −20°": [3, 4], "tilt 17, 0°": [6]}
-    assert names(full, []) == {}
+    assert name_tilts(full, [3, 4, 6]) == {"tilts 13–14, −30° to −20°": [3, 4], "tilt 17, 0°": [6]}
+    assert name_tilts(full, []) == {}
     # half of the methods have to agree
     entries = [dataclasses.replace(e, evidence={**e.evidence, "residual": dict(e.evidence["residual"])}) for e in full.done]
     for entry, outliers in zip(entries, ([3, 5], [5], [8]), strict=True):
         entry.evidence["residual"]["outliers"] = outliers
-    assert bad_tilts(dataclasses.replace(full, entries=tuple(entries))) == [5]
+    assert list_bad_tilts(dataclasses.replace(full, entries=tuple(entries))) == [5]
 
 
 def test_a_check_that_did_not_end_leaves_the_numbers_and_says_so(full):

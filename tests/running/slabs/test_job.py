@@ -11,6 +11,7 @@ import pytest
 import tomoprior
 from tomoprior import methods
 from tomoprior.formats import Header
+from tomoprior.projector import ProjectorOptions
 from tomoprior.running.slabs.job import Job
 from tomoprior.running.slabs.journal import Journal, digest
 from tomoprior.running.slabs.outputs import Outputs
@@ -27,7 +28,14 @@ def make_job(series, tmp_path):
         journal.begin({})
         outputs = Outputs(journal.folder, "v.npy", Header(series.geometry.shape, np.float32))
         return Job(
-            journal.out, outputs, plan, series.geometry, found, found.Settings(**settings), series.projections, device="cpu"
+            journal.out,
+            outputs,
+            plan,
+            series.geometry,
+            found,
+            found.Settings(**settings),
+            ProjectorOptions("cpu"),
+            series.projections,
         )
 
     return make

@@ -9,7 +9,7 @@ import pytest
 
 from tomoprior import Geometry, methods
 from tomoprior.errors import InputError
-from tomoprior.projector import Projector
+from tomoprior.projector import ProjectorOptions
 from tomoprior.running.slabs import plan
 from tomoprior.running.slabs.plan import choose_rows, estimate_cost, halo_rows, plan_slabs, split_rows
 
@@ -67,7 +67,7 @@ def test_too_little_memory_is_told_with_a_way_out():
     assert choose_rows(geometry(64), 8, lambda rows: 1000 * rows, 32_000, 1) == 8
     assert "32" not in str(refusal.value)
     with pytest.raises(InputError, match="at least one row"):
-        plan_slabs(geometry(64), methods.get("sirt"), methods.get("sirt").Settings(), slab=0)
+        plan_slabs(geometry(64), methods.get("sirt"), methods.get("sirt").Settings(), ProjectorOptions(), slab=0)
 
 
 def test_the_budget_is_shared_among_the_workers():
@@ -75,10 +75,9 @@ def test_the_budget_is_shared_among_the_workers():
     whole, settings = Geometry(np.deg2rad(np.linspace(-60, 60, 31)), (64, 512, 64)), method.Settings()
     rows = []
     for workers in (1, 2, 4):
-        made = plan_slabs(whole, method, settings, workers=workers, budget=150 << 20, device="cpu")
+        made = plan_slabs(whole, method, settings, ProjectorOptions("cpu"), workers=workers, budget=150 << 20)
         rows.append(made.rows)
-        part = whole.rows(0, made.rows)
-        taken = estimate_cost(made, whole, method, settings, Projector(part, "cpu"))
+        taken = estimate_cost(made, whole, method, settings, ProjectorOptions("cpu"))
         assert taken.memory <= (150 << 20) / workers
     assert rows[0] > rows[1] > rows[2]
 
@@ -105,7 +104,8 @@ def test_a_large_volume_is_planned_at_once():
     angles = np.deg2rad(np.linspace(-90, 90, 1800, endpoint=False))
     large = Geometry(angles, (2048, 2048, 2048), center=np.linspace(1020, 1028, 2048).round())
     started = time.perf_counter()
-    made = plan_slabs(large, method, method.Settings(), budget=64 << 30, device="cpu", backend="astra-2d")
+    options = ProjectorOptions("cpu", backend="astra-2d")
+    made = plan_slabs(large, method, method.Settings(), options, budget=64 << 30)
     assert len(made.slabs) >= 8
     assert plan.halo_rows(large, method, method.Settings()) == 0
     assert time.perf_counter() - started < 10  # it takes a tenth of that on an idle machine

@@ -182,7 +182,7 @@ def test_a_run_is_not_gone_on_with_by_another(series, tmp_path, change, what):
     given = {"num_iter": 4, "slab": 16, "device": "cpu"}
     with pytest.raises(_Stopped):
         tomoprior.reconstruct(series, "sirt", out=tmp_path / "v.mrc", progress=_stop_after(1), **given)
-    with pytest.raises(InputError, match=f"begun with another {what}"):
+    with pytest.raises(InputError, match=f"started with another {what}"):
         tomoprior.reconstruct(series, "sirt", out=tmp_path / "v.mrc", resume=True, **{**given, **change})
     assert len(Journal(tmp_path / "v.mrc").done()) == 1
 
@@ -192,7 +192,7 @@ def test_a_changed_geometry_is_not_the_same_run(series, tmp_path):
         tomoprior.reconstruct(series, "wbp", out=tmp_path / "v.mrc", slab=16, progress=_stop_after(1), device="cpu")
     geometry = Geometry(series.geometry.angles, series.geometry.shape, center=12.5, voxel_size=8.0, unit="angstrom")
     moved = series.with_geometry(geometry)
-    with pytest.raises(InputError, match="begun with another geometry: center"):
+    with pytest.raises(InputError, match="started with another geometry: center"):
         tomoprior.reconstruct(moved, "wbp", out=tmp_path / "v.mrc", slab=16, resume=True, device="cpu")
 
 

@@ -8,7 +8,8 @@ from scipy import fft
 
 from tomoprior.geometry import Geometry
 from tomoprior.metrics import measured_region
-from tomoprior.metrics.fourier import fade_out, rfft_weights
+from tomoprior.metrics.fourier import fade_out
+from tomoprior.metrics.regions import rfft_weights
 
 #: Part of each axis over which a volume fades out before its transform. The jump at its faces has power in all directions.
 TAPER = 0.2

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tomoprior import memory
 from tomoprior.comparison.report.plain import pick, scalar
-from tomoprior.comparison.report.words import NONE, duration, number
+from tomoprior.comparison.report.words import NONE, format_duration, format_number
 from tomoprior.comparison.result import Entry
 
 Better = Literal["high", "low", "one", ""]
@@ -48,7 +48,7 @@ class Column:
     def shown(self, entry: Entry, voxel: float) -> str:
         """Return the value as text."""
         value = self.value(entry, voxel)
-        return NONE if value is None else self.text(entry, voxel) if self.text else number(value)
+        return NONE if value is None else self.text(entry, voxel) if self.text else format_number(value)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Group:
     limit: str
 
 
-def _of(path: str, name: str, title: str, better: Better = "", measure: str = "") -> Column:
+def _number_column(path: str, name: str, title: str, better: Better = "", measure: str = "") -> Column:
     return Column(name, title, lambda e, _: scalar(e, path), better=better, measure=measure or path)
 
 
@@ -75,7 +75,7 @@ def _resolution(path: str, name: str, title: str, better: Better = "") -> Column
     def text(entry: Entry, voxel: float) -> str:
         # a curve that never falls below its threshold means two voxels or better
         never = (scalar(entry, f"{path}.crossing") or 0) >= 0.5
-        return ("≤ " if never else "") + number(value(entry, voxel))
+        return ("≤ " if never else "") + format_number(value(entry, voxel))
 
     def detail(entry: Entry, voxel: float) -> str:
         return "no agreement" if scalar(entry, f"{path}.crossing") == 0 else ""
@@ -107,14 +107,14 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "Against the truth",
         (
-            _of("truth.psnr_fitted", "psnr_fitted_db", "PSNR fitted, dB", "high", measure="truth.rmse_fitted"),
-            _of("truth.psnr", "psnr_db", "PSNR, dB"),
-            _of("truth.ssim", "ssim", "SSIM", "high"),
-            _of("truth.rmse", "rmse", "RMSE"),
-            _of("truth.vif", "vif", "VIF", "high"),
+            _number_column("truth.psnr_fitted", "psnr_fitted_db", "PSNR fitted, dB", "high", measure="truth.rmse_fitted"),
+            _number_column("truth.psnr", "psnr_db", "PSNR, dB"),
+            _number_column("truth.ssim", "ssim", "SSIM", "high"),
+            _number_column("truth.rmse", "rmse", "RMSE"),
+            _number_column("truth.vif", "vif", "VIF", "high"),
             _resolution("truth.curves.fsc", "resolution_truth", "Resolution, {unit}", "low"),
-            _of("truth.error_present", "error_measured", "Error, measured", "low"),
-            _of("truth.error_missing", "error_unmeasured", "Error, not measured", "low"),
+            _number_column("truth.error_present", "error_measured", "Error, measured", "low"),
+            _number_column("truth.error_missing", "error_unmeasured", "Error, not measured", "low"),
         ),
         "PSNR fitted ranks: scale and offset of each volume are fitted to the truth first. Resolution: where the Fourier shell "
         "correlation of the soft-masked volumes falls below 0.5. Error: share of the truth's power, in measured directions "
@@ -123,9 +123,9 @@ GROUPS: tuple[Group, ...] = (
     ),
     Group(
         "Prediction",
-        (_of("held_out.error", "held_out_error", "Error", "low"),),
-        "Each method predicts tilts that it has not seen. The relative error is that after a scale, an offset and a shift are "
-        "fitted to each tilt. It ranks two methods only if no band of detail contradicts.",
+        (_number_column("held_out.error", "held_out_error", "Error", "low"),),
+        "Each method predicts tilts that it has not seen. The relative error is what remains after a scale, an offset and a "
+        "shift are fitted to each tilt. It ranks two methods only if no band of detail contradicts.",
         "The tilts lie between measured ones, so this says nothing about the missing wedge.",
     ),
     Group(
@@ -153,7 +153,7 @@ GROUPS: tuple[Group, ...] = (
     ),
     Group(
         "Inferred",
-        (_of("inferred.share", "inferred_share", "Share"),),
+        (_number_column("inferred.share", "inferred_share", "Share"),),
         "The share of the volume's power in directions that no tilt measured. This part is inferred.",
         "Neither much nor little is good by itself. Only a truth or planted objects show whether it is right.",
     ),
@@ -168,7 +168,7 @@ GROUPS: tuple[Group, ...] = (
                 better="one",
                 measure="planted.contrast",
             ),
-            _of("planted.invented", "planted_invented", "Invented", "low"),
+            _number_column("planted.invented", "planted_invented", "Invented", "low"),
             Column("planted_found", "", lambda e, _: scalar(e, "planted.found")),
         ),
         "Spheres of known contrast are added to the tilts. Recovered: the share of the contrast that the volume shows, and how "
@@ -179,7 +179,11 @@ GROUPS: tuple[Group, ...] = (
         "Cost",
         (
             Column(
-                "seconds", "Time", _seconds("reconstruction"), lambda e, _: duration(e.seconds["reconstruction"]), better="low"
+                "seconds",
+                "Time",
+                _seconds("reconstruction"),
+                lambda e, _: format_duration(e.seconds["reconstruction"]),
+                better="low",
             ),
             Column("seconds_checks", "", _seconds("checks")),
             Column(
@@ -191,6 +195,6 @@ GROUPS: tuple[Group, ...] = (
             ),
         ),
         "One reconstruction on this machine, without the checks.",
-        "Memory is the peak beyond that of the process before.",
+        "Memory is the increase of the process's peak.",
     ),
 )

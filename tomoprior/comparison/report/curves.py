@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import Picture, canvas, having, legend, looks
+from tomoprior.comparison.report.figures import Picture, add_legend, entries_with, looks, new_figure
 from tomoprior.comparison.report.plain import pick
 from tomoprior.comparison.result import Comparison
+from tomoprior.plot.correlation import Curve, draw_curves
+from tomoprior.plot.looks import Look
 
 ALL = {"fsc": "all directions", "present": "measured directions", "missing": "directions no tilt measured"}
 
@@ -43,48 +45,42 @@ def between_halves(comparison: Comparison) -> Picture | None:
 
 def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str, title: str, caption: str) -> Picture | None:
     kind = path.split(".")[0]
-    shown = {p: [(e, c) for e in having(comparison, kind) if _known(c := pick(e.evidence, f"{path}.{p}"))] for p in parts}
+    shown = {p: [(e, c) for e in entries_with(comparison, kind) if _known(c := pick(e.evidence, f"{path}.{p}"))] for p in parts}
     shown = {p: curves for p, curves in shown.items() if curves}
     if not shown:
         return None
     look, voxel, unit = looks(comparison), words.voxel(comparison.geometry), words.unit(comparison.geometry)
-    figure = canvas(1.2 + 3.6 * len(shown) if len(shown) > 2 else 6.2, 3.6)  # two panels share the width of half a page
+    figure = new_figure(1.2 + 3.6 * len(shown) if len(shown) > 2 else 6.2, 3.6)  # two panels fill half the width of a page
     axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
     threshold = float(next(iter(shown.values()))[0][1]["threshold"])
     alt = []
     for axis, (part, curves) in zip(axes, shown.items(), strict=True):
-        axis.axhline(0, color="#B6BDC6", lw=0.8)
-        axis.axhline(threshold, color="#22272E", lw=1, ls=(0, (4, 3)))
-        ends = []
-        for e, c in curves:
-            one = look[e.label]
-            # a gap stands where there is no value
-            values = np.array([np.nan if v is None else v for v in c["correlation"]], float)
-            axis.plot(np.array(c["frequency"]) / voxel, values, color=one.colour, ls=one.dash, label=e.label)
-            at = c.get("crossing")
-            if at and at < 0.5:
-                axis.plot(at / voxel, threshold, marker=one.mark, ms=7, color=one.colour, mec="white", zorder=4, clip_on=False)
-            if at is not None:
-                ends.append(f"{e.label} {_where(at, voxel, unit)}")
+        drawn = [_curve(e.label, c, look[e.label]) for e, c in curves]
+        draw_curves(axis, drawn, threshold, voxel)
+        ends = [f"{c.label} {_where(c.crossing, voxel, unit)}" for c in drawn if not np.isnan(c.crossing)]
         axis.set_title(ALL[part])
         axis.set_xlabel(f"frequency, 1/{'voxel' if unit == 'voxels' else unit}")
         alt.append(f"in {ALL[part]} it falls below {threshold:g} for " + ", ".join(ends or ["none"]))
-    low = min(float(np.nanmin([v for v in c["correlation"] if v is not None])) for curves in shown.values() for _, c in curves)
-    axes[0].set_ylim(max(-1.0, min(-0.05, low - 0.03)), 1.03)
-    axes[0].set_xlim(0, 0.5 / voxel)
     axes[0].set_ylabel("correlation")
     axes[-1].annotate(f"{threshold:g}", (1, threshold), (3, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center", fontsize=9.5)  # fmt: skip
-    legend(figure, axes[0], len(next(iter(shown.values()))))
+    add_legend(figure, axes[0], len(next(iter(shown.values()))))
     return Picture(
         name, title, caption, "Fourier shell correlation against frequency: " + "; ".join(alt) + ".", figure, len(shown) > 2
     )
 
 
+def _curve(label: str, values: Any, look: Look) -> Curve:
+    # a missing value (None) becomes NaN, which leaves a gap in the curve
+    frequency, correlation = (np.array(values[name], float) for name in ("frequency", "correlation"))
+    crossing = values.get("crossing")
+    return Curve(label, frequency, correlation, np.nan if crossing is None else crossing, look)
+
+
 def _where(crossing: float, voxel: float, unit: str) -> str:
     if crossing == 0:
         return "everywhere"
-    return "nowhere" if crossing >= 0.5 else f"at {words.number(voxel / crossing)} {unit}"
+    return "nowhere" if crossing >= 0.5 else f"at {words.format_number(voxel / crossing)} {unit}"
 
 
 def _known(curve: Any) -> bool:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib as mpl
 
 from tomoprior.comparison.result import Comparison, Entry
+from tomoprior.plot.figure import Figure
+from tomoprior.plot.looks import Look, look
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-#: Colours that differ with any colour vision (Okabe and Ito). Marks and dashes differ too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5539", "#6A3D9A")
-MARKS = "osD^vP*X"
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 TRUTH = "#5B6470"
 
-#: rcParams, whose names matplotlib's types list one by one.
+#: matplotlib's rcParams. Typed Any, because matplotlib's types list every name.
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -43,24 +40,9 @@ STYLE: Any = {
 }
 
 
-@dataclass(frozen=True)
-class Look:
-    """Colour, mark and dashes of a method."""
-
-    colour: str
-    mark: str
-    dash: Any
-
-
 def looks(comparison: Comparison) -> dict[str, Look]:
     """Return the look of each label, in the entries' order; entries without a volume have one too."""
-    result = {}
-    for i, entry in enumerate(comparison.entries):
-        turn = i // len(COLOURS)
-        result[entry.label] = Look(
-            COLOURS[i % len(COLOURS)], MARKS[(i + 3 * turn) % len(MARKS)], DASHES[(i + turn) % len(DASHES)]
-        )
-    return result
+    return {entry.label: look(i) for i, entry in enumerate(comparison.entries)}
 
 
 @dataclass(frozen=True)
@@ -83,36 +65,31 @@ class Picture:
         return self._as("svg", metadata={"Date": None})
 
     def _as(self, kind: str, **options: Any) -> bytes:
-        import matplotlib as mpl
-
         out = io.BytesIO()
         with mpl.rc_context(STYLE):
             self.figure.savefig(out, format=kind, **options)
         return out.getvalue()
 
 
-def canvas(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches; call it, as all drawing, within ``STYLE``."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of this size in inches. Call it within ``rc_context(STYLE)``, as all drawing."""
+    return Figure(figsize=(width, height), layout="constrained")
 
 
-def legend(figure: Figure, axis: Any, count: int) -> None:
+def add_legend(figure: Figure, axis: Any, count: int) -> None:
     """Add one legend above all panels, from the handles of ``axis``."""
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, [clean(t) for t in labels], loc="outside upper left", ncols=min(6, max(1, count)), fontsize=9.5)
+    figure.legend(
+        handles, [shorten_label(t) for t in labels], loc="outside upper left", ncols=min(6, max(1, count)), fontsize=9.5
+    )
 
 
-def clean(text: str, length: int = 28) -> str:
+def shorten_label(text: str, length: int = 28) -> str:
     """Return a label that matplotlib draws literally, shortened if it is long."""
     text = text if len(text) <= length else text[: length - 1] + "…"
     return text.replace("$", r"\$")
 
 
-def having(comparison: Comparison, kind: str) -> Sequence[Entry]:
+def entries_with(comparison: Comparison, kind: str) -> Sequence[Entry]:
     """Return the entries with this kind of evidence."""
     return [e for e in comparison.entries if e.evidence.get(kind)]

@@ -40,7 +40,7 @@ def page(comparison: Comparison, pictures: Sequence[Picture]) -> str:
 def _render(context: dict[str, Any]) -> str:
     here = files(__package__)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": words.number, "duration": words.duration}
+    environment.filters |= {"number": words.format_number, "duration": words.format_duration}
     template = environment.from_string((here / "templates" / "report.html.j2").read_text("utf-8"))
     style = (here / "assets" / "report.css").read_text("utf-8")
     script = "\n".join((here / "assets" / name).read_text("utf-8") for name in SCRIPTS)
@@ -69,7 +69,7 @@ def _context(comparison: Comparison, pictures: Sequence[Picture]) -> dict[str, A
 
 
 def _format_fact(name: str, value: Any) -> Any:
-    return words.runs(value) if name == "views" and isinstance(value, list) else value
+    return words.format_runs(value) if name == "views" and isinstance(value, list) else value
 
 
 def _run(entry: Entry) -> dict[str, Any]:
@@ -107,8 +107,8 @@ def _viewer(comparison: Comparison, grey: Window, packed: Packed | None) -> dict
         "has_std": any("std" in e["parts"] for e in entries),
         "calibrated": any(e["calibration"] != [1.0, 0.0] for e in entries),
         "limit": grey.width,
-        "levels": words.number((grey.most - grey.least) / 255, 2),
-        "cut": (words.number(grey.least), words.number(grey.most)),
+        "levels": words.format_number((grey.most - grey.least) / 255, 2),
+        "cut": (words.format_number(grey.least), words.format_number(grey.most)),
         "binned": "" if not packed or max(packed.step) == 1 else " × ".join(str(s) for s in reversed(packed.step)),
         "parts": [
             (f"data-{i}-{part}", name_of, text)

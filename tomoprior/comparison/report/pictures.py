@@ -10,7 +10,7 @@ import numpy as np
 
 from tomoprior.comparison.report import words
 from tomoprior.comparison.report.curves import against_truth, between_halves
-from tomoprior.comparison.report.figures import STYLE, Picture, canvas, clean, having, looks
+from tomoprior.comparison.report.figures import STYLE, Picture, entries_with, looks, new_figure, shorten_label
 from tomoprior.comparison.report.slices import slices
 from tomoprior.comparison.report.tilts import predictions, residuals
 from tomoprior.comparison.result import Comparison
@@ -18,7 +18,7 @@ from tomoprior.comparison.result import Comparison
 
 def agreement(comparison: Comparison) -> Picture | None:
     """Draw the correlation of every pair of methods."""
-    shown = having(comparison, "agreement")
+    shown = entries_with(comparison, "agreement")
     labels = [e.label for e in shown]
     if len(labels) < 2:
         return None
@@ -28,7 +28,7 @@ def agreement(comparison: Comparison) -> Picture | None:
     if not pairs:
         return None
     size = 1.5 + 0.5 * max(4, n)
-    figure = canvas(size + 0.9, size)
+    figure = new_figure(size + 0.9, size)
     axis = figure.subplots()
     axis.grid(False)
     least = min(pairs)[0]
@@ -39,7 +39,7 @@ def agreement(comparison: Comparison) -> Picture | None:
             light = (values[i, j] - low) / (1 - low) > 0.6
             axis.text(j + 0.5, i + 0.5, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=9,
                       color="#111" if light else "white")  # fmt: skip
-    names = [clean(t, 16) for t in labels]
+    names = [shorten_label(t, 16) for t in labels]
     axis.set_xticks(np.arange(n) + 0.5, names, rotation=35, ha="right")
     axis.set_yticks(np.arange(n) + 0.5, names)
     axis.tick_params(length=0)
@@ -61,11 +61,11 @@ def agreement(comparison: Comparison) -> Picture | None:
 
 def planted(comparison: Comparison) -> Picture | None:
     """Draw the contrast at the places of test objects, at places without one, and elsewhere."""
-    shown = having(comparison, "planted")
+    shown = entries_with(comparison, "planted")
     if not shown:
         return None
     look = looks(comparison)
-    figure = canvas(6.2, 3.9)
+    figure = new_figure(6.2, 3.9)
     axis = figure.subplots()
     axis.grid(axis="x", visible=False)
     axis.axhline(1, color="#22272E", lw=1, ls=(0, (4, 3)))
@@ -86,15 +86,15 @@ def planted(comparison: Comparison) -> Picture | None:
         if result.get("contrast") is not None:
             axis.hlines(result["contrast"], i - 0.34, i, color=one.colour, lw=2)
         values.append(
-            f"{e.label}: {words.number(result.get('contrast'))} recovered, at most {max(controls, default=0):.2f} where "
-            f"there is none, {words.number(result.get('invented'))} invented"
+            f"{e.label}: {words.format_number(result.get('contrast'))} recovered, at most {max(controls, default=0):.2f} where "
+            f"there is none, {words.format_number(result.get('invented'))} invented"
         )
     grey: dict[str, Any] = {"ls": "none", "color": "#4A525C", "ms": 7}
     axis.plot([], [], marker="o", label="object", **grey)
     axis.plot([], [], marker="o", mfc="none", mew=1.4, label="no object", **grey)
     axis.plot([], [], marker="x", mew=2, label="largest elsewhere", **grey)
     figure.legend(loc="outside upper left", ncols=3, fontsize=9.5)
-    axis.set_xticks(range(len(shown)), [clean(e.label, 16) for e in shown])
+    axis.set_xticks(range(len(shown)), [shorten_label(e.label, 16) for e in shown])
     axis.set_xlim(-0.6, len(shown) - 0.4)
     axis.set_ylabel("share of its contrast")
     return Picture(

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import TRUTH, Picture, canvas, clean, looks
+from tomoprior.comparison.report.figures import TRUTH, Picture, looks, new_figure, shorten_label
 from tomoprior.comparison.report.window import volumes, window
 from tomoprior.comparison.result import Comparison
+from tomoprior.plot.panels import draw_plane, draw_scale_bar
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-#: Volumes side by side, beyond which a new row begins; inches of the whole, of a title and between pictures.
+#: Largest number of volumes in a row; width of the figure, height of a title and gap between slices, in inches.
 ACROSS, WIDTH, TITLE, GAP = 5, 12.0, 0.34, 0.05
 
 
 def slices(comparison: Comparison) -> Picture | None:
     """Draw the middle slices x-y (along the beam) and x-z (where the missing wedge smears) of the truth and every method."""
-    from matplotlib.patheffects import withStroke
-
     grey = window(comparison)
     shown = {name: _fit_to_tilts(comparison, name, volume) for name, volume in volumes(comparison).items()}
     if grey is None:
@@ -31,50 +30,33 @@ def slices(comparison: Comparison) -> Picture | None:
     columns = math.ceil(len(shown) / rows)
     inch = min((WIDTH / columns - GAP) / nx, 3.6 / nx, 4.0 / max(ny, nz))  # of a voxel
     cell = (nx * inch + GAP, TITLE + (ny + nz) * inch + 2 * GAP)
-    width, height = columns * cell[0] + GAP, rows * cell[1] + GAP
-    figure = canvas(width, height)
+    figure = new_figure(columns * cell[0] + GAP, rows * cell[1] + GAP)
     figure.set_layout_engine("none")
     outline = [withStroke(linewidth=2.5, foreground="black")]
 
     def draw(plane: Any, left: float, top: float, label: str) -> Axes:
         """Draw a slice whose upper left corner is this many inches from the figure's."""
-        across, down = plane.shape[1] * inch, plane.shape[0] * inch
-        axis = figure.add_axes((left / width, 1 - (top + down) / height, across / width, down / height))
-        axis.imshow(plane, cmap="gray", vmin=grey.low, vmax=grey.high, interpolation="nearest", aspect="auto")
-        axis.set_axis_off()
-        axis.annotate(label, (0, 1), (4, -4), xycoords="axes fraction", textcoords="offset points", va="top", color="white",
+        axes = draw_plane(figure, plane, left, top, inch, cmap="gray", vmin=grey.low, vmax=grey.high)
+        axes.set_axis_off()
+        axes.annotate(label, (0, 1), (4, -4), xycoords="axes fraction", textcoords="offset points", va="top", color="white",
                       fontsize=8.5, path_effects=outline)  # fmt: skip
-        return axis
+        return axes
 
     for i, (name, volume) in enumerate(shown.items()):
         left, top = GAP + (i % columns) * cell[0], (i // columns) * cell[1] + TITLE
         above = draw(volume[nz // 2], left, top, "x–y")
         draw(volume[:, ny // 2], left, top + ny * inch + GAP, "x–z")
-        title = clean(name, max(8, int(nx * inch * 8)))
+        title = shorten_label(name, max(8, int(nx * inch * 8)))
         above.set_title(title, color=TRUTH if name not in look else look[name].colour, fontsize=13, pad=4)
         if i == 0:
-            length = bar(nx * words.voxel(comparison.geometry))
-            across = length / words.voxel(comparison.geometry) / nx
-            for colour, thick in (("black", 6.5), ("white", 4)):
-                above.plot([0.05, 0.05 + across], [0.08, 0.08], transform=above.transAxes, color=colour, lw=thick,
-                           solid_capstyle="butt")  # fmt: skip
-            above.annotate(
-                f"{words.short(length)} {words.unit(comparison.geometry)}",
-                (0.05, 0.08),
-                (0, 6),
-                xycoords="axes fraction",
-                textcoords="offset points",
-                color="white",
-                fontsize=10,
-                fontweight="bold",
-                path_effects=outline,
-            )
+            width = nx * words.voxel(comparison.geometry)
+            draw_scale_bar(above, width, words.unit(comparison.geometry), thickness=4, fontsize=10)
     return Picture(
         "slices",
         "Middle slices",
         "Above: x–y in the middle of z. Below: x–z in the middle of y, where the missing wedge smears. Each volume has the "
         "scale and offset that fit the tilts. One grey scale, "
-        f"{words.number(grey.low)} black to {words.number(grey.high)} white.",
+        f"{words.format_number(grey.low)} black to {words.format_number(grey.high)} white.",
         f"Middle slices of {', '.join(shown)}, side by side on one grey scale.",
         figure,
     )
@@ -87,9 +69,3 @@ def _fit_to_tilts(comparison: Comparison, name: str, volume: Any) -> Any:
         return volume
     scale, offset = calibrations[0]
     return scale * volume + offset
-
-
-def bar(width: float) -> float:
-    """Return a round length, 1, 2 or 5 times a power of ten, of at most a third of ``width``."""
-    power = 10.0 ** math.floor(math.log10(width / 3))
-    return max(m * power for m in (1, 2, 5) if m * power <= width / 3)

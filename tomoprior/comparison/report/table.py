@@ -54,7 +54,7 @@ class Table:
 def table(comparison: Comparison) -> Table:
     """Return the table of the page."""
     voxel, unit = words.voxel(comparison.geometry), words.unit(comparison.geometry)
-    groups = [(g, [c for c in used(g, comparison) if c.title]) for g in GROUPS]
+    groups = [(g, [c for c in used_columns(g, comparison) if c.title]) for g in GROUPS]
     groups = [(g, columns) for g, columns in groups if columns]
     columns = [c for _, shown in groups for c in shown]
     best = {c.name: _best(c, comparison) for c in columns}
@@ -75,7 +75,7 @@ def table(comparison: Comparison) -> Table:
 def as_csv(comparison: Comparison) -> str:
     """Return the numbers in full as CSV: one line per entry, empty without a value."""
     voxel = words.voxel(comparison.geometry)
-    columns = [c for g in GROUPS for c in used(g, comparison)]
+    columns = [c for g in GROUPS for c in used_columns(g, comparison)]
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(["label", "method", "status", "message", *(c.name for c in columns), "length_unit"])
@@ -86,7 +86,7 @@ def as_csv(comparison: Comparison) -> str:
     return out.getvalue()
 
 
-def used(group: Group, comparison: Comparison) -> list[Column]:
+def used_columns(group: Group, comparison: Comparison) -> list[Column]:
     """Return the columns of a group that have a value for at least one entry."""
     voxel = words.voxel(comparison.geometry)
 

@@ -9,16 +9,17 @@ import numpy as np
 
 from tomoprior.comparison import summary
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import Picture, canvas, having, legend, looks
+from tomoprior.comparison.report.figures import Picture, add_legend, entries_with, looks, new_figure
 from tomoprior.comparison.result import Comparison, Entry
+from tomoprior.plot.tilts import TiltCurve, draw_tilts
 
 
 def residuals(comparison: Comparison) -> Picture | None:
     """Draw the residual per tilt of every method, and name the bad tilts."""
-    shown = having(comparison, "residual")
+    shown = entries_with(comparison, "residual")
     if not shown:
         return None
-    named = names(comparison, bad_tilts(comparison))
+    named = name_tilts(comparison, list_bad_tilts(comparison))
     lines = [(e, e.evidence["residual"]["angles"], e.evidence["residual"]["residuals"]) for e in shown]
     return Picture(
         "residual_tilts",
@@ -34,13 +35,13 @@ def residuals(comparison: Comparison) -> Picture | None:
 
 def predictions(comparison: Comparison) -> Picture | None:
     """Draw the prediction error of every held-out tilt."""
-    shown = having(comparison, "held_out")
+    shown = entries_with(comparison, "held_out")
     if not shown:
         return None
     views = {v for e in shown for v in e.evidence["held_out"]["views"]}
-    named = names(comparison, [i for i in bad_tilts(comparison) if i in views])
+    named = name_tilts(comparison, [i for i in list_bad_tilts(comparison) if i in views])
     lines = [(e, e.evidence["held_out"]["angles"], e.evidence["held_out"]["errors"]) for e in shown]
-    totals = ", ".join(f"{e.label} {words.number(e.evidence['held_out'].get('error'))}" for e in shown)
+    totals = ", ".join(f"{e.label} {words.format_number(e.evidence['held_out'].get('error'))}" for e in shown)
     return Picture(
         "held_out_tilts",
         "How well unseen tilts are predicted",
@@ -51,12 +52,12 @@ def predictions(comparison: Comparison) -> Picture | None:
     )
 
 
-def bad_tilts(comparison: Comparison) -> list[int]:
+def list_bad_tilts(comparison: Comparison) -> list[int]:
     """Return the tilts that are outliers for at least ``summary.CONSENT`` of the methods: indices in the order of angle."""
     return sorted(summary.find_bad_tilts(comparison.entries), key=lambda i: float(comparison.geometry.angles[i]))
 
 
-def names(comparison: Comparison, tilts: Sequence[int]) -> dict[str, list[int]]:
+def name_tilts(comparison: Comparison, tilts: Sequence[int]) -> dict[str, list[int]]:
     """Return names from the tilts' numbers in the user's file and their angles; neighbours share a name."""
     order = [int(i) for i in np.argsort(comparison.geometry.angles)]
     groups: list[list[int]] = []
@@ -68,8 +69,8 @@ def names(comparison: Comparison, tilts: Sequence[int]) -> dict[str, list[int]]:
     degrees, views = np.rad2deg(comparison.geometry.angles), comparison.about.get("views")
     out = {}
     for group in groups:
-        numbers = words.runs(sorted(i if views is None else int(views[i]) for i in group))
-        ends = dict.fromkeys(words.short(float(degrees[i])) for i in (group[0], group[-1]))
+        numbers = words.format_runs(sorted(i if views is None else int(views[i]) for i in group))
+        ends = dict.fromkeys(words.format_short(float(degrees[i])) for i in (group[0], group[-1]))
         out[f"tilt{'s' * (len(group) > 1)} {numbers}, {'° to '.join(ends)}°"] = group
     return out
 
@@ -78,34 +79,13 @@ def _against_angle(
     comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[str, list[int]]
 ) -> Any:
     look = looks(comparison)
-    figure = canvas(6.2, 3.6)
+    figure = new_figure(6.2, 3.6)
     axis = figure.subplots()
-    top = 0.0
-    for e, angles, values in lines:
-        one = look[e.label]
-        order = sorted(range(len(angles)), key=lambda i: angles[i])
-        known = [i for i in order if values[i] is not None]
-        axis.plot([angles[i] for i in known], [values[i] for i in known], color=one.colour, ls=one.dash, lw=1.2,
-                  marker=one.mark, ms=4 if len(known) < 90 else 2.5, label=e.label)  # fmt: skip
-        top = max(top, *(values[i] for i in known), 0.0)
-    for n, (name, tilts) in enumerate(named.items()):
-        marked = np.rad2deg(comparison.geometry.angles[tilts])
-        for angle in marked:
-            axis.axvline(angle, color="#B3261E", lw=5, alpha=0.14, zorder=0)
-        axis.annotate(
-            name,
-            (float(marked.mean()), 1),
-            (0, 3 + 11 * (n % 2)),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-            color="#B3261E",
-        )
-    axis.set_ylim(0, top * 1.08 or 1)
+    curves = [TiltCurve(e.label, np.array(angles), np.array(values, float), look[e.label]) for e, angles, values in lines]
+    draw_tilts(axis, curves, {name: np.rad2deg(comparison.geometry.angles[tilts]) for name, tilts in named.items()})
     axis.set_xlabel("tilt angle, degrees")
     axis.set_ylabel(label)
-    legend(figure, axis, len(lines))
+    add_legend(figure, axis, len(lines))
     return figure
 
 

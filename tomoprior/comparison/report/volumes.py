@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tomoprior.comparison.report.window import Window, volumes
 from tomoprior.comparison.result import Comparison
 from tomoprior.metrics import split_measured
+from tomoprior.series.binning import block_mean
 
 Bytes = NDArray[np.uint8]
 
@@ -76,26 +77,21 @@ def pack(comparison: Comparison, grey: Window, budget: int) -> Packed:
         factor += 1
 
 
-def binned(volume: NDArray[np.float32], step: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Means over blocks of ``step`` voxels; those beyond a multiple of it are left out."""
-    if step == (1, 1, 1):
-        return volume
-    sizes = [n // s for n, s in zip(volume.shape, step, strict=True)]
-    cut = volume[tuple(slice(n * s) for n, s in zip(sizes, step, strict=True))]
-    blocks = cut.reshape(sizes[0], step[0], sizes[1], step[1], sizes[2], step[2])
-    return np.asarray(blocks.mean((1, 3, 5), dtype=np.float64), np.float32)
+def bin_volume(volume: NDArray[np.float32], step: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Return means over blocks of ``step`` voxels, computed in double precision; the volume itself for single voxels."""
+    return volume if step == (1, 1, 1) else block_mean(volume, step, np.float64).astype(np.float32)
 
 
 def _pack(comparison: Comparison, grey: Window, factor: int) -> Packed:
     nz, ny, nx = comparison.geometry.shape
     step = (min(factor, nz), min(factor, ny), min(factor, nx))
-    small = {name: binned(v, step) for name, v in volumes(comparison).items()}
+    small = {name: bin_volume(v, step) for name, v in volumes(comparison).items()}
     inferred = {name: split_measured(v, comparison.geometry.angles)[1] for name, v in small.items()}
-    std = {e.label: binned(e.std, step) for e in comparison.done if e.std is not None}
-    # the tails are cut off: they would take the grey levels of all other values
+    std = {e.label: bin_volume(e.std, step) for e in comparison.done if e.std is not None}
+    # the tails are cut off: otherwise most grey levels would go to a few extreme values
     reach = max(float(np.percentile(np.abs(v), 99.95)) for v in inferred.values())
     shift = min(max(reach, grey.width / 100), 2 * grey.width) / 127
-    among = None if comparison.spread is None else binned(comparison.spread, step)
+    among = None if comparison.spread is None else bin_volume(comparison.spread, step)
     tops = (float(np.percentile(v, 99.9)) for v in (*std.values(), *([] if among is None else [among])))
     spread = max(tops, default=0.0) / 255 or 1.0
     parts: dict[str, dict[str, tuple[str, str]]] = {}

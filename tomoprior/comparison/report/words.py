@@ -14,7 +14,7 @@ from tomoprior.units import unit_symbol
 NONE = "–"
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def format_number(value: float | None, digits: int = 3) -> str:
     """Return ``value`` with this many significant digits; only very large and very small values get an exponent."""
     if value is None:
         return NONE
@@ -26,12 +26,12 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{max(0, digits - 1 - size)}f}".replace("-", "−")
 
 
-def short(value: float) -> str:
+def format_short(value: float) -> str:
     """Return a number with up to four digits and no trailing zeros, for angles and sizes: ``-60``, ``1.5``."""
     return f"{value:.4g}".replace("-", "−")
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a time as ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds < 10:
         return f"{seconds:.2g} s" if seconds >= 0.095 else "<0.1 s"
@@ -43,7 +43,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def runs(numbers: Sequence[int]) -> str:
+def format_runs(numbers: Sequence[int]) -> str:
     """Return ``0–3, 7, 9–10`` for 0, 1, 2, 3, 7, 9, 10."""
     groups: list[list[int]] = []
     for n in numbers:
@@ -68,8 +68,8 @@ def data_line(geometry: Geometry) -> str:
     """Describe the tilt series and the grid in one line."""
     nz, ny, nx = geometry.shape
     degrees = np.rad2deg(geometry.angles)
-    tilts = f"{geometry.n_angles} tilts from {short(degrees.min())}° to {short(degrees.max())}°"
+    tilts = f"{geometry.n_angles} tilts from {format_short(degrees.min())}° to {format_short(degrees.max())}°"
     if geometry.n_angles == 1:
-        tilts = f"one tilt at {short(degrees[0])}°"
-    size = "voxel size unknown" if geometry.unit == "pixel" else f"voxel size {short(geometry.voxel_size)} {unit(geometry)}"
-    return f"{tilts} · {nx} × {ny} × {nz} voxels (x, y, z) · {size}"
+        tilts = f"one tilt at {format_short(degrees[0])}°"
+    size = "unknown" if geometry.unit == "pixel" else f"{format_short(geometry.voxel_size)} {unit(geometry)}"
+    return f"{tilts} · {nx} × {ny} × {nz} voxels (x, y, z) · voxel size {size}"

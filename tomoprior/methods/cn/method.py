@@ -28,6 +28,9 @@ PAIRS = 2.5
 #: Rows beyond its own that a slab needs: the reach of the splines, and the longer one of total variation.
 HALO = 16
 
+#: Settings of a spline field or of a network: what ``CNSettings.parse`` returns.
+FieldSettings = SplineSettings | NetworkSettings
+
 
 @document_settings
 class CN:
@@ -45,11 +48,11 @@ class CN:
     uses_projector = True
     fits_field = True
 
-    def halo(self, geometry: Geometry, settings: Any) -> int:
-        """Rows that a slab of a larger volume sees beyond its own."""
+    def halo(self, geometry: Geometry, settings: FieldSettings) -> int:
+        """Return the rows that a slab of a larger volume sees beyond its own."""
         return HALO
 
-    def settings_from_pilot(self, result: Reconstruction, settings: CNSettings, folder: Path) -> dict[str, Any]:
+    def settings_from_pilot(self, result: Reconstruction, settings: FieldSettings, folder: Path) -> dict[str, Any]:
         """Return the choices by held-out tilts, or for networks the file of the weights from which other slabs start."""
         settled = dict(result.provenance["settled"])
         if isinstance(settings, NetworkSettings):
@@ -67,7 +70,7 @@ class CN:
             "stop": None,
         }
 
-    def memory(self, geometry: Geometry, settings: Any) -> int:
+    def memory(self, geometry: Geometry, settings: FieldSettings) -> int:
         """Return the bytes at the peak, without the given projections and the prepared projector."""
         padded = _padded(geometry, settings)
         if isinstance(settings, NetworkSettings):
@@ -77,7 +80,7 @@ class CN:
         sx, sy, sz = SplineBasis(5 if settings.degree == "held-out" else settings.degree).nodes((nx, ny, nz))
         return ALLOCATOR_BYTES + 4 * int(NODES * sx * sy * sz + PROJECTIONS * n * ny * nu)
 
-    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: FieldSettings) -> float:
         """Return the cost in pairs of a forward projection and an adjoint."""
         padded = _padded(geometry, settings)
         wider = padded.shape[2] / geometry.shape[2]
@@ -89,7 +92,7 @@ class CN:
         self,
         projections: torch.Tensor,
         projector: Projector,
-        settings: Any,
+        settings: FieldSettings,
         *,
         weights: torch.Tensor | None = None,
         initial: torch.Tensor | None = None,
@@ -106,11 +109,11 @@ class CN:
             return _result(problem, projector, fit)
 
 
-def _padded(geometry: Geometry, settings: CNSettings) -> Geometry:
+def _padded(geometry: Geometry, settings: FieldSettings) -> Geometry:
     return geometry.padded(resolve_padding(geometry, settings.pad))
 
 
-def _fit(problem: Problem, settings: SplineSettings | NetworkSettings, progress: Progress | None) -> Fit:
+def _fit(problem: Problem, settings: FieldSettings, progress: Progress | None) -> Fit:
     if isinstance(settings, SplineSettings):
         return fitting.SplineFitter(problem, settings, progress).fit()
     if settings.regulariser is None:

@@ -61,7 +61,7 @@ def train(
     volume
         The field on the padded grid, ``problem.A.domain_shape``, in the projector's layout.
     history
-        Of every iterate ``loss``, ``residual`` (``||W^(1/2) (p - A x)|| / ||W^(1/2) p||`` of the current slab) and, with
+        Per iteration ``loss``, ``residual`` (``||W^(1/2) (p - A x)|| / ||W^(1/2) p||`` of the current slab) and, with
         ``stop="held-out"``, ``held_out`` (the same of the held-out tilts); then also ``iterations``, one number per network.
 
     Raises

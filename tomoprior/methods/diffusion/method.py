@@ -75,11 +75,11 @@ class Diffusion:
             f"voxels thick, tilt ranges of {least:g} to {most:g} degrees"
         )
 
-    def prior(self, settings: Any) -> Prior:
+    def prior(self, settings: DiffusionSettings) -> Prior:
         """Return the prior of the settings; a file is read once."""
         return load_prior(settings.prior or self.default_prior)
 
-    def halo(self, geometry: Geometry, settings: Any) -> int:
+    def halo(self, geometry: Geometry, settings: DiffusionSettings) -> int:
         """Return the number of rows that a slab of a larger volume sees on either side of its own."""
         return HALO
 
@@ -91,7 +91,7 @@ class Diffusion:
         """Return settings for a slab: all its rows at once, with the random numbers of these rows in the whole volume."""
         return settings.model_copy(update={"first_row": settings.first_row + rows.start, "rows": len(rows)})
 
-    def memory(self, geometry: Geometry, settings: Any) -> int:
+    def memory(self, geometry: Geometry, settings: DiffusionSettings) -> int:
         """Return the peak memory in bytes without projections and projector; only the result grows with the number of rows."""
         prior = self.prior(settings)
         unet = prior.denoiser.unet
@@ -115,7 +115,7 @@ class Diffusion:
         results = 2 * volume * min(1 + 2 * HALO / own, max(1, ny / own))
         return ALLOCATOR_BYTES + int(results + max(working, 3 * volume))
 
-    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: DiffusionSettings) -> float:
         """Return the cost in pairs of a forward projection and an adjoint."""
         wider = 1 + 2 * compute_padding(geometry) / geometry.shape[2]
         passes = settings.samples * settings.num_iter
@@ -127,7 +127,7 @@ class Diffusion:
         self,
         projections: torch.Tensor,
         projector: Projector,
-        settings: Any,
+        settings: DiffusionSettings,
         *,
         weights: torch.Tensor | None = None,
         initial: torch.Tensor | None = None,

@@ -122,7 +122,7 @@ class PriorHeader(_Part):
         ValueError
             With the first difference.
         """
-        with torch.device("meta"):  # without memory, whatever the file says
+        with torch.device("meta"):  # no memory is allocated for the sizes that the file claims
             unet = UNet(CHANNELS, FEATURES, Shape.from_dict(self.shape.model_dump()))
         expected = {f"unet.{name}": tuple(value.shape) for name, value in unet.state_dict().items()}
         for name in sorted(expected.keys() ^ tensors.keys()):

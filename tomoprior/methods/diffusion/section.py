@@ -137,7 +137,7 @@ def locate_section(
     robust: bool = True,
     flat: bool = False,
 ) -> Section:
-    """The section as the tilts show it; see ``faces.find_section``.
+    """Return the section that is found from the tilts; see ``face_posterior.find_faces``.
 
     Parameters
     ----------

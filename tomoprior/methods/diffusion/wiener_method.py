@@ -49,10 +49,10 @@ class WienerMethod:
     couples_slices = True
     uses_projector = True
 
-    def _prior(self, settings: Any) -> Prior:
+    def _prior(self, settings: WienerSettings) -> Prior:
         return load_prior(settings.prior or "tissue")
 
-    def halo(self, geometry: Geometry, settings: Any) -> int:
+    def halo(self, geometry: Geometry, settings: WienerSettings) -> int:
         """Return the number of rows that a slab of a larger volume sees on either side of its own."""
         return HALO
 
@@ -60,12 +60,12 @@ class WienerMethod:
         """Return settings with the scale and the section of the pilot's result."""
         return settings.scale_and_section_from(result.provenance)
 
-    def memory(self, geometry: Geometry, settings: Any) -> int:
+    def memory(self, geometry: Geometry, settings: WienerSettings) -> int:
         """Return the peak memory in bytes without projections and projector."""
         known = settings.filled or settings.faces is not None
         return ALLOCATOR_BYTES + max(estimate_wiener_bytes(geometry), 0 if known else estimate_locating_bytes(geometry))
 
-    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: WienerSettings) -> float:
         """Return the cost in pairs of a forward projection and an adjoint."""
         return float((1 + 2 * compute_padding(geometry) / geometry.shape[2]) * settings.num_iter * 1.5)
 
@@ -73,7 +73,7 @@ class WienerMethod:
         self,
         projections: torch.Tensor,
         projector: Projector,
-        settings: Any,
+        settings: WienerSettings,
         *,
         weights: torch.Tensor | None = None,
         initial: torch.Tensor | None = None,

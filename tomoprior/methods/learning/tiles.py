@@ -66,6 +66,9 @@ def blend(
 ) -> torch.Tensor:
     """Return the weighted mean of predictions for overlapping tiles.
 
+    ``wedge`` blends with the separable shares of ``axis_tiles`` instead, which hold one axis each where this function holds a
+    plane or a volume of weights. The two round differently, so each method keeps its own: results stay the same bit for bit.
+
     Parameters
     ----------
     predict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from tomoprior.errors import InputError, Interrupted
 from tomoprior.formats.writing import check_target
 from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
-from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
+from tomoprior.methods.base import ALLOCATOR_BYTES, SlabMethod, Tunable
 from tomoprior.methods.wedge import cost, rotations, start, training
 from tomoprior.methods.wedge.cubes import MARGIN, Cubes
 from tomoprior.methods.wedge.network import new_network
@@ -25,6 +24,7 @@ from tomoprior.methods.wedge.state import Checkpoint, Trained, load_network
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.storage.digest import compute_digest
 
 #: Settings that do not change what a training learns.
 NOT_LEARNED = {"checkpoint", "network", "keep_measured"}
@@ -46,11 +46,10 @@ class Wedge:
     couples_slices = True
     uses_projector = True
 
-    def halo(self, geometry: Geometry, settings: Any) -> int:
+    def halo(self, geometry: Geometry, settings: WedgeSettings) -> int:
         """Return the rows that a slab sees beyond its own: half a cube, and the halo of the method for the start."""
         starter = start.start_method(settings.start)
-        halo = getattr(starter, "halo", None)
-        return int(settings.cube_size // 2 + (halo(geometry, starter.Settings()) if halo is not None else 0))
+        return settings.cube_size // 2 + (starter.halo(geometry, starter.Settings()) if isinstance(starter, SlabMethod) else 0)
 
     def settings_from_pilot(self, result: Reconstruction, settings: WedgeSettings, folder: Path) -> dict[str, Any]:
         """Return the trained network as a setting: only one slab trains."""
@@ -60,11 +59,11 @@ class Wedge:
         result.network.save(path)
         return {"network": str(path), "checkpoint": None}
 
-    def memory(self, geometry: Geometry, settings: Any) -> int:
+    def memory(self, geometry: Geometry, settings: WedgeSettings) -> int:
         """Return the bytes at the peak, without the projections and the prepared projector."""
         return ALLOCATOR_BYTES + cost.memory(geometry, settings)
 
-    def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
+    def cost_in_pairs(self, geometry: Geometry, settings: WedgeSettings) -> float:
         """Return the cost in pairs of a forward projection and an adjoint."""
         return cost.cost_in_pairs(geometry, settings)
 
@@ -72,7 +71,7 @@ class Wedge:
         self,
         projections: torch.Tensor,
         projector: Projector,
-        settings: Any,
+        settings: WedgeSettings,
         *,
         weights: torch.Tensor | None = None,
         initial: torch.Tensor | None = None,
@@ -115,7 +114,7 @@ class Wedge:
             about = {
                 **settings.model_dump(exclude=NOT_LEARNED),
                 "geometry": projector.geometry.digest(),
-                "data": _digest(projections, weights, initial, mask),
+                "data": compute_digest(projections, weights, initial, mask),
                 "seed": seed,
             }
             return _train(task, projections, projector, settings, informative, Checkpoint(path, about), seed, progress)
@@ -186,11 +185,3 @@ def _train(
             raise
         raise Interrupted(result()) from None
     return result()
-
-
-def _digest(*arrays: torch.Tensor | None) -> str:
-    """Return the SHA-256 of arrays."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(b"none" if array is None else array.detach().cpu().contiguous().numpy().data)
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The network on a whole volume: overlapping tiles, blended."""
+"""The network on a whole volume: overlapping tiles whose predictions are blended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from tomoprior.methods.learning.tiles import axis_tiles
 from tomoprior.methods.wedge.network import FillNetwork
 
-#: Smallest share of a tile that it has in common with its neighbour; the two are blended over it.
+#: Smallest overlap of neighbouring tiles, as a share of a tile. Predictions are blended over the overlap.
 OVERLAP = 1 / 3
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.metrics.fourier import measured_region
+from tomoprior.metrics.regions import measured_region
 
 #: Rows y that are filtered at a time: they do not depend on each other, and spectra take twice the memory of volumes.
 ROWS = 16

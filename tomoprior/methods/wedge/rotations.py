@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.metrics.fourier import measured_region
+from tomoprior.metrics.regions import measured_region
 
 #: An informative rotation shows at least this share of what the best rotation could show of the missing wedge.
 USEFUL = 0.1

@@ -92,7 +92,7 @@ class Serial:
 
 
 def worker_device(requested: str, place: int, count: int, environment: Mapping[str, str]) -> str:
-    """Return the device of a worker: its own GPU where there are several and no one has assigned them.
+    """Return the device of a worker: its own GPU where there are several and none is assigned.
 
     Parameters
     ----------

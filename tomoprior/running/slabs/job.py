@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tomoprior import memory
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method, PilotMethod
-from tomoprior.projector.backends import Kind
+from tomoprior.projector import ProjectorOptions
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.running.slabs import source
@@ -37,7 +37,9 @@ class Job:
         The final output.
     projections, weights, initial, mask
         Arrays, or lazy ones that another process can open.
-    device, kind, backend, seed, threads
+    options
+        Arguments of the projector.
+    seed, threads
         As in ``tomoprior.reconstruct``; ``threads`` is the number for one slab.
     """
 
@@ -47,15 +49,18 @@ class Job:
     geometry: Geometry
     method: Method
     settings: Any
+    options: ProjectorOptions
     projections: Any
     weights: Any = None
     initial: Any = None
     mask: Any = None
-    device: str = "auto"
-    kind: Kind = "linear"
-    backend: str = "auto"
     seed: int = 0
     threads: int | None = None
+
+    @property
+    def device(self) -> str:
+        """Device of the run. With several GPUs an executor gives each worker its own."""
+        return self.options.device
 
     def __call__(self, slab: Slab, device: str | None = None) -> dict[str, Any]:
         """Compute a slab, write it, and return its record.
@@ -69,7 +74,8 @@ class Job:
         started = time.perf_counter()
         block = source.read_rows(self.projections, slab.first, slab.last)
         input_digest = digest(block)
-        result = self._reconstruct(block, slab, device or self.device)
+        options = self.options if device is None else replace(self.options, device=device)
+        result = self._reconstruct(block, slab, options)
         del block
         self._write(slab, result)
         provenance = result.provenance
@@ -80,7 +86,7 @@ class Job:
             "settled": provenance.get("settled"),
             "settings_from_pilot": self._settings_from_pilot(result) if is_pilot else None,
             "input": input_digest,
-            "device": (provenance.get("projector") or {}).get("device", device or self.device),
+            "device": (provenance.get("projector") or {}).get("device", options.device),
             "host": socket.gethostname(),
             "process": os.getpid(),
             "seconds": time.perf_counter() - started,
@@ -89,7 +95,7 @@ class Job:
         Journal(self.out).commit(slab.number, record)
         return record
 
-    def _reconstruct(self, block: NDArray[np.float32], slab: Slab, device: str) -> Reconstruction:
+    def _reconstruct(self, block: NDArray[np.float32], slab: Slab, options: ProjectorOptions) -> Reconstruction:
         weights = self.weights
         if weights is not None and weights.ndim == 3:
             weights = source.read_rows(weights, slab.first, slab.last)
@@ -99,11 +105,9 @@ class Job:
             TiltSeries(block, geometry, weights),
             self.method,
             settings,
+            options,
             initial=self._part(self.initial, slab),
             mask=self._part(self.mask, slab),
-            device=device,
-            kind=self.kind,
-            backend=self.backend,
             seed=self.seed,
             threads=self.threads,
         )

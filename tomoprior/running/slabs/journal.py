@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any
 from tomoprior.errors import FormatError, InputError, OutputExistsError
 from tomoprior.running.slabs.plan import Slab
 from tomoprior.running.slabs.records import VERSION, RunRecord, SlabRecord, read_record, write_record
+from tomoprior.storage.digest import compute_digest
 from tomoprior.storage.files import companion_path, record_path, reraise_disk_errors, resolve_link
 from tomoprior.storage.locking import exclusive_lock
 
@@ -87,17 +87,17 @@ class Journal:
         """Record that a slab's data are safe on the disk."""
         write_record(self.folder / "slabs" / f"{number:05d}.json", record)
 
-    def check(self, identity: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
-        """Compare a run with the unfinished one, or with ``before``.
+    def check(self, identity: Mapping[str, Any], earlier_run: Mapping[str, Any] | None = None) -> None:
+        """Compare a run with the unfinished one, or with ``earlier_run``.
 
         Raises
         ------
         InputError
             For the first difference, with both values.
         """
-        before = (self.run or {}) if before is None else before
+        recorded = (self.run or {}) if earlier_run is None else earlier_run
         for name, value in identity.items():
-            earlier, now = before.get(name), json.loads(json.dumps(value))
+            earlier, now = recorded.get(name), json.loads(json.dumps(value))
             if earlier == now:
                 continue
             where = name
@@ -105,20 +105,20 @@ class Journal:
                 key = next(k for k in {**earlier, **now} if earlier.get(k) != now.get(k))
                 where, earlier, now = f"{name}: {key}", earlier.get(key), now.get(key)
             raise InputError(
-                f"{self.out} was begun with another {where} ({_short(earlier)}, now {_short(now)}); use the same value, or "
+                f"{self.out} was started with another {where} ({_short(earlier)}, now {_short(now)}); use the same value, or "
                 "--overwrite to begin anew"
             )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the folder for this process, which may end in any way.
+        """Reserve the folder for this process; the lock ends with the process.
 
         Raises
         ------
         OutputExistsError
-            If another process has it, or it is not a folder of tomoprior's.
+            If another process uses it, or tomoprior did not create it.
         FormatError
-            If it cannot be made.
+            If it cannot be created.
         """
         self.check_owner()
         with exclusive_lock(
@@ -128,7 +128,7 @@ class Journal:
                 yield
             finally:
                 with suppress(FormatError):
-                    if self.run is None:  # nothing was begun, or everything is done: leave no trace
+                    if self.run is None:  # no run was started, or the run is finished: leave no trace
                         self.remove()
 
     def check_owner(self) -> None:
@@ -214,10 +214,10 @@ class Journal:
 
 
 def digest(values: Any) -> str:
-    """Return the SHA-256 of plain values or of an array's bytes, in hexadecimal."""
+    """Return the SHA-256 of plain values, or of an array with its shape and type, in hexadecimal."""
     if hasattr(values, "tobytes"):
-        return hashlib.sha256(repr((values.shape, str(values.dtype))).encode() + values.tobytes()).hexdigest()
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        return compute_digest(repr((values.shape, str(values.dtype))).encode(), values)
+    return compute_digest(values)
 
 
 def _final_name(name: str) -> str:

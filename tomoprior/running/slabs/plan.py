@@ -13,19 +13,18 @@ from tomoprior import memory
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method, RowMethod, SlabMethod
-from tomoprior.projector import Projector
-from tomoprior.projector.backends import Kind
+from tomoprior.projector import ProjectorOptions
 from tomoprior.running.estimate import MemoryEstimate, estimate_memory, estimate_method
 from tomoprior.running.slabs.budget import usable_memory
 
 #: Rows of a slab are a multiple of this where memory allows: the rows in a shard of a Zarr volume.
 ROWS = 32
 
-#: Largest number of rows that ``auto`` gives a slab, because a crash costs one slab. Slabs with a halo may have this many halos
-#: if that is more, because the halo is computed twice.
+#: Largest number of rows that ``auto`` gives a slab, because a crash costs one slab. A slab with a halo may have
+#: HALOS_PER_SLAB times the halo if that is more, because the halo is computed twice.
 MAX_ROWS, HALOS_PER_SLAB = 96, 8
 
-#: Smallest number of slabs per worker where there are several, so that the last slabs are not waited for long.
+#: Smallest number of slabs per worker with several workers, so that all workers finish at nearly the same time.
 PER_WORKER = 4
 
 #: Memory of weights, initial volumes and masks in units of their size: themselves and one copy.
@@ -82,10 +81,6 @@ class Plan:
     def borders(self) -> list[int]:
         """First rows of all slabs but the first, where neighbours are blended; empty without blending."""
         return [slab.start for slab in self.slabs[1:]] if self.blend else []
-
-    def tallest(self) -> Slab:
-        """Return the slab that sees the most rows."""
-        return max(self.slabs, key=lambda slab: slab.last - slab.first)
 
 
 @dataclass(frozen=True)
@@ -175,14 +170,12 @@ def plan_slabs(
     geometry: Geometry,
     method: Method,
     settings: Any,
+    options: ProjectorOptions,
     *,
     slab: int | Literal["auto"] = "auto",
     workers: int = 1,
     budget: int | None = None,
     row_bytes: int = 0,
-    device: str = "auto",
-    kind: Kind = "linear",
-    backend: str = "auto",
 ) -> Plan:
     """Return the plan that cuts a volume into slabs that fit into memory.
 
@@ -212,18 +205,17 @@ def plan_slabs(
     def needed(rows: int) -> int:
         part = geometry.rows(0, min(rows, ny))
         own = settings_for_rows(method, settings, range(part.shape[1]))
-        return (
-            _with_writing(part, estimate_memory(method, Projector(part, device, kind, backend), own))
-            + COPIES * row_bytes * part.shape[1]
-        )
+        return _with_writing(part, estimate_memory(method, options.projector(part), own)) + COPIES * row_bytes * part.shape[1]
 
-    each = (usable_memory(device) if budget is None else budget) // workers
+    each = (usable_memory(options.device) if budget is None else budget) // workers
     return split_rows(geometry, choose_rows(geometry, halo, needed, each, workers), halo, workers)
 
 
-def estimate_cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, projector: Projector) -> PlanCost:
-    """Return the cost of a plan; ``projector`` is that of its tallest slab."""
-    part = projector.geometry
+def estimate_cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, options: ProjectorOptions) -> PlanCost:
+    """Return the cost of a plan, by its tallest slab."""
+    tallest = max(plan.slabs, key=lambda slab: slab.last - slab.first)
+    part = geometry.rows(tallest.first, tallest.last)
+    projector = options.projector(part)
     settings = settings_for_rows(method, settings, range(part.shape[1]))
     one = estimate_method(method, projector, settings)
     prepared = projector.cost.seconds if method.uses_projector else 0.0
@@ -232,12 +224,6 @@ def estimate_cost(plan: Plan, geometry: Geometry, method: Method, settings: Any,
     volume = 4 * math.prod(geometry.shape)
     borders = len(plan.borders) * 4 * plan.blend * 4 * geometry.shape[0] * geometry.shape[2]
     return PlanCost(_with_writing(part, one), seconds, volume + volume // 7 + borders)
-
-
-def make_projector(plan: Plan, geometry: Geometry, device: str, kind: Kind, backend: str) -> Projector:
-    """Return the projector of the tallest slab, for the estimate."""
-    tallest = plan.tallest()
-    return Projector(geometry.rows(tallest.first, tallest.last), device, kind, backend)
 
 
 def settings_for_rows(method: Method, settings: Any, rows: range) -> Any:

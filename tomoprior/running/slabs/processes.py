@@ -16,6 +16,7 @@ from typing import Any
 from cloudpickle import dumps
 
 from tomoprior.errors import BackendError
+from tomoprior.memory import cpu_count
 from tomoprior.running.slabs.budget import interpreter_bytes, usable_memory
 from tomoprior.running.slabs.executors import RETRIES, Work
 from tomoprior.running.slabs.plan import Slab
@@ -37,7 +38,7 @@ class ProcessExecutor:
 
     def __init__(self, workers: int, threads: int | None = None) -> None:
         self.workers, self.interpreters = workers, workers + 1
-        self.threads: int | None = max(1, (threads or len(os.sched_getaffinity(0))) // workers)
+        self.threads: int | None = max(1, (threads or cpu_count()) // workers)
         self.notes: list[str] = []
         self._running: set[subprocess.Popen[bytes]] = set()
         self._closed = False

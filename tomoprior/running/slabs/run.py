@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from tomoprior.errors import InputError, Interrupted, OutputExistsError
 from tomoprior.formats import Header
 from tomoprior.methods.base import Method, PilotMethod
 from tomoprior.progress import Progress
-from tomoprior.projector.backends import Kind
+from tomoprior.projector import ProjectorOptions
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.arguments import resolve_seed
 from tomoprior.running.in_memory import describe_run
@@ -40,6 +40,7 @@ def reconstruct_to_file(
     method: Method,
     settings: Any,
     out: Path,
+    options: ProjectorOptions,
     *,
     slab: int | Literal["auto"] = "auto",
     workers: int = 1,
@@ -47,9 +48,6 @@ def reconstruct_to_file(
     resume: bool = False,
     overwrite: bool = False,
     memory: int | None = None,
-    device: str = "auto",
-    kind: Kind = "linear",
-    backend: str = "auto",
     initial: Any = None,
     mask: Any = None,
     seed: int = 0,
@@ -91,25 +89,25 @@ def reconstruct_to_file(
             )
         for note in executor.notes:
             tell(note)
-        before = read_run_identity(out) if resume else {}
-        finished = before.get("finished") is not None
+        earlier_run = read_run_identity(out) if resume else {}
+        finished = earlier_run.get("finished") is not None
         if not resume or journal.run is None:
             journal.clear()  # without a run record, only the traces of a start that was killed
         plan = plan_run(
-            series, method, settings, before=before, slab=slab, executor=executor, memory=memory, device=device, kind=kind,
-            backend=backend, initial=initial, mask=mask,
+            series, method, settings, options, earlier_run=earlier_run, slab=slab, executor=executor, memory=memory,
+            initial=initial, mask=mask,
         )  # fmt: skip
         identity = {
             "tomoprior": __version__,
             "method": method.name,
             "settings": settings.model_dump(mode="json"),
-            "projector": {"device": device, "kind": kind, "backend": backend},
+            "projector": asdict(options),
             "seed": seed,
             "plan": {"rows": plan.rows, "halo": plan.halo, "blend": plan.blend},
             **_describe_input(series, initial, mask),
         }
-        if before:
-            journal.check(identity, before)
+        if earlier_run:
+            journal.check(identity, earlier_run)
         else:
             journal.begin(identity)
         if finished and journal.run is None:
@@ -126,8 +124,8 @@ def reconstruct_to_file(
                 if name != "weights" or np.ndim(array) == 3:  # weights of tilts are small
                     arrays[name] = source.portable(array, journal.folder, name, executor.weight)
         job = Job(
-            out, Outputs(journal.folder, out.name, header), plan, geometry, method, settings,
-            **arrays, device=device, kind=kind, backend=backend, seed=seed, threads=executor.threads,
+            out, Outputs(journal.folder, out.name, header), plan, geometry, method, settings, options,
+            **arrays, seed=seed, threads=executor.threads,
         )  # fmt: skip
         if not finished:
             job.outputs.check_metadata()
@@ -153,14 +151,12 @@ def plan_run(
     series: TiltSeries,
     method: Method,
     settings: Any,
+    options: ProjectorOptions,
     *,
-    before: Mapping[str, Any],
+    earlier_run: Mapping[str, Any],
     slab: int | Literal["auto"],
     executor: Executor,
     memory: int | None,
-    device: str,
-    kind: Kind,
-    backend: str,
     initial: Any = None,
     mask: Any = None,
 ) -> Plan:
@@ -168,8 +164,8 @@ def plan_run(
 
     Parameters
     ----------
-    before
-        Arguments of the unfinished run that is continued, if any: ``auto`` is its number of rows then.
+    earlier_run
+        Arguments of the unfinished run to continue; empty for a new run. With ``auto`` a slab has the rows of that run.
     memory
         Bytes for all processes together with their Python interpreters; by default what the executor has.
 
@@ -179,12 +175,12 @@ def plan_run(
         As ``plan_slabs``, and if ``initial`` or ``mask`` has another shape than the volume.
     """
     initial, mask = _check_volumes(initial, mask, series.geometry.shape)
-    if before.get("plan") and slab == "auto":
-        slab = int(before["plan"]["rows"])  # the free memory of today must not change the plan
+    if earlier_run.get("plan") and slab == "auto":
+        slab = int(earlier_run["plan"]["rows"])  # the free memory of today must not change the plan
     if memory is None:
-        budget = executor.memory(device)
+        budget = executor.memory(options.device)
     else:
-        interpreters = executor.interpreters * interpreter_bytes(device)
+        interpreters = executor.interpreters * interpreter_bytes(options.device)
         budget = memory - interpreters
         if budget <= 0 and slab == "auto":
             raise InputError(
@@ -192,9 +188,8 @@ def plan_run(
                 f"alone take {free_memory.format_bytes(interpreters)}"
             )
     return plan_slabs(
-        series.geometry, method, settings, slab=slab, workers=executor.workers, budget=budget,
-        row_bytes=sum(_row_bytes(array) for array in (series.weights, initial, mask)), device=device, kind=kind,
-        backend=backend,
+        series.geometry, method, settings, options, slab=slab, workers=executor.workers, budget=budget,
+        row_bytes=sum(_row_bytes(array) for array in (series.weights, initial, mask)),
     )  # fmt: skip
 
 
@@ -230,9 +225,9 @@ class _Run:
             self.job = replace(self.job, settings=settings)
         self._run([slab for slab in plan.slabs if slab.number not in done], len(done))
 
-    def _run(self, slabs: list[Slab], before: int) -> None:
+    def _run(self, slabs: list[Slab], n_finished: int) -> None:
         total = len(self.job.plan.slabs)
-        for count, record in enumerate(self.executor.run(self.job, slabs), before + 1):
+        for count, record in enumerate(self.executor.run(self.job, slabs), n_finished + 1):
             if self.progress is not None:
                 shown = {"residual": record["residual"]} if record.get("residual") is not None else {}
                 self.progress(count, total, shown)

@@ -27,8 +27,13 @@ def get_phantom(name: str, **settings: Any) -> Phantom:
     ----------
     name
         As ``list_phantoms`` gives it.
-    settings
+    **settings
         The phantom's settings.
+
+    Returns
+    -------
+    Phantom
+        Its ``scene(shape, seed=...)`` places it in a grid.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 Every atom is a Gaussian of a weight equal to its atomic number; hydrogens and waters are left out. A value of 1 is the mean
 density of protein: 6.7 electrons of an average heavy atom (carbon, nitrogen, oxygen, sulfur) in the 17 cubic angstrom that it
-occupies with its hydrogens. The sum over the voxels times a voxel's volume is therefore the same for a model whatever the grid,
+occupies with its hydrogens. The sum over the voxels times a voxel's volume therefore does not depend on the grid,
 and the inside of a protein is about 1 where the resolution is low.
 """
 
@@ -19,8 +19,9 @@ from tomoprior.errors import InputError, MissingDependencyError
 from tomoprior.simulate.bodies import random_rotation
 from tomoprior.simulate.packing import MIN_SIDE, grid_text
 from tomoprior.simulate.phantoms.base import PLACES, Phantom, random_stream
-from tomoprior.simulate.phantoms.files import file_digest, find_data_file
+from tomoprior.simulate.phantoms.files import find_data_file
 from tomoprior.simulate.scene import Scene
+from tomoprior.storage.digest import compute_file_digest
 
 #: Electrons per cubic angstrom at a value of 1: the mean over protein, without hydrogens.
 PROTEIN_DENSITY = 6.7 / 17.0
@@ -73,7 +74,8 @@ class Atoms(Phantom):
         resolution = self.resolution or max(MIN_RESOLUTION, RESOLUTION_VOXELS * size)
         sigma = float(np.hypot(WIDTH * resolution / size, self.lowpass))
         facts = {
-            "file": path.name, "sha256": file_digest(path), "atoms": len(points), "radius": radius, "resolution": resolution,
+            "file": path.name, "sha256": compute_file_digest(path), "atoms": len(points), "radius": radius,
+            "resolution": resolution,
         }  # fmt: skip
         return AtomScene(points[:, ::-1] / size, weights / (PROTEIN_DENSITY * size**3), shape, sigma, size, self.unit, facts)
 

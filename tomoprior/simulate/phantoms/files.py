@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -31,8 +30,3 @@ def find_data_file(file: Path | None, usual: str, phantom: str) -> Path:
     if not path.is_file():
         raise NoSuchFileError(f"{phantom} needs a file (--file, file=): {path} does not exist in the folder of {DATA}")
     return path
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal, for the record."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -20,8 +20,9 @@ from tomoprior.formats import open_stack
 from tomoprior.simulate.bodies import random_rotation
 from tomoprior.simulate.packing import MAX_SHARE, MIN_SIDE, grid_text, pack_spheres
 from tomoprior.simulate.phantoms.base import PLACES, Phantom, random_stream, split_commas
-from tomoprior.simulate.phantoms.files import DATA, file_digest, find_data_file
+from tomoprior.simulate.phantoms.files import DATA, find_data_file
 from tomoprior.simulate.scene import Scene, fine_positions
+from tomoprior.storage.digest import compute_file_digest
 from tomoprior.units import convert_length
 
 #: Share of the grid's smallest side that the largest particle takes up by default.
@@ -163,4 +164,6 @@ def read_map(path: Path) -> Map:
     inside = np.argwhere(values > 0)
     center = np.average(inside, axis=0, weights=values[values > 0])
     radius = float(np.linalg.norm(inside - center, axis=1).max()) + 1
-    return Map(path.name, values, center, radius, convert_length(stack.voxel_size, stack.unit, "angstrom"), file_digest(path))
+    return Map(
+        path.name, values, center, radius, convert_length(stack.voxel_size, stack.unit, "angstrom"), compute_file_digest(path)
+    )

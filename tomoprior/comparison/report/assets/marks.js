@@ -1,4 +1,4 @@
-// What lies over a slice: cross-hair, planted objects, scale bar. Lengths are in voxels of the full volume.
+// Draw marks over a slice: cross-hair, planted objects, scale bar. Lengths are in voxels of the full volume.
 
 /** 1, 2 or 5 times a power of ten, at most `length`. */
 function round(length) {
@@ -6,7 +6,7 @@ function round(length) {
   return [5, 2, 1].map((m) => m * power).find((m) => m <= length * 1.0001);
 }
 
-/** A number to so many digits. */
+/** A number as text with this many significant digits. */
 function digits(value, count = 3) {
   return String(Number(Number(value).toPrecision(count))).replace("-", "−");
 }
@@ -32,7 +32,7 @@ function outlined(context, colour, path) {
   }
 }
 
-/** Everything over one slice; `zoom` is CSS pixels a voxel. */
+/** Draw all marks over one slice; `zoom` is CSS pixels per voxel. */
 function mark(canvas, known, state, plane, zoom) {
   const { across, down, along } = PLANES[plane];
   const size = (axis) => known.shape[axis] * known.step[axis] * zoom;

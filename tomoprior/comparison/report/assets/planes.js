@@ -20,18 +20,18 @@ function slice(shape, plane, at, value) {
   return out;
 }
 
-/** The number that a voxel i of an entry shows. */
+/** The function from a voxel i of an entry to the number that is shown. */
 function reading(known, state, entry) {
   const { least, most } = known.grey;
   const step = (most - least) / 255;
   const [a, b] = state.calibrated ? entry.calibration : [1, 0];
   const { values, inferred } = entry;
   const whole = (i) => a * (least + values[i] * step) + b;
-  const beyond = (i) => a * (inferred[i] - 128) * known.shift;
+  const inferredPart = (i) => a * (inferred[i] - 128) * known.shift;
   switch (state.mode) {
     case "values": return whole;
-    case "inferred": return beyond;
-    case "measured": return (i) => whole(i) - beyond(i);
+    case "inferred": return inferredPart;
+    case "measured": return (i) => whole(i) - inferredPart(i);
     case "difference": {
       const other = reading(known, { ...state, mode: "values" }, known.entries[state.reference]);
       return (i) => whole(i) - other(i);
@@ -52,9 +52,9 @@ function ramp(stops) {
 }
 
 const GREY = ramp([[0, 0, 0], [255, 255, 255]]);
-/** Blue below zero, red above: told apart with any colour vision. */
+/** Blue below zero, red above: they differ with any colour vision. */
 const SIGNED = ramp([[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]]);
-/** Of the standard deviation, over grey. */
+/** Colour of the standard deviation, drawn over the grey values. */
 const OVERLAY = [255, 106, 0];
 
 /** Colours and ends of the scale in use. */

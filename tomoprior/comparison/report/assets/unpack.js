@@ -1,5 +1,5 @@
-// Volumes out of the page: base64, a zlib stream, and the sums along x of what was stored as differences.
-// Not through a canvas: browsers that guard against tracking change the pixels that it gives back.
+// Unpack the volumes in the page: base64, then a zlib stream, then sums along x where differences are stored.
+// A canvas is not used for this: browsers that guard against tracking change the pixels that it gives back.
 
 /** Bytes of a volume in the script element `id`, `nx` of them a row; the element is emptied. */
 async function unpack(id, nx, size) {
@@ -20,7 +20,7 @@ async function unpack(id, nx, size) {
   return bytes;
 }
 
-/** All parts of all entries, with word of how far it is; the page is drawn between them. */
+/** Unpack all parts of all entries and report the progress; the page is drawn between them. */
 async function unpackAll(known, progress) {
   if (typeof DecompressionStream === "undefined") {
     throw new Error("this browser is too old to unpack the volumes (it has no DecompressionStream)");

@@ -19,17 +19,17 @@ const state = {
   shown: new Set(known.entries.keys()),
 };
 let zoom = 1;
-/** As many as 8 bits are worth. */
+/** Decimals of a value that 8 bits can resolve. */
 const decimals = Math.min(12, Math.max(0, Math.ceil(-Math.log10((known.grey.most - known.grey.least) / 255))));
 
 const EXPLAINED = {
   values: "",
   difference: () => `Each volume minus ${known.entries[state.reference].name}: red where it has more, blue where less.`,
   measured: "What lies in directions that a tilt measured: all that the data can vouch for.",
-  inferred: "What lies in directions that no tilt measured: this part of each volume was inferred. Of a truth it is what the tilts missed.",
+  inferred: "What lies in directions that no tilt measured: this part of each volume was inferred. In a truth, it is what the tilts missed.",
 };
 
-/** Show what went wrong; nothing is left to the console alone. */
+/** Show an error on the page, not only in the console. */
 function fail(error) {
   get("loading").hidden = true;
   const box = get("problem");
@@ -43,14 +43,14 @@ function layout() {
   const box = get("cards");
   const style = getComputedStyle(box);
   const gap = parseFloat(style.columnGap);
-  const wide = box.clientWidth;
+  const width = box.clientWidth;
   const wanted = Number(get("size").value);
-  const columns = Math.max(1, Math.min(state.shown.size, Math.floor((wide + gap) / (wanted + gap))));
+  const columns = Math.max(1, Math.min(state.shown.size, Math.floor((width + gap) / (wanted + gap))));
   box.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
   const card = cards.find((c) => !c.hidden);
   if (!card) return;
   const inner = getComputedStyle(card);
-  const room = (wide - gap * (columns - 1)) / columns - parseFloat(inner.paddingLeft) - parseFloat(inner.paddingRight) - 2 - 4;
+  const room = (width - gap * (columns - 1)) / columns - parseFloat(inner.paddingLeft) - parseFloat(inner.paddingRight) - 2 - 4;
   const { shape, step } = known;
   const exact = room / (shape.x * step.x + shape.z * step.z);
   const voxel = exact * step.x;
@@ -64,7 +64,7 @@ function layout() {
 }
 
 let waiting = false;
-/** Draw once before the next frame, however often it is asked for. */
+/** Draw once before the next frame, even after several calls. */
 function draw() {
   if (waiting) return;
   waiting = true;
@@ -82,24 +82,24 @@ function drawAll() {
     const entry = known.entries[index];
     const read = reading(known, state, entry);
     const { std } = entry;
-    const over = state.among ? known.among : state.std && std;
+    const overlay = state.among ? known.among : state.std && std;
     for (const view of card.querySelectorAll(".view")) {
       const { plane } = view.dataset;
       const canvas = view.querySelector(".pixels");
       canvas.width = known.shape[PLANES[plane].across];
       canvas.height = known.shape[PLANES[plane].down];
-      const cover = over && state.mode === "values" ? slice(known.shape, plane, state.at, (i) => over[i] / 255) : null;
+      const cover = overlay && state.mode === "values" ? slice(known.shape, plane, state.at, (i) => overlay[i] / 255) : null;
       paint(canvas, slice(known.shape, plane, state.at, read), scale(state), cover);
       mark(view.querySelector(".marks"), known, state, plane, zoom);
     }
     const voxel = state.at.x + known.shape.x * (state.at.y + known.shape.y * state.at.z);
-    const sure = std && state.mode === "values" ? ` ± ${digits(std[voxel] * known.spread, 2)}` : "";
-    card.querySelector("h3 output").textContent = read(voxel).toFixed(decimals).replace("-", "−") + sure;
+    const deviation = std && state.mode === "values" ? ` ± ${digits(std[voxel] * known.spread, 2)}` : "";
+    card.querySelector("h3 output").textContent = read(voxel).toFixed(decimals).replace("-", "−") + deviation;
   }
 }
 
 /** Write the state into the controls. */
-function tell() {
+function updateControls() {
   for (const axis of AXES) {
     const input = get(`at-${axis}`);
     input.value = state.at[axis];
@@ -120,15 +120,15 @@ function tell() {
   const ends = document.querySelectorAll(".legend span");
   [digits(low), signed ? "0" : "", digits(high)].forEach((text, i) => { ends[i].textContent = text; });
   const words = EXPLAINED[state.mode];
-  const whose = state.among ? "the standard deviation among the methods" : "the standard deviation, where a method gives one";
-  const std = (state.std || state.among) && state.mode === "values" ? ` Orange: ${whose}; full at ${digits(255 * known.spread)}.` : "";
-  const where = known.planted && state.planted ? " Circles: planted objects, dashed where none was put to compare with." : "";
-  get("explained").textContent = ((typeof words === "function" ? words() : words) + std + where).trim();
+  const source = state.among ? "the standard deviation among the methods" : "the standard deviation, where a method gives one";
+  const std = (state.std || state.among) && state.mode === "values" ? ` Orange: ${source}; full at ${digits(255 * known.spread)}.` : "";
+  const circles = known.planted && state.planted ? " Circles: planted objects; dashed circles: places without an object, for comparison." : "";
+  get("explained").textContent = ((typeof words === "function" ? words() : words) + std + circles).trim();
 }
 
 function change(changes) {
   Object.assign(state, changes);
-  tell();
+  updateControls();
   draw();
 }
 
@@ -176,16 +176,16 @@ function connect() {
     });
   }
   get("size").addEventListener("change", layout);
-  for (const view of document.querySelectorAll(".view")) follow(view);
-  let wide = 0;
+  for (const view of document.querySelectorAll(".view")) trackPointer(view);
+  let width = 0;
   new ResizeObserver(([entry]) => {
-    if (entry.contentRect.width !== wide) layout();
-    wide = entry.contentRect.width;
+    if (entry.contentRect.width !== width) layout();
+    width = entry.contentRect.width;
   }).observe(get("cards"));
 }
 
-/** The cross-hair goes where a slice is pressed, and along while it is held. */
-function follow(view) {
+/** Move the cross-hair to the pointer while a slice is pressed. */
+function trackPointer(view) {
   const { across, down } = PLANES[view.dataset.plane];
   const go = (event) => {
     const box = view.getBoundingClientRect();
@@ -213,7 +213,7 @@ async function begin() {
   get("controls").hidden = false;
   get("cards").hidden = false;
   connect();
-  tell();
+  updateControls();
   layout();
   document.documentElement.dataset.ready = "yes";
 }
