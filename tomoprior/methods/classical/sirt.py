@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -16,6 +17,12 @@ from tomoprior.methods.solving.stopping import EarlyStopMethod, EarlyStopSetting
 class SIRTSettings(BoxSettings, EarlyStopSettings):
     """Settings of ``sirt``."""
 
+    fast: ClassVar[Mapping[str, Any]] = {"num_iter": 100}
+    plain: ClassVar[Mapping[str, Any]] = {"stop": None, "min_constraint": None}
+
+    num_iter: int = Field(
+        500, ge=1, description="Largest number of iterations; held-out tilts can end them earlier. Given alone, it is exact."
+    )
     relaxation: float = Field(
         1.0, gt=0, lt=2, description="Step length; the iteration converges below 2, and 1 is the published method."
     )
