@@ -1,10 +1,10 @@
 """Each method at its default against its own best setting on a coarse grid, judged by the truth.
 
-    python examples/benchmarks/defaults.py [--rows spheres:10,tissue:low,needle:real] [--methods wbp,sirt,tv] [--capsid 1f2n.cif]
+    python examples/benchmarks/defaults.py [--rows spheres:10,tissue:low] [--methods wbp,sirt,tv] [--capsid 1f2n.cif]
 
 A row is a specimen and a noise level: phantoms of 24 x 16 x 64 voxels with a signal-to-noise ratio per projection or without
-noise, the capsid of 48 x 48 x 48 voxels, sections of tissue with all errors of a microscope at three doses, and 16 slices of the
-real needle (needle/needle_aligned.mrc in TOMOPRIOR_DATA, or --needle) over 120 degrees against SIRT on its full range.
+noise, the capsid of 48 x 48 x 48 voxels, sections of tissue with all errors of a microscope at three doses, and 16 slices of
+the real needle (needle/needle_aligned.mrc in TOMOPRIOR_DATA, or --needle) over 120 degrees against SIRT on its full range.
 Tilts lie at -60 to 60 degrees by 3, seed 1. A cell is plain PSNR, then PSNR with scale and offset fitted, in dB: default, best
 plain and best fitted of the grid, and the settings of the best plain one. A row takes under a minute of one core; with cn two.
 """
@@ -99,9 +99,10 @@ def compare_with_best(row: Row, method: str) -> str:
     default = tomoprior.reconstruct(row.series, method, device="cpu")
     seconds = time.process_time() - started
     own = score(default.volume, row.truth)
-    tried = [(own, {})]
+    tried: list[tuple[tuple[float, float], dict[str, Any]]] = [(own, {})]
     for settings in grid(method, default):
-        tried.append((score(tomoprior.reconstruct(row.series, method, device="cpu", **settings).volume, row.truth), settings))
+        volume = tomoprior.reconstruct(row.series, method, device="cpu", **settings).volume
+        tried.append((score(volume, row.truth), settings))
     (plain, _), values = max(tried, key=lambda item: item[0][0])
     fitted = max(item[0][1] for item in tried)
     best = ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()) or "the default"

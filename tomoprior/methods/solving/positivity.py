@@ -44,7 +44,8 @@ def allows_positivity(problem: Problem) -> bool:
     The signal is the 99th percentile of the blocks' means. It must exceed the noise, hardly any block may lie below zero, and
     the mean of all must be positive. In addition, zero must be known: some blocks are at zero, because the surroundings are
     empty and the tilts about equally bright, or the brightness grows with the path through a tilted section. Images without
-    their mean have a mean of zero. Bright-field images have no background at zero, or get darker with the path. Both give False.
+    their mean have a mean of zero. Bright-field images have no background at zero, or get darker with the path. Both give
+    False.
     """
     p, angles = _sample_tilts(problem)
     noise = _estimate_noise(p)
