@@ -38,7 +38,7 @@ def demo(
         typer.echo(f"{scene.name}: {scene.title}; {size} voxels (z, y, x), {series.geometry.n_angles} tilts\n")
         with stages_bar() as step:
             result = compare(
-                series, list(scene.methods), settings=scene.methods, truth=truth, out=out / scene.name,
+                series, scene.methods, truth=truth, tune=False, out=out / scene.name,
                 title=f"{scene.name}: {scene.title}", seed=seed, progress=step, overwrite=overwrite,
                 about={"command": f"tomoprior demo --seed {seed}"},
             )  # fmt: skip

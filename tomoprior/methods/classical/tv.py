@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,7 +13,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
 from tomoprior.methods.solving import gradient, strength
 from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.solving.problem import Problem, ray_and_voxel_sums, reciprocal_, resolve_padding
+from tomoprior.methods.solving.problem import Problem, ray_and_voxel_sums, reciprocal_
 
 #: Rows beyond its own that a slab needs: rows farther away change a voxel by less than the error of the iterations.
 HALO = 16
@@ -55,7 +54,7 @@ class TV(IterativeMethod):
     summary = "TV: least squares with 3-D total variation and bounds; the classical opponent to beat"
     citation = "Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120, alg. 1; Pock and Chambolle, ICCV (2011), lemma 2"
     Settings = TVSettings
-    tunable: ClassVar[Tunable] = {"reg_par": ("auto", "held-out"), "min_constraint": (0.0, None)}
+    tunable: ClassVar[Tunable] = {}  # held-out tilts choose in every run
     couples_slices = True
     peak_arrays = (7.0, 5.0)
     peak_sum_arrays = (1.0, 1.0)
@@ -77,12 +76,7 @@ class TV(IterativeMethod):
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Return the bytes at the peak, with a volume and a copy of the projections for the search of the strength."""
-        needed = super().memory(geometry, settings)
-        if settings.reg_par != "held-out":
-            return needed
-        pad = resolve_padding(geometry, settings.pad)
-        nz, ny, nx = geometry.shape
-        return needed + 4 * (nz * ny * (nx + 2 * pad) + math.prod(geometry.range_shape))
+        return super().memory(geometry, settings) + strength.search_bytes(geometry, settings)
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """Return the cost in pairs, with the search of the strength."""

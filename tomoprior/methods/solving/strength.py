@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from tomoprior.geometry import Geometry
 from tomoprior.methods.solving import gradient
 from tomoprior.methods.solving.holding_out import HELD_OUT, hold_out_tilts, reason_against
 from tomoprior.methods.solving.iterative import IterativeSettings, Monitor
 from tomoprior.methods.solving.least_squares import solve_least_squares
-from tomoprior.methods.solving.problem import Problem, select_tilts
+from tomoprior.methods.solving.problem import Problem, resolve_padding, select_tilts
 
 #: Rule of thumb: strength = RULE_FACTOR * (sum of the tilts' weights) * (height of typical contrast). A feature r voxels wide
 #: loses about strength / (n_angles * r) of its height, so this costs a feature three voxels wide less than 1 %.
@@ -53,21 +54,25 @@ class DualVariables:
 Solver = Callable[[Problem, Any, float, Monitor, DualVariables | None], torch.Tensor]
 
 
-def resolve_strength(problem: Problem, settings: Any, solver: Solver) -> tuple[float, str]:
+def resolve_strength(
+    problem: Problem, settings: Any, solver: Solver, rule_of_thumb: float | None = None, *, dual: bool = True
+) -> tuple[float, str]:
     """Return ``settings.reg_par`` as a number for ``problem``'s weights, and in words how it was chosen.
 
     It is the user's number, the rule of thumb, or the choice of held-out tilts. The rule of thumb also takes the place of
-    held-out tilts that cannot choose.
+    held-out tilts that cannot choose. By default it is that of ``tv``, which grows with the contrast. Without ``dual`` the
+    solver has no dual variables.
     """
     if not isinstance(settings.reg_par, str):
         return float(settings.reg_par) / problem.weight_scale, "given"
-    rule_of_thumb = RULE_FACTOR * sum_tilt_weights(problem) * estimate_contrast(problem)
+    if rule_of_thumb is None:
+        rule_of_thumb = RULE_FACTOR * sum_tilt_weights(problem) * estimate_contrast(problem)
     if settings.reg_par == "auto":
         return rule_of_thumb, "rule of thumb"
     reason = reason_against(problem)
     if reason is not None:
         return rule_of_thumb, f"rule of thumb, because {reason}"
-    return search_strength(problem, settings, solver, rule_of_thumb), "held-out tilts"
+    return search_strength(problem, settings, solver, rule_of_thumb, dual=dual), "held-out tilts"
 
 
 def search_cost_in_pairs(reg_par: float | str) -> float:
@@ -75,6 +80,14 @@ def search_cost_in_pairs(reg_par: float | str) -> float:
     # each strength costs one more iteration, for its start and for the prediction of the held-out tilts
     search = len(FACTORS) * (TRIAL_ITERATIONS + 1) * (1 - 1 / HELD_OUT)
     return {"auto": 4.0, "held-out": 4.0 + search}.get(str(reg_par), 0.0)
+
+
+def search_bytes(geometry: Geometry, settings: Any) -> int:
+    """Return the bytes that the search by held-out tilts adds: a volume and a copy of the projections."""
+    if settings.reg_par != "held-out":
+        return 0
+    nz, ny, nx = geometry.shape
+    return 4 * (nz * ny * (nx + 2 * resolve_padding(geometry, settings.pad)) + math.prod(geometry.range_shape))
 
 
 def estimate_contrast(problem: Problem) -> float:
@@ -90,7 +103,7 @@ def estimate_contrast(problem: Problem) -> float:
     return float(torch.quantile(height, 0.99)) or float(height.amax())
 
 
-def search_strength(problem: Problem, settings: Any, solver: Solver, rule_of_thumb: float) -> float:
+def search_strength(problem: Problem, settings: Any, solver: Solver, rule_of_thumb: float, *, dual: bool = True) -> float:
     """Return the strength that predicts every fifth tilt best from the other tilts.
 
     One run of the solver goes from strong to weak: simple volumes converge in a few iterations, and each is close to the next.
@@ -103,10 +116,12 @@ def search_strength(problem: Problem, settings: Any, solver: Solver, rule_of_thu
     tilts = hold_out_tilts(problem)
     train, test = select_tilts(problem, tilts.keep), select_tilts(problem, tilts.out)
     trial = settings.model_copy(update={"num_iter": TRIAL_ITERATIONS, "residual_tolerance": None})
-    x, duals = torch.zeros_like(problem.x), DualVariables(torch.zeros_like(train.data), gradient.zero_gradient(problem.x))
+    x = torch.zeros_like(problem.x)
+    duals = DualVariables(torch.zeros_like(train.data), gradient.zero_gradient(problem.x)) if dual else None
     errors: list[float] = []
     for factor in FACTORS:
-        duals.balance = max(1.0, factor / STRONG)
+        if duals is not None:
+            duals.balance = max(1.0, factor / STRONG)
         x = solver(replace(train, x=x), trial, factor * rule_of_thumb * tilts.share, Monitor(train, trial, None), duals)
         errors.append(test.norm(test.A(x).sub_(test.data)))
         if len(errors) > RISES and all(b > a for a, b in pairwise(errors[-RISES - 1 :])):
