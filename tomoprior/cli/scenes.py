@@ -12,6 +12,9 @@ from tomoprior.series import TiltSeries
 from tomoprior.simulate import Tissue, cells, simulate, tilt_series
 
 ANGLES = np.arange(-60, 61, 3)
+#: Settings other than the defaults, for the time of a demo: fewer and shorter samples. The volume of ``diffusion`` is the
+#: network's mean, which does not depend on them; its standard deviation is coarser.
+SETTINGS = {"diffusion": {"samples": 2, "num_iter": 6}}
 
 SeriesAndTruth = tuple[TiltSeries, NDArray[np.float32]]
 
@@ -29,7 +32,7 @@ class Scene:
     shape
         Shape of the volume in voxels.
     methods
-        Names of the methods; each runs at its default.
+        Names of the methods; each runs at its default, except ``SETTINGS``.
     """
 
     name: str
@@ -57,14 +60,14 @@ SCENES = (
         "spheres",
         "hollow spheres in vacuum, a little noise",
         spheres,
-        (32, 48, 96),
+        (24, 32, 80),
         ("wbp", "sirt", "tv", "cn"),
     ),
     Scene(
         "tissue",
         "a section of artificial tissue, with the errors of a microscope",
         tissue,
-        (32, 48, 80),
+        (24, 32, 64),
         ("wbp", "sirt", "tv", "cn", "diffusion"),
     ),
 )
