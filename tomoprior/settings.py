@@ -24,10 +24,14 @@ class Settings(BaseModel):
     ----------
     renamed
         Old names of settings with their current ones; an old name works with a DeprecationWarning.
+    fast
+        Values that make the method as fast as it is useful, at the cost of choices by the data; for ``fast=True`` and
+        ``--fast``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     renamed: ClassVar[dict[str, str]] = {}
+    fast: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -68,7 +68,12 @@ def convergence() -> None:
     spheres = Spheres.random(geometry.shape, seed=1)
     projections, truth = torch.from_numpy(spheres.project(geometry)), spheres.volume(geometry.shape)
     print("PSNR (dB) on hollow spheres, noise-free, exact projections")
-    for name, settings in (("tv", {}), ("tv", {"reg_par": 0.1}), ("tv", {"reg_par": 1.0}), ("sirt", {"min_constraint": 0})):
+    for name, settings in (
+        ("tv", {"reg_par": "auto"}),
+        ("tv", {"reg_par": 0.1}),
+        ("tv", {"reg_par": 1.0}),
+        ("sirt", {"min_constraint": 0}),
+    ):
         scores = [
             metrics.psnr(run(name, projections, geometry, num_iter=n, pad=0, **settings), truth) for n in (100, 400, 4000)
         ]

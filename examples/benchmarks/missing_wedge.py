@@ -29,7 +29,7 @@ from tomoprior.simulate import simulate
 
 ANGLES = np.deg2rad(np.arange(-60, 61, 2))
 #: Settings of the other methods; wedge uses those of its preset.
-OPPONENTS: dict[str, dict[str, Any]] = {"wbp": {}, "sirt": {"min_constraint": 0, "num_iter": 200}, "tv": {}}
+OPPONENTS: dict[str, dict[str, Any]] = {"wbp": {}, "sirt": {"min_constraint": 0, "num_iter": 200}, "tv": {"reg_par": "auto"}}
 SECONDS = 1800
 
 

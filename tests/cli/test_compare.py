@@ -58,10 +58,14 @@ def test_takes_the_input_options_of_recon(run, here, series_file, tmp_path):
 
 def test_a_dry_run_tells_the_cost_and_writes_nothing(run, series_file, tmp_path):
     out = tmp_path / "out"
-    ran = run("compare", series_file, "-o", out, "-m", "wbp,sirt", "--thickness", 16, "--dry-run")
+    arguments = ["compare", series_file, "-o", out, "-m", "wbp,sirt", "--thickness", 16, "--dry-run"]
+    ran = run(*arguments)
     assert ran.code == 0, ran.err
-    # one for the volume, one for held-out, one for planted, two for halves
-    assert "estimate     wbp: 5 reconstructions, about" in ran.out
+    # one for the volume, one for held-out, one for planted, two for halves, seven trials: four filters, and three more cutoffs
+    assert "estimate     wbp: 12 reconstructions, about" in ran.out
+    # sirt chooses by held-out tilts in every run
+    assert "estimate     sirt: 5 reconstructions, about" in ran.out
+    assert "estimate     wbp: 5 reconstructions, about" in run(*arguments, "--no-tune").out
     assert "estimate     all: about" in ran.out
     assert "dry run: nothing was written" in ran.out
     assert not out.exists()
@@ -69,7 +73,7 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(run, series_file, tmp_path)
 
 def test_a_second_run_tells_what_it_keeps_and_replaces_nothing_unasked(run, here, series_file, tmp_path):
     out = tmp_path / "out"
-    arguments = ["compare", series_file, "-o", out, "-m", "wbp", "--thickness", 16, "--checks", "held-out"]
+    arguments = ["compare", series_file, "-o", out, "-m", "wbp", "--no-tune", "--thickness", 16, "--checks", "held-out"]
     assert "kept" not in run(*arguments).out
     assert "kept         wbp: reconstruction, held-out of an earlier run" in run(*arguments).out
     before = (out / "report.html").read_bytes()

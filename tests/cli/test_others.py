@@ -67,7 +67,7 @@ def test_demo_compares_two_specimens_and_reports(run, tmp_path, monkeypatch):
     import tomoprior.cli.scenes as demo
     import tomoprior.comparison
 
-    few = {"wbp": {}, "sirt": {"num_iter": 30, "min_constraint": 0, "pad": 0}}
+    few = ("wbp", "sirt")
     monkeypatch.setattr(demo, "SCENES", tuple(replace(s, shape=(24, 24, 32), methods=few) for s in demo.SCENES))
     compare = tomoprior.comparison.compare
     monkeypatch.setattr(tomoprior.comparison, "compare", lambda *a, **k: compare(*a, **k, isolate=False))

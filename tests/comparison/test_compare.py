@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 import tomoprior
+import tomoprior.comparison
 from tomoprior import Geometry, TiltSeries, metrics
-from tomoprior.comparison import compare
 from tomoprior.comparison.evidence.prediction import compare_with_prediction
 from tomoprior.errors import FormatError, InputError, OutputExistsError, SettingsError, UnknownNameError
 from tomoprior.reconstruction import Reconstruction
 
 from .conftest import ANGLES, SHAPE, named
+
+#: Without trials, unless a test wants them.
+compare = partial(tomoprior.comparison.compare, tune=False)
 
 
 def test_every_method_sees_the_same_and_gives_what_it_gives_alone(found, made):

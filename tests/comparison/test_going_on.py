@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
-from tomoprior.comparison import compare
+import tomoprior.comparison
 from tomoprior.errors import Interrupted, OutputExistsError
 from tomoprior.reconstruction import Reconstruction
 
 from .conftest import named
+
+#: Without trials, unless a test wants them.
+compare = partial(tomoprior.comparison.compare, tune=False)
 
 
 def counted():

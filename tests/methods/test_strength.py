@@ -9,7 +9,7 @@ import torch
 from tomoprior import methods
 from tomoprior.errors import InputError
 from tomoprior.methods.classical import tv
-from tomoprior.methods.solving import gradient, strength
+from tomoprior.methods.solving import gradient, holding_out, strength
 from tomoprior.methods.solving.iterative import Monitor
 from tomoprior.methods.solving.problem import set_up_problem
 
@@ -30,7 +30,7 @@ def noisy(case, snr):
 
 
 def rule(case, p):
-    return case.run("tv", num_iter=1, projections=p).provenance["settled"]["reg_par"]
+    return case.run("tv", num_iter=1, reg_par="auto", projections=p).provenance["settled"]["reg_par"]
 
 
 def problem_of(case, p):
@@ -98,7 +98,7 @@ def test_fewer_tilts_are_fitted_with_a_strength_in_proportion_to_their_weight(li
 
 def test_going_on_from_a_strength_with_the_same_is_one_run(limited, difference):
     """The dual variables are all that an iterate needs beside the volume."""
-    settings = methods.get("tv").Settings(num_iter=200)
+    settings = methods.get("tv").Settings(num_iter=200, min_constraint=0)
     problem = problem_of(limited, limited.projections)
     whole = limited.run("tv", num_iter=1000, reg_par=1.0, pad=0).volume
     with torch.no_grad():
@@ -110,18 +110,18 @@ def test_going_on_from_a_strength_with_the_same_is_one_run(limited, difference):
 
 def test_every_fifth_tilt_is_neither_the_first_nor_the_last_nor_one_without_weight(limited):
     problem = problem_of(limited, limited.projections)
-    tilts = strength.hold_out_tilts(problem, "")
+    tilts = holding_out.hold_out_tilts(problem, "")
     assert tilts.out.tolist() == [2, 7, 12, 17, 22]
     assert sorted([*tilts.keep, *tilts.out]) == list(range(25))
     assert tilts.share == 0.8
     weights = torch.ones(25, 1, 1)
     weights[2], weights[3] = 0, 9
-    tilts = strength.hold_out_tilts(replace(problem, weights=weights), "")
+    tilts = holding_out.hold_out_tilts(replace(problem, weights=weights), "")
     assert tilts.out.tolist() == [3, 8, 13, 18, 23]
     assert 2 not in tilts.keep
     assert tilts.share == pytest.approx(19 / 32)
     with pytest.raises(InputError, match="4 tilts are too few to hold some out; try more"):
-        strength.hold_out_tilts(replace(problem, weights=torch.tensor([1.0] * 4 + [0.0] * 21).reshape(25, 1, 1)), "try more")
+        holding_out.hold_out_tilts(replace(problem, weights=torch.tensor([1.0] * 4 + [0.0] * 21).reshape(25, 1, 1)), "try more")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from tomoprior import Projector, testing
-from tomoprior.errors import InputError
 from tomoprior.methods.solving import strength
 
 
@@ -91,13 +90,13 @@ def test_huber_with_a_small_delta_is_tv(limited, difference):
 
 
 def test_the_strength_that_was_chosen_is_on_record(limited):
-    auto = limited.run("tv", num_iter=10)
+    auto = limited.run("tv", num_iter=10, reg_par="auto")
     rule = auto.provenance["settled"]["reg_par"]
     # 0.005 x tilts x the height of typical contrast, which is about 1 here
     assert 0.3 * 0.005 * 25 < rule < 2 * 0.005 * 25
     given = limited.run("tv", num_iter=10, reg_par=rule)
     assert torch.equal(given.volume, auto.volume)
-    doubled = limited.run("tv", num_iter=10, projections=2 * limited.projections)
+    doubled = limited.run("tv", num_iter=10, reg_par="auto", projections=2 * limited.projections)
     assert doubled.provenance["settled"]["reg_par"] == pytest.approx(2 * rule, rel=1e-3)
     torch.testing.assert_close(doubled.volume, 2 * auto.volume, rtol=1e-3, atol=1e-4)
 
@@ -105,20 +104,33 @@ def test_the_strength_that_was_chosen_is_on_record(limited):
 @pytest.mark.slow
 def test_held_out_tilts_choose_about_the_rules_strength_or_less_and_more_for_noise(limited):
     clean = limited.run("tv", num_iter=100, reg_par="held-out")
-    rule = limited.run("tv", num_iter=1).provenance["settled"]["reg_par"]
+    rule = limited.run("tv", num_iter=1, reg_par="auto").provenance["settled"]["reg_par"]
     chosen = clean.provenance["settled"]["reg_par"]
     assert rule / 70 <= chosen <= 4 * rule
-    assert limited.psnr(clean.volume) > limited.psnr(limited.run("tv", num_iter=100).volume) - 1
+    assert limited.psnr(clean.volume) > limited.psnr(limited.run("tv", num_iter=100, reg_par="auto").volume) - 1
     noisy = limited.projections + 2 * torch.randn(limited.projections.shape, generator=torch.Generator().manual_seed(0))
     more = limited.run("tv", num_iter=100, reg_par="held-out", projections=noisy)
     assert more.provenance["settled"]["reg_par"] > chosen
     assert limited.psnr(more.volume) > limited.psnr(limited.run("tv", num_iter=100, reg_par=chosen, projections=noisy).volume)
 
 
-def test_too_few_tilts_to_hold_some_out_are_refused(limited):
+def test_too_few_tilts_take_the_rule_of_thumb_and_say_so(limited):
     few = Projector(limited.geometry.select([0, 8, 16, 24]), "cpu")
-    with pytest.raises(InputError, match="4 tilts are too few"):
-        limited.run("tv", projections=limited.projections[[0, 8, 16, 24]], projector=few, reg_par="held-out")
+    p = limited.projections[[0, 8, 16, 24]]
+    rule = limited.run("tv", projections=p, projector=few, reg_par="auto", num_iter=20)
+    chosen = limited.run("tv", projections=p, projector=few, num_iter=20)
+    assert torch.equal(chosen.volume, rule.volume)
+    assert chosen.provenance["settled"]["reg_par_by"] == "rule of thumb, because 4 tilts are too few to hold some out"
+    assert rule.provenance["settled"]["reg_par_by"] == "rule of thumb"
+
+
+def test_negative_values_are_allowed_where_the_tilts_show_them(limited):
+    """Images without their mean have a mean of zero; with the bound they could not be fitted."""
+    without = limited.projections - limited.projections.mean((1, 2), keepdim=True)
+    result = limited.run("tv", num_iter=50, projections=without)
+    assert result.provenance["settled"]["min_constraint"] is None
+    assert float(result.volume.min()) < -0.05
+    assert limited.run("tv", num_iter=1).provenance["settled"]["min_constraint"] == 0
 
 
 def test_the_search_is_counted_in_the_cost(limited):

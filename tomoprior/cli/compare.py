@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   tomoprior compare series.mrc -o report --methods wbp,sirt,tv,cn --thickness 256
-  tomoprior compare series.mrc -o report --methods wbp,sirt,tv --tune --budget 10min --bin 4
+  tomoprior compare series.mrc -o report --methods wbp,sirt,tv --no-tune --budget 10min --bin 4
   tomoprior compare series.mrc -o report --methods wbp,sirt,tv,cn --dry-run
   tomoprior compare series.mrc -o report --methods sirt,sirt2=sirt --set sirt2.min_constraint=0 --truth truth.mrc
 """
@@ -41,8 +41,12 @@ def compare(
         typer.Option("--set", metavar="METHOD.NAME=VALUE", help="A setting of one method; repeatable."),
     ] = None,
     tune: Annotated[
-        bool, typer.Option("--tune", help="Choose one or two settings of each method by held-out tilts, never by the truth.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--tune/--no-tune",
+            help="Choose one or two settings by held-out tilts, never by the truth, for methods that do not do so themselves.",
+        ),
+    ] = True,
     budget: Annotated[
         str | None, typer.Option(metavar="TIME", help="Time for each method with its checks, such as 90s, 5min or 2h.")
     ] = None,

@@ -52,6 +52,10 @@ def recon(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be repeated.")
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="As fast as is useful: nothing is chosen by held-out tilts. --set takes precedence."),
+    ] = False,
     initial: Annotated[Path | None, typer.Option(help="Volume to start from.", exists=True)] = None,
     mask: Annotated[Path | None, typer.Option(help="Volume of 0 and 1: where it is 0, the result is 0.", exists=True)] = None,
     field: Annotated[
@@ -104,14 +108,13 @@ def recon(
     ] = False,
 ) -> None:
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
-    from tomoprior import methods
     from tomoprior.cli import console, parse, slabbed
     from tomoprior.projector import ProjectorOptions
+    from tomoprior.running.arguments import resolve_method
     from tomoprior.running.estimate import estimate
 
     # all checks come before any long work
-    chosen = methods.get(method)
-    settings = chosen.Settings.parse(parse.settings(setting or []))
+    chosen, settings = resolve_method(method, None, parse.settings(setting or []), fast=fast)
     slabs = slabbed.SlabOptions.parse(
         slab=slab, workers=workers, scheduler=scheduler, tls=(tls_ca, tls_cert, tls_key), memory=memory, resume=resume
     )

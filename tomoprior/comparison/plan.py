@@ -48,7 +48,7 @@ def estimate_comparison(
     methods: Iterable[str | Method],
     *,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    tune: bool = False,
+    tune: bool = True,
     budget: float | None = None,
     checks: Iterable[str] = CHECKS,
     device: str = "auto",

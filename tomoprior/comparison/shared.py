@@ -17,7 +17,7 @@ from tomoprior.comparison.store import save_array
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
-from tomoprior.methods.solving.strength import HELD_OUT, split_held_out
+from tomoprior.methods.solving.holding_out import HELD_OUT, split_held_out
 from tomoprior.progress import Progress
 from tomoprior.projector import ProjectorOptions
 from tomoprior.reconstruction import Reconstruction

@@ -88,7 +88,7 @@ def tune(shared: SharedInput, candidate: Candidate, run: Run, tuned: Tuned) -> C
             try:
                 tried[key] = held_out(inner, lambda series, _: run(series, trial.settings, stage))["error"]
                 note["error"] = tried[key]
-            except TomopriorError as reason:  # a value that does not suit this series is not the best one
+            except (TomopriorError, ValueError) as reason:  # a value that does not suit this series is not the best one
                 tried[key] = float("inf")
                 note |= {"error": None, "message": str(reason)}
             tuned.trials.append(note)

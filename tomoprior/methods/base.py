@@ -60,6 +60,8 @@ class Method(Protocol):
         Settings that the user left open and that the ``result`` of the first slab determines, by name, as plain values: the
         middle slab is first, and determines them for all. What does not fit into settings goes into a file in ``folder``, and
         its path into a setting.
+    ``leaves_open(settings) -> bool``
+        False if the user left nothing open: then no slab has to be first.
     ``settings_for_rows(settings, rows) -> Settings``
         Settings for a slab that is ``rows`` of a larger volume, if the method depends on the place.
     """
@@ -179,6 +181,14 @@ class PilotMethod(Protocol):
 
         Data that do not fit into settings are written to a file in ``folder``, and its path becomes a setting.
         """
+
+
+@runtime_checkable
+class SettledMethod(Protocol):
+    """A method that says whether its settings leave anything to the pilot; others always have one."""
+
+    def leaves_open(self, settings: Any) -> bool:
+        """Return True if the method chooses some settings from the tilts."""
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from tomoprior.errors import SettingsError
 from tomoprior.methods.base import Method
 
 
-def resolve_method(method: str | Method, settings: Any, values: Mapping[str, Any]) -> tuple[Method, Any]:
+def resolve_method(method: str | Method, settings: Any, values: Mapping[str, Any], *, fast: bool = False) -> tuple[Method, Any]:
     """Return the method object and its checked settings.
 
     Parameters
@@ -22,15 +22,19 @@ def resolve_method(method: str | Method, settings: Any, values: Mapping[str, Any
         The method's settings object, or None.
     values
         Settings one by one; they replace those of ``settings``.
+    fast
+        Take the method's fast settings where ``values`` gives none.
 
     Raises
     ------
     UnknownNameError, SettingsError
-        If no such method is installed, or a setting does not fit it.
+        If no such method is installed, a setting does not fit it, or ``fast`` comes with a settings object.
     """
     resolved = methods.get(method) if isinstance(method, str) else method
     if settings is None:
-        return resolved, resolved.Settings.parse(dict(values))
+        return resolved, resolved.Settings.parse({**(resolved.Settings.fast if fast else {}), **values})
+    if fast:
+        raise SettingsError("fast sets settings that are not given, and a settings object gives all; give one of the two")
     if not isinstance(settings, resolved.Settings):
         raise SettingsError(f"settings must be {resolved.Settings.__name__}, got {type(settings).__name__}")
     return resolved, resolved.Settings.parse({**settings.model_dump(), **values}) if values else settings

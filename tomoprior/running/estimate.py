@@ -70,6 +70,7 @@ def estimate(
     kind: Kind = "linear",
     backend: str = "auto",
     settings: Settings | None = None,
+    fast: bool = False,
     **values: Any,
 ) -> Estimate:
     """Estimate memory and time of ``tomoprior.reconstruct`` in memory; takes about a tenth of a second.
@@ -86,6 +87,8 @@ def estimate(
         As in ``Projector``.
     settings, **values
         The method's settings, as an object or one by one (``num_iter=50``).
+    fast
+        As in ``tomoprior.reconstruct``.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def estimate(
     >>> cost.data == 4 * (41 * 8 * 32 + 16 * 8 * 32)
     True
     """
-    resolved, settings = resolve_method(method, settings, values)
+    resolved, settings = resolve_method(method, settings, values, fast=fast)
     return estimate_method(resolved, Projector(series.geometry, device, kind, backend), settings)
 
 

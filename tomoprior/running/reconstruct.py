@@ -40,6 +40,7 @@ def reconstruct(
     threads: int | None = None,
     progress: Progress | None = None,
     settings: Settings | None = None,
+    fast: bool = False,
     **values: Any,
 ) -> Reconstruction:
     """Reconstruct a tilt series.
@@ -86,7 +87,11 @@ def reconstruct(
     progress
         Called once an iteration; with ``out`` once a slab.
     settings, **values
-        The method's settings, as an object or one by one (``num_iter=50``).
+        The method's settings, as an object or one by one (``num_iter=50``). A number of iterations alone means exactly as
+        many: ``sirt``, ``sart`` and ``cgls`` then choose nothing from held-out tilts.
+    fast
+        Leave nothing to held-out tilts: a fixed number of iterations, and strengths by a rule of thumb. ``values`` take
+        precedence. Methods without such settings run as usual.
 
     Returns
     -------
@@ -111,7 +116,7 @@ def reconstruct(
     >>> reconstruct(series, "sirt", num_iter=5).volume.shape
     (16, 8, 32)
     """
-    resolved, settings = resolve_method(method, settings, values)
+    resolved, settings = resolve_method(method, settings, values, fast=fast)
     options = ProjectorOptions(str(device), kind, backend)
     common: dict[str, Any] = {
         "initial": initial, "mask": mask, "seed": seed, "threads": threads, "progress": progress,

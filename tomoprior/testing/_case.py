@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.methods import Method, Settings
+from tomoprior.methods.base import PilotMethod, SettledMethod
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.in_memory import run_method
@@ -46,6 +48,15 @@ class Case:
     def plain(self) -> torch.Tensor:
         """The volume without optional arguments, computed once; ``check_repeats`` tests that a second one is the same."""
         return self.volume()
+
+    def with_closed_settings(self) -> Case:
+        """Return the case with the settings that the method chooses for itself, if it says that it leaves some open."""
+        if not (isinstance(self.method, PilotMethod) and isinstance(self.method, SettledMethod)):
+            return self
+        if not self.method.leaves_open(self.settings):
+            return self
+        chosen = self.method.settings_from_pilot(self.run(), self.settings, Path())
+        return replace(self, settings=type(self.settings).parse({**self.settings.model_dump(), **chosen}))
 
     def run(
         self, projections: torch.Tensor | None = None, projector: Projector | None = None, **arguments: Any

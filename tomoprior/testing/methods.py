@@ -26,7 +26,7 @@ def check_method(
     The result has the grid's shape, is finite, float32 and similar to the truth; inputs stay unchanged; the same call gives the
     same bits; the order of the tilts does not matter; arguments that do not fit raise InputError; weights, mask and initial
     volume are used or refused; progress is reported, and an exception from it propagates; slices are independent where
-    ``couples_slices`` is false; settings are strict and described.
+    ``couples_slices`` is false, with the settings that a pilot would choose; settings are strict and described.
 
     Parameters
     ----------
@@ -63,6 +63,7 @@ def check_method(
     contract.check_repeats(case)
     contract.check_progress(case)
     contract.check_refusals(case)
+    case = case.with_closed_settings()  # what tilts choose depends on the tilts, and on all slices together
     meaning.check_order(case, order_tolerance)
     meaning.check_weights(case)
     meaning.check_mask(case)

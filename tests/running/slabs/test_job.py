@@ -72,7 +72,7 @@ def test_only_the_pilot_records_provenance_and_settings_for_others(make_job):
     pilot = job.plan.pilot
     other = next(slab for slab in job.plan.slabs if slab != pilot)
     first, second = job(pilot), job(other)
-    assert first["settings_from_pilot"] == {"reg_par": first["settled"]["reg_par"]}
+    assert first["settings_from_pilot"] == {name: first["settled"][name] for name in ("min_constraint", "reg_par")}
     assert second["settings_from_pilot"] is None
     assert "provenance" in first
     assert "provenance" not in second

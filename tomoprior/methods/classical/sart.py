@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,14 +24,26 @@ from tomoprior.methods.solving.problem import (
 )
 from tomoprior.methods.solving.stopping import EarlyStopMethod, EarlyStopSettings
 
+#: Step lengths for ``relaxation="auto"``: the usual one, and one for noise and inconsistent tilts.
+RELAXATION, SMALL_RELAXATION = 0.5, 0.1
+
 
 class SARTSettings(BoxSettings, EarlyStopSettings):
     """Settings of ``sart``."""
 
-    num_iter: int = Field(10, ge=1, description="Number of passes over all tilts.")
+    fast: ClassVar[Mapping[str, Any]] = {"num_iter": 10}
+    plain: ClassVar[Mapping[str, Any]] = {"stop": None, "min_constraint": None, "relaxation": RELAXATION}
+
+    num_iter: int = Field(
+        50,
+        ge=1,
+        description="Largest number of passes over all tilts; held-out tilts can end them earlier. Given alone, it is exact.",
+    )
     subset_size: int = Field(1, ge=1, description="Tilts per update: 1 is SART, more is ordered-subset SIRT.")
-    relaxation: float = Field(
-        0.5, gt=0, lt=2, description="Step length, between 0 and 2. Below 1, noise and inconsistent tilts do less harm."
+    relaxation: Annotated[float, Field(gt=0, lt=2)] | Literal["auto"] = Field(
+        "auto",
+        description="Step length, between 0 and 2. Below 1, noise and inconsistent tilts do less harm. auto: 0.5, or 0.1 where "
+        "held-out tilts end the passes with 0.5 early and are predicted better with 0.1.",
     )
 
 
@@ -44,7 +57,7 @@ class SART(EarlyStopMethod):
     summary = "SART: SIRT over single tilts or ordered subsets; fast at first"
     citation = "Andersen and Kak, Ultrason. Imaging 6 (1984) 81; Wang and Jiang, J. X-Ray Sci. Technol. 12 (2004) 169"
     Settings = SARTSettings
-    tunable: ClassVar[Tunable] = {"min_constraint": (None, 0.0), "num_iter": (1, 2, 5, 10, 20, 50)}
+    tunable: ClassVar[Tunable] = {}  # held-out tilts choose in every run
     peak_arrays = (1.8, 2.5)
     first_iterate = 1
 
@@ -58,8 +71,25 @@ class SART(EarlyStopMethod):
         count = len(order_subsets(geometry.angles, settings.subset_size))
         return needed + 4 * (count * nz * ny * (nx + 2 * pad) + math.prod(geometry.range_shape))
 
+    def open_settings(self, settings: SARTSettings) -> dict[str, Any]:
+        """Return the settings that are left to the method, with the step length if it is open."""
+        return super().open_settings(settings) | ({"relaxation": RELAXATION} if settings.relaxation == "auto" else {})
+
+    def search(self, problem: Problem, settings: SARTSettings, monitor: Monitor) -> SARTSettings:
+        """Return settings with the number of passes, and the step length, that predict held-out tilts best."""
+        record = self.hold_out(problem, settings, monitor.progress)
+        monitor.continue_after(record)
+        relaxation = RELAXATION if settings.relaxation == "auto" else settings.relaxation
+        if settings.relaxation == "auto" and record.best < settings.num_iter:
+            careful = self.hold_out(problem, settings.model_copy(update={"relaxation": SMALL_RELAXATION}), None)
+            if careful.error < record.error:
+                record, relaxation = careful, SMALL_RELAXATION
+        monitor.settled["relaxation"] = relaxation
+        return settings.model_copy(update={"num_iter": max(1, record.best), "relaxation": relaxation})
+
     def iterate(self, problem: Problem, settings: SARTSettings, monitor: Monitor) -> torch.Tensor:
         """Run the iterations."""
+        relaxation = RELAXATION if settings.relaxation == "auto" else settings.relaxation
         x = problem.x
         parts = []
         subsets = order_subsets(problem.A.geometry.angles, settings.subset_size)
@@ -70,7 +100,7 @@ class SART(EarlyStopMethod):
             if part.weights is not None:
                 # within one subset the weights would cancel: a subset of less than average weight moves the volume less
                 voxels = torch.maximum(voxels, average)
-            rows = reciprocal_(rays) * settings.relaxation
+            rows = reciprocal_(rays) * relaxation
             parts.append((part, rows if part.weights is None else rows * part.weights, reciprocal_(voxels)))
         for _ in range(settings.num_iter):
             squares = 0.0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -14,8 +13,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
 from tomoprior.methods.solving import gradient, strength
 from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
-from tomoprior.methods.solving.problem import Problem, ray_and_voxel_sums, reciprocal_, resolve_padding
-from tomoprior.reconstruction import Reconstruction
+from tomoprior.methods.solving.problem import Problem, ray_and_voxel_sums, reciprocal_
 
 #: Rows beyond its own that a slab needs: rows farther away change a voxel by less than the error of the iterations.
 HALO = 16
@@ -24,20 +22,18 @@ HALO = 16
 class TVSettings(BoxSettings):
     """Settings of ``tv``."""
 
+    fast: ClassVar[Mapping[str, Any]] = {"reg_par": "auto", "num_iter": 100}
+
     num_iter: int = Field(
         400, ge=1, description="Number of iterations; 400 converge to a few hundredths of a dB on noise-free phantoms."
     )
-    min_constraint: float | None = Field(
-        0.0,
-        description="Lower bound of the values per voxel, or none. 0 is non-negativity: the strongest prior for objects "
-        "that have no negative values.",
-    )
     reg_par: Annotated[float, Field(ge=0)] | Literal["auto", "held-out"] = Field(
-        "auto",
+        "held-out",
         description="Strength: the cost of a unit of edge height times area, relative to half the squared residual. "
-        "auto: 0.005 times the number of tilts times the height of typical contrast (from 5 CGLS "
-        "iterations). held-out: the strength that predicts every fifth tilt best, from 1024 times that down "
-        "to a 64th, at up to the cost of 420 more iterations.",
+        "auto: a rule of thumb, 0.005 times the number of tilts times the height of typical contrast (from 5 CGLS "
+        "iterations). held-out: the strength that predicts every fifth tilt best, from 1024 times the rule down "
+        "to a 64th, at up to the cost of 420 more iterations. The rule takes its place with fewer than five tilts, or a range "
+        "so narrow that all tilts show the same image.",
     )
     huber_delta: float = Field(
         0.0,
@@ -58,7 +54,7 @@ class TV(IterativeMethod):
     summary = "TV: least squares with 3-D total variation and bounds; the classical opponent to beat"
     citation = "Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120, alg. 1; Pock and Chambolle, ICCV (2011), lemma 2"
     Settings = TVSettings
-    tunable: ClassVar[Tunable] = {"reg_par": ("auto", "held-out"), "min_constraint": (0.0, None)}
+    tunable: ClassVar[Tunable] = {}  # held-out tilts choose in every run
     couples_slices = True
     peak_arrays = (7.0, 5.0)
     peak_sum_arrays = (1.0, 1.0)
@@ -66,26 +62,21 @@ class TV(IterativeMethod):
 
     def solve(self, problem: Problem, settings: TVSettings, monitor: Monitor) -> torch.Tensor:
         """Choose the strength if the settings leave it open, then iterate."""
-        reg_par = strength.resolve_strength(problem, settings, minimise)
-        monitor.settled["reg_par"] = reg_par * problem.weight_scale
+        reg_par, how = strength.resolve_strength(problem, settings, minimise)
+        monitor.settled |= {"reg_par": reg_par * problem.weight_scale, "reg_par_by": how}
         return minimise(problem, settings, reg_par, monitor)
 
     def halo(self, geometry: Geometry, settings: Any) -> int:
         """Return the rows beyond its own that a slab of a larger volume needs."""
         return HALO
 
-    def settings_from_pilot(self, result: Reconstruction, settings: TVSettings, folder: Path) -> dict[str, Any]:
-        """Return the strength, if the settings leave it open."""
-        return {} if not isinstance(settings.reg_par, str) else dict(result.provenance["settled"])
+    def open_settings(self, settings: TVSettings) -> dict[str, Any]:
+        """Return the settings that are left to the method, with the strength if it is open."""
+        return super().open_settings(settings) | ({"reg_par": None} if isinstance(settings.reg_par, str) else {})
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Return the bytes at the peak, with a volume and a copy of the projections for the search of the strength."""
-        needed = super().memory(geometry, settings)
-        if settings.reg_par != "held-out":
-            return needed
-        pad = resolve_padding(geometry, settings.pad)
-        nz, ny, nx = geometry.shape
-        return needed + 4 * (nz * ny * (nx + 2 * pad) + math.prod(geometry.range_shape))
+        return super().memory(geometry, settings) + strength.search_bytes(geometry, settings)
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """Return the cost in pairs, with the search of the strength."""

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tomoprior.methods.solving.holding_out import hold_out_tilts
 from tomoprior.methods.solving.problem import Problem, select_tilts
-from tomoprior.methods.solving.strength import hold_out_tilts
 
 #: Factor between strengths, and between those next to the best.
 FACTOR, FINE = 4.0, 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -24,6 +25,7 @@ class CNSettings(Settings):
     renamed: ClassVar[dict[str, str]] = {
         "recipe": "preset", "loss_delta": "loss_huber_delta", "regulariser_delta": "huber_delta", "start": "initial_field",
     }  # fmt: skip
+    fast: ClassVar[Mapping[str, Any]] = {"reg_par": "auto", "stop": None}
 
     preset: Literal["fast", "paper"] = Field(
         "fast",

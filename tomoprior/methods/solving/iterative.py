@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import ALLOCATOR_BYTES
+from tomoprior.methods.solving.positivity import resolve_bound
 from tomoprior.methods.solving.problem import Problem, resolve_padding, set_up_problem, slices_share_rays
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
@@ -39,7 +41,12 @@ class IterativeSettings(Settings):
 class BoxSettings(IterativeSettings):
     """Iterative settings with bounds on the values, named as in ASTRA."""
 
-    min_constraint: float | None = Field(None, description="Lower bound of the values per voxel; 0 for non-negativity.")
+    min_constraint: float | Literal["auto"] | None = Field(
+        "auto",
+        description="Lower bound of the values per voxel, or none. 0 is non-negativity: the strongest prior for objects that "
+        "have no negative values. auto: 0 where the tilts show that: nothing lies significantly below zero, and zero is known "
+        "from empty surroundings or from a brightness that grows with the path through a tilted section; else none.",
+    )
     max_constraint: float | None = Field(None, description="Upper bound of the values per voxel.")
 
 
@@ -47,7 +54,7 @@ def clamp_(x: torch.Tensor, settings: BoxSettings) -> torch.Tensor:
     """Clamp ``x`` to the bounds of the settings, in place."""
     if settings.min_constraint is None and settings.max_constraint is None:
         return x
-    return x.clamp_(settings.min_constraint, settings.max_constraint)
+    return x.clamp_(settings.min_constraint, settings.max_constraint)  # type: ignore[arg-type]  # auto is resolved before
 
 
 class Monitor:
@@ -67,7 +74,7 @@ class Monitor:
         self._tolerance = settings.residual_tolerance
         self._done = 0  # iterations of searches before
         self.history: dict[str, list[float]] = {"residual": []}
-        self.settled: dict[str, float] = {}
+        self.settled: dict[str, Any] = {}
 
     def stop(self, norm: float, **values: float) -> bool:
         """Record ``||W^(1/2) (p - A x)||`` of the current iterate; return True if it is within the tolerance."""
@@ -149,7 +156,7 @@ class IterativeMethod(ABC):
                 independent_slices=not self.couples_slices,
             )  # fmt: skip
             monitor = Monitor(problem, settings, progress)
-            x = self.solve(problem, settings, monitor)
+            x = self.solve(problem, resolve_bound(problem, settings, monitor.settled), monitor)
             residual = problem.norm(problem.A(x).sub_(problem.data)) / monitor.scale
         return Reconstruction(
             problem.crop(x),
@@ -163,6 +170,22 @@ class IterativeMethod(ABC):
                 "projector": problem.A.describe(),
             },
         )
+
+    def open_settings(self, settings: Any) -> dict[str, Any]:
+        """Return the settings that are left to the method, with the values that close them where those are no choices.
+
+        A name with the value None takes the value that the method chooses, which is in ``settled``.
+        """
+        return {"min_constraint": None} if getattr(settings, "min_constraint", None) == "auto" else {}
+
+    def leaves_open(self, settings: Any) -> bool:
+        """Return True if the method chooses some settings from the tilts, so that slabs need those of a pilot."""
+        return bool(self.open_settings(settings))
+
+    def settings_from_pilot(self, result: Reconstruction, settings: Any, folder: Path) -> dict[str, Any]:
+        """Return the settings that the pilot's tilts have chosen."""
+        settled = result.provenance["settled"]
+        return {name: settled.get(name, closed) for name, closed in self.open_settings(settings).items()}
 
     @abstractmethod
     def solve(self, problem: Problem, settings: Any, monitor: Monitor) -> torch.Tensor:

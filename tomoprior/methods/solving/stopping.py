@@ -4,32 +4,48 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tomoprior.geometry import Geometry
+from tomoprior.methods.solving.holding_out import hold_out_tilts, reason_against
 from tomoprior.methods.solving.iterative import IterativeMethod, IterativeSettings, Monitor
 from tomoprior.methods.solving.problem import Problem, resolve_padding, select_tilts
-from tomoprior.methods.solving.strength import hold_out_tilts
 from tomoprior.progress import Progress
-from tomoprior.reconstruction import Reconstruction
 
 #: The search ends at this multiple of the best iteration so far, plus ``MIN_WAIT`` iterations: held-out errors fall smoothly.
 WAIT, MIN_WAIT = 1.5, 3
 
 
 class EarlyStopSettings(IterativeSettings):
-    """Iterative settings with a choice of the number of iterations."""
+    """Iterative settings with a choice of the number of iterations.
+
+    Attributes
+    ----------
+    plain
+        Values that close all open settings where ``num_iter`` is given: the published iteration, without choices.
+    """
+
+    plain: ClassVar[Mapping[str, Any]] = {"stop": None}
 
     stop: Literal["held-out"] | None = Field(
-        None,
+        "held-out",
         description="held-out: iterate without every fifth tilt first, note the iteration that predicts these tilts best, then "
-        "use all tilts for as many iterations (at most twice the time). none: num_iter iterations, the fastest.",
+        "use all tilts for as many iterations (at most twice the time of num_iter). none: exactly num_iter iterations. Where "
+        "num_iter is given and stop is not, stop is none.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_a_number_literally(cls, values: Any) -> Any:
+        """Close the settings in ``plain`` where the user gives ``num_iter`` and leaves ``stop`` out."""
+        if isinstance(values, dict) and "num_iter" in values and "stop" not in values:
+            return {**cls.plain, **values}
+        return values
 
 
 class HeldOutMonitor(Monitor):
@@ -37,8 +53,8 @@ class HeldOutMonitor(Monitor):
 
     Attributes
     ----------
-    best
-        Number of that iterate.
+    best, error
+        Number of that iterate, and its error relative to the held-out tilts.
     """
 
     def __init__(
@@ -46,15 +62,16 @@ class HeldOutMonitor(Monitor):
     ) -> None:
         super().__init__(train, settings, progress)
         self.total = 2 * settings.num_iter
-        self.best = self._iterate = first
-        self._train, self._test, self._error = train, test, math.inf
+        self.best, self.error = first, math.inf
+        self._iterate = first
+        self._train, self._test = train, test
 
     def stop(self, norm: float, **values: float) -> bool:
         """Record the iterate and its error; return True if the best one is long past."""
         error = self._test.norm(self._test.A(self._train.x).sub_(self._test.data)) / self._test.scale
         within_tolerance = super().stop(norm, held_out=error, **values)
-        if error < self._error:
-            self.best, self._error = self._iterate, error
+        if error < self.error:
+            self.best, self.error = self._iterate, error
         self._iterate += 1
         return within_tolerance or self._iterate > WAIT * self.best + MIN_WAIT
 
@@ -83,24 +100,35 @@ class EarlyStopMethod(IterativeMethod):
         """Return the largest cost in pairs of a forward projection and an adjoint."""
         return super().cost_in_pairs(geometry, settings) * (1.0 if settings.stop is None else 2.0)
 
-    def settings_from_pilot(self, result: Reconstruction, settings: Any, folder: Path) -> dict[str, Any]:
-        """Return the number of iterations, if held-out tilts choose it."""
-        if settings.stop is None:
-            return {}
-        return {"num_iter": round(result.provenance["settled"]["num_iter"]), "stop": None}
+    def open_settings(self, settings: Any) -> dict[str, Any]:
+        """Return the settings that are left to the method: the number of iterations, if held-out tilts choose it."""
+        left = super().open_settings(settings)
+        return left if settings.stop is None else {**left, "num_iter": None, "stop": None}
 
     def solve(self, problem: Problem, settings: Any, monitor: Monitor) -> torch.Tensor:
         """Choose the number of iterations if the settings leave it open, then iterate on all tilts."""
         if settings.stop is not None:
-            tilts = hold_out_tilts(problem, "use stop=none")
-            train = replace(select_tilts(problem, tilts.keep), x=problem.x.clone())
-            test = select_tilts(problem, tilts.out)
-            search = HeldOutMonitor(train, test, settings, monitor.progress, self.first_iterate)
-            self.iterate(train, settings, search)
-            monitor.continue_after(search)
-            monitor.settled["num_iter"] = float(max(1, search.best))
-            settings = settings.model_copy(update={"num_iter": max(1, search.best)})
+            reason = reason_against(problem)
+            if reason is None:
+                settings = self.search(problem, settings, monitor)
+            else:
+                settings = settings.model_copy(update={"num_iter": min(settings.num_iter, type(settings).fast["num_iter"])})
+            monitor.settled |= {"num_iter": settings.num_iter, "num_iter_by": reason or "held-out tilts"}
         return self.iterate(problem, settings, monitor)
+
+    def search(self, problem: Problem, settings: Any, monitor: Monitor) -> Any:
+        """Return settings with the number of iterations that predicts held-out tilts best."""
+        record = self.hold_out(problem, settings, monitor.progress)
+        monitor.continue_after(record)
+        return settings.model_copy(update={"num_iter": max(1, record.best)})
+
+    def hold_out(self, problem: Problem, settings: Any, progress: Progress | None) -> HeldOutMonitor:
+        """Iterate without every fifth tilt until the prediction of these tilts gets worse; return the record."""
+        tilts = hold_out_tilts(problem)
+        train = replace(select_tilts(problem, tilts.keep), x=problem.x.clone())
+        record = HeldOutMonitor(train, select_tilts(problem, tilts.out), settings, progress, self.first_iterate)
+        self.iterate(train, settings, record)
+        return record
 
     @abstractmethod
     def iterate(self, problem: Problem, settings: Any, monitor: Monitor) -> torch.Tensor:

@@ -10,19 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from tomoprior.errors import InputError
+from tomoprior.geometry import Geometry
 from tomoprior.methods.solving import gradient
+from tomoprior.methods.solving.holding_out import HELD_OUT, hold_out_tilts, reason_against
 from tomoprior.methods.solving.iterative import IterativeSettings, Monitor
 from tomoprior.methods.solving.least_squares import solve_least_squares
-from tomoprior.methods.solving.problem import Problem, select_tilts
+from tomoprior.methods.solving.problem import Problem, resolve_padding, select_tilts
 
 #: Rule of thumb: strength = RULE_FACTOR * (sum of the tilts' weights) * (height of typical contrast). A feature r voxels wide
 #: loses about strength / (n_angles * r) of its height, so this costs a feature three voxels wide less than 1 %.
 RULE_FACTOR = 0.005
-#: One tilt in this many is held out, never the first or the last: predicting those would be extrapolation.
-HELD_OUT = 5
 #: Strengths that the search tries at most, in units of the rule of thumb: from an almost flat volume down to almost no
 #: penalty. Projections with as much noise as signal need about a hundred times the rule, noise-free ones an eighth or less.
 FACTORS = tuple(2.0**k for k in range(10, -7, -1))
@@ -33,31 +31,6 @@ RISES = 2
 #: From this multiple of the rule on, step sizes are balanced for the strength: dual variables grow in proportion to it, and
 #: with the usual steps thirty iterations would end before the penalty takes effect.
 STRONG = 8.0
-
-
-@dataclass(frozen=True)
-class HeldOutSplit:
-    """The tilts that are fitted, and those that the fit has to predict.
-
-    Attributes
-    ----------
-    keep, out
-        Indices of the tilts to fit and of those to hold out. Tilts without weight are in neither.
-    tilt_weights
-        Mean weight of every tilt, ``(n_angles,)``.
-    """
-
-    keep: NDArray[np.intp]
-    out: NDArray[np.intp]
-    tilt_weights: NDArray[np.float64]
-
-    @property
-    def share(self) -> float:
-        """Part of the tilts' weight in ``keep``.
-
-        Multiply a strength for all tilts by this share to get the equivalent for ``keep``.
-        """
-        return float(self.tilt_weights[self.keep].sum() / self.tilt_weights.sum())
 
 
 @dataclass
@@ -81,12 +54,25 @@ class DualVariables:
 Solver = Callable[[Problem, Any, float, Monitor, DualVariables | None], torch.Tensor]
 
 
-def resolve_strength(problem: Problem, settings: Any, solver: Solver) -> float:
-    """Return ``settings.reg_par`` as a number for ``problem``'s weights: the user's, by the rule, or by held-out tilts."""
+def resolve_strength(
+    problem: Problem, settings: Any, solver: Solver, rule_of_thumb: float | None = None, *, dual: bool = True
+) -> tuple[float, str]:
+    """Return ``settings.reg_par`` as a number for ``problem``'s weights, and in words how it was chosen.
+
+    It is the user's number, the rule of thumb, or the choice of held-out tilts. The rule of thumb also takes the place of
+    held-out tilts that cannot choose. By default it is that of ``tv``, which grows with the contrast. Without ``dual`` the
+    solver has no dual variables.
+    """
     if not isinstance(settings.reg_par, str):
-        return float(settings.reg_par) / problem.weight_scale
-    rule_of_thumb = RULE_FACTOR * sum_tilt_weights(problem) * estimate_contrast(problem)
-    return rule_of_thumb if settings.reg_par == "auto" else search_strength(problem, settings, solver, rule_of_thumb)
+        return float(settings.reg_par) / problem.weight_scale, "given"
+    if rule_of_thumb is None:
+        rule_of_thumb = RULE_FACTOR * sum_tilt_weights(problem) * estimate_contrast(problem)
+    if settings.reg_par == "auto":
+        return rule_of_thumb, "rule of thumb"
+    reason = reason_against(problem)
+    if reason is not None:
+        return rule_of_thumb, f"rule of thumb, because {reason}"
+    return search_strength(problem, settings, solver, rule_of_thumb, dual=dual), "held-out tilts"
 
 
 def search_cost_in_pairs(reg_par: float | str) -> float:
@@ -94,6 +80,14 @@ def search_cost_in_pairs(reg_par: float | str) -> float:
     # each strength costs one more iteration, for its start and for the prediction of the held-out tilts
     search = len(FACTORS) * (TRIAL_ITERATIONS + 1) * (1 - 1 / HELD_OUT)
     return {"auto": 4.0, "held-out": 4.0 + search}.get(str(reg_par), 0.0)
+
+
+def search_bytes(geometry: Geometry, settings: Any) -> int:
+    """Return the bytes that the search by held-out tilts adds: a volume and a copy of the projections."""
+    if settings.reg_par != "held-out":
+        return 0
+    nz, ny, nx = geometry.shape
+    return 4 * (nz * ny * (nx + 2 * resolve_padding(geometry, settings.pad)) + math.prod(geometry.range_shape))
 
 
 def estimate_contrast(problem: Problem) -> float:
@@ -109,31 +103,7 @@ def estimate_contrast(problem: Problem) -> float:
     return float(torch.quantile(height, 0.99)) or float(height.amax())
 
 
-def hold_out_tilts(problem: Problem, advice: str) -> HeldOutSplit:
-    """Hold out every fifth tilt in the order of angle.
-
-    Raises
-    ------
-    InputError
-        With fewer than five tilts that have a weight; the message ends in ``advice``.
-    """
-    tilt_weights = np.ones(problem.A.geometry.n_angles)
-    if problem.weights is not None:
-        tilt_weights = problem.weights.mean((1, 2)).double().cpu().numpy()
-    order = np.argsort(problem.A.geometry.angles, kind="stable")
-    order = order[tilt_weights[order] > 0]  # a tilt without weight is no evidence
-    if len(order) < HELD_OUT:
-        raise InputError(f"{len(order)} tilts are too few to hold some out; {advice}")
-    return HeldOutSplit(*split_held_out(order), tilt_weights)
-
-
-def split_held_out(order: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Split tilts in the order of angle: return those to keep, and every fifth, to hold out."""
-    out = order[HELD_OUT // 2 : -1 : HELD_OUT]
-    return np.setdiff1d(order, out), out
-
-
-def search_strength(problem: Problem, settings: Any, solver: Solver, rule_of_thumb: float) -> float:
+def search_strength(problem: Problem, settings: Any, solver: Solver, rule_of_thumb: float, *, dual: bool = True) -> float:
     """Return the strength that predicts every fifth tilt best from the other tilts.
 
     One run of the solver goes from strong to weak: simple volumes converge in a few iterations, and each is close to the next.
@@ -143,13 +113,15 @@ def search_strength(problem: Problem, settings: Any, solver: Solver, rule_of_thu
     InputError
         With fewer than five tilts that have a weight.
     """
-    tilts = hold_out_tilts(problem, "give reg_par a number")
+    tilts = hold_out_tilts(problem)
     train, test = select_tilts(problem, tilts.keep), select_tilts(problem, tilts.out)
     trial = settings.model_copy(update={"num_iter": TRIAL_ITERATIONS, "residual_tolerance": None})
-    x, duals = torch.zeros_like(problem.x), DualVariables(torch.zeros_like(train.data), gradient.zero_gradient(problem.x))
+    x = torch.zeros_like(problem.x)
+    duals = DualVariables(torch.zeros_like(train.data), gradient.zero_gradient(problem.x)) if dual else None
     errors: list[float] = []
     for factor in FACTORS:
-        duals.balance = max(1.0, factor / STRONG)
+        if duals is not None:
+            duals.balance = max(1.0, factor / STRONG)
         x = solver(replace(train, x=x), trial, factor * rule_of_thumb * tilts.share, Monitor(train, trial, None), duals)
         errors.append(test.norm(test.A(x).sub_(test.data)))
         if len(errors) > RISES and all(b > a for a, b in pairwise(errors[-RISES - 1 :])):

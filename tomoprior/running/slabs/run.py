@@ -14,7 +14,7 @@ from tomoprior import memory as free_memory
 from tomoprior._version import __version__
 from tomoprior.errors import InputError, Interrupted, OutputExistsError
 from tomoprior.formats import Header
-from tomoprior.methods.base import Method, PilotMethod
+from tomoprior.methods.base import Method, PilotMethod, SettledMethod
 from tomoprior.progress import Progress
 from tomoprior.projector import ProjectorOptions
 from tomoprior.reconstruction import Reconstruction
@@ -216,7 +216,7 @@ class _Run:
         done = self.journal.done(plan.slabs)
         if done:
             self.tell(f"{len(done)} of {len(plan.slabs)} slab(s) are finished already")
-        if isinstance(self.job.method, PilotMethod) and len(plan.slabs) > 1:
+        if _needs_pilot(self.job.method, self.job.settings) and len(plan.slabs) > 1:
             if plan.pilot.number not in done:
                 self._run([plan.pilot], len(done))
                 done = self.journal.done(plan.slabs)
@@ -231,6 +231,11 @@ class _Run:
             if self.progress is not None:
                 shown = {"residual": record["residual"]} if record.get("residual") is not None else {}
                 self.progress(count, total, shown)
+
+
+def _needs_pilot(method: Method, settings: Any) -> bool:
+    """Return True if a first slab has to choose settings for the others."""
+    return isinstance(method, PilotMethod) and not (isinstance(method, SettledMethod) and not method.leaves_open(settings))
 
 
 def _describe_input(series: TiltSeries, initial: Any, mask: Any) -> dict[str, Any]:
