@@ -1,0 +1,71 @@
+"""What an alignment is worth: bad tilts, and what the data do not determine, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Tilts on each side whose residuals a tilt is compared with.
+NEIGHBOURS = 5
+#: Excess over the neighbours, in robust standard deviations, from which a tilt is bad, and least spread as a share.
+EXCESS, LEAST_SPREAD = 6.0, 0.05
+#: Residual from which a reprojection explains nothing of the images.
+UNEXPLAINED = 0.97
+#: Ranges of tilts in degrees below which a movement along z, and the angle of the axis, are not determined.
+NARROW, VERY_NARROW = 30.0, 10.0
+#: Median of the relative precision below which images have no contrast in some direction.
+NO_CONTRAST = 1e-6
+
+
+def rate_tilts(residuals: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the excess of each tilt's residual over its neighbours in angle, in robust standard deviations, shape ``(n,)``."""
+    order = np.argsort(angles, kind="stable")
+    values, n = residuals[order], len(residuals)
+    around = np.array([
+        np.median(np.delete(values, k)[max(0, k - NEIGHBOURS) : k + NEIGHBOURS]) if n > 1 else values[k] for k in range(n)
+    ])  # fmt: skip
+    excess = values - around
+    spread = max(1.4826 * float(np.median(np.abs(excess))), LEAST_SPREAD * float(np.median(values)), 1e-12)
+    rated = np.empty(n)
+    rated[order] = excess / spread
+    return rated
+
+
+def weigh_tilts(excess: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights from 0 to 1 from the excess of the residuals: 1 up to half of ``EXCESS``, 1/4 at ``EXCESS``, then less."""
+    ratio = np.maximum(np.maximum(excess, 0) / (EXCESS / 2), 1.0)
+    return np.asarray(ratio**-2.0)
+
+
+def find_bad_tilts(excess: NDArray[np.float64]) -> tuple[int, ...]:
+    """Return the tilts whose excess is ``EXCESS`` or more, counted from 0."""
+    return tuple(int(i) for i in np.flatnonzero(excess >= EXCESS))
+
+
+def describe_determination(
+    angles: NDArray[np.float64], residuals: NDArray[np.float64], precision: NDArray[np.float64]
+) -> list[str]:
+    """Return lines on what the data do not determine; none if they determine everything but the place of the volume.
+
+    Parameters
+    ----------
+    angles
+        Radians, shape ``(n,)``.
+    residuals, precision
+        Of the last step, shape ``(n,)``; see ``matching.Step``.
+    """
+    if len(np.unique(angles)) < 3:
+        return [f"alignment is not determined: {len(np.unique(angles))} angle(s), and at least three are necessary"]
+    if not np.median(precision) > NO_CONTRAST:
+        return ["alignment is not determined: the images have no contrast"]
+    if float(np.median(residuals)) > UNEXPLAINED:
+        return ["alignment is not determined: no volume explains the images (wrong angles, or noise only)"]
+    lines = []
+    span = float(np.rad2deg(np.ptp(angles)))
+    if span < NARROW:
+        lines.append(
+            f"shifts that move the volume along z are not determined by tilts over {span:.3g} degrees: they are set to zero"
+        )
+    if span < VERY_NARROW:
+        lines.append(f"the angle of the tilt axis is not determined by tilts over {span:.3g} degrees: it is left as given")
+    return lines
