@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
-from skimage.registration import phase_cross_correlation
+from skimage import registration
+
+correlate: Any = registration.phase_cross_correlation  # scikit-image has no types
 
 #: Subdivision of a pixel in the correlation.
 UPSAMPLING = 4
@@ -33,9 +37,7 @@ def correlate_neighbours(images: NDArray[np.float32], angles: NDArray[np.float64
             i, j = order[place], order[place + (1 if place >= start and path.step > 0 else -1)]
             factor = _stretch(angles[i], angles[j])
             moved = _stretched(images[j], factor)
-            back, _, _ = phase_cross_correlation(
-                window * images[i], window * moved, upsample_factor=UPSAMPLING, normalization=None
-            )
+            back, _, _ = correlate(window * images[i], window * moved, upsample_factor=UPSAMPLING, normalization=None)
             shifts[j] = shifts[i] - back * [1, 1 / factor]
     return shifts
 

@@ -20,7 +20,7 @@ LOWPASS = 1.0
 #: Standard deviation in pixels of the Gaussian that is subtracted from the images of a section.
 HIGHPASS = 3.0
 #: Width of a border, as a share of the image's width, and the share of the contrast at which a border counts as empty.
-BORDER, EMPTY = 1 / 16, 0.12
+BORDER, EMPTY = 1 / 16, 0.2
 #: Share of the tilts that must have empty borders.
 MOST = 0.7
 
@@ -65,7 +65,7 @@ def guess_specimen(images: NDArray[np.float32], axis: int) -> Specimen:
     """
     profiles = np.moveaxis(images, axis, -1).mean(axis=1)
     width = max(1, round(BORDER * profiles.shape[1]))
-    low, high = profiles.min(axis=1), profiles.max(axis=1)
+    low, high = np.percentile(profiles, [5, 98], axis=1)
     borders = np.stack([profiles[:, :width].mean(axis=1), profiles[:, -width:].mean(axis=1)])
     empty = (borders - low) < EMPTY * np.maximum(high - low, 1e-30)
     return "isolated" if np.mean(empty.all(axis=0)) >= MOST else "section"

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.alignment import quality
-from tomoprior.alignment.axis import refine_axis, search_axis
+from tomoprior.alignment.axis import search_axis
 from tomoprior.alignment.coarse import correlate_neighbours, find_centres_of_mass
 from tomoprior.alignment.contrast import Specimen, bin_images, guess_specimen, make_level
-from tomoprior.alignment.resampling import resample_image
+from tomoprior.alignment.resampling import resample_image, spline_coefficients
 from tomoprior.alignment.result import Alignment
 from tomoprior.alignment.rounds import Matcher, Pose
 from tomoprior.alignment.settings import AlignSettings
@@ -19,12 +19,11 @@ from tomoprior.alignment.transforms import image_matrices
 from tomoprior.geometry import Geometry
 from tomoprior.progress import Progress
 from tomoprior.series import TiltSeries
-from scipy.ndimage import spline_filter
 
 #: Pixels that the shorter side of an image has at least at the coarsest level, and the longer side at most at the finest.
 COARSEST, FINEST = 14, 256
 #: An image of at most this many pixels is aligned unbinned.
-SMALL = 72 * 72
+SMALL = 128 * 128
 
 
 def estimate_alignment(
@@ -62,14 +61,19 @@ def estimate_alignment(
     binned = bin_images(series.projections, factors[0])
     candidates = [angle] if settings.tilt_axis is not None or settings.search == "none" else [0.0, np.pi / 2]
     searches = [_Search.start(series, binned, factors[0], candidate, settings) for candidate in candidates]
-    search = min(searches, key=lambda s: s.residual)
-    if settings.search != "none" and np.ptp(nominal.angles) >= np.deg2rad(quality.VERY_NARROW):
-        search = search.with_axis(wide=settings.search == "wide" or settings.tilt_axis is None)
+    searches = [
+        s.with_axis(wide=settings.search == "wide" or settings.tilt_axis is None) for s in searches if s.finds_axis
+    ] or searches
     for number, factor in enumerate(factors, 1):
         if factor != factors[0]:
-            search = search.at_level(bin_images(series.projections, factor), factor, last=factor == factors[-1])
+            binned = bin_images(series.projections, factor)
+            searches = [s.at_level(binned, factor, last=factor == factors[-1]) for s in searches]
+            # an axis at 90 degrees from the right one can explain the coarsest images, but not finer ones
+            searches = [min(searches, key=lambda s: s.residual)]
         if progress is not None:
-            progress(number, len(factors), {"residual": search.residual, "axis": float(np.rad2deg(search.pose.axis_angle))})
+            axis = float(np.rad2deg(searches[0].pose.axis_angle))
+            progress(number, len(factors), {"residual": searches[0].residual, "axis": axis})
+    search = min(searches, key=lambda s: s.residual)
     return search.result()
 
 
@@ -89,7 +93,7 @@ def choose_bins(detector: tuple[int, int], settings: AlignSettings) -> list[int]
 def choose_detector(nominal: Geometry, axis_angle: float) -> tuple[int, int]:
     """Return rows and columns of the aligned images: those of the raw ones, exchanged if the axis is nearer to x than to y."""
     rows, columns = nominal.detector
-    return (columns, rows) if abs(np.sin(axis_angle)) > abs(np.cos(axis_angle)) else (rows, columns)
+    return (columns, rows) if _across(axis_angle) == 1 else (rows, columns)
 
 
 def aligned_geometry(nominal: Geometry, axis_angle: float) -> Geometry:
@@ -97,7 +101,8 @@ def aligned_geometry(nominal: Geometry, axis_angle: float) -> Geometry:
     detector = choose_detector(nominal, axis_angle)
     nz, _, nx = nominal.shape
     thickness = detector[1] if nz == nx == nominal.detector[1] else nz
-    return replace(nominal, shape=(thickness, *detector), detector=detector, center=None, shifts=None)
+    size = nominal.voxel_size
+    return Geometry(nominal.angles, (thickness, *detector), detector, voxel_size=size, unit=nominal.unit)
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class _Search:
     ) -> _Search:
         """Return the search after the first shifts, at a nominal angle of the axis."""
         nominal = series.geometry
-        across = 1 if abs(np.sin(angle)) > abs(np.cos(angle)) else 2
+        across = _across(angle)
         specimen = guess_specimen(binned, across) if settings.specimen == "auto" else settings.specimen
         matcher = _matcher(nominal, binned, factor, angle, specimen, across, settings)
         given = Pose(_given_shifts(nominal), angle, np.ones(nominal.n_angles))
@@ -133,36 +138,39 @@ class _Search:
         starts = [given]
         if settings.coarse:
             starts += [replace(given, shifts=s * factor) for s in _first_shifts(matcher, given)]
-        tried = [matcher.refine(pose, settings.num_rounds) for pose in starts]
+        tried = [matcher.refine(pose, settings.num_rounds // 2) for pose in starts]
         pose, step = min(tried, key=lambda t: float(t[1].residuals.mean()))
         return cls(
             nominal, settings, specimen, matcher, pose, step.residuals, step.precision, first.residuals,
-            tuple(matcher.history[-settings.num_rounds :]),
+            (),
         )  # fmt: skip
 
     def with_axis(self, *, wide: bool) -> _Search:
-        """Return the search with the angle of the axis."""
-        rounds = self.settings.num_rounds
-        find = search_axis if wide else refine_axis
-        pose = find(self.matcher, self.pose, rounds)
-        pose, step = self.matcher.refine(pose, rounds)
-        return replace(self, pose=pose, residuals=step.residuals, precision=step.precision)._weighed()
+        """Return the search with the angle of the axis, from a search around it if ``wide``."""
+        pose = search_axis(self.matcher, self.pose, self.settings.num_rounds // 2) if wide else self.pose
+        return self._refined(self.matcher, pose)._weighed()
 
     def at_level(self, binned: NDArray[np.float32], factor: int, *, last: bool) -> _Search:
         """Return the search after the rounds of a finer level."""
-        across = 1 if abs(np.sin(self.pose.axis_angle)) > abs(np.cos(self.pose.axis_angle)) else 2
+        across = _across(self.pose.axis_angle)
         matcher = _matcher(self.nominal, binned, factor, self.pose.axis_angle, self.specimen, across, self.settings)
-        pose, rounds = self.pose, self.settings.num_rounds
-        before = matcher.compare(Pose(_given_shifts(self.nominal), pose.axis_angle, np.ones(len(pose.weights)))).residuals
-        narrow = np.ptp(self.nominal.angles) < np.deg2rad(quality.VERY_NARROW)
-        if self.settings.search != "none" and not narrow and binned[0].size <= SMALL:
-            pose = refine_axis(matcher, pose, rounds, first=np.deg2rad(0.25))
-        pose, step = matcher.refine(pose, rounds)
-        after = replace(
-            self, matcher=matcher, pose=pose, residuals=step.residuals, precision=step.precision, before=before,
-            history=(*self.history, *matcher.history[-rounds:]),
-        )  # fmt: skip
+        given = Pose(_given_shifts(self.nominal), self.pose.axis_angle, np.ones(self.nominal.n_angles))
+        after = replace(self._refined(matcher, self.pose), before=matcher.compare(given).residuals)
         return after if last else after._weighed()
+
+    def _refined(self, matcher: Matcher, pose: Pose) -> _Search:
+        earlier = len(matcher.history)
+        pose, step = matcher.refine(pose, self.settings.num_rounds, rotate=self.finds_axis)
+        return replace(
+            self, matcher=matcher, pose=pose, residuals=step.residuals, precision=step.precision,
+            history=(*self.history, *matcher.history[earlier:]),
+        )  # fmt: skip
+
+    @property
+    def finds_axis(self) -> bool:
+        """True if the angle of the axis is refined with the shifts."""
+        narrow = np.ptp(self.nominal.angles) < np.deg2rad(quality.VERY_NARROW)
+        return self.settings.search != "none" and not narrow
 
     def _weighed(self) -> _Search:
         excess = quality.rate_tilts(self.residuals, self.nominal.angles)
@@ -190,6 +198,11 @@ def _matcher(
     return Matcher(make_level(binned, factor, specimen, across), geometry, settings.method, settings.num_iter)
 
 
+def _across(axis_angle: float) -> int:
+    """Return the axis of the raw images that lies across the tilt axis: 2 (x), or 1 for a tilt axis nearer to x."""
+    return 1 if abs(np.sin(axis_angle)) > abs(np.cos(axis_angle)) else 2
+
+
 def _given_shifts(nominal: Geometry) -> NDArray[np.float64]:
     """Return the shifts of the geometry, with its centre, unbinned pixels."""
     shifts = np.zeros((nominal.n_angles, 2)) if nominal.shifts is None else nominal.shifts.copy()
@@ -202,7 +215,7 @@ def _first_shifts(matcher: Matcher, given: Pose) -> list[NDArray[np.float64]]:
     matrix = image_matrices([given.axis_angle], [1.0])[0]
     shape = matcher.geometry.detector
     images = np.stack([
-        resample_image(spline_filter(i, output=np.float32, mode="nearest"), matrix, np.zeros(2), shape)
+        resample_image(spline_coefficients(i), matrix, np.zeros(2), shape)
         for i in matcher.level.images
     ])  # fmt: skip
     correlated = correlate_neighbours(images, matcher.geometry.angles)

@@ -94,9 +94,7 @@ def match(
     return Step(np.clip(shifts, -limit, limit), angle, residuals, precision)
 
 
-def remove_gauge(
-    shifts: NDArray[np.float64], angles: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def remove_gauge(shifts: NDArray[np.float64], angles: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the shifts without the part that only moves the volume.
 
     A volume moved by ``(Z, Y, X)`` moves every image by ``Y`` rows and ``X cos(theta) - Z sin(theta)`` columns. No data tell

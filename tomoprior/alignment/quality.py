@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-#: Tilts on each side whose residuals a tilt is compared with.
-NEIGHBOURS = 5
-#: Excess over the neighbours, in robust standard deviations, from which a tilt is bad, and least spread as a share.
+#: Degree of the polynomial that residuals follow over the angles.
+DEGREE = 4
+#: Excess over the course, in robust standard deviations, from which a tilt is bad, and least spread as a share.
 EXCESS, LEAST_SPREAD = 6.0, 0.05
 #: Residual from which a reprojection explains nothing of the images.
 UNEXPLAINED = 0.97
@@ -18,17 +18,18 @@ NO_CONTRAST = 1e-6
 
 
 def rate_tilts(residuals: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the excess of each tilt's residual over its neighbours in angle, in robust standard deviations, shape ``(n,)``."""
-    order = np.argsort(angles, kind="stable")
-    values, n = residuals[order], len(residuals)
-    around = np.array([
-        np.median(np.delete(values, k)[max(0, k - NEIGHBOURS) : k + NEIGHBOURS]) if n > 1 else values[k] for k in range(n)
-    ])  # fmt: skip
-    excess = values - around
-    spread = max(1.4826 * float(np.median(np.abs(excess))), LEAST_SPREAD * float(np.median(values)), 1e-12)
-    rated = np.empty(n)
-    rated[order] = excess / spread
-    return rated
+    """Return the excess of each tilt's residual over a smooth course, in robust standard deviations, shape ``(n,)``.
+
+    The course is a polynomial over the angles, fitted twice: the second time without the highest residuals.
+    """
+    x = angles / max(float(np.abs(angles).max()), 1e-12)
+    keep = np.ones(len(x), bool)
+    for _ in range(2):
+        degree = min(DEGREE, int(keep.sum()) - 1)
+        excess = residuals - np.polynomial.Polynomial.fit(x[keep], residuals[keep], degree)(x)
+        spread = 1.4826 * float(np.median(np.abs(excess - np.median(excess))))
+        keep = excess < np.median(excess) + 3 * max(spread, 1e-12)
+    return np.asarray(excess / max(spread, LEAST_SPREAD * float(np.median(residuals)), 1e-12))
 
 
 def weigh_tilts(excess: NDArray[np.float64]) -> NDArray[np.float64]:

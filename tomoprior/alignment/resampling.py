@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import affine_transform, spline_filter
+from scipy import ndimage
 
 from tomoprior.storage.lazy import Box, LazyArray
+
+# the types of SciPy's stubs leave out single precision
+affine_transform: Any = ndimage.affine_transform
+spline_filter: Any = ndimage.spline_filter
 
 #: Order of the splines: cubic.
 ORDER = 3
@@ -42,20 +46,25 @@ class ResampledTilts(LazyArray):
     def _read(self, box: Box) -> NDArray[Any]:
         out = np.empty([s.stop - s.start for s in box], np.float32)
         for at, i in enumerate(range(box[0].start, box[0].stop)):  # one tilt at a time is in memory
-            image = spline_filter(np.asarray(self._source[i], np.float32), ORDER, output=np.float32, mode="nearest")
-            out[at] = resample_image(image, self._matrices[i], self._shifts[i], self.shape[1:])[box[1], box[2]]
+            out[at] = resample_image(spline_coefficients(self._source[i]), self._matrices[i], self._shifts[i], self.shape[1:])[
+                box[1], box[2]
+            ]
         return out
+
+
+def spline_coefficients(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the coefficients of an image's cubic spline, for ``resample_image``."""
+    return np.asarray(spline_filter(image, ORDER, mode="nearest"), np.float32)
 
 
 def resample_image(
     coefficients: NDArray[np.float32], matrix: NDArray[np.float64], shift: NDArray[np.float64], shape: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Return an image at its aligned place, from its spline coefficients (``scipy.ndimage.spline_filter``)."""
+    """Return an image at its aligned place, from its spline coefficients."""
     offset = _offset(coefficients.shape, matrix, shift, shape)
-    moved = affine_transform(
-        coefficients, matrix, offset, output_shape=shape, output=np.float32, order=ORDER, mode="nearest", prefilter=False
-    )
-    return np.asarray(moved)
+    out = np.empty(shape, np.float32)
+    affine_transform(coefficients, matrix, offset, output=out, order=ORDER, mode="nearest", prefilter=False)
+    return out
 
 
 def edge_weights(

@@ -14,6 +14,7 @@ from tomoprior.alignment.resampling import ResampledTilts, edge_weights
 from tomoprior.alignment.transforms import image_matrices, to_xf
 from tomoprior.errors import InputError
 from tomoprior.formats.transforms import write_transforms
+from tomoprior.geometry import Geometry
 from tomoprior.series import TiltSeries
 from tomoprior.storage.lazy import as_lazy
 
@@ -41,8 +42,8 @@ class Alignment:
     weights
         Of each tilt, from 0 (bad) to 1, shape ``(n,)``; None for 1.
     residuals_before, residuals_after
-        ``||image - reprojection|| / ||image||`` of each tilt, shape ``(n,)``, in the band of frequencies that was compared; None
-        for an alignment from a file.
+        ``||image - reprojection|| / ||image||`` of each tilt, shape ``(n,)``, in the band of frequencies that was
+        compared; None for an alignment from a file.
     bad_tilts
         Tilts that do not fit, counted from 0.
     statements
@@ -87,7 +88,7 @@ class Alignment:
     @property
     def offsets(self) -> NDArray[np.float64]:
         """Shifts together with the position of the axis, pixels, shape ``(n, 2)``."""
-        return self.shifts + [0.0, self.axis_position]
+        return np.asarray(self.shifts + np.array([0.0, self.axis_position]))
 
     def apply(self, series: TiltSeries) -> TiltSeries:
         """Return the aligned series: each image is resampled once, by cubic splines, when it is read.
@@ -109,19 +110,14 @@ class Alignment:
             raise InputError(f"the alignment is of {self.n_angles} tilts, and the series has {geometry.n_angles}")
         matrices, offsets, raw_shape = self.matrices, self.offsets, geometry.detector
         data = ResampledTilts(as_lazy(series.projections), matrices, offsets, self.detector)
-        edges = np.stack(
-            [edge_weights(raw_shape, m, s, self.detector) for m, s in zip(matrices, offsets, strict=True)]
-        )
+        edges = np.stack([edge_weights(raw_shape, m, s, self.detector) for m, s in zip(matrices, offsets, strict=True)])
         given = np.ones(self.n_angles, np.float32) if self.weights is None else self.weights.astype(np.float32)
         weights = _combine(edges, given, series, matrices, offsets, self.detector)
         nz, _, nx = geometry.shape
-        aligned = replace(
-            geometry,
-            shape=(nz, self.detector[0], self.detector[1] if nx == raw_shape[1] else nx),
-            detector=self.detector,
-            center=None,
-            shifts=None,
-        )
+        aligned = Geometry(
+            geometry.angles, (nz, self.detector[0], self.detector[1] if nx == raw_shape[1] else nx), self.detector,
+            voxel_size=geometry.voxel_size, unit=geometry.unit,
+        )  # fmt: skip
         metadata = {**series.metadata, "alignment": self.to_dict()}
         return replace(series, projections=data, geometry=aligned, weights=weights, metadata=metadata)
 
@@ -136,11 +132,12 @@ class Alignment:
         """Return the alignment that ``to_dict`` described; raises InputError."""
         arrays = {"shifts", "rotations", "magnifications", "weights", "residuals_before", "residuals_after"}
         tuples = {"detector", "bad_tilts", "statements", "history"}
+        parsed: dict[str, Any] = {
+            k: np.asarray(v, float) if k in arrays and v is not None else tuple(v) if k in tuples else v
+            for k, v in values.items()
+        }
         try:
-            return cls(**{
-                k: np.asarray(v, float) if k in arrays and v is not None else tuple(v) if k in tuples else v
-                for k, v in values.items()
-            })  # fmt: skip
+            return cls(**parsed)
         except (TypeError, ValueError) as error:
             raise InputError(f"these are not the values of an alignment ({error})") from None
 

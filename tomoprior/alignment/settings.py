@@ -31,7 +31,9 @@ class AlignSettings(Settings):
     )
     coarse: bool = Field(True, description="Try first shifts from the correlation of neighbours and from centres of mass.")
     bin: int | None = Field(
-        None, ge=1, description="Binning of the finest level. Default: 1 for small images, else 2 or more, for at most 256 pixels."
+        None,
+        ge=1,
+        description="Binning of the finest level. Default: 1 for small images, else 2 or more: at most 256 pixels.",
     )
     method: str = Field("sirt", description="Iterative method of the reconstructions.")
     num_iter: int = Field(30, ge=1, description="Its iterations in each round: few, so that it does not fit noise and errors.")

@@ -1,4 +1,4 @@
-"""Transforms of tilt images: one rotation, magnification and shift for each tilt, as matrices and as the lines of IMOD's ``.xf``.
+"""Transforms of tilt images: rotation, magnification and shift of each tilt, as matrices and as lines of IMOD's ``.xf``.
 
 Conventions
 -----------

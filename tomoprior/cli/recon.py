@@ -49,6 +49,9 @@ def recon(
     invert: inputs.Invert = False,
     subtract: inputs.Subtract = None,
     repair: inputs.Repair = False,
+    align: Annotated[
+        bool, typer.Option("--align", help="Align the series first, as `tomoprior align` does; --bin applies before.")
+    ] = False,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be repeated.")
     ] = None,
@@ -130,6 +133,8 @@ def recon(
     opened = options.opened()
     slabs = slabs.resolved(opened.geometry, chosen, settings, device, kind, backend, opened.notes)
     series, notes = opened.prepared(lazily=slabs.enabled)
+    if align:
+        series, notes = _aligned(series, notes)
     if slabs.enabled:
         console.print_header(file, series, chosen, settings, given_center=center is not None)
         slabbed.run(
@@ -149,6 +154,17 @@ def recon(
         series, chosen, settings, out, field, notes, overwrite=overwrite,
         initial=start, mask=mask_volume, device=device, kind=kind, backend=backend, seed=seed, threads=threads,
     )  # fmt: skip
+
+
+def _aligned(series: TiltSeries, notes: list[str]) -> tuple[TiltSeries, list[str]]:
+    """Return the aligned series, and the notes with those of the alignment."""
+    from tomoprior.alignment import estimate_alignment
+    from tomoprior.progress import progress_bar
+
+    with progress_bar("align") as step:
+        alignment = estimate_alignment(series, progress=step)
+    typer.echo(f"alignment    {alignment}")
+    return alignment.apply(series), [*notes, *alignment.statements]
 
 
 def _check_output(out: Path, files: list[Path], *, overwrite: bool) -> None:
