@@ -140,8 +140,9 @@ class SeriesOptions:
         from tomoprior.errors import InputError
 
         named = {name: getattr(self, name) for name in ("dataset", "angles_dataset", "image_key")}
+        center = None if self.center == "auto" else parse.center(self.center)
         series = formats.read_series(
-            self.file, angles=self.angles, angle_unit=self.angle_unit, center=None if self.center == "auto" else parse.center(self.center),
+            self.file, angles=self.angles, angle_unit=self.angle_unit, center=center,
             thickness=self.thickness, voxel_size=self.voxel_size, unit=parse.unit(self.unit), shifts=self.shifts,
             minus_log=self.minus_log, i0=self.i0, invert=self.invert, subtract=self.subtract, flats=self.flats,
             darks=self.darks, **{name: value for name, value in named.items() if value is not None},
