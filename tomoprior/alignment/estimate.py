@@ -54,16 +54,17 @@ def estimate_alignment(
     nominal = series.geometry
     angle = np.deg2rad(settings.tilt_axis or 0.0)
     n = nominal.n_angles
-    if len(np.unique(nominal.angles)) < 3:
-        lines = quality.describe_determination(nominal.angles, np.ones(n), np.ones(n))
-        return Alignment(np.zeros((n, 2)), angle, choose_detector(nominal, angle), statements=tuple(lines))
     factors = choose_bins(nominal.detector, settings)
     binned = bin_images(series.projections, factors[0])
+    contrast = np.ptp(binned, axis=(1, 2))
+    if len(np.unique(nominal.angles)) < 3 or not contrast.any():
+        lines = quality.describe_determination(nominal.angles, np.ones(n), contrast)
+        return Alignment(_given_shifts(nominal), float(angle), choose_detector(nominal, angle), statements=tuple(lines))
     candidates = [angle] if settings.tilt_axis is not None or settings.search == "none" else [0.0, np.pi / 2]
     searches = [_Search.start(series, binned, factors[0], candidate, settings) for candidate in candidates]
-    searches = [
-        s.with_axis(wide=settings.search == "wide" or settings.tilt_axis is None) for s in searches if s.finds_axis
-    ] or searches
+    if searches[0].finds_axis:
+        wide = settings.search == "wide" or settings.tilt_axis is None
+        searches = [search.with_axis(wide=wide) for search in searches]
     for number, factor in enumerate(factors, 1):
         if factor != factors[0]:
             binned = bin_images(series.projections, factor)

@@ -109,6 +109,7 @@ def recon(
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior import methods
     from tomoprior.cli import console, parse, slabbed
+    from tomoprior.errors import SettingsError
     from tomoprior.running.estimate import estimate_run
 
     # all checks come before any long work
@@ -133,6 +134,8 @@ def recon(
     opened = options.opened()
     slabs = slabs.resolved(opened.geometry, chosen, settings, device, kind, backend, opened.notes)
     series, notes = opened.prepared(lazily=slabs.enabled)
+    if align and slabs.enabled:
+        raise SettingsError("--align needs the series in memory; for slabs, run `tomoprior align` first and give its output")
     if align:
         series, notes = _aligned(series, notes)
     if slabs.enabled:
