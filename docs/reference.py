@@ -8,6 +8,7 @@ from pathlib import Path
 #: Public modules and the sentence that introduces each.
 MODULES = {
     "tomoprior": "What most scripts need. Everything is imported when it is first used.",
+    "tomoprior.alignment": "Alignment of raw tilt series.",
     "tomoprior.methods": "The reconstruction methods by name, and the protocol that a method follows.",
     "tomoprior.metrics": "Measures of a volume against a truth.",
     "tomoprior.comparison": "Several methods on one series, with evidence.",

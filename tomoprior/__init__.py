@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior import testing as testing
     from tomoprior import training as training
     from tomoprior._version import __version__ as __version__
+    from tomoprior.alignment import align as align
     from tomoprior.comparison import compare as compare
     from tomoprior.formats import open_stack as open_stack
     from tomoprior.formats import read as read
@@ -53,6 +54,7 @@ else:
         submodules=["errors", "methods", "metrics", "plot", "simulate", "testing", "training"],
         submod_attrs={
             "_version": ["__version__"],
+            "alignment": ["align"],
             "adapters.tomopy": ["algorithm", "recon"],
             "comparison": ["compare"],
             "formats": ["open_stack", "read", "read_volume", "write", "write_series"],

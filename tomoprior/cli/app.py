@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tomoprior._version import __version__
-from tomoprior.cli import compare, demo, info, methods, recon, simulate, train
+from tomoprior.cli import align, compare, demo, info, methods, recon, simulate, train
 from tomoprior.cli.errors import report
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("info")(info.info)
 app.command("methods")(methods.methods)
 app.command("recon", epilog=recon.EXAMPLES)(recon.recon)
+app.command("align", epilog=align.EXAMPLES)(align.align)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("demo")(demo.demo)
 app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)

@@ -58,7 +58,9 @@ FlipHand: TypeAlias = Annotated[bool, typer.Option("--flip-hand", help="Negate t
 Center: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        help="Rotation axis in pixels from the left edge (index + 0.5), or a file with one per slice. Default: middle."
+        metavar="PIXELS|FILE|auto",
+        help="Rotation axis in pixels from the left edge (index + 0.5), or a file with one per slice. auto: where the "
+        "projections of an X-ray scan agree best. Default: middle.",
     ),
 ]
 Shifts: TypeAlias = Annotated[Path | None, typer.Option(help="IMOD .xf file of pure shifts that align the tilts.")]
@@ -138,8 +140,9 @@ class SeriesOptions:
         from tomoprior.errors import InputError
 
         named = {name: getattr(self, name) for name in ("dataset", "angles_dataset", "image_key")}
+        center = None if self.center == "auto" else parse.center(self.center)
         series = formats.read_series(
-            self.file, angles=self.angles, angle_unit=self.angle_unit, center=parse.center(self.center),
+            self.file, angles=self.angles, angle_unit=self.angle_unit, center=center,
             thickness=self.thickness, voxel_size=self.voxel_size, unit=parse.unit(self.unit), shifts=self.shifts,
             minus_log=self.minus_log, i0=self.i0, invert=self.invert, subtract=self.subtract, flats=self.flats,
             darks=self.darks, **{name: value for name, value in named.items() if value is not None},
@@ -150,6 +153,10 @@ class SeriesOptions:
             raise InputError(
                 f"binning by {self.bin} leaves {columns // self.bin} column(s) of {columns}, too few for a reconstruction"
             )
+        if self.center == "auto":
+            from tomoprior.alignment.center import with_center
+
+            series = with_center(series)
         return Opened(self, series, list(series.metadata.get("warnings", [])))
 
 

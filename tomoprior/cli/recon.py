@@ -49,6 +49,9 @@ def recon(
     invert: inputs.Invert = False,
     subtract: inputs.Subtract = None,
     repair: inputs.Repair = False,
+    align: Annotated[
+        bool, typer.Option("--align", help="Align the series first, as `tomoprior align` does; --bin applies before.")
+    ] = False,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be repeated.")
     ] = None,
@@ -109,6 +112,7 @@ def recon(
 ) -> None:
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior.cli import console, parse, slabbed
+    from tomoprior.errors import SettingsError
     from tomoprior.projector import ProjectorOptions
     from tomoprior.running.arguments import resolve_method
     from tomoprior.running.estimate import estimate
@@ -135,6 +139,10 @@ def recon(
     projector = ProjectorOptions(device, kind, backend)  # type: ignore[arg-type]
     slabs = slabs.resolved(opened.geometry, chosen, settings, projector, opened.notes)
     series, notes = opened.prepared(lazily=slabs.enabled)
+    if align and slabs.enabled:
+        raise SettingsError("--align needs the series in memory; for slabs, run `tomoprior align` first and give its output")
+    if align:
+        series, notes = _aligned(series, notes)
     if slabs.enabled:
         console.print_header(file, series, chosen, settings, given_center=center is not None)
         slabbed.run(
@@ -154,6 +162,17 @@ def recon(
         series, chosen, settings, out, field, notes, overwrite=overwrite,
         initial=start, mask=mask_volume, device=device, kind=kind, backend=backend, seed=seed, threads=threads,
     )  # fmt: skip
+
+
+def _aligned(series: TiltSeries, notes: list[str]) -> tuple[TiltSeries, list[str]]:
+    """Return the aligned series, and the notes with those of the alignment."""
+    from tomoprior.alignment import estimate_alignment
+    from tomoprior.progress import progress_bar
+
+    with progress_bar("align") as step:
+        alignment = estimate_alignment(series, progress=step)
+    typer.echo(f"alignment    {alignment}")
+    return alignment.apply(series), [*notes, *alignment.statements]
 
 
 def _check_output(out: Path, files: list[Path], *, overwrite: bool) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tomoprior.errors import FormatError, InputError
+from tomoprior.errors import InputError
 from tomoprior.formats.angles import UNITS, check_angles
 from tomoprior.formats.mdoc import mdoc_angles
 from tomoprior.formats.tables import AngleColumn, read_angle_column
-from tomoprior.formats.text import number, read_text
+from tomoprior.formats.transforms import read_transforms
 
 #: A pure shift may differ from the unit matrix by this: less than a pixel over a thousand.
 XF_TOLERANCE = 1e-3
@@ -116,18 +116,7 @@ def read_shifts(path: str | Path) -> NDArray[np.float64]:
     InputError
         If a transform also rotates, stretches or shears the image by more than 1e-3: shifts cannot express that.
     """
-    path = Path(path)
-    rows = []
-    for place, line in enumerate(read_text(path).splitlines(), 1):
-        words = line.split()
-        if not words:
-            continue
-        if len(words) != 6:
-            raise FormatError(f"{path}: line {place} has {len(words)} numbers where .xf has six (A11 A12 A21 A22 DX DY)")
-        rows.append([number(word, path, place) for word in words])
-    if not rows:
-        raise FormatError(f"{path}: no transform in it, the file is empty")
-    table = np.array(rows)
+    table = read_transforms(path)
     worst = np.abs(table[:, :4] - [1, 0, 0, 1]).max(axis=1)
     if worst.max() > XF_TOLERANCE:
         tilt = int(np.argmax(worst))

@@ -26,7 +26,17 @@ from tomoprior.series import TiltSeries
 RECORDED = ("torch", "numpy", "scipy", "astra-toolbox", "tomopy")
 
 #: Entries of a series' metadata that are recorded: the origin of the projections and how they were changed.
-RECORDED_INPUT = ("source", "angles_from", "minus_log", "normalized", "repaired_pixels", "binned", "flipped_hand", "warnings")
+RECORDED_INPUT = (
+    "source",
+    "angles_from",
+    "minus_log",
+    "normalized",
+    "repaired_pixels",
+    "binned",
+    "flipped_hand",
+    "alignment",
+    "warnings",
+)
 
 
 def run_method(
