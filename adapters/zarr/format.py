@@ -102,7 +102,7 @@ class _Image(RegionSink):
     def create(cls, path: Path, header: Header) -> _Image:
         """Create an image with all its levels, without values."""
         attrs = from_header(header)
-        ome = pyramid.metadata(path.stem, header.shape, header.voxel_size, header.unit, header.origin)
+        ome = pyramid.metadata(header.name or path.stem, header.shape, header.voxel_size, header.unit, header.origin)
         levels = []
         with _no_warnings():
             group = zarr.create_group(str(path), zarr_format=3, attributes={"ome": ome, **attrs})

@@ -27,10 +27,12 @@ from tomoprior.comparison.shared import CHECKS, FEWEST, SharedInput, ordered
 from tomoprior.comparison.store import Store
 from tomoprior.comparison.summary import summary
 from tomoprior.errors import InputError, SettingsError
+from tomoprior.formats import read_volume
 from tomoprior.methods.base import Method
 from tomoprior.metrics.matching import Match
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.arguments import to_series, to_volume
 from tomoprior.running.in_memory import package_versions, reconstruct_in_memory
 from tomoprior.series import TiltSeries
 
@@ -41,16 +43,16 @@ DEFAULT = ("wbp", "sirt", "tv", "cn")
 
 
 def compare(
-    series: TiltSeries,
+    series: TiltSeries | str | Path,
     methods: Iterable[str | Method] = DEFAULT,
     *,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    truth: ArrayLike | Reconstruction | None = None,
+    truth: ArrayLike | Reconstruction | str | Path | None = None,
     match: Match = "none",
     tune: bool = False,
     budget: float | None = None,
     checks: Iterable[str] = CHECKS,
-    mask: ArrayLike | None = None,
+    mask: ArrayLike | str | Path | None = None,
     out: str | Path | None = None,
     volumes: Literal["mrc", "zarr"] | None = None,
     title: str | None = None,
@@ -67,13 +69,13 @@ def compare(
     Parameters
     ----------
     series
-        The tilt series; loaded into memory.
+        The tilt series, or a file that ``tomoprior.read`` reads; loaded into memory.
     methods
         Names that ``tomoprior.methods.available()`` lists, or method objects. ``label=name`` lets a method take part twice.
     settings
         By label: ``{"cn": {"num_iter": 200}}``. What is not given is the method's default.
     truth
-        Shape ``geometry.shape``: an array, or a Reconstruction, whose voxel size is compared too.
+        Shape ``geometry.shape``: an array, or a Reconstruction or the file of one, whose voxel size is compared too.
     match
         What of a volume is fitted to the truth before values are compared, see ``tomoprior.metrics.match_scale``.
     tune
@@ -84,7 +86,7 @@ def compare(
         Of ``held_out`` (predict every fifth tilt), ``planted`` (small objects added to the tilts) and ``halves`` (even against
         odd tilts): those to make. They take one, one and two more reconstructions.
     mask
-        0 and 1, shape ``geometry.shape`` or ``(nz, nx)``: outside, volumes are zero.
+        0 and 1, shape ``geometry.shape`` or ``(nz, nx)``, or such a file: outside, volumes are zero.
     out
         Folder for the report and what lies beside it. What is done there already, for the same data and settings, is not done
         again: after an interruption the same call goes on, and with another method only that one is run.
@@ -119,9 +121,11 @@ def compare(
     if budget is not None and not budget > 0:
         raise SettingsError(f"the budget must be a positive number of seconds, got {budget!r}")
     wanted = select_checks(checks)
-    series = series_to_compare(series)
+    series = series_to_compare(to_series(series))
+    if isinstance(truth, str | Path):
+        truth = read_volume(truth)
     known = None if truth is None else truth_to_compare(truth, series.geometry)
-    inside = mask_to_compare(mask, series.geometry)
+    inside = mask_to_compare(to_volume(mask), series.geometry)
     name = title or Path(str(series.metadata.get("source", "tilt series"))).name
     with _folder(out, volumes) as folder:
         arena, made, left_out = _arena(series, wanted, inside, device, kind, backend, seed)

@@ -57,6 +57,8 @@ class Method(Protocol):
         Settings that the user left open and that the ``result`` of the first slab determines, by name, as plain values: the
         middle slab is first, and determines them for all. What does not fit into settings goes into a file in ``folder``, and
         its path into a setting.
+    ``check(geometry, settings)``
+        Raises InputError if the method will refuse the geometry: the command line calls it before a run and in a dry run.
     ``settings_for_rows(settings, rows) -> Settings``
         Settings for a slab that is ``rows`` of a larger volume, if the method depends on the place.
     """
@@ -208,6 +210,14 @@ class FieldMethod(Protocol):
     """
 
     fits_field: bool
+
+
+@runtime_checkable
+class CheckedMethod(Protocol):
+    """A method that can say before a run whether it suits a geometry, as one with a prior of a training domain."""
+
+    def check(self, geometry: Geometry, settings: Any) -> None:
+        """Raise InputError, with advice, if ``reconstruct`` would refuse the geometry."""
 
 
 @runtime_checkable
