@@ -22,6 +22,7 @@ from tomoprior.storage.lazy import Box, LazyArray, one_line
 
 from ..metadata import from_header, to_stack
 from . import pyramid
+from .bounded import bound_decoders
 from .holes import find_missing_images
 from .ngff import level_0, multiscale, voxel
 
@@ -208,6 +209,7 @@ def _stack(array: Any, attrs: dict[str, Any], path: Path, lines: list[str]) -> S
     chunk = int(np.prod([int(n) for n in array.chunks], dtype=object)) * dtype.itemsize
     if not 0 < chunk <= _LARGEST_CHUNK:
         raise FormatError(f"{path}: chunks of {chunk} bytes are too large: each is unpacked as a whole")
+    bound_decoders(array, path)
     fields = to_stack(attrs, sizes[0], path)
     warnings = (*fields.pop("warnings"), *lines)
     return Stack(_ZarrArray(path, array, sizes), warnings=warnings, **fields)
