@@ -49,7 +49,9 @@ def algorithm(
         ``method`` and its settings; also ``device``, ``kind``, ``backend``, ``seed``, ``threads``, ``center_convention``, and
         ``independent_chunks=True`` to let a method that couples slices run on each chunk separately.
     kwargs
-        Settings may be given here too, such as ``num_iter``. Names that the method does not know are ignored with a warning.
+        ``method`` and settings may be given here too, such as ``num_iter``. TomoPy's own tools (``write_center``,
+        ``align_seq``) take ``functools.partial(tomoprior.algorithm, method="sirt")``. Names that the method does not know are
+        ignored with a warning.
 
     Raises
     ------

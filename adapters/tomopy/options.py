@@ -57,7 +57,10 @@ def parse(options: Mapping[str, Any], keywords: Mapping[str, Any]) -> Request:
     SettingsError, UnknownNameError, MissingDependencyError
         If ``options`` has no method, or a name or value that does not fit the method.
     """
-    wanted = dict(options)
+    wanted, keywords = dict(options), dict(keywords)
+    named = keywords.pop("method", None)  # of functools.partial: TomoPy passes options={} over the options of a partial
+    if named is not None:
+        wanted.setdefault("method", named)
     if "method" not in wanted:
         raise SettingsError('options needs a method, for example options={"method": "sirt", "num_iter": 50}')
     method = methods.get(str(wanted.pop("method")))

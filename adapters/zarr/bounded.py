@@ -35,7 +35,7 @@ class BoundedDecoder:
 
     def decode(self, data: Any, out: Any = None) -> Any:
         """Unpack, or raise FormatError."""
-        size = unpacked_size(self.codec_id, memoryview(np.ascontiguousarray(data).view("u1")), self._limit)
+        size = unpacked_size(self.codec_id, np.ascontiguousarray(data).view("u1").data, self._limit)
         if size > self._limit:
             raise FormatError(f"{self._path}: a chunk unpacks to more than the {self._limit} bytes that the array says")
         return self._codec.decode(data, out)
