@@ -160,4 +160,4 @@ def _sinograms(tomo: Any, theta: ArrayLike, sinogram_order: bool, *, lazily: boo
 def _request(algorithm: str, kwargs: dict[str, Any]) -> Request:
     options: Mapping[str, Any] = kwargs.pop("options", None) or {}
     control: dict[str, Any] = {k: kwargs.pop(k) for k in CONTROL if k in kwargs}
-    return parse({**options, **control, "method": algorithm}, kwargs)
+    return parse({**options, **control, "method": algorithm}, kwargs, strict=True)
