@@ -17,8 +17,11 @@ if not (Path(__file__).parent / "adapters").is_dir() and (Path(__file__).parents
     __path__.append(str(Path(__file__).parents[1]))
 
 if TYPE_CHECKING:  # the same names for type checkers
-    from collections.abc import Callable
+    from collections.abc import Mapping
     from typing import Any
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
     from tomoprior import errors as errors
     from tomoprior import methods as methods
@@ -46,8 +49,29 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.series import TiltSeries as TiltSeries
     from tomoprior.series.pixels import repair_pixels as repair_pixels
 
-    algorithm: Callable[..., Any]  # of tomoprior.adapters.tomopy, which lies elsewhere in a checkout
-    recon: Callable[..., Any]
+    # the signatures of tomoprior.adapters.tomopy, which lies elsewhere in a checkout; a test compares them
+    def algorithm(  # noqa: D103
+        tomo: NDArray[np.float32],
+        center: NDArray[np.float32],
+        recon: NDArray[np.float32],
+        theta: NDArray[np.float32],
+        *,
+        num_gridx: int | None = None,
+        num_gridy: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None: ...
+    def recon(  # noqa: D103
+        tomo: ArrayLike,
+        theta: ArrayLike,
+        center: ArrayLike | None = None,
+        sinogram_order: bool = False,
+        algorithm: str | None = None,
+        init_recon: ArrayLike | None = None,
+        ncore: int | None = None,
+        nchunk: int | None = None,
+        **kwargs: Any,
+    ) -> Any: ...
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
         __name__,

@@ -68,6 +68,10 @@ class ReadingWarning(UserWarning):
     """A file was read, and something about it is doubtful: the line that the command line prints as a note."""
 
 
+class ResultWarning(UserWarning):
+    """A reconstruction was made, and something makes it doubtful: the line that the command line prints as a note."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A long run was interrupted, and its intermediate result is available.
 

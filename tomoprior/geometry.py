@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import GeometryError
+from tomoprior.storage.arrays import detach
 from tomoprior.storage.digest import compute_digest
 from tomoprior.units import UNITS
 
@@ -214,6 +215,16 @@ class Geometry:
     def __hash__(self) -> int:
         return hash(self.digest())
 
+    def describe(self) -> dict[str, str]:
+        """Return tilts, grid, detector and voxel size as short texts by name."""
+        low, high = np.rad2deg(self.angles.min()), np.rad2deg(self.angles.max())
+        return {
+            "tilts": f"{self.n_angles} from {low:.4g} to {high:.4g} degrees",
+            "volume": str(self.shape),
+            "detector": str(self.detector),
+            "voxel": f"{self.voxel_size:.6g} {self.unit}",
+        }
+
     def __repr__(self) -> str:
         low, high = np.rad2deg(self.angles.min()), np.rad2deg(self.angles.max())
         return (
@@ -246,8 +257,10 @@ def _read_only(array: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _to_numbers(values: Any, name: str) -> NDArray[np.float64]:
+    if np.ma.is_masked(values):
+        raise GeometryError(f"{name} must not be masked; leave the tilts out (TiltSeries.select)")
     try:
-        array = np.asarray(values, dtype=np.float64)
+        array = np.asarray(detach(values), dtype=np.float64)
     except (TypeError, ValueError):
         raise GeometryError(f"{name} must be numbers, got {type(values).__name__}") from None
     if not np.all(np.isfinite(array)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tomoprior.display import to_html, to_line
 from tomoprior.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -63,6 +64,25 @@ class Reconstruction:
     history: Mapping[str, list[float]] = attribute(default_factory=dict)
     provenance: Mapping[str, Any] = attribute(default_factory=dict)
     field: Any = None
+
+    def _facts(self) -> dict[str, str]:
+        record = self.provenance
+        more = [name for name in ("std", "determined", "field") if getattr(self, name) is not None]
+        residual, seconds = record.get("residual"), record.get("seconds")
+        return {
+            **({"method": str(record["method"])} if "method" in record else {}),
+            "volume": str(tuple(self.volume.shape)),
+            "voxel": f"{self.voxel_size:.6g} {self.unit}",
+            **({"residual": f"{residual:.4g}"} if isinstance(residual, float) else {}),
+            **({"time": f"{seconds:.3g} s"} if isinstance(seconds, float) else {}),
+            **({"with": " and ".join(more)} if more else {}),
+        }
+
+    def __repr__(self) -> str:
+        return to_line("Reconstruction", self._facts())
+
+    def _repr_html_(self) -> str:
+        return to_html("Reconstruction", list(self._facts().items()))
 
     @property
     def voxel_size(self) -> float:

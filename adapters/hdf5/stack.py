@@ -21,6 +21,7 @@ from .array import HDF5Array, RescaledArray, check_filters
 from .axes import emd, hyperspy
 from .holes import check_sources, find_holes
 from .layouts import Layout, cil, data_exchange, entries, fxi, nxtomo, read_angle_list, read_keys
+from .outside import describe_outside_sources
 from .tree import Tree, attribute, attribute_text
 
 LINE_INTEGRALS = "line integrals"  # our own files say so; Data Exchange has no word for it
@@ -48,7 +49,9 @@ def read_stack(file: h5py.File, path: Any, choice: Choice) -> Stack:
     check_filters(source, path)
     check_sources(source, path, layout.data)
     attrs = {key: attribute(source.attrs, key) for key in source.attrs}
-    warnings = [*layout.warnings, *find_holes(source, path, layout.data)]
+    warnings = [
+        *layout.warnings, *find_holes(source, path, layout.data), *describe_outside_sources(source, path, layout.data)
+    ]  # fmt: skip
     if tree.broken:
         warnings.append(f"{path}: {tree.describe_broken()}")
     images = _projections(tree, layout, shape[0])

@@ -20,9 +20,13 @@ from tomoprior.formats.checks import check_dtype, check_room, check_shape
 from tomoprior.formats.raw import RawArray
 from tomoprior.storage.lazy import Box, LazyArray
 
+from .bounded import bound_codecs
+
 _RATIO = 5000  # no codec packs an image more tightly, except an empty one
 _HARMLESS = 1 << 26
 _MAX_FAULTS = 100  # a file with more is not read
+
+bound_codecs()
 
 
 class PagesArray(LazyArray):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.formats.angle_sources import degrees_note
+from tomoprior.storage.arrays import detach, split_mask
 
 from .arrays import edge_center, reconstruct_into
 from .options import Request, parse
@@ -48,7 +49,9 @@ def algorithm(
         ``method`` and its settings; also ``device``, ``kind``, ``backend``, ``seed``, ``threads``, ``center_convention``, and
         ``independent_chunks=True`` to let a method that couples slices run on each chunk separately.
     kwargs
-        Settings may be given here too, such as ``num_iter``. Names that the method does not know are ignored with a warning.
+        ``method`` and settings may be given here too, such as ``num_iter``. TomoPy's own tools (``write_center``,
+        ``align_seq``) take ``functools.partial(tomoprior.algorithm, method="sirt")``. Names that the method does not know are
+        ignored with a warning.
 
     Raises
     ------
@@ -63,7 +66,10 @@ def algorithm(
     """
     del num_gridx, num_gridy  # recon has this shape already
     request = parse(options or {}, kwargs)
+    tomo, center, theta = (detach(array) for array in (tomo, center, theta))
     flat = tomo.ndim == 2
+    tomo, weights = split_mask(tomo if flat else tomo.swapaxes(0, 1))
+    tomo = tomo if flat else tomo.swapaxes(0, 1)
     sinograms, volume = (tomo[None], recon[None]) if flat else (tomo, recon)
     is_new = bool(np.all(recon == _UNSET))
     _refuse_part_of_stack(request, recon, is_new=is_new, flat=flat)
@@ -73,6 +79,7 @@ def algorithm(
     reconstruct_into(
         volume, sinograms, theta, np.atleast_1d(edge_center(center, request.center_convention)),
         request,
+        weights=weights if weights is None or not flat or weights.ndim == 1 else weights[:, None],
         initial=None if is_new else np.array(volume), threads=request.threads,
     )  # fmt: skip
 

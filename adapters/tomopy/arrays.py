@@ -6,23 +6,35 @@ TomoPy's sinograms are ``(slice, angle, column)`` and its volumes ``(slice, row,
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import SettingsError
 from tomoprior.geometry import Geometry
 from tomoprior.projector import Projector
+from tomoprior.running.doubts import warn_of_doubts
 from tomoprior.running.in_memory import run_method
+from tomoprior.storage.arrays import to_float32
 
 from .options import Request
 
 #: Held by one chunk at a time: torch uses all its threads for one, its random state is shared by all, and chunks that TomoPy
 #: starts side by side would only compete for cores and memory.
 _one_at_a_time = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """Replace the lock in a forked process: a thread of the parent may hold it, and would never release it there."""
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def edge_center(center: NDArray[Any], convention: str) -> NDArray[np.float64]:
@@ -39,31 +51,31 @@ def edge_center(center: NDArray[Any], convention: str) -> NDArray[np.float64]:
 def reconstruct_into(
     recon: NDArray[np.float32],
     sinograms: NDArray[np.float32],
-    theta: NDArray[Any],
+    theta: ArrayLike,
     center: NDArray[np.float64],
     request: Request,
     *,
     initial: NDArray[np.float32] | None,
+    weights: NDArray[np.float32] | None = None,
     threads: int | None = None,
     progress: Any = None,
 ) -> None:
-    """Reconstruct sinograms ``(slices, angles, columns)`` into ``recon`` ``(slices, rows, columns)``, in place."""
+    """Reconstruct sinograms ``(slices, angles, columns)`` into ``recon`` ``(slices, rows, columns)``, in place.
+
+    ``weights`` are per tilt, ``(angles,)``, or per pixel, ``(angles, slices, columns)``.
+    """
     slices, _, columns = sinograms.shape
     _, rows, width = recon.shape
-    geometry = Geometry(np.asarray(theta, np.float64), (rows, slices, width), (slices, columns), center=center)
+    geometry = Geometry(theta, (rows, slices, width), (slices, columns), center=center)
     with _one_at_a_time:
         projector = Projector(geometry, request.device, request.kind, request.backend)
-        projections = torch.from_numpy(writable(sinograms)).permute(1, 0, 2).to(projector.device)
+        projections = torch.from_numpy(to_float32(sinograms, contiguous=False)).permute(1, 0, 2).to(projector.device)
         start = None
         if initial is not None:
-            start = torch.from_numpy(writable(initial)).permute(1, 0, 2).to(projector.device)
+            start = torch.from_numpy(to_float32(initial, contiguous=False)).permute(1, 0, 2).to(projector.device)
         result = run_method(
             request.method, projections, projector, request.settings, initial=start, seed=request.seed, threads=threads,
-            progress=progress,
+            progress=progress, weights=None if weights is None else torch.from_numpy(weights).to(projector.device),
         )  # fmt: skip
+        warn_of_doubts(projections, geometry, {"settings": request.settings.model_dump(), **result.provenance}, stacklevel=4)
         recon[...] = result.volume.permute(1, 0, 2).cpu().numpy()
-
-
-def writable(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the array itself if torch can wrap it, else a copy; it is never written to."""
-    return np.require(array, np.float32, ["W"])

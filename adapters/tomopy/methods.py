@@ -37,7 +37,7 @@ class TomopySettings(Settings):
 
     num_iter: int = Field(20, ge=1, description="Iterations (TomoPy's own default is 1).")
     reg_par: float = Field(1.0, description="Regularisation parameter, in TomoPy's units.")
-    filter_name: str = Field("parzen", description="Filter of gridrec.")
+    filter_name: str = Field("shepp", description="Filter of gridrec; the default is TomoPy's.")
     ncore: int | None = Field(None, ge=1, description="Threads; by default all cores.")
 
 

@@ -28,6 +28,9 @@ _TOMOPY_ONLY = {
 }
 
 
+#: Settings of TomoPy's direct methods, which a script may pass to any algorithm.
+_GRIDREC = {"filter_name", "num_iter", "reg_par"}
+
 #: Names in ``options`` that say how to run a method and are no settings of it.
 CONTROL = ("device", "kind", "backend", "seed", "threads", "center_convention", "independent_chunks")
 
@@ -47,17 +50,25 @@ class Request:
     independent_chunks: bool = False
 
 
-def parse(options: Mapping[str, Any], keywords: Mapping[str, Any]) -> Request:
+def parse(options: Mapping[str, Any], keywords: Mapping[str, Any], *, strict: bool = False) -> Request:
     """Make a request from ``options``, whose names must all be known, and keywords, whose unknown names only give a warning.
 
     ``options`` is never changed: TomoPy shares one dictionary between its threads and its caller.
+
+    Parameters
+    ----------
+    strict
+        Refuse unknown keywords, as ``tomopy.recon`` does, except those that only TomoPy's own algorithms have.
 
     Raises
     ------
     SettingsError, UnknownNameError, MissingDependencyError
         If ``options`` has no method, or a name or value that does not fit the method.
     """
-    wanted = dict(options)
+    wanted, keywords = dict(options), dict(keywords)
+    named = keywords.pop("method", None)  # of functools.partial: TomoPy passes options={} over the options of a partial
+    if named is not None:
+        wanted.setdefault("method", named)
     if "method" not in wanted:
         raise SettingsError('options needs a method, for example options={"method": "sirt", "num_iter": 50}')
     method = methods.get(str(wanted.pop("method")))
@@ -71,6 +82,9 @@ def parse(options: Mapping[str, Any], keywords: Mapping[str, Any]) -> Request:
             wanted[name] = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
         else:
             unknown.append(name)
+    if strict:  # the method's own error names the setting that is meant
+        wanted |= {name: keywords[name] for name in unknown if name not in _TOMOPY_ONLY | _GRIDREC}
+        unknown = [name for name in unknown if name not in wanted]
     if unknown:
         # three frames up: parse, algorithm or recon, the caller (TomoPy, or the script)
         warnings.warn(f"{method.name} does not know {', '.join(sorted(unknown))}; ignored", UserWarning, stacklevel=3)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from tomoprior import methods
 from tomoprior.errors import InputError, SettingsError
@@ -16,6 +16,7 @@ from tomoprior.formats.angle_sources import degrees_note
 from tomoprior.geometry import Geometry
 from tomoprior.running.reconstruct import reconstruct
 from tomoprior.series import TiltSeries
+from tomoprior.storage.arrays import detach, split_mask, to_float32
 from tomoprior.storage.lazy import TransposedArray, as_lazy
 
 from .arrays import edge_center, reconstruct_into
@@ -41,7 +42,8 @@ def recon(
     Parameters
     ----------
     tomo
-        Line integrals, ``(angles, slices, columns)``, or ``(slices, angles, columns)`` with ``sinogram_order``.
+        Line integrals, ``(angles, slices, columns)``, or ``(slices, angles, columns)`` with ``sinogram_order``. Masked values
+        of a ``numpy.ma`` array get the weight zero.
     theta
         Radians, ``(angles,)``.
     center
@@ -86,10 +88,14 @@ def recon(
     slabbed = {name: kwargs.pop(name) for name in SLABBED if name in kwargs}
     if slabbed and "out" not in slabbed:
         raise SettingsError(f"{', '.join(slabbed)}: only with out=FILE, where the volume is written slab by slab")
+    theta, center = detach(theta), detach(center)
+    tomo, weights = _split_mask(tomo, sinogram_order)
     sinograms = _sinograms(tomo, theta, sinogram_order, lazily=bool(slabbed))
     for note in degrees_note(np.asarray(theta, np.float64)):
         warnings.warn(note, UserWarning, stacklevel=2)
     slices, _, columns = sinograms.shape
+    if not slices:
+        raise InputError(f"there is no slice to reconstruct: tomo has shape {tuple(np.shape(tomo))}")
     rows, width = (int(kwargs.pop(name, None) or columns) for name in ("num_gridx", "num_gridy"))
     progress = kwargs.pop("progress", None)
     request = _request(algorithm, kwargs)
@@ -101,15 +107,15 @@ def recon(
     if center_values.size not in (1, slices):
         raise InputError(f"there are {center_values.size} centers for {slices} slices")
     centers = np.broadcast_to(center_values.reshape(-1), (slices,))
-    start = None if init_recon is None else np.asarray(init_recon, np.float32)
+    start = None if init_recon is None else to_float32(init_recon, contiguous=False)
     if start is not None and start.shape != (slices, rows, width):
         raise InputError(f"init_recon needs shape {(slices, rows, width)}, got {start.shape}")
     if nchunk is not None and nchunk < 0:
         raise InputError(f"nchunk must not be negative, got {nchunk}")
     if slabbed:
-        geometry = Geometry(np.asarray(theta, np.float64), (rows, slices, width), (slices, columns), center=centers)
+        geometry = Geometry(theta, (rows, slices, width), (slices, columns), center=centers)
         result = reconstruct(
-            TiltSeries(TransposedArray(sinograms, (1, 0, 2)), geometry), request.method, settings=request.settings,
+            TiltSeries(TransposedArray(sinograms, (1, 0, 2)), geometry, weights), request.method, settings=request.settings,
             slab=nchunk or "auto", initial=None if start is None else start.swapaxes(0, 1), device=request.device,
             kind=request.kind, backend=request.backend, seed=request.seed, threads=threads, progress=progress, **slabbed,
         )  # fmt: skip
@@ -121,16 +127,24 @@ def recon(
     for first in range(0, slices, size):
         part = slice(first, first + size)
         reconstruct_into(
-            out[part], sinograms[part], np.asarray(theta), centers[part], request,
+            out[part], sinograms[part], theta, centers[part], request,
+            weights=weights if weights is None or weights.ndim == 1 else weights[:, part],
             initial=None if start is None else start[part], threads=threads, progress=progress,
         )  # fmt: skip
     return out
 
 
+def _split_mask(tomo: Any, sinogram_order: bool) -> tuple[Any, NDArray[np.float32] | None]:
+    """Return ``tomo`` without a mask, and weights per tilt or ``(angles, slices, columns)`` where values are masked."""
+    masked = isinstance(tomo, np.ma.MaskedArray) and tomo.ndim == 3 and sinogram_order
+    values, weights = split_mask(tomo.swapaxes(0, 1) if masked else tomo)
+    return values.swapaxes(0, 1) if masked else values, weights
+
+
 def _sinograms(tomo: Any, theta: ArrayLike, sinogram_order: bool, *, lazily: bool) -> Any:
     """Return sinograms ``(slices, angles, columns)``: lazy and unread, or float32 in memory."""
     has_shape = hasattr(tomo, "shape") and hasattr(tomo, "dtype") and not isinstance(tomo, torch.Tensor)
-    data: Any = tomo if lazily and has_shape else np.asarray(tomo)
+    data: Any = tomo if lazily and has_shape else np.asarray(detach(tomo))
     if len(data.shape) != 3:
         raise InputError(f"tomo needs three axes, got shape {tuple(data.shape)}")
     if np.dtype(data.dtype).kind not in "fiu":
@@ -146,4 +160,4 @@ def _sinograms(tomo: Any, theta: ArrayLike, sinogram_order: bool, *, lazily: boo
 def _request(algorithm: str, kwargs: dict[str, Any]) -> Request:
     options: Mapping[str, Any] = kwargs.pop("options", None) or {}
     control: dict[str, Any] = {k: kwargs.pop(k) for k in CONTROL if k in kwargs}
-    return parse({**options, **control, "method": algorithm}, kwargs)
+    return parse({**options, **control, "method": algorithm}, kwargs, strict=True)

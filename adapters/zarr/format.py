@@ -22,16 +22,19 @@ from tomoprior.storage.lazy import Box, LazyArray, one_line
 
 from ..metadata import from_header, to_stack
 from . import pyramid
+from .bounded import bound_decoders
 from .holes import find_missing_images
 from .ngff import level_0, multiscale, voxel
+from .zipped import MARKS, check_members, is_zip_store
 
-_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 _LARGEST_CHUNK = 8 << 30
 _CHUNK = (8, 64, 512)  # of a tilt series: 1 MB of float32, some tilts by some rows, because both are read
 
 
 class Zarr:
-    """Zarr stores in folders. Option of ``read``: ``dataset``, the path of an array in a group.
+    """Zarr stores in folders, and read also in zip archives (``.zarr.zip``).
+
+    Option of ``read``: ``dataset``, the path of an array in a group.
 
     A volume is written as an OME-NGFF 0.5 image, a group of arrays ``0``, ``1``, ... of falling resolution; a tilt series as
     one array. ``voxel_size``, ``unit``, ``axes``, ``origin`` (and ``angles``, radians) are attributes of group or array too.
@@ -43,20 +46,20 @@ class Zarr:
     holds_angles: ClassVar[bool] = True
 
     def matches(self, path: Path) -> bool:
-        """Look for the metadata of an array or a group in a folder."""
-        return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+        """Look for the metadata of an array or a group in a folder, or at the root of a zip archive."""
+        return any((path / mark).is_file() for mark in MARKS) if path.is_dir() else is_zip_store(path)
 
     def read(self, path: Path, *, dataset: str | None = None, **options: Any) -> Stack:
         """Open a store; chunks are read when they are indexed."""
         refuse_options(options, "Zarr")
-        if not path.is_dir():
-            raise FormatError(f"{path}: a file, where the folder of a Zarr store was expected")
+        if not path.is_dir() and not is_zip_store(path):
+            raise FormatError(f"{path}: a file, where the folder or zip archive of a Zarr store was expected")
         if not self.matches(path):
             raise FormatError(f"{path}: no Zarr array or group in this folder")
         try:
             with _no_warnings():
                 # consolidated metadata are a copy, which may be out of date
-                opened = zarr.open(str(path), mode="r", use_consolidated=False)
+                opened = zarr.open(_store(path), mode="r", use_consolidated=False)
                 array, attrs, lines = _find_array(opened, path, dataset)
                 return _stack(array, attrs, path, lines)
         except FormatError:
@@ -102,7 +105,7 @@ class _Image(RegionSink):
     def create(cls, path: Path, header: Header) -> _Image:
         """Create an image with all its levels, without values."""
         attrs = from_header(header)
-        ome = pyramid.metadata(path.stem, header.shape, header.voxel_size, header.unit, header.origin)
+        ome = pyramid.metadata(header.name or path.stem, header.shape, header.voxel_size, header.unit, header.origin)
         levels = []
         with _no_warnings():
             group = zarr.create_group(str(path), zarr_format=3, attributes={"ome": ome, **attrs})
@@ -168,6 +171,13 @@ def _fill(levels: list[Any]) -> None:
         pyramid.fill(finer, coarser)
 
 
+def _store(path: Path) -> Any:
+    if path.is_dir():
+        return str(path)
+    check_members(path)
+    return zarr.storage.ZipStore(path, mode="r")
+
+
 def _find_array(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any], list[str]]:
     """The array to read, its metadata, and lines for the user."""
     if isinstance(opened, zarr.Array):
@@ -208,6 +218,7 @@ def _stack(array: Any, attrs: dict[str, Any], path: Path, lines: list[str]) -> S
     chunk = int(np.prod([int(n) for n in array.chunks], dtype=object)) * dtype.itemsize
     if not 0 < chunk <= _LARGEST_CHUNK:
         raise FormatError(f"{path}: chunks of {chunk} bytes are too large: each is unpacked as a whole")
+    bound_decoders(array, path)
     fields = to_stack(attrs, sizes[0], path)
     warnings = (*fields.pop("warnings"), *lines)
     return Stack(_ZarrArray(path, array, sizes), warnings=warnings, **fields)

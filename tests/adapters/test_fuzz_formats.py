@@ -5,16 +5,21 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import lzma
 import random
 import shutil
+import struct
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -317,3 +322,50 @@ def test_a_format_asked_for_another_ones_file(tmp_path: Path, name: str) -> None
         assert not fmt.matches(path)
         with pytest.raises(TomopriorError):
             fmt.read(path)
+
+
+@relaxed(60)
+@given(mutations, cuts)
+def test_zarr_in_a_zip_archive(tmp_path: Path, changes: list[tuple[int, bytes]], cut: int | None) -> None:
+    whole = tmp_path / "whole.zarr.zip"
+    if not whole.exists():
+        shutil.make_archive(str(tmp_path / "whole.zarr"), "zip", made(tmp_path, "folder.zarr"))
+    raw = whole.read_bytes()
+    broken = tmp_path / "broken.zarr.zip"
+    broken.write_bytes(mutate(raw, changes, cut, len(raw)))
+    readable_or_refused(broken)
+
+
+@relaxed(60)
+@given(mutations, cuts, st.sampled_from(["gzip", "zlib", "bz2", "lzma", "zstd"]))
+def test_chunks_of_zarr(tmp_path: Path, changes: list[tuple[int, bytes]], cut: int | None, codec: str) -> None:
+    folder = tmp_path / f"{codec}.zarr"
+    if not folder.exists():
+        array = zarr.create_array(
+            str(folder), shape=SHAPE, chunks=SHAPE, dtype="f4", zarr_format=2, compressors=numcodecs.get_codec({"id": codec})
+        )
+        array[...] = np.arange(60, dtype=np.float32).reshape(SHAPE)
+        (folder / "0.0.0").rename(tmp_path / f"{codec}.chunk")
+    raw = (tmp_path / f"{codec}.chunk").read_bytes()
+    (folder / "0.0.0").write_bytes(mutate(raw, changes, cut, len(raw)))
+    readable_or_refused(folder)
+
+
+@relaxed(60)
+@given(mutations, cuts, st.sampled_from(["zlib", "lzma"]))
+def test_compressed_strips_of_tiff(tmp_path: Path, changes: list[tuple[int, bytes]], cut: int | None, codec: str) -> None:
+    whole = tmp_path / f"{codec}.tif"
+    if not whole.exists():
+        number, pack = {"zlib": (8, zlib.compress), "lzma": (34925, lzma.compress)}[codec]
+        strip = pack(bytes(range(60)) + b"\0")
+        entries = [(256, 1, 10), (257, 1, 6), (258, 1, 8), (259, 1, number), (262, 1, 1), (273, 1, 8), (278, 1, 6)]
+        entries.append((279, 1, len(strip)))
+        directory = (
+            struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", t, 4, n, v) for t, n, v in entries) + bytes(4)
+        )
+        whole.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + directory)
+        assert open_stack(whole).data[0, 5, 9] == 59
+    raw = whole.read_bytes()
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(mutate(raw, changes, cut, len(raw)))
+    readable_or_refused(broken)

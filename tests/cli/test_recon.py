@@ -495,3 +495,62 @@ def test_sizes(text, size):
     from tomoprior.cli.slabbed import parse_size
 
     assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("method", ["tv", "cn"])
+def test_a_dark_specimen_on_bright_is_noted_with_the_switch_that_helps(run, series_file, tmp_path, phantom, method):
+    np.save(tmp_path / "dark.npy", -phantom[1].projections)
+    common = ("--angles=-60:60:5", "-m", method, "--thickness", 16, "--set", "num_iter=40")
+    ran = run("recon", tmp_path / "dark.npy", "-o", tmp_path / "zero.npy", *common)
+    assert ran.code == 0, ran.err
+    assert "note         the volume is zero (residual 1)" in ran.out
+    assert "--invert" in ran.out
+    assert not values(tmp_path / "zero.npy").any()
+    ran = run("recon", tmp_path / "dark.npy", "-o", tmp_path / "bright.npy", "--invert", *common)
+    assert "the volume is zero" not in ran.out
+    assert values(tmp_path / "bright.npy").max() > 0
+
+
+def test_the_grid_has_the_width_that_is_given(run, series_file, tmp_path):
+    ran = run(
+        "recon", series_file, "-o", tmp_path / "v.npy", "-m", "sirt", "--set", "num_iter=2", "--width", 48, "--thickness", 16
+    )
+    assert ran.code == 0, ran.err
+    assert "volume       16 x 12 x 48 (z, y, x) voxels" in ran.out
+    assert values(tmp_path / "v.npy").shape == (16, 12, 48)
+
+
+def test_half_acquisition_is_noted_with_the_width_that_it_needs(run, tmp_path):
+    np.save(tmp_path / "s.npy", np.ones((60, 2, 48), np.float32))
+    common = ("--angles=0:354:6", "--center", 8, "-m", "wbp", "--dry-run", "-o", tmp_path / "v.npy")
+    assert "--width 80 --thickness 80" in run("recon", tmp_path / "s.npy", *common).out
+    assert "--width 80" not in run("recon", tmp_path / "s.npy", "--width", 80, "--thickness", 80, *common).out
+
+
+def test_whole_numbers_are_written_on_request_and_refused_slab_by_slab(run, series_file, tmp_path):
+    common = ("recon", series_file, "-m", "wbp", "--thickness", 16)
+    ran = run(*common, "-o", tmp_path / "v.mrc", "--dtype", "int16")
+    assert ran.code == 0, ran.err
+    assert values(tmp_path / "v.mrc").dtype == np.int16
+    assert json.loads((tmp_path / "v.mrc.json").read_text())["stored"]["dtype"] == "int16"
+    assert "slab by slab is float32" in run(*common, "-o", tmp_path / "w.mrc", "--dtype", "int16", "--slab", 4).err
+    assert "--dtype takes float32, int16 or int8" in run(*common, "-o", tmp_path / "w.mrc", "--dtype", "float64").err
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ((), "voxels of 0.8 nanometer are outside the prior's training range"),
+        (
+            ("--voxel-size", 20, "--unit", "nanometer", "--angle-range", 0, 0),
+            "a tilt range of 0 degrees is outside the prior's",
+        ),
+        (("--voxel-size", 20, "--unit", "nanometer", "--thickness", 500), "exceeds the prior's limit"),
+    ],
+)
+@pytest.mark.parametrize("slab", [(), ("--slab", "auto")])
+def test_a_dry_run_refuses_what_the_prior_was_not_trained_for(run, series_file, tmp_path, extra, message, slab):
+    grid = () if "--thickness" in extra else ("--thickness", 16)
+    ran = run("recon", series_file, "-o", tmp_path / "v.mrc", "-m", "diffusion", "--dry-run", *grid, *extra, *slab)
+    assert ran.code == 2
+    assert message in ran.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tomoprior
 from tomoprior.errors import FormatError, InputError, OutputExistsError
 from tomoprior.formats import Header, check_target, open_stack, read, replace_atomically, write, write_series, writing
 from tomoprior.geometry import Geometry
@@ -258,3 +260,39 @@ def test_replacing_is_for_any_file(tmp_path: Path) -> None:
         temporary.write_text("done")
         assert not path.exists()
     assert names(tmp_path) == ["report.html"]
+
+
+@pytest.mark.parametrize(("dtype", "steps"), [("int16", 65534), ("int8", 254)])
+def test_whole_numbers_say_how_they_were_scaled(tmp_path, dtype, steps):
+    values = np.linspace(-1, 3, 24, dtype=np.float32).reshape(2, 3, 4)
+    path = tmp_path / "v.mrc"
+    result = Reconstruction(values, Geometry([0.0], values.shape), provenance={"method": "none"})
+    tomoprior.write(result, path, dtype=dtype)
+    stack = open_stack(path)
+    assert stack.data.dtype == np.dtype(dtype)
+    stored = json.loads((tmp_path / "v.mrc.json").read_text())["stored"]
+    assert stored == {"dtype": dtype, "scale": pytest.approx(4 / steps), "offset": pytest.approx(1.0)}
+    assert any(label.startswith("value = ") and label.endswith("* stored + 1") for label in stack.labels)
+    restored = stored["scale"] * np.asarray(stack.data[...], np.float64) + stored["offset"]
+    np.testing.assert_allclose(restored, values, atol=0.51 * 4 / steps)
+
+
+def test_a_constant_volume_is_stored_as_zeros_with_its_value_as_offset(tmp_path):
+    tomoprior.write(np.full((2, 3, 4), 7.0), tmp_path / "v.mrc", dtype="int8")
+    stack = open_stack(tmp_path / "v.mrc")
+    assert not stack.data[...].any()
+    assert "value = 1 * stored + 7" in stack.labels
+
+
+def test_other_types_and_values_without_a_range_are_refused(tmp_path):
+    with pytest.raises(InputError, match="float32, int16 or int8, not int32"):
+        tomoprior.write(np.zeros((2, 3, 4)), tmp_path / "v.mrc", dtype="int32")
+    with pytest.raises(InputError, match="not finite cannot be stored as int8"):
+        tomoprior.write(np.full((2, 3, 4), np.nan), tmp_path / "v.mrc", dtype="int8")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_image_in_zarr_carries_the_name_of_its_file(tmp_path):
+    tomoprior.write(np.zeros((2, 3, 4)), tmp_path / "my volume.zarr")
+    attributes = json.loads((tmp_path / "my volume.zarr" / "zarr.json").read_text())["attributes"]
+    assert attributes["ome"]["multiscales"][0]["name"] == "my volume"

@@ -68,6 +68,7 @@ def compare(
     center: inputs.Center = None,
     shifts: inputs.Shifts = None,
     thickness: inputs.Thickness = None,
+    width: inputs.Width = None,
     bin: inputs.Bin = 1,
     voxel_size: inputs.VoxelSize = None,
     unit: inputs.Unit = None,
@@ -105,8 +106,8 @@ def compare(
     options = inputs.SeriesOptions(
         file=file, angles=angles, dataset=dataset, angles_dataset=angles_dataset, flats=flats, darks=darks,
         image_key=image_key, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
-        center=center, shifts=shifts, thickness=thickness, bin=bin, voxel_size=voxel_size, unit=unit, minus_log=minus_log,
-        i0=i0, invert=invert, subtract=subtract, repair=repair,
+        center=center, shifts=shifts, thickness=thickness, width=width, bin=bin, voxel_size=voxel_size, unit=unit,
+        minus_log=minus_log, i0=i0, invert=invert, subtract=subtract, repair=repair,
     )  # fmt: skip
     opened = options.opened()
     known = None if truth is None else _truth(truth, opened.geometry)

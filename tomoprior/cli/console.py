@@ -11,6 +11,7 @@ import typer
 from tomoprior import memory
 from tomoprior.methods.base import Method
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.doubts import describe_fit
 from tomoprior.running.estimate import Estimate
 from tomoprior.series import TiltSeries
 from tomoprior.storage.files import companion_path
@@ -63,7 +64,7 @@ def print_result(result: Reconstruction, out: Path, seconds: float) -> None:
     for name, array in (("std", result.std), ("determined", result.determined)):
         if array is not None:
             typer.echo(f"{name:<12} {companion_path(out, name)}")
-    print_notes(result.provenance.get("statement", []))
+    print_notes([*result.provenance.get("statement", []), *describe_fit(result.provenance)])
     residual = result.provenance.get("residual")
     ending = "" if residual is None else f", residual {residual:.4g}"
     typer.echo(f"wrote        {out} and {out.name}.json in {seconds:.1f} s{ending}")

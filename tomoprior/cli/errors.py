@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import typer
 
 from tomoprior import errors
+from tomoprior.cli.limits import describe_limits
 
 #: Environment variable that shows the traceback of an unexpected error.
 DEBUG = "TOMOPRIOR_DEBUG"
@@ -58,16 +59,21 @@ def report(app: typer.Typer, arguments: list[str]) -> int:
             print("tomoprior: interrupted", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else 0
     except errors.TomopriorError as error:
-        print(f"tomoprior: {_line(error)}", file=sys.stderr)
+        print(f"tomoprior: {_line(error)}{describe_limits(error)}", file=sys.stderr)
         return 2 if isinstance(error, WRONG_USE) else 1
-    except MemoryError:
-        print("tomoprior: out of memory; try --bin, or --dry-run to see how much a method needs", file=sys.stderr)
+    except MemoryError as error:
+        hint = describe_limits(error)
+        print(f"tomoprior: out of memory; try --bin, or --dry-run to see how much a method needs{hint}", file=sys.stderr)
         return 1
     except Exception as error:
         if os.environ.get(DEBUG):
             traceback.print_exc()
         if "memory" in str(error).lower():  # torch raises RuntimeError
-            print(f"tomoprior: out of memory ({_line(error)}); try --bin, or --dry-run", file=sys.stderr)
+            print(
+                f"tomoprior: out of memory ({_line(error)}); try --bin, or --dry-run{describe_limits(error)}", file=sys.stderr
+            )
+        elif hint := describe_limits(error):
+            print(f"tomoprior: {type(error).__name__}: {_line(error)}{hint}", file=sys.stderr)
         else:
             print(f"tomoprior: unexpected {type(error).__name__}: {_line(error)} (set {DEBUG}=1 to see where)", file=sys.stderr)
         return 1

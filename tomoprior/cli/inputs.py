@@ -67,6 +67,14 @@ Shifts: TypeAlias = Annotated[Path | None, typer.Option(help="IMOD .xf file of p
 Thickness: TypeAlias = Annotated[
     int | None, typer.Option(min=1, help="Voxels along z, unbinned. Default: the detector's width.")
 ]
+Width: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Voxels along x, unbinned. Default: the detector's width; more for a specimen that is wider, or for 360 degrees "
+        "with the axis near an edge.",
+    ),
+]
 Bin: TypeAlias = Annotated[int, typer.Option(min=1, help="Bin the projections by this factor.")]
 VoxelSize: TypeAlias = Annotated[float | None, typer.Option(help="Override the file's pixel size.")]
 Unit: TypeAlias = Annotated[str | None, typer.Option(help="Unit of --voxel-size: angstrom, nanometer, micrometer, ...")]
@@ -107,6 +115,7 @@ class SeriesOptions:
     center: str | None = None
     shifts: Path | None = None
     thickness: int | None = None
+    width: int | None = None
     bin: int = 1
     voxel_size: float | None = None
     unit: str | None = None
@@ -143,9 +152,9 @@ class SeriesOptions:
         center = None if self.center == "auto" else parse.center(self.center)
         series = formats.read_series(
             self.file, angles=self.angles, angle_unit=self.angle_unit, center=center,
-            thickness=self.thickness, voxel_size=self.voxel_size, unit=parse.unit(self.unit), shifts=self.shifts,
-            minus_log=self.minus_log, i0=self.i0, invert=self.invert, subtract=self.subtract, flats=self.flats,
-            darks=self.darks, **{name: value for name, value in named.items() if value is not None},
+            thickness=self.thickness, width=self.width, voxel_size=self.voxel_size, unit=parse.unit(self.unit),
+            shifts=self.shifts, minus_log=self.minus_log, i0=self.i0, invert=self.invert, subtract=self.subtract,
+            flats=self.flats, darks=self.darks, **{name: value for name, value in named.items() if value is not None},
         )  # fmt: skip
         series = _select_tilts(series, self.exclude, self.angle_range)
         columns = series.geometry.detector[1]
@@ -195,9 +204,11 @@ class Opened:
         InputError
             For pixels that are not finite.
         """
+        from tomoprior.series.field_of_view import describe_field_of_view
+
         check = _check_some_tilts if lazily else _load_and_check
         series, pixel_notes = check(self.series, repair=self.options.repair)
-        notes = [*self.notes, *pixel_notes]
+        notes = [*self.notes, *pixel_notes, *describe_field_of_view(series.projections, series.geometry)]
         factor, (rows, columns) = self.options.bin, series.geometry.detector
         if rows % factor or columns % factor:
             notes.append(f"binning by {factor} leaves out the last {rows % factor} row(s) and {columns % factor} column(s)")

@@ -41,6 +41,7 @@ def recon(
     center: inputs.Center = None,
     shifts: inputs.Shifts = None,
     thickness: inputs.Thickness = None,
+    width: inputs.Width = None,
     bin: inputs.Bin = 1,
     voxel_size: inputs.VoxelSize = None,
     unit: inputs.Unit = None,
@@ -106,6 +107,13 @@ def recon(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|int16|int8",
+            help="Type of the values in OUT. Whole numbers are scaled; a label and OUT.json say how.",
+        ),
+    ] = "float32",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, estimate memory and time, write nothing.")
     ] = False,
@@ -113,20 +121,23 @@ def recon(
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior.cli import console, parse, slabbed
     from tomoprior.errors import SettingsError
+    from tomoprior.methods.base import CheckedMethod
     from tomoprior.projector import ProjectorOptions
     from tomoprior.running.arguments import resolve_method
     from tomoprior.running.estimate import estimate
 
     # all checks come before any long work
     chosen, settings = resolve_method(method, None, parse.settings(setting or []), fast=fast)
+    if dtype not in ("float32", "int16", "int8"):
+        raise SettingsError(f"--dtype takes float32, int16 or int8, got {dtype!r}")
     slabs = slabbed.SlabOptions.parse(
         slab=slab, workers=workers, scheduler=scheduler, tls=(tls_ca, tls_cert, tls_key), memory=memory, resume=resume
     )
     options = inputs.SeriesOptions(
         file=file, angles=angles, dataset=dataset, angles_dataset=angles_dataset, flats=flats, darks=darks,
         image_key=image_key, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
-        center=center, shifts=shifts, thickness=thickness, bin=bin, voxel_size=voxel_size, unit=unit, minus_log=minus_log,
-        i0=i0, invert=invert, subtract=subtract, repair=repair,
+        center=center, shifts=shifts, thickness=thickness, width=width, bin=bin, voxel_size=voxel_size, unit=unit,
+        minus_log=minus_log, i0=i0, invert=invert, subtract=subtract, repair=repair,
     )  # fmt: skip
     _check_output(
         out, [*options.files, *(path for path in (initial, mask) if path is not None)], overwrite=overwrite or slabs.resume
@@ -136,6 +147,8 @@ def recon(
         file, initial, mask = file.resolve(), initial and initial.resolve(), mask and mask.resolve()
         options = replace(options, file=file)
     opened = options.opened()
+    if isinstance(chosen, CheckedMethod):
+        chosen.check(opened.geometry, settings)
     projector = ProjectorOptions(device, kind, backend)  # type: ignore[arg-type]
     slabs = slabs.resolved(opened.geometry, chosen, settings, projector, opened.notes)
     series, notes = opened.prepared(lazily=slabs.enabled)
@@ -144,6 +157,8 @@ def recon(
     if align:
         series, notes = _aligned(series, notes)
     if slabs.enabled:
+        if dtype != "float32":
+            raise SettingsError("--dtype: a volume that is made slab by slab is float32; its range is not known before its end")
         console.print_header(file, series, chosen, settings, given_center=center is not None)
         slabbed.run(
             series, chosen, settings, out, projector, slabs, notes, field=field, dry_run=dry_run, overwrite=overwrite,
@@ -159,7 +174,7 @@ def recon(
         typer.echo("dry run: nothing was written")
         return
     _run(
-        series, chosen, settings, out, field, notes, overwrite=overwrite,
+        series, chosen, settings, out, field, notes, overwrite=overwrite, dtype=dtype,
         initial=start, mask=mask_volume, device=device, kind=kind, backend=backend, seed=seed, threads=threads,
     )  # fmt: skip
 
@@ -218,6 +233,7 @@ def _run(
     notes: list[str],
     *,
     overwrite: bool,
+    dtype: Any,
     **arguments: Any,
 ) -> None:
     import shlex
@@ -229,19 +245,18 @@ def _run(
     from tomoprior.errors import Interrupted
     from tomoprior.formats import write
     from tomoprior.progress import progress_bar
-    from tomoprior.running.reconstruct import reconstruct
+    from tomoprior.running.in_memory import reconstruct_in_memory
 
     interrupted = False
     try:
         with before_output(), progress_bar(method.name) as step:
-            result = reconstruct(series, method, settings=settings, progress=step, **arguments)
+            result = reconstruct_in_memory(series, method, settings, progress=step, **arguments)
     except Interrupted as stop:
         result, interrupted = stop.result, True
         notes = [*notes, "interrupted: this is the volume at that time"]
     result = replace(result, provenance={**result.provenance, "command": shlex.join(sys.argv), "notes": notes})
-    write(
-        result, out, overwrite=overwrite, labels=(f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts",)
-    )
+    label = f"tomoprior {__version__} {method.name}: {series.geometry.n_angles} tilts"
+    write(result, out, overwrite=overwrite, dtype=dtype, labels=(label,))
     if field is not None:
         result.field.save(field, overwrite=overwrite)
         typer.echo(f"field        {field}")

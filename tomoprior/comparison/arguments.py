@@ -14,6 +14,7 @@ from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
+from tomoprior.storage.arrays import to_float32
 from tomoprior.units import convert_length
 
 #: Voxel sizes may differ by this relative amount, because files round them.
@@ -39,9 +40,7 @@ def truth_to_compare(truth: ArrayLike | Reconstruction, geometry: Geometry) -> N
     if isinstance(truth, Reconstruction):
         array = truth.volume
         check_voxel_size(truth.voxel_size, truth.unit, geometry)
-    if hasattr(array, "detach"):
-        array = array.detach().cpu()
-    values = np.ascontiguousarray(array, dtype=np.float32)
+    values = to_float32(array)
     if values.shape != geometry.shape:
         raise InputError(f"the truth has shape {values.shape}, the grid {geometry.shape} (z, y, x)")
     if not np.all(np.isfinite(values)):
@@ -55,7 +54,7 @@ def mask_to_compare(mask: ArrayLike | None, geometry: Geometry) -> NDArray[np.fl
     """Return the mask as an array; raises InputError for another shape, other values than 0 and 1, or an empty mask."""
     if mask is None:
         return None
-    values = np.ascontiguousarray(mask, dtype=np.float32)
+    values = to_float32(mask)
     nz, ny, nx = geometry.shape
     if values.shape not in ((nz, ny, nx), (nz, nx)):
         raise InputError(f"a mask needs shape ({nz}, {nx}) or {(nz, ny, nx)}, got {values.shape}")

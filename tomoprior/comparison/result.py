@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tomoprior.display import to_html
 from tomoprior.geometry import Geometry
 
 Status = Literal["done", "failed", "over budget"]
@@ -154,6 +156,19 @@ class Comparison:
     rankings: tuple[Ranking, ...] = ()
     summary: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        states = ", ".join(e.label if e.status == "done" else f"{e.label} ({e.status})" for e in self.entries)
+        return f"Comparison({self.title}: {states})"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for entry in self.entries:
+            numbers = [entry.evidence.get("held_out", {}).get("error"), entry.evidence.get("truth", {}).get("psnr")]
+            held_out, psnr = ("" if value is None else f"{value:.4g}" for value in numbers)
+            rows.append((entry.label, entry.status, held_out, psnr, entry.message))
+        table = to_html(f"Comparison: {self.title}", rows, ("method", "status", "held-out error", "PSNR (dB)", ""))
+        return table + "".join(f"<p>{escape(sentence)}</p>" for sentence in self.summary)
 
     def __getitem__(self, label: str) -> Entry:
         for entry in self.entries:

@@ -26,11 +26,13 @@ from tomoprior.comparison.store import DATA, Store, check_earlier_results, lock_
 from tomoprior.comparison.subprocess_run import run_in_process
 from tomoprior.comparison.summary import summarize
 from tomoprior.errors import InputError, SettingsError
+from tomoprior.formats import read_volume
 from tomoprior.methods.base import Method
 from tomoprior.metrics.matching import Match
 from tomoprior.projector import ProjectorOptions
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.arguments import to_series, to_volume
 from tomoprior.running.in_memory import package_versions, reconstruct_in_memory
 from tomoprior.series import TiltSeries
 
@@ -41,16 +43,16 @@ DEFAULT = ("wbp", "sirt", "tv", "cn")
 
 
 def compare(
-    series: TiltSeries,
+    series: TiltSeries | str | Path,
     methods: Iterable[str | Method] = DEFAULT,
     *,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    truth: ArrayLike | Reconstruction | None = None,
+    truth: ArrayLike | Reconstruction | str | Path | None = None,
     match: Match = "none",
     tune: bool = True,
     budget: float | None = None,
     checks: Iterable[str] = CHECKS,
-    mask: ArrayLike | None = None,
+    mask: ArrayLike | str | Path | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     volumes: Literal["mrc", "zarr"] | None = None,
@@ -68,13 +70,14 @@ def compare(
     Parameters
     ----------
     series
-        The tilt series. It is loaded into memory.
+        The tilt series, or a file that ``tomoprior.read`` reads. It is loaded into memory.
     methods
         Names that ``tomoprior.methods.available()`` lists, or method objects. ``label=name`` lets a method take part twice.
     settings
         Settings by label: ``{"cn": {"num_iter": 200}}``. Others keep the method's default.
     truth
-        The true volume, shape ``geometry.shape``: an array, or a Reconstruction, whose voxel size is checked too.
+        The true volume, shape ``geometry.shape``: an array, or a Reconstruction or the file of one, whose voxel size is
+        checked too.
     match
         How scale and offset are fitted for the plain measures, see ``tomoprior.metrics.match_scale``. The ranking by the
         truth always fits both.
@@ -87,7 +90,7 @@ def compare(
         Checks to run: ``held_out`` (predict every fifth tilt), ``planted`` (small objects added to the tilts), ``halves``
         (even against odd tilts). They take one, one and two more reconstructions.
     mask
-        Values 0 and 1, shape ``geometry.shape`` or ``(nz, nx)``. Volumes are zero where it is 0.
+        Values 0 and 1, shape ``geometry.shape`` or ``(nz, nx)``, or a file of them. Volumes are zero where it is 0.
     out
         Folder for the report and its files. Parts that it already has for the same data and settings are kept: after an
         interruption the same call continues, and with one method more only that method runs.
@@ -124,9 +127,11 @@ def compare(
     if budget is not None and not budget > 0:
         raise SettingsError(f"the budget must be a positive number of seconds, got {budget!r}")
     wanted = select_checks(checks)
-    series = series_to_compare(series)
+    series = series_to_compare(to_series(series))
+    if isinstance(truth, str | Path):
+        truth = read_volume(truth)
     true_volume = None if truth is None else truth_to_compare(truth, series.geometry)
-    inside = mask_to_compare(mask, series.geometry)
+    inside = mask_to_compare(to_volume(mask), series.geometry)
     name = title or Path(str(series.metadata.get("source", "tilt series"))).name
     with _open_folder(out, volumes) as folder:
         shared, possible, left_out = _share_input(series, wanted, inside, ProjectorOptions(str(device), kind, backend), seed)

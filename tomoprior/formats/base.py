@@ -75,6 +75,8 @@ class Header:
     angles: NDArray[np.float64] | None = None
     labels: tuple[str, ...] = ()
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    #: name of the output without its extension, while a sink writes to a temporary file; empty: that of the file itself
+    name: str = ""
     #: rows along y that one process writes together: no chunk of the file crosses the border of such a slab
     slab: int | None = None
 

@@ -98,6 +98,7 @@ def read(
     angles: ArrayLike | str | Path | None = None,
     center: ArrayLike | None = None,
     thickness: int | None = None,
+    width: int | None = None,
     voxel_size: float | None = None,
     unit: str | None = None,
     shifts: ArrayLike | str | Path | None = None,
@@ -115,6 +116,9 @@ def read(
         ``"-60:60:2"``. By default what the file itself says, then a side file of the same name beside it.
     center, thickness
         As in ``Geometry``; by default the middle of the detector and its width.
+    width
+        Voxels of the grid along x; by default the detector's width. A wider grid holds a specimen that goes on beyond the
+        detector, and one that is measured with the axis near the detector's edge (half acquisition).
     voxel_size, unit
         Override what the file says.
     shifts
@@ -143,7 +147,7 @@ def read(
     5
     """
     series = read_series(
-        path, angles=angles, center=center, thickness=thickness, voxel_size=voxel_size, unit=unit, shifts=shifts,
+        path, angles=angles, center=center, thickness=thickness, width=width, voxel_size=voxel_size, unit=unit, shifts=shifts,
         angle_unit=angle_unit, **options,
     )  # fmt: skip
     lines = list(series.metadata["warnings"])
@@ -162,6 +166,7 @@ def read_series(
     angles: ArrayLike | str | Path | None = None,
     center: ArrayLike | None = None,
     thickness: int | None = None,
+    width: int | None = None,
     voxel_size: float | None = None,
     unit: str | None = None,
     shifts: ArrayLike | str | Path | None = None,
@@ -178,7 +183,7 @@ def read_series(
         series_angles = angles_from_caller(angles, path, n, unit=angle_unit)
     geometry = Geometry(
         series_angles.values,
-        (nu if thickness is None else thickness, ny, nu),
+        (nu if thickness is None else thickness, ny, nu if width is None else width),
         (ny, nu),
         center=center,
         shifts=_read_shifts(shifts, stack, path),

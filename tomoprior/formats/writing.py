@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,7 +50,7 @@ def writing(path: str | Path, header: Header, *, overwrite: bool = False) -> Ite
                 sidefiles.write_angles(side, header.angles)
         temporary = outputs.enter_context(replace_atomically(path, overwrite=overwrite))
         with reraise_disk_errors(path):
-            sink = _NamedSink(path, target.create(temporary, header))
+            sink = _NamedSink(path, target.create(temporary, replace(header, name=path.stem)))
         try:
             yield sink
         except BaseException:
@@ -68,6 +69,7 @@ def write(
     *,
     overwrite: bool = False,
     labels: tuple[str, ...] = (),
+    dtype: Literal["float32", "int16", "int8"] = "float32",
 ) -> None:
     """Write a volume with its voxel size and unit, or a tilt series, in the format that the name of ``path`` selects.
 
@@ -84,6 +86,9 @@ def write(
         Replace an existing output.
     labels
         Lines of text for the file.
+    dtype
+        Type of the volume's values in the file. ``int16`` and ``int8`` scale the range of the values to that of the type. A
+        label and the record (``stored``) say how: a value is ``scale * stored + offset``.
 
     Raises
     ------
@@ -104,24 +109,54 @@ def write(
         return
     result = (result if isinstance(result, Reconstruction) else _as_reconstruction(result)).numpy()
     # frequencies have no voxel size
-    arrays = {path: (result.volume, result.voxel_size, result.unit)}
+    volume, stored = to_stored(result.volume, dtype)
+    if stored:
+        labels = (*labels, f"value = {stored['scale']:.9g} * stored + {stored['offset']:.9g}")
+    arrays = {path: (volume, result.voxel_size, result.unit)}
     if result.std is not None:
         arrays[companion_path(path, "std")] = (result.std, result.voxel_size, result.unit)
     if result.determined is not None:
         arrays[companion_path(path, "determined")] = (result.determined, 1.0, "pixel")
     record_file = record_path(path)
-    record = {"output": path.name, **result.provenance, "history": dict(result.history)} if result.provenance else None
+    record = None
+    if result.provenance:
+        record = {"output": path.name, **result.provenance, "history": dict(result.history)}
+        if stored:
+            record["stored"] = stored
     with ExitStack() as outputs:
         if record is not None:
             temporary = outputs.enter_context(replace_atomically(record_file, overwrite=overwrite))
             with reraise_disk_errors(record_file):
                 temporary.write_text(json.dumps(record, indent=1) + "\n")
         for target, (values, size, unit) in arrays.items():
-            header = Header(shape=values.shape, dtype=np.float32, voxel_size=size, unit=unit, labels=labels)
+            header = Header(shape=values.shape, dtype=values.dtype, voxel_size=size, unit=unit, labels=labels)
             sink = outputs.enter_context(writing(target, header, overwrite=overwrite))
             sink[:, :, :] = values
     if record is None and overwrite:
         record_file.unlink(missing_ok=True)
+
+
+def to_stored(volume: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Return the values as they are stored, and how: ``{}``, or ``dtype``, ``scale`` and ``offset`` of whole numbers.
+
+    Raises
+    ------
+    InputError
+        For another type, or values that are not finite.
+    """
+    if dtype == "float32":
+        return volume, {}
+    if dtype not in ("int16", "int8"):
+        raise InputError(f"a volume is stored as float32, int16 or int8, not {dtype}")
+    low, high = float(volume.min()), float(volume.max())
+    if not np.isfinite([low, high]).all():
+        raise InputError(f"values that are not finite cannot be stored as {dtype}")
+    most = int(np.iinfo(dtype).max)
+    scale, offset = (high - low) / (2 * most) or 1.0, (high + low) / 2
+    stored = np.empty(volume.shape, dtype)
+    for out, plane in zip(stored, volume, strict=True):  # float64 for one plane at a time
+        out[...] = np.rint((plane.astype(np.float64) - offset) / scale).clip(-most, most)
+    return stored, {"dtype": dtype, "scale": scale, "offset": offset}
 
 
 def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = False, labels: tuple[str, ...] = ()) -> None:

@@ -62,6 +62,8 @@ class Method(Protocol):
         its path into a setting.
     ``leaves_open(settings) -> bool``
         False if the user left nothing open: then no slab has to be first.
+    ``check(geometry, settings)``
+        Raises InputError if the method will refuse the geometry: the command line calls it before a run and in a dry run.
     ``settings_for_rows(settings, rows) -> Settings``
         Settings for a slab that is ``rows`` of a larger volume, if the method depends on the place.
     """
@@ -223,6 +225,14 @@ class FieldMethod(Protocol):
     """
 
     fits_field: bool
+
+
+@runtime_checkable
+class CheckedMethod(Protocol):
+    """A method that can say before a run whether it suits a geometry, as one with a prior of a training domain."""
+
+    def check(self, geometry: Geometry, settings: Any) -> None:
+        """Raise InputError, with advice, if ``reconstruct`` would refuse the geometry."""
 
 
 @runtime_checkable

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from tomoprior.errors import InputError
+from tomoprior.storage import torch_state  # noqa: F401  a forked process computes with one thread
+from tomoprior.storage.arrays import to_float32
 
 Array = TypeVar("Array", torch.Tensor, "np.ndarray[Any, Any]")
 
@@ -70,15 +72,11 @@ class LinearOperator(ABC):
             if x.device.type != self.device.type or (self.device.index is not None and x.device != self.device):
                 raise InputError(f"the projector is on {self.device}, the tensor on {x.device}")
             return _Apply.apply(x, self)  # type: ignore[no-any-return,no-untyped-call]
-        array = np.asarray(x)
+        array = x if isinstance(x, np.ndarray) else np.asarray(x)
         if array.dtype.kind not in "fiub":
             raise InputError(f"the projector takes real numbers, got dtype {array.dtype}")
         self._check(array.shape)
-        # copy an array that torch cannot use: read-only, strided or of another type
-        array = np.require(array, np.float32, ["C", "W"])
-        if any(s < 0 for s in array.strides):  # NumPy calls a reversed axis of length one contiguous, and torch refuses it
-            array = array.copy()
-        tensor = torch.from_numpy(array).to(self.device)
+        tensor = torch.from_numpy(to_float32(array)).to(self.device)
         with torch.no_grad():
             return np.ascontiguousarray(_Apply.apply(tensor, self).cpu().numpy())  # type: ignore[no-untyped-call]
 

@@ -35,7 +35,7 @@ def csr_product(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
         wider = dense.new_zeros(dense.shape[0], n + 1)
         wider[:, :n] = dense
         return csr_product(matrix, wider)[:, :n].contiguous()
-    out = torch.empty(matrix.shape[0], n, device=dense.device)
+    out = dense.new_empty(matrix.shape[0], n)
     # with beta = 0, addmm does not read `out`
     if dense.device.type != "cpu" or n < 2 * BLOCK:
         return torch.addmm(out, matrix, dense, beta=0, out=out)

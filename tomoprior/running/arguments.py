@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tomoprior import methods
-from tomoprior.errors import SettingsError
+from tomoprior.errors import InputError, SettingsError
 from tomoprior.methods.base import Method
+from tomoprior.series import TiltSeries
 
 
 def resolve_method(method: str | Method, settings: Any, values: Mapping[str, Any], *, fast: bool = False) -> tuple[Method, Any]:
@@ -38,6 +40,26 @@ def resolve_method(method: str | Method, settings: Any, values: Mapping[str, Any
     if not isinstance(settings, resolved.Settings):
         raise SettingsError(f"settings must be {resolved.Settings.__name__}, got {type(settings).__name__}")
     return resolved, resolved.Settings.parse({**settings.model_dump(), **values}) if values else settings
+
+
+def to_series(series: Any) -> TiltSeries:
+    """Return a tilt series, read from a file if ``series`` is a path; raises InputError for anything else."""
+    if isinstance(series, str | Path):
+        from tomoprior.formats import read
+
+        return read(series)
+    if not isinstance(series, TiltSeries):
+        raise InputError(f"a TiltSeries or the path of a file is needed, got {type(series).__name__}")
+    return series
+
+
+def to_volume(volume: Any) -> Any:
+    """Return a volume, read from a file if ``volume`` is a path; anything else unchanged."""
+    if not isinstance(volume, str | Path):
+        return volume
+    from tomoprior.formats import read_volume
+
+    return read_volume(volume).volume
 
 
 def resolve_seed(settings: Any, seed: int) -> tuple[Any, int]:

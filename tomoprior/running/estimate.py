@@ -145,7 +145,7 @@ def _seconds_per_pair(projector: Projector) -> float:
     nz, ny, nx = (min(n, limit) for n, limit in zip(full.shape, (SAMPLE, SLICES, SAMPLE), strict=True))
     small = Geometry(full.angles[:: -(-full.n_angles // TILTS)], (nz, ny, nx), (ny, min(full.detector[1], SAMPLE)))
     timed = Projector(small, projector.device, projector.kind, projector.backend)
-    x = torch.ones(small.domain_shape, device=projector.device)
+    x = torch.ones(small.domain_shape, device=projector.device, dtype=torch.float32)
     best = float("inf")
     for _ in range(3):  # the first also builds the matrix
         started = time.perf_counter()

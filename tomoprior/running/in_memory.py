@@ -8,7 +8,6 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
@@ -21,6 +20,8 @@ from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.arguments import resolve_seed
 from tomoprior.running.threads import limit_threads
 from tomoprior.series import TiltSeries
+from tomoprior.storage.arrays import to_float32
+from tomoprior.storage.torch_state import float32_by_default
 
 #: Packages whose versions are recorded.
 RECORDED = ("torch", "numpy", "scipy", "astra-toolbox", "tomopy")
@@ -66,7 +67,7 @@ def run_method(
     """
     settings, seed = resolve_seed(settings, seed)
     # all devices are listed, because fork_rng warns of several GPUs otherwise
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), limit_threads(threads):
+    with float32_by_default(), torch.random.fork_rng(devices=range(torch.cuda.device_count())), limit_threads(threads):
         torch.manual_seed(seed)
         return method.reconstruct(
             projections, projector, settings, weights=weights, initial=initial, mask=mask, progress=progress
@@ -139,8 +140,7 @@ def to_tensor(array: Any, device: torch.device) -> torch.Tensor:
     """Return a float32 tensor on ``device``; it shares the array's memory where that is possible and safe."""
     if isinstance(array, torch.Tensor):
         return array.detach().to(device, torch.float32)
-    data = np.asarray(array[...] if hasattr(array, "dtype") else array)  # a lazy array is read here
-    return torch.from_numpy(np.require(data, np.float32, ["C", "W"])).to(device)
+    return torch.from_numpy(to_float32(array)).to(device)
 
 
 def package_versions() -> dict[str, str]:

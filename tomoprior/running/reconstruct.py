@@ -14,14 +14,15 @@ from tomoprior.progress import Progress
 from tomoprior.projector import ProjectorOptions
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.running.arguments import resolve_method
+from tomoprior.running.arguments import resolve_method, to_series, to_volume
+from tomoprior.running.doubts import warn_of_doubts
 from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.series import TiltSeries
 from tomoprior.settings import Settings
 
 
 def reconstruct(
-    series: TiltSeries,
+    series: TiltSeries | str | Path,
     method: str | Method = "sirt",
     *,
     out: str | Path | None = None,
@@ -34,8 +35,8 @@ def reconstruct(
     device: str | torch.device = "auto",
     kind: Kind = "linear",
     backend: str = "auto",
-    initial: ArrayLike | None = None,
-    mask: ArrayLike | None = None,
+    initial: ArrayLike | str | Path | None = None,
+    mask: ArrayLike | str | Path | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -48,8 +49,9 @@ def reconstruct(
     Parameters
     ----------
     series
-        Projections with their geometry. Without ``out`` the projections are read into memory. With ``out`` they are read slab
-        by slab, from a file, a Zarr or Dask array, or any other array that can be indexed.
+        Projections with their geometry, or a file that ``tomoprior.read`` reads. Without ``out`` the projections are read into
+        memory. With ``out`` they are read slab by slab, from a file, a Zarr or Dask array, or any other array that can be
+        indexed.
     method
         A name that ``tomoprior.methods.available()`` lists, or a method object.
     out
@@ -75,9 +77,9 @@ def reconstruct(
     device, kind, backend
         As in ``Projector``.
     initial
-        Volume to start from, shape ``geometry.shape``.
+        Volume to start from, shape ``geometry.shape``: an array, or a file that ``tomoprior.read_volume`` reads.
     mask
-        Volume of 0 and 1, shape ``geometry.shape`` or ``(nz, nx)``: outside it, the result is zero.
+        Volume of 0 and 1, shape ``geometry.shape`` or ``(nz, nx)``, or such a file: outside it, the result is zero.
     seed
         For methods that draw random numbers; the same seed gives the same volume on the CPU. It sets the method's setting
         ``seed`` too, where there is one. The caller's random state does not matter and does not change.
@@ -116,6 +118,8 @@ def reconstruct(
     >>> reconstruct(series, "sirt", num_iter=5).volume.shape
     (16, 8, 32)
     """
+    series = to_series(series)
+    initial, mask = to_volume(initial), to_volume(mask)
     resolved, settings = resolve_method(method, settings, values, fast=fast)
     options = ProjectorOptions(str(device), kind, backend)
     common: dict[str, Any] = {
@@ -127,10 +131,14 @@ def reconstruct(
         if any(used.values()):
             names = ", ".join(name for name, is_set in used.items() if is_set)
             raise SettingsError(f"{names}: only with out=FILE, where the volume is written slab by slab")
-        return reconstruct_in_memory(series, resolved, settings, options, **common)
+        result = reconstruct_in_memory(series, resolved, settings, options, **common)
+        warn_of_doubts(series.projections, series.geometry, result.provenance)
+        return result
     from tomoprior.running.slabs.run import reconstruct_to_file
 
-    return reconstruct_to_file(
+    result = reconstruct_to_file(
         series, resolved, settings, Path(out), options, slab=slab, workers=workers, scheduler=scheduler, resume=resume,
         overwrite=overwrite, memory=memory, **common,
     )  # fmt: skip
+    warn_of_doubts(series.projections, series.geometry, result.provenance)
+    return result

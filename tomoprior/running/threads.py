@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from tomoprior.errors import SettingsError
+from tomoprior.storage.torch_state import most_threads
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def limit_threads(count: int | None) -> Iterator[None]:
     if int(count) != count or count < 1:
         raise SettingsError(f"threads must be a positive whole number, got {count}")
     before = torch.get_num_threads()
-    torch.set_num_threads(int(count))
+    torch.set_num_threads(most_threads(int(count)))
     try:
         yield
     finally:

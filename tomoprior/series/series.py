@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tomoprior.errors import InputError
-from tomoprior.geometry import Geometry
+from tomoprior.display import to_html, to_line
+from tomoprior.errors import GeometryError, InputError
+from tomoprior.geometry import MAX_ANGLE, Geometry
 from tomoprior.series.binning import block_mean
 from tomoprior.series.views import BinnedTilts, SelectedTilts
+from tomoprior.storage.arrays import detach, split_mask, to_float32
 from tomoprior.storage.lazy import as_lazy
 
 
@@ -25,7 +28,7 @@ class TiltSeries:
     projections
         Line integrals in voxel units, shape ``geometry.range_shape``: a NumPy array, a torch tensor, or an array with
         ``shape`` and ``dtype`` whose indexing returns a NumPy array (a memory map, an HDF5 or Zarr array). An array in a
-        file is read only when it is needed.
+        file is read only when it is needed. Masked values of a ``numpy.ma`` array get the weight zero.
     geometry
         Angles, grid, detector, centre, voxel size.
     weights
@@ -62,8 +65,10 @@ class TiltSeries:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if hasattr(self.projections, "detach"):  # a torch tensor
-            object.__setattr__(self, "projections", self.projections.detach().cpu().numpy())
+        values, unmasked = split_mask(detach(self.projections))
+        if unmasked is not None:
+            object.__setattr__(self, "weights", combine_weights(self.weights, unmasked, self.geometry))
+        object.__setattr__(self, "projections", values)
         if not hasattr(self.projections, "shape") or not hasattr(self.projections, "dtype"):
             object.__setattr__(self, "projections", np.asarray(self.projections))
         shape, expected = tuple(self.projections.shape), self.geometry.range_shape
@@ -78,6 +83,23 @@ class TiltSeries:
             object.__setattr__(self, "weights", check_weights(self.weights, self.geometry))
         if self.views is None:
             object.__setattr__(self, "views", np.arange(self.geometry.n_angles))
+
+    def _facts(self) -> dict[str, str]:
+        source = self.metadata.get("source")
+        where = "in memory" if isinstance(self.projections, np.ndarray) else "in a file"
+        weights = "" if self.weights is None else "per pixel" if self.weights.ndim == 3 else "per tilt"
+        return {
+            **self.geometry.describe(),
+            "values": f"{self.projections.dtype} {where}",
+            **({"weights": weights} if weights else {}),
+            **({"source": str(source)} if source else {}),
+        }
+
+    def __repr__(self) -> str:
+        return to_line("TiltSeries", self._facts())
+
+    def _repr_html_(self) -> str:
+        return to_html("TiltSeries", list(self._facts().items()))
 
     def load(self) -> TiltSeries:
         """Return the series with its projections in memory as contiguous float32."""
@@ -158,9 +180,14 @@ class TiltSeries:
 
         Raises
         ------
+        GeometryError
+            If an end lies beyond 4 pi, as degrees do.
         InputError
             If no tilt lies in the range.
         """
+        worst = max(abs(low), abs(high))
+        if MAX_ANGLE < worst < math.inf:
+            raise GeometryError(f"{worst:.6g} radians is beyond 4 pi: is it degrees? Use numpy.deg2rad({worst:.6g})")
         tolerance = np.deg2rad(1e-3)
         keep = (self.geometry.angles >= low - tolerance) & (self.geometry.angles <= high + tolerance)
         if not keep.any():
@@ -245,9 +272,20 @@ class TiltSeries:
         return replace(self, geometry=geometry)
 
 
+def combine_weights(weights: ArrayLike | None, more: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
+    """Return the product of two sets of weights, either of shape ``(n_angles,)`` or ``range_shape``."""
+    more = check_weights(more, geometry)
+    if weights is None:
+        return more
+    given = check_weights(weights, geometry)
+    per_pixel = given.ndim == 3 or more.ndim == 3
+    first, second = (w[:, None, None] if per_pixel and w.ndim == 1 else w for w in (given, more))
+    return np.asarray(first * second, np.float32)
+
+
 def check_weights(weights: ArrayLike, geometry: Geometry) -> NDArray[np.float32]:
     """Return weights as float32, shape ``(n_angles,)`` or ``range_shape``; raises InputError for anything else."""
-    array = np.asarray(weights, dtype=np.float32)
+    array = to_float32(np.ma.filled(weights, 0) if isinstance(weights, np.ma.MaskedArray) else weights)
     if array.shape not in ((geometry.n_angles,), geometry.range_shape):
         raise InputError(f"weights need shape ({geometry.n_angles},) or {geometry.range_shape}, got {array.shape}")
     if not np.all(np.isfinite(array)) or np.any(array < 0):

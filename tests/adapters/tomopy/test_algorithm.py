@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,13 @@ def test_data_are_not_touched(scan, monkeypatch):
 def test_other_methods_fit_in(scan, monkeypatch, name):
     found = run(scan, monkeypatch, 2, None, options={"method": name})
     assert correlation(found, scan.truth) > 0.85
+
+
+def test_a_partial_binds_the_method_although_tomopy_passes_empty_options():
+    theta = np.linspace(0, np.pi, 20, endpoint=False)
+    tomo = np.random.default_rng(0).random((2, 20, 16)).astype(np.float32)
+    bound, plain = (np.full((2, 16, 16), 1e-6, np.float32) for _ in range(2))
+    call = functools.partial(tomoprior.algorithm, method="sirt", num_iter=3)
+    call(tomo, np.full(2, 8.0, np.float32), bound, theta, options={})
+    tomoprior.algorithm(tomo, np.full(2, 8.0, np.float32), plain, theta, options={"method": "sirt", "num_iter": 3})
+    np.testing.assert_array_equal(bound, plain)

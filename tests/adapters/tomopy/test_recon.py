@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tomoprior
+from tomoprior.adapters.tomopy.methods import TomopySettings
 from tomoprior.errors import GeometryError, InputError, SettingsError, UnknownNameError
 
 
@@ -130,3 +131,21 @@ def test_from_file_to_file_slab_by_slab(scan, tmp_path, kind):
 def test_slabs_without_a_file_are_refused(scan):
     with pytest.raises(SettingsError, match="workers: only with out"):
         tomoprior.recon(scan.sinograms, scan.theta, sinogram_order=True, algorithm="sirt", workers=2)
+
+
+def test_a_misspelt_setting_is_refused_with_the_name_that_is_meant():
+    theta = np.linspace(0, np.pi, 10, endpoint=False)
+    with pytest.raises(SettingsError, match=r"num_itr.*num_iter"):
+        tomoprior.recon(np.ones((10, 2, 16), np.float32), theta, algorithm="sirt", num_itr=2)
+
+
+def test_what_belongs_to_tomopys_own_algorithms_is_ignored_with_a_warning():
+    theta = np.linspace(0, np.pi, 10, endpoint=False)
+    tomo = np.ones((10, 2, 16), np.float32)
+    with pytest.warns(UserWarning, match="wbp does not know num_iter, pool_size; ignored"):
+        found = tomoprior.recon(tomo, theta, algorithm="wbp", pool_size=3, num_iter=2)
+    np.testing.assert_array_equal(found, tomoprior.recon(tomo, theta, algorithm="wbp"))
+
+
+def test_gridrec_has_tomopys_own_default_filter():
+    assert TomopySettings().filter_name == "shepp"

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,14 @@ from safetensors.torch import load_file, save_file
 
 from tomoprior.errors import FormatError, OutputExistsError
 from tomoprior.methods.diffusion import prior as module
-from tomoprior.methods.diffusion.prior import Prior, choose_network_dtype, list_shipped_priors
+from tomoprior.methods.diffusion.prior import (
+    SHIPPED_FOLDER,
+    Prior,
+    choose_network_dtype,
+    find_prior,
+    list_shipped_priors,
+    load_prior,
+)
 from tomoprior.methods.diffusion.scale import UNIT_STD
 
 
@@ -202,3 +210,19 @@ def test_bfloat16_is_used_with_hardware_for_it(monkeypatch):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
         assert choose_network_dtype(torch.device("cpu")) == (torch.bfloat16 if amx or avx else torch.float32)
+
+
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_a_bare_name_is_the_shipped_prior_whatever_lies_in_the_folder(tmp_path, monkeypatch, as_folder):
+    monkeypatch.chdir(tmp_path)
+    for name in ("tissue", "mine"):
+        (tmp_path / name).mkdir() if as_folder else (tmp_path / name).write_text("not a prior")
+    assert find_prior("tissue") == find_prior(Path("tissue")) == SHIPPED_FOLDER / "tissue.safetensors"
+    assert load_prior("tissue").voxel_sizes[0] > 0
+    with pytest.raises(FormatError, match=r"no prior called 'mine'.*\./mine is the file of that name here"):
+        find_prior("mine")
+
+
+def test_a_path_has_a_suffix_or_a_slash():
+    for path in ("tissue.safetensors", "./tissue", "models/tissue", "/models/tissue"):
+        assert find_prior(path) == Path(path)

@@ -13,6 +13,8 @@ from tomoprior.geometry import Geometry
 
 #: A gap this many times the typical step is a missing range, not a coarse step: no tilt represents it.
 MISSING_RANGE = 4.0
+#: In a full turn, a gap up to this (radians) is no missing range even beside much finer steps, as random angles have.
+SMALL_GAP = 0.2
 #: Directions closer than this (radians) count as one.
 SAME_DIRECTION = 1e-9
 
@@ -34,6 +36,15 @@ def compute_angular_weights(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     out = np.empty(len(angles))
     out[order] = share[direction]
     return out
+
+
+def covers_full_turn(angles: NDArray[np.float64]) -> bool:
+    """Return whether the tilts go around the whole circle, without a missing range."""
+    turned = np.unique(np.mod(angles, 2 * math.pi))
+    if len(turned) < 3:
+        return False
+    gaps = np.diff(turned, append=turned[0] + 2 * math.pi)
+    return bool(gaps.max() <= min(max(MISSING_RANGE * _typical_step(gaps), SMALL_GAP), math.pi / 2))
 
 
 def _weigh_directions(turned: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from scipy import fft
 from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
 from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
+from tomoprior.methods.classical import redundancy
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector, rowshift
 from tomoprior.reconstruction import Reconstruction
@@ -55,6 +56,7 @@ class Fourier:
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Return the bytes of the volume, a copy of the projections, and blocks of padded slices with their transforms."""
         nz, ny, nx = geometry.shape
+        geometry = redundancy.balanced_geometry(geometry)
         n, _, nu = geometry.range_shape
         size = _grid_size(geometry, settings.oversampling)
         block = max(1, min(ny, BLOCK // size**2))
@@ -85,7 +87,8 @@ class Fourier:
         mask = arguments.expand_mask(mask, projector)
         with torch.no_grad():
             data = rowshift.undo(projections, geometry) if geometry.couples_slices else projections
-            volume = _invert(data, geometry, settings, tilt_weights)
+            data, rays = redundancy.balance(data, geometry)
+            volume = _invert(data, rays, settings, tilt_weights)
             if mask is not None:
                 volume *= mask
         if progress is not None:

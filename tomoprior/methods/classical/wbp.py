@@ -10,7 +10,7 @@ from pydantic import Field
 from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
 from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
-from tomoprior.methods.classical import angular, backprojection, filters
+from tomoprior.methods.classical import angular, backprojection, filters, redundancy
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -41,7 +41,8 @@ class WBP:
     """``sum_i w_i (h * p_i)(X cos - Z sin)``: filter each projection along u and back-project it, voxel by voxel.
 
     Kak and Slaney, Principles of Computerized Tomographic Imaging (1988), eqs. 30 to 35 and 61 of chapter 3; angular weights
-    as in ``tomoprior.methods.classical.angular``. It uses no projector: every voxel looks up its own position on the detector.
+    as in ``tomoprior.methods.classical.angular``, and for a full turn with the axis off the middle weights of rays as in
+    ``tomoprior.methods.classical.redundancy``. It uses no projector: every voxel looks up its own position on the detector.
     """
 
     name = "wbp"
@@ -55,7 +56,7 @@ class WBP:
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Return the bytes of the volume and a block of it, filtered projections in two orders, and a block of indices."""
         nz, ny, nx = geometry.shape
-        n, _, nu = geometry.range_shape
+        n, _, nu = redundancy.balanced_geometry(geometry).range_shape
         block = min(backprojection.BLOCK_BYTES, 16 * nz * nx * n)
         return ALLOCATOR_BYTES + 4 * ny * (2 * nz * nx + 2 * n * nu) + block + block // 2
 
@@ -81,12 +82,13 @@ class WBP:
         share = angular.compute_tilt_weights(self.name, geometry, arguments.expand_weights(weights, projector))
         mask = arguments.expand_mask(mask, projector)
         with torch.no_grad():
+            data, rays = redundancy.balance(projections, geometry)
             response = filters.compute_response(
-                settings.filter_name, geometry.detector[1], settings.cutoff, settings.sirt_iterations, geometry.shape[0]
+                settings.filter_name, rays.detector[1], settings.cutoff, settings.sirt_iterations, geometry.shape[0]
             )
-            filtered = filters.filter_projections(projections, response, extend=settings.edge == "extend")
+            filtered = filters.filter_projections(data, response, extend=settings.edge == "extend")
             filtered *= torch.from_numpy(share).to(filtered)[:, None, None]
-            volume = backprojection.backproject(filtered, geometry)
+            volume = backprojection.backproject(filtered, rays)
             if mask is not None:
                 volume *= mask
         if progress is not None:

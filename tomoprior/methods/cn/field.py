@@ -61,7 +61,7 @@ class Field(ABC):
         if not bool(torch.isfinite(flat).all()):
             raise InputError("points must be finite")
         size = torch.tensor(self.shape, dtype=torch.float64, device=self.device)
-        out = torch.zeros(len(flat), device=self.device)
+        out = torch.zeros(len(flat), device=self.device, dtype=torch.float32)
         inside = ((flat >= -0.5 - 1e-9) & (flat <= size - 0.5 + 1e-9)).all(1).nonzero()[:, 0]
         with torch.no_grad():
             for piece in torch.split(inside, CHUNK):

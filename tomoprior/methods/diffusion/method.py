@@ -79,6 +79,12 @@ class Diffusion:
         """Return the prior of the settings; a file is read once."""
         return load_prior(settings.prior or self.default_prior)
 
+    def check(self, geometry: Geometry, settings: DiffusionSettings) -> None:
+        """Raise InputError if grid, voxel size or tilt range are outside the prior's training."""
+        prior = self.prior(settings)
+        check_grid_and_range(geometry, prior, check_range=settings.check_prior)
+        convert_voxel_size(geometry, prior, check=settings.check_prior)
+
     def halo(self, geometry: Geometry, settings: DiffusionSettings) -> int:
         """Return the number of rows that a slab of a larger volume sees on either side of its own."""
         return HALO

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -163,7 +164,7 @@ def compute_region_weights(inside: torch.Tensor) -> tuple[torch.Tensor, torch.Te
 
 
 def find_prior(path: str | Path) -> Path:
-    """Return the file of a prior: ``path`` itself or, for a name without a suffix, a file of this package.
+    """Return the file of a prior: ``path`` if it has a suffix or a slash; a bare name is always a file of this package.
 
     Raises
     ------
@@ -171,12 +172,13 @@ def find_prior(path: str | Path) -> Path:
         If no prior of that name comes with the package.
     """
     target = Path(path)
-    if target.suffix or target.exists():
+    if target.suffix or len(target.parts) > 1 or os.sep in str(path):
         return target
     target = SHIPPED_FOLDER / f"{path}.safetensors"
     if not target.is_file():
         names = ", ".join(list_shipped_priors()) or "none"
-        raise FormatError(f"no prior called {str(path)!r} comes with tomoprior ({names}); give a .safetensors file")
+        there = f"; ./{path} is the file of that name here" if Path(path).exists() else ""
+        raise FormatError(f"no prior called {str(path)!r} comes with tomoprior ({names}); give a .safetensors file{there}")
     return target
 
 

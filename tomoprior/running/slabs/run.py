@@ -30,6 +30,7 @@ from tomoprior.running.slabs.journal import Journal, digest
 from tomoprior.running.slabs.outputs import Outputs, check_format
 from tomoprior.running.slabs.plan import Plan, Slab, plan_slabs
 from tomoprior.series import TiltSeries
+from tomoprior.storage.arrays import detach, to_float32
 
 #: Called with a line for the user.
 Tell = Callable[[str], None]
@@ -254,10 +255,15 @@ def _row_bytes(array: Any) -> int:
     return 0 if array is None or array.ndim < 3 or array.shape[1] == 1 else 4 * array.shape[0] * array.shape[2]
 
 
+def _to_array(volume: Any) -> Any:
+    """Return an array that is read when it is indexed as it is, and anything else in memory."""
+    return detach(volume) if hasattr(volume, "shape") and not np.ma.is_masked(volume) else to_float32(volume)
+
+
 def _check_volumes(initial: Any, mask: Any, shape: tuple[int, int, int]) -> tuple[Any, Any]:
     """Return both as arrays; a mask of one slice becomes ``(nz, 1, nx)``. Raises InputError for other shapes."""
     nz, _, nx = shape
-    initial, mask = (None if a is None else a if hasattr(a, "shape") else np.asarray(a) for a in (initial, mask))
+    initial, mask = (None if a is None else _to_array(a) for a in (initial, mask))
     if mask is not None and tuple(mask.shape) == (nz, nx):
         mask = np.asarray(mask)[:, None, :]
     for name, array, allowed in (("initial", initial, [shape]), ("mask", mask, [shape, (nz, 1, nx)])):

@@ -1,0 +1,39 @@
+"""What makes a reconstruction doubtful, by its projections and its residual: warnings in Python, notes on the command line."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from tomoprior.errors import ResultWarning
+from tomoprior.geometry import Geometry
+from tomoprior.series.field_of_view import describe_field_of_view
+
+#: A volume whose relative residual is larger explains next to nothing of the projections. A volume of zeros has 1.
+EXPLAINS_NOTHING = 0.9
+#: Rounding of a residual of 1.
+ROUNDING = 1e-3
+
+
+def describe_fit(provenance: Mapping[str, Any]) -> list[str]:
+    """Return a line for the user if the residual in a record says that the volume explains nothing, else no line."""
+    residual = provenance.get("residual")
+    if residual is None or not residual > EXPLAINS_NOTHING:
+        return []
+    settings = provenance.get("settings", {})
+    if settings.get("min_constraint") is not None and abs(residual - 1) < ROUNDING:
+        return [
+            f"the volume is zero (residual {residual:.3g}): with min_constraint={settings['min_constraint']:g} nothing else "
+            "fits values that are dark on bright; --invert (read(..., invert=True)) makes them bright on zero"
+        ]
+    return [
+        f"the volume explains next to nothing of the projections (residual {residual:.3g}): too few iterations, wrong angles "
+        "or axis, or values that are no line integrals (--minus-log, --invert)"
+    ]
+
+
+def warn_of_doubts(projections: Any, geometry: Geometry, provenance: Mapping[str, Any], *, stacklevel: int = 3) -> None:
+    """Give a ``ResultWarning`` for each line of ``describe_fit`` and ``describe_field_of_view``."""
+    for line in (*describe_field_of_view(projections, geometry), *describe_fit(provenance)):
+        warnings.warn(line, ResultWarning, stacklevel=stacklevel)

@@ -1,0 +1,76 @@
+"""Specimens wider than the detector or the grid: what the borders of the projections and the axis say about it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tomoprior.geometry import Geometry
+
+#: Tilts that are looked at.
+SAMPLED = 5
+#: Share of a tilt's largest value, averaged over rows, above which its border is not empty.
+EMPTY = 0.1
+#: Off the middle by this share of the detector, the axis of a full turn means half acquisition.
+OFF_MIDDLE = 1 / 16
+
+
+def describe_field_of_view(projections: Any, geometry: Geometry) -> list[str]:
+    """Return lines for the user about a specimen that is wider than the grid; none if all is well.
+
+    A section, thinner than it is wide, always goes on beyond the detector: methods pad its grid, and nothing is said.
+
+    Parameters
+    ----------
+    projections
+        Shape ``geometry.range_shape``; a few tilts are read.
+    """
+    nz, _, nx = geometry.shape
+    nu = geometry.detector[1]
+    if nu < 8:
+        return []
+    middle = float(np.mean(geometry.center))
+    reach = max(middle, nu - middle)
+    half = abs(middle - nu / 2) > OFF_MIDDLE * nu and _turns_around(geometry.angles)
+    needed = 2 * math.ceil(reach)
+    if half and min(nx, nz) < 0.98 * needed and nz >= nx:
+        return [
+            f"a full turn with the axis at {middle:.6g} of {nu} pixels (half acquisition) covers {needed} pixels, and the grid "
+            f"is {nx} wide and {nz} thick: --width {needed} --thickness {needed} (width=, thickness=) hold it all"
+        ]
+    if nz < nx or nx > 1.25 * (needed if half else nu):
+        return []
+    left, right = _border_shares(projections, geometry.n_angles)
+    share = (right if middle < nu / 2 else left) if half else max(left, right)
+    if share <= EMPTY:
+        return []
+    return [
+        f"the specimen goes on beyond the detector (its borders hold {100 * share:.0f} % of the maximum): what lies outside "
+        f"appears at the rim of the volume. A wider grid takes it up: --width {2 * nx} --thickness {2 * nz} (width=, "
+        "thickness=); for a section, give its --thickness; for a background, --subtract auto"
+    ]
+
+
+def _turns_around(angles: NDArray[np.float64]) -> bool:
+    turned = np.sort(np.mod(angles, 2 * math.pi))
+    return bool(np.diff(turned, append=turned[0] + 2 * math.pi).max() < math.pi / 2)
+
+
+def _border_shares(projections: Any, n: int) -> tuple[float, float]:
+    """Return the medians over some tilts of the left and the right border, as shares of the tilt's largest column."""
+    shares = []
+    for i in np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).round().astype(int)):
+        image = projections[int(i)]
+        image = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image, np.float64)
+        columns = np.mean(image, axis=0)
+        edge = max(1, len(columns) // 32)
+        top = np.max(np.abs(columns))
+        if np.isfinite(top) and top > 0:
+            shares.append((abs(columns[:edge].mean()) / top, abs(columns[-edge:].mean()) / top))
+    if not shares:
+        return 0.0, 0.0
+    left, right = np.median(shares, axis=0)
+    return float(left), float(right)
