@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.formats import read as read
     from tomoprior.formats import write as write
     from tomoprior.formats import write_series as write_series
+    from tomoprior.geometry import FanGeometry as FanGeometry
     from tomoprior.geometry import Geometry as Geometry
     from tomoprior.progress import progress_bar as progress_bar
     from tomoprior.projector import LinearOperator as LinearOperator
@@ -54,7 +55,7 @@ else:
             "adapters.tomopy": ["algorithm", "recon"],
             "comparison": ["compare"],
             "formats": ["open_stack", "read", "write", "write_series"],
-            "geometry": ["Geometry"],
+            "geometry": ["FanGeometry", "Geometry"],
             "progress": ["progress_bar"],
             "projector": ["LinearOperator", "Projector", "clear_cache"],
             "reconstruction": ["Reconstruction"],

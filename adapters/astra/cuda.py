@@ -15,7 +15,7 @@ import astra.experimental
 import torch
 
 from tomoprior.errors import BackendError
-from tomoprior.geometry import Geometry
+from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector.backends import Cost, Kind
 
 from .geometry import vectors_3d
@@ -59,6 +59,8 @@ class CudaBackend:
             return f"it needs a GPU, and the device is {device}"
         if not has_gpu():
             return "ASTRA finds no GPU that it can use"
+        if isinstance(geometry, FanGeometry):
+            return "it takes parallel beams only"
         return None if kind == "linear" else "ASTRA's GPU projector has the linear kernel only"
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:

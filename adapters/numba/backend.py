@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.geometry import Geometry
+from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector.backends import Cost, Kind
 
 #: Slices of a block at most: 16 floats fill one vector register, and a block's copy of the volume stays small.
@@ -77,6 +77,8 @@ class NumbaBackend:
             return "it runs on the CPU"
         if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
             return "NUMBA_DISABLE_JIT is set, and it has to be compiled"
+        if isinstance(geometry, FanGeometry):
+            return "it takes parallel beams only"
         return None if kind == "linear" else "it has the linear kernel only"
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:

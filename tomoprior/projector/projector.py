@@ -18,12 +18,12 @@ from tomoprior.projector.operator import LinearOperator
 
 
 class Projector(LinearOperator):
-    """Forward projection of single-axis parallel-beam tomography, ``A(x)``, with its adjoint ``A.T(y)``.
+    """Forward projection of single-axis tomography in a parallel or a fan beam, ``A(x)``, with its adjoint ``A.T(y)``.
 
     Parameters
     ----------
     geometry
-        Angles, grid and detector; see ``tomoprior.geometry`` for the conventions.
+        Angles, grid and detector, a ``Geometry`` or a ``FanGeometry``; see ``tomoprior.geometry`` for the conventions.
     device
         ``auto``, ``cpu`` or ``cuda[:n]``.
     kind
