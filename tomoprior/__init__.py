@@ -43,6 +43,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.running.reconstruct import reconstruct as reconstruct
     from tomoprior.series import TiltSeries as TiltSeries
     from tomoprior.series.pixels import repair_pixels as repair_pixels
+    from tomoprior.series.rebinning import rebin_fan as rebin_fan
+    from tomoprior.series.support import support_from_projections as support_from_projections
 
     algorithm: Callable[..., Any]  # of tomoprior.adapters.tomopy, which lies elsewhere in a checkout
     recon: Callable[..., Any]
@@ -62,5 +64,7 @@ else:
             "running.reconstruct": ["reconstruct"],
             "series": ["TiltSeries"],
             "series.pixels": ["repair_pixels"],
+            "series.rebinning": ["rebin_fan"],
+            "series.support": ["support_from_projections"],
         },
     )

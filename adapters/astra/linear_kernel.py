@@ -11,6 +11,7 @@ pixels, its value is the linear interpolation between the two nearest pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -60,7 +61,7 @@ def _compute_angle(vector: NDArray[np.float64], nz: int, nx: int, nu: int, fan: 
     # in a fan the rays of one angle can be steep and flat: each run of pixels of one sort is followed together
     bounds = [0, *(np.flatnonzero(np.diff(steep)) + 1), nu]
     runs = (slice(first, last) for first, last in pairwise(bounds))
-    parts = [_follow_rays(*(r[run] for r in rays), nz, nx, steep=bool(steep[run.start])) for run in runs]
+    parts = [_follow_rays([r[run] for r in rays], nz, nx, steep=bool(steep[run.start])) for run in runs]
     counts, entries, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
     return counts, entries, weights
 
@@ -85,10 +86,9 @@ def _fan_rays(vector: NDArray[np.float64], nu: int) -> tuple[NDArray[np.float64]
     return source[0] + along * ray_x, source[1] + along * ray_y, ray_x, ray_y
 
 
-def _follow_rays(
-    x: NDArray[Any], y: NDArray[Any], ray_x: NDArray[Any], ray_y: NDArray[Any], nz: int, nx: int, *, steep: bool
-) -> tuple[NDArray[np.int64], ...]:
+def _follow_rays(rays: Sequence[NDArray[Any]], nz: int, nx: int, *, steep: bool) -> tuple[NDArray[np.int64], ...]:
     """Return counts, pixel indices and weights of rays that are all steep, with a crossing per row, or all flat."""
+    x, y, ray_x, ray_y = rays
     first_x, first_y = F(0.5 - nx / 2), F(nz / 2 - 0.5)
     if steep:
         slope, length = ray_x / ray_y, np.sqrt(ray_y * ray_y + ray_x * ray_x) / np.abs(ray_y)

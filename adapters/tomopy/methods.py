@@ -105,6 +105,7 @@ class TomopyMethod:
         progress: Progress | None = None,
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``; takes no weights and no mask. Tilts must not be shifted."""
+        arguments.check_rays(self, projector.geometry)
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
         arguments.check_initial(initial, projector)

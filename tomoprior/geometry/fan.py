@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import GeometryError
 from tomoprior.geometry.checks import check_length
@@ -90,6 +91,17 @@ class FanGeometry(Geometry):
         assert isinstance(binned, FanGeometry)
         source, detector = self.source_distance / factor, self.detector_distance / factor
         return replace(binned, source_distance=source, detector_distance=detector)
+
+    def _project(self, x: NDArray[np.float64], z: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        cos, sin = np.cos(theta), np.sin(theta)
+        total = self.source_distance + self.detector_distance
+        return (x * cos - z * sin) * total / (self.source_distance - x * sin - z * cos) / self.pixel_size
+
+    def _to_parallel(
+        self, u: NDArray[np.float64], theta: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        gamma = np.arctan(u * self.pixel_size / (self.source_distance + self.detector_distance))
+        return theta - gamma, self.source_distance * np.sin(gamma)
 
     def _check_source(self) -> None:
         nz, _, nx = self.shape

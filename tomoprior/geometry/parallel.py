@@ -113,6 +113,37 @@ class Geometry:
         dx = 0.0 if self.shifts is None else self.shifts[:, 1]
         return np.asarray(self.detector[1] / 2 - self.center[y] - dx + np.zeros(self.n_angles))
 
+    def detector_positions(self, x: ArrayLike, z: ArrayLike, y: int) -> NDArray[np.float64]:
+        """Return the detector index onto which points of slice ``y`` project, shape ``(n_angles, *points)``.
+
+        ``x`` and ``z`` are in voxels from the centre of the grid and broadcast. The index of a pixel's centre is whole.
+        """
+        x, z = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(z, np.float64))
+        columns = (-1, *[1] * x.ndim)
+        u = self._project(x, z, self.angles.reshape(columns))
+        return np.asarray(u + (self.detector[1] / 2 - 0.5 - self.offsets(y)).reshape(columns))
+
+    def _project(self, x: NDArray[np.float64], z: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ``u`` of points in detector pixels."""
+        return x * np.cos(theta) - z * np.sin(theta)
+
+    def parallel_coordinates(self, positions: ArrayLike, y: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``(phi, u)`` of the parallel beam's rays that coincide with the rays to detector indices.
+
+        ``positions`` has shape ``(n_angles,)`` or ``(n_angles, n)``; the results have the same shape. ``phi`` is in radians,
+        ``u`` in voxels.
+        """
+        index = np.asarray(positions, np.float64)
+        columns = (-1, *[1] * (index.ndim - 1))
+        u = index - (self.detector[1] / 2 - 0.5 - self.offsets(y)).reshape(columns)
+        return self._to_parallel(u, self.angles.reshape(columns))
+
+    def _to_parallel(
+        self, u: NDArray[np.float64], theta: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return angle and ``u`` of the parallel beam for rays at ``u`` detector pixels."""
+        return np.broadcast_to(theta, u.shape), u
+
     def slice_groups(self) -> list[NDArray[np.intp]]:
         """Return the indices of the slices that share a centre, and so a system matrix: a list of arrays, usually one."""
         _, inverse = np.unique(self.center, return_inverse=True)

@@ -40,6 +40,8 @@ class Method(Protocol):
         True if a slice's result depends on its neighbours, so that it must see them together.
     fits_field
         Optional; True if results have a ``field``.
+    any_rays
+        Optional; True if the method runs on every geometry, a fan beam too. Without it only a parallel beam is accepted.
     tunable
         Optional; by setting, the values that a comparison tries when it tunes the method by held-out tilts: one or two settings
         that matter most. Without it the number of iterations is tried.

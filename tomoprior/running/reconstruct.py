@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from tomoprior import methods
 from tomoprior.errors import SettingsError
+from tomoprior.methods import arguments
 from tomoprior.methods.base import Method
 from tomoprior.progress import Progress
 from tomoprior.projector.backends import Kind
@@ -94,6 +95,7 @@ def reconstruct(
         ``out`` a ``KeyboardInterrupt``, after which ``resume`` goes on.
     """
     chosen = methods.get(method) if isinstance(method, str) else method
+    arguments.check_rays(chosen, series.geometry)
     if settings is None:
         settings = chosen.Settings.parse(values)
     elif not isinstance(settings, chosen.Settings):

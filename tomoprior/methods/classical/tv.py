@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.solving import gradient, strength
+from tomoprior.methods.solving import direction, gradient, strength
 from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
 from tomoprior.methods.solving.problem import Problem, padding, ray_and_voxel_sums, reciprocal_
 from tomoprior.reconstruction import Reconstruction
@@ -41,10 +41,16 @@ class TVSettings(BoxSettings):
         0.0, ge=0, description="Differences below this (values per voxel) cost their square, which keeps ramps from "
         "becoming stairs; 0 is plain TV.",
     )  # fmt: skip
+    z_weight: Annotated[float, Field(gt=0, le=1)] | Literal["held-out"] = Field(
+        1.0, description="Weight of the differences along z. Edges across z are what a limited range of tilts measures worst; "
+        "below 1 the penalty moves fewer of them. held-out: 0.25, 0.35, 0.5 or 1, whichever predicts every fifth tilt best.",
+    )  # fmt: skip
 
 
 class TV(IterativeMethod):
     """``min 1/2 ||W^(1/2) (A x - p)||^2 + reg_par sum |grad x|`` with bounds; isotropic in 3-D, or its Huber form.
+
+    With ``z_weight`` a, ``|grad x|`` is ``sqrt(Dx^2 + Dy^2 + (a Dz)^2)``.
 
     The primal-dual algorithm of Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120, alg. 1, with the diagonal steps of
     Pock and Chambolle, ICCV 2011, lemma 2 (alpha = 1); for CT see Sidky, Jorgensen and Pan, Phys. Med. Biol. 57 (2012) 3065.
@@ -62,6 +68,9 @@ class TV(IterativeMethod):
 
     def solve(self, problem: Problem, settings: TVSettings, monitor: Monitor) -> torch.Tensor:
         """Choose the strength where it is left open, then iterate."""
+        if settings.z_weight == "held-out":
+            settings = direction.choose_z_weight(problem, settings, minimise)
+            monitor.settled["z_weight"] = float(settings.z_weight)
         reg_par = strength.resolve_strength(problem, settings, minimise)
         monitor.settled["reg_par"] = reg_par * problem.w_scale
         return minimise(problem, settings, reg_par, monitor)
@@ -72,12 +81,13 @@ class TV(IterativeMethod):
 
     def settings_from_pilot(self, result: Reconstruction, settings: TVSettings, folder: Path) -> dict[str, Any]:
         """The strength, if it was left open."""
-        return {} if not isinstance(settings.reg_par, str) else dict(result.provenance["settled"])
+        settled = result.provenance["settled"]
+        return {name: value for name, value in settled.items() if isinstance(getattr(settings, name), str)}
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """With the search's own volume and copy of the projections where there is one."""
         needed = super().memory(geometry, settings)
-        if settings.reg_par != "held-out":
+        if "held-out" not in (settings.reg_par, settings.z_weight):
             return needed
         pad = padding(geometry, settings.pad)
         nz, ny, nx = geometry.shape
@@ -86,6 +96,8 @@ class TV(IterativeMethod):
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """With the search for the strength where there is one."""
         extra = strength.search_cost_in_pairs(settings.reg_par) * self.pairs
+        if settings.z_weight == "held-out":
+            extra = extra * (1 + len(direction.Z_WEIGHTS)) + direction.COST * self.pairs
         return super().cost_in_pairs(geometry, settings) + extra
 
 
@@ -96,12 +108,14 @@ def minimise(
     A, p, w, x = problem.A, problem.p, problem.w, problem.x
     rays, voxels = ray_and_voxel_sums(replace(problem, w=None))
     balance = 1.0 if duals is None else duals.balance
-    sigma, tau = reciprocal_(rays).mul_(balance), voxels.add_(gradient.COLUMN_SUM).mul_(balance).reciprocal_()
+    a = 1.0 if isinstance(settings.z_weight, str) else settings.z_weight
+    column_sum = gradient.COLUMN_SUM - 2 * (1 - a)
+    sigma, tau = reciprocal_(rays).mul_(balance), voxels.add_(column_sum).mul_(balance).reciprocal_()
     # the dual step of the data term has a closed form: y <- (y + sigma (A xbar - p)) * shrink, with W in it
     shrink = 1 / (1 + sigma) if w is None else w / (w + sigma)
     step = balance / gradient.ROW_SUM
     ax, xbar = A(x), x.clone()
-    y, q = _start(problem, ax, reg_par) if duals is None else (duals.y, duals.q)
+    y, q = _start(problem, ax, reg_par, a) if duals is None else (duals.y, duals.q)
     previous = ax.clone()
     huber = 1 / (1 + step * settings.huber_delta / reg_par) if settings.huber_delta and reg_par else 1.0
     for _ in range(settings.num_iter):
@@ -111,22 +125,22 @@ def minimise(
         y.addcmul_(previous.neg_().add_(ax, alpha=2).sub_(p), sigma).mul_(shrink)
         previous = ax
         if reg_par:
-            gradient.add_forward_(q, xbar, step)
+            gradient.add_forward_(q, xbar, step, a)
             if huber != 1.0:
                 q.mul_(huber)
             gradient.shrink_to_ball_(q, reg_par)
-        direction = A.T(y)
+        descent = A.T(y)
         if reg_par:
-            gradient.add_adjoint_(direction, q, 1.0)
+            gradient.add_adjoint_(descent, q, 1.0, a)
         xbar.copy_(x).neg_()
-        x.sub_(direction.mul_(tau))
+        x.sub_(descent.mul_(tau))
         problem.masked(clamp_(x, settings))
         xbar.add_(x, alpha=2)
         ax = A(x)
     return x
 
 
-def _start(problem: Problem, ax: torch.Tensor, reg_par: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _start(problem: Problem, ax: torch.Tensor, reg_par: float, z_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Dual variables for a start from ``problem.x``."""
     x = problem.x
     y, q = problem.weighted(ax - problem.p), gradient.zeros(x)
@@ -135,5 +149,5 @@ def _start(problem: Problem, ax: torch.Tensor, reg_par: float) -> tuple[torch.Te
         y.zero_()
     elif reg_par:
         # a warm start warms the dual variables too: at the solution they are the residual and the directions of the edges
-        gradient.shrink_to_ball_(gradient.add_forward_(q, x, 1e6 * reg_par / top), reg_par)
+        gradient.shrink_to_ball_(gradient.add_forward_(q, x, 1e6 * reg_par / top, z_weight), reg_par)
     return y, q

@@ -70,6 +70,7 @@ class WBP:
         progress: Progress | None = None,
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, an initial volume has no meaning here."""
+        arguments.check_rays(self, projector.geometry)
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
         arguments.refuse_arguments(self.name, **{"initial volume": initial})

@@ -82,6 +82,7 @@ class WienerMethod:
         progress: Progress | None = None,
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``; a mask says where the section lies."""
+        arguments.check_rays(self, projector.geometry)
         if initial is not None:
             raise InputError("wiener solves a linear equation; leave the initial volume out")
         arguments.check_projections(projections, projector)

@@ -76,6 +76,7 @@ class IterativeMethod(ABC):
     Settings: type[IterativeSettings]
     couples_slices = False
     uses_projector = True
+    any_rays = True
     #: arrays of the size of the volume and of the projections that are alive at the peak (projections given not counted)
     arrays: tuple[float, float]
     #: the same for what a ray and a voxel take part in (``problem.sums``), where slices differ in their geometry

@@ -83,6 +83,7 @@ class Wedge:
         Weights go to that method, and a tilt whose weights are all zero measured nothing. Outside the mask the result is zero
         and no cube has its middle there.
         """
+        arguments.check_rays(self, projector.geometry)
         seed = int(torch.randint(2**62, (), dtype=torch.int64))
         arguments.check_projections(projections, projector)
         w = arguments.expand_weights(weights, projector)
