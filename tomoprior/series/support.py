@@ -31,6 +31,15 @@ class Disc:
         """Return how far points lie outside the edge, negative inside; ``x`` and ``z`` broadcast."""
         return np.asarray(np.hypot(np.subtract(x, self.x), np.subtract(z, self.z)) - self.radius)
 
+    def project(self, geometry: Geometry, y: int = 0, samples: int = 4) -> NDArray[np.float64]:
+        """Return the line integrals of the disc with density 1, shape ``(n_angles, nu)``, as means over each pixel."""
+        within = (np.arange(samples) + 0.5) / samples - 0.5
+        index = np.arange(geometry.detector[1])[:, None] + within
+        phi, u = geometry.parallel_coordinates(np.broadcast_to(index.ravel(), (geometry.n_angles, index.size)), y)
+        distance = self.x * np.cos(phi) - self.z * np.sin(phi) - u
+        chords = 2 * np.sqrt(np.maximum(0.0, self.radius**2 - distance**2))
+        return np.asarray(chords.reshape(geometry.n_angles, -1, samples).mean(-1))
+
 
 def support_from_projections(
     series: TiltSeries,
