@@ -46,7 +46,8 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.series.rebinning import rebin_fan as rebin_fan
     from tomoprior.series.support import support_from_projections as support_from_projections
 
-    algorithm: Callable[..., Any]  # of tomoprior.adapters.tomopy, which lies elsewhere in a checkout
+    AstraOperator: Any  # of tomoprior.adapters, which lies elsewhere in a checkout
+    algorithm: Callable[..., Any]
     recon: Callable[..., Any]
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
@@ -54,6 +55,7 @@ else:
         submodules=["errors", "methods", "metrics", "plot", "simulate", "testing", "training"],
         submod_attrs={
             "_version": ["__version__"],
+            "adapters.astra.operator": ["AstraOperator"],
             "adapters.tomopy": ["algorithm", "recon"],
             "comparison": ["compare"],
             "formats": ["open_stack", "read", "write", "write_series"],

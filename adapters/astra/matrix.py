@@ -43,6 +43,20 @@ class MatrixPair:
     adjoint: torch.Tensor
     nbytes: int
 
+    @classmethod
+    def from_scipy(cls, matrix: sparse.csr_matrix, device: torch.device) -> MatrixPair:
+        """Return a matrix with its transpose on ``device``."""
+        transposed = matrix.T.tocsr()
+        return cls(_to_csr_tensor(matrix, device), _to_csr_tensor(transposed, device), matrix.nnz * BYTES_PER_ENTRY)
+
+
+def apply_to_slices(matrix: torch.Tensor, x: torch.Tensor, out: tuple[int, int]) -> torch.Tensor:
+    """Apply a matrix to each slice of ``(batch, row, slice, column)``; axes 1 and 3 of the result have the sizes ``out``."""
+    batch, rows, ny, columns = x.shape
+    # (batch, row, y, column) -> (row * column, batch * y): a view if x came from here
+    flat = x.permute(1, 3, 0, 2).reshape(rows * columns, batch * ny)
+    return csr_product(matrix, flat).view(*out, batch, ny).permute(2, 0, 3, 1)
+
 
 class MatrixBackend:
     """An exact pair of sparse matrices. Memory: 16 bytes per entry, about ``32 n_angles nz nx`` bytes per distinct centre."""
@@ -93,18 +107,14 @@ class MatrixBackend:
         return self._product(projections, (nz, nx), "adjoint")
 
     def _product(self, x: torch.Tensor, out: tuple[int, int], which: str) -> torch.Tensor:
-        batch, rows, ny, columns = x.shape
         if len(self._groups) == 1:
-            # (batch, row, y, column) -> (row * column, batch * y): a view if x came from here
-            flat = x.permute(1, 3, 0, 2).reshape(rows * columns, batch * ny)
-            y = csr_product(getattr(self._pairs[0], which), flat)
-            return y.view(*out, batch, ny).permute(2, 0, 3, 1)
-        result = x.new_empty(*out, batch, ny)
+            return apply_to_slices(getattr(self._pairs[0], which), x, out)
+        batch, _, ny, _ = x.shape
+        result = x.new_empty(*out, batch, ny).permute(2, 0, 3, 1)
         for slices, pair in zip(self._groups, self._pairs, strict=True):
             index = torch.from_numpy(slices).to(x.device)
-            flat = x[:, :, index, :].permute(1, 3, 0, 2).reshape(rows * columns, batch * len(slices))
-            result[..., index] = csr_product(getattr(pair, which), flat).view(*out, batch, len(slices))
-        return result.permute(2, 0, 3, 1)
+            result[:, :, index] = apply_to_slices(getattr(pair, which), x[:, :, index], out)
+        return result
 
 
 _cache: OrderedDict[tuple[str, str, str], MatrixPair] = OrderedDict()
@@ -140,8 +150,7 @@ def _build_pair(geometry: Geometry, y: int, kind: Kind, device: torch.device) ->
         else:
             matrix = export_matrix(kernel_name(geometry, kind), *slice_geometries(geometry, y))
         disk_cache.save_matrix(matrix, geometry, y, kind)
-    transposed = matrix.T.tocsr()
-    return MatrixPair(_to_csr_tensor(matrix, device), _to_csr_tensor(transposed, device), matrix.nnz * BYTES_PER_ENTRY)
+    return MatrixPair.from_scipy(matrix, device)
 
 
 def _count_entries(geometry: Geometry) -> int:
