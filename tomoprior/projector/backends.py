@@ -10,7 +10,7 @@ import torch
 
 from tomoprior import memory, plugins
 from tomoprior.errors import BackendError
-from tomoprior.geometry import FanGeometry, Geometry
+from tomoprior.geometry import Geometry
 
 Kind = Literal["linear", "line", "strip"]
 GROUP = "tomoprior.projectors"
@@ -59,14 +59,12 @@ class Backend(Protocol):
 MATRIX_PAYS = 64 * 2**20
 
 
-def matrix_budget(geometry: Geometry, kind: Kind, device: torch.device) -> int:
+def matrix_budget(kind: Kind, device: torch.device) -> int:
     """Return the bytes that the matrix of a projector may take where the backend is left open.
 
-    The linear kernel of a parallel beam on a CPU can be computed without a matrix, so that its matrix is limited to
-    ``MATRIX_PAYS``.
+    The linear kernel on a CPU can be computed without a matrix, so that its matrix is limited to ``MATRIX_PAYS``.
     """
-    parallel = not isinstance(geometry, FanGeometry)
-    if parallel and kind == "linear" and device.type == "cpu" and "TOMOPRIOR_MATRIX_BUDGET" not in os.environ:
+    if kind == "linear" and device.type == "cpu" and "TOMOPRIOR_MATRIX_BUDGET" not in os.environ:
         return min(MATRIX_PAYS, default_budget())
     return default_budget()
 
@@ -93,7 +91,7 @@ def choose_backend(name: str, geometry: Geometry, kind: Kind, device: torch.devi
         If no backend has that name.
     """
     if name == "auto":
-        limit = matrix_budget(geometry, kind, device) if budget is None else budget
+        limit = matrix_budget(kind, device) if budget is None else budget
         installed = [plugins.load(GROUP, n) for n in plugins.names(GROUP)]
         refusals = {b.name: b.refusal(geometry, kind, device, limit) for b in installed}
         able = [b for b in installed if refusals[b.name] is None]
