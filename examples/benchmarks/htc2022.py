@@ -31,7 +31,7 @@ import tomoprior
 from tomoprior.series.support import Disc, fit_disc
 
 #: Widest range of tilts in degrees, strength in units of the rule of ``tv``, and weight along z.
-SETTINGS = ((45, 8.0, 0.12), (75, 4.0, 0.25), (360, 2.0, 0.25))
+SETTINGS = ((35, 4.0, 0.2), (360, 2.0, 0.25))
 #: Voxels along an edge of the grid, and iterations of ``tv``.
 SIZE, ITERATIONS = 256, 400
 #: Degree of the polynomial from measured values to path lengths.
