@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.formats import read_volume as read_volume
     from tomoprior.formats import write as write
     from tomoprior.formats import write_series as write_series
+    from tomoprior.geometry import FanGeometry as FanGeometry
     from tomoprior.geometry import Geometry as Geometry
     from tomoprior.progress import progress_bar as progress_bar
     from tomoprior.projector import LinearOperator as LinearOperator
@@ -48,6 +49,10 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.running.reconstruct import reconstruct as reconstruct
     from tomoprior.series import TiltSeries as TiltSeries
     from tomoprior.series.pixels import repair_pixels as repair_pixels
+    from tomoprior.series.rebinning import rebin_fan as rebin_fan
+    from tomoprior.series.support import support_from_projections as support_from_projections
+
+    AstraOperator: Any  # of tomoprior.adapters
 
     # the signatures of tomoprior.adapters.tomopy, which lies elsewhere in a checkout; a test compares them
     def algorithm(  # noqa: D103
@@ -78,11 +83,12 @@ else:
         submodules=["errors", "methods", "metrics", "plot", "simulate", "testing", "training"],
         submod_attrs={
             "_version": ["__version__"],
+            "adapters.astra.operator": ["AstraOperator"],
             "alignment": ["align"],
             "adapters.tomopy": ["algorithm", "recon"],
             "comparison": ["compare"],
             "formats": ["open_stack", "read", "read_volume", "write", "write_series"],
-            "geometry": ["Geometry"],
+            "geometry": ["FanGeometry", "Geometry"],
             "progress": ["progress_bar"],
             "projector": ["LinearOperator", "Projector", "clear_cache"],
             "reconstruction": ["Reconstruction"],
@@ -90,5 +96,7 @@ else:
             "running.reconstruct": ["reconstruct"],
             "series": ["TiltSeries"],
             "series.pixels": ["repair_pixels"],
+            "series.rebinning": ["rebin_fan"],
+            "series.support": ["support_from_projections"],
         },
     )

@@ -15,7 +15,7 @@ import astra.experimental
 import torch
 
 from tomoprior.errors import BackendError
-from tomoprior.geometry import Geometry
+from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector.backends import Cost, Kind
 
 from .geometry import vectors_3d
@@ -59,6 +59,8 @@ class CudaBackend:
             return f"it needs a GPU, and the device is {device}"
         if not has_gpu():
             return "ASTRA finds no GPU that it can use"
+        if isinstance(geometry, FanGeometry):
+            return "it takes parallel beams only"
         return None if kind == "linear" else "ASTRA's GPU projector has the linear kernel only"
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
@@ -69,11 +71,11 @@ class CudaBackend:
         for volume, result in zip(volumes, out, strict=True):
             for slices, projector in zip(self._groups, self._ids, strict=True):
                 if len(self._groups) == 1:
-                    self._call(astra.projector3d.direct_FP, projector, volume, result)
+                    call_direct(self._lock, astra.projector3d.direct_FP, projector, volume, result)
                 else:
                     index = torch.from_numpy(slices).to(volume.device)
                     part = result.new_empty(len(slices), n, nu)
-                    self._call(astra.projector3d.direct_FP, projector, volume[:, index], part)
+                    call_direct(self._lock, astra.projector3d.direct_FP, projector, volume[:, index], part)
                     result[index] = part
         return out.permute(0, 2, 1, 3)
 
@@ -83,24 +85,32 @@ class CudaBackend:
         for data, result in zip(projections.permute(0, 2, 1, 3), out, strict=True):
             for slices, projector in zip(self._groups, self._ids, strict=True):
                 if len(self._groups) == 1:
-                    self._call(astra.projector3d.direct_BP, projector, data, result)
+                    call_direct(self._lock, astra.projector3d.direct_BP, projector, data, result)
                 else:
                     index = torch.from_numpy(slices).to(data.device)
                     part = result.new_empty(result.shape[0], len(slices), result.shape[2])
-                    self._call(astra.projector3d.direct_BP, projector, data[index], part)
+                    call_direct(self._lock, astra.projector3d.direct_BP, projector, data[index], part)
                     result[:, index] = part
         return out
 
-    def _call(self, operation: Any, projector: int, source: torch.Tensor, out: torch.Tensor) -> None:
-        source = source.detach().contiguous()
-        with self._lock, torch.cuda.device(source.device):
-            out.view(-1)[:: max(1, out.numel() - 1)] = float("nan")  # ASTRA 2.5 can fail here without an exception
-            astra.set_gpu_index(torch.cuda.current_device())
-            # ASTRA uses its own streams and does not wait for the stream that filled these tensors
-            torch.cuda.current_stream().synchronize()
-            operation(projector, source, out=out)
-            if bool(torch.isnan(out.view(-1)[0])) and bool(torch.isfinite(source).all()):
-                raise BackendError("ASTRA's GPU projector returned without a result; is the GPU's memory full?")
+
+def call_direct(lock: Any, operation: Any, projector: int, source: torch.Tensor, out: torch.Tensor) -> None:
+    """Run ``direct_FP`` or ``direct_BP`` of a ``cuda3d`` projector from ``source`` to ``out``, both on the GPU.
+
+    Raises
+    ------
+    BackendError
+        If ASTRA wrote nothing.
+    """
+    source = source.detach().contiguous()
+    with lock, torch.cuda.device(source.device):
+        out.view(-1)[:: max(1, out.numel() - 1)] = float("nan")  # ASTRA 2.5 can fail here without an exception
+        astra.set_gpu_index(torch.cuda.current_device())
+        # ASTRA uses its own streams and does not wait for the stream that filled these tensors
+        torch.cuda.current_stream().synchronize()
+        operation(projector, source, out=out)
+        if bool(torch.isnan(out.view(-1)[0])) and bool(torch.isfinite(source).all()):
+            raise BackendError("ASTRA's GPU projector returned without a result; is the GPU's memory full?")
 
 
 def _delete_projectors(ids: list[int]) -> None:

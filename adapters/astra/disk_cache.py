@@ -16,16 +16,16 @@ from tomoprior._version import __version__
 from tomoprior.geometry import Geometry
 from tomoprior.storage.digest import compute_digest
 
-from .geometry import vectors_2d
+from .geometry import kernel_name, vectors_2d
 
 #: Environment variable with the folder. If it is not set, nothing is read or written.
 VARIABLE = "TOMOPRIOR_CACHE_DIR"
 
 
 def matrix_key(geometry: Geometry, y: int, kind: str) -> str:
-    """Return a digest of all that the matrix of slice ``y`` depends on: rays, grid, kernel, and the versions in use."""
+    """Return a digest of all that the matrix of slice ``y`` depends on: rays or fans, grid, kernel, and the versions in use."""
     nz, _, nx = geometry.shape
-    head = f"{kind} {nz} {nx} {geometry.detector[1]} {__version__} {astra.__version__}".encode()
+    head = f"{kernel_name(geometry, kind)} {nz} {nx} {geometry.detector[1]} {__version__} {astra.__version__}".encode()
     return compute_digest(head, vectors_2d(geometry, y))
 
 

@@ -1,6 +1,6 @@
 """The system matrix of a slice and its transpose, applied to all slices at once; on the CPU or, as the exact pair, the GPU.
 
-All slices of a single-axis parallel-beam geometry share one matrix, so a volume laid out as ``(voxel, slice)`` is projected by
+All slices of a single-axis geometry share one matrix, so a volume laid out as ``(voxel, slice)`` is projected by
 one product of a sparse and a dense matrix. Results are views in that layout: a chain of products copies nothing.
 """
 
@@ -17,13 +17,13 @@ import torch
 from scipy import sparse
 
 from tomoprior import memory
-from tomoprior.geometry import Geometry
+from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector.backends import Cost, Kind, default_budget
 from tomoprior.projector.sparse import csr_product, csr_tensor
 
 from . import disk_cache, linear_kernel
 from .export import export_matrix
-from .geometry import slice_geometries, vectors_2d
+from .geometry import fan_refusal, kernel_name, slice_geometries, vectors_2d
 
 log = logging.getLogger("tomoprior.projector")
 
@@ -43,6 +43,20 @@ class MatrixPair:
     adjoint: torch.Tensor
     nbytes: int
 
+    @classmethod
+    def from_scipy(cls, matrix: sparse.csr_matrix, device: torch.device) -> MatrixPair:
+        """Return a matrix with its transpose on ``device``."""
+        transposed = matrix.T.tocsr()
+        return cls(_to_csr_tensor(matrix, device), _to_csr_tensor(transposed, device), matrix.nnz * BYTES_PER_ENTRY)
+
+
+def apply_to_slices(matrix: torch.Tensor, x: torch.Tensor, out: tuple[int, int]) -> torch.Tensor:
+    """Apply a matrix to each slice of ``(batch, row, slice, column)``; axes 1 and 3 of the result have the sizes ``out``."""
+    batch, rows, ny, columns = x.shape
+    # (batch, row, y, column) -> (row * column, batch * y): a view if x came from here
+    flat = x.permute(1, 3, 0, 2).reshape(rows * columns, batch * ny)
+    return csr_product(matrix, flat).view(*out, batch, ny).permute(2, 0, 3, 1)
+
 
 class MatrixBackend:
     """An exact pair of sparse matrices. Memory: 16 bytes per entry, about ``32 n_angles nz nx`` bytes per distinct centre."""
@@ -59,14 +73,16 @@ class MatrixBackend:
     @classmethod
     def cost(cls, geometry: Geometry, kind: Kind) -> Cost:
         """Return the bytes kept and the seconds to build, for all distinct centres."""
-        nz, _, nx = geometry.shape
-        entries = linear_kernel.count_entries(vectors_2d(geometry, 0), nz, nx, geometry.detector[1]) * DENSITY[kind]
+        entries = _count_entries(geometry) * DENSITY[kind]
         entries *= len(geometry.slice_groups())
         return Cost(int(entries * BYTES_PER_ENTRY), entries * SECONDS_PER_ENTRY[kind])
 
     @classmethod
     def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
-        """Refuse a matrix beyond the budget or the range of a 32-bit index."""
+        """Refuse a matrix beyond the budget or the range of a 32-bit index, and what ASTRA cannot compute of a fan."""
+        reason = fan_refusal(geometry, kind)
+        if reason is not None:
+            return reason
         cost = cls.cost(geometry, kind)
         if cost.bytes / BYTES_PER_ENTRY / len(geometry.slice_groups()) >= 2**31:
             return "the matrix of one slice has more than 2^31 entries"
@@ -91,18 +107,14 @@ class MatrixBackend:
         return self._product(projections, (nz, nx), "adjoint")
 
     def _product(self, x: torch.Tensor, out: tuple[int, int], which: str) -> torch.Tensor:
-        batch, rows, ny, columns = x.shape
         if len(self._groups) == 1:
-            # (batch, row, y, column) -> (row * column, batch * y): a view if x came from here
-            flat = x.permute(1, 3, 0, 2).reshape(rows * columns, batch * ny)
-            y = csr_product(getattr(self._pairs[0], which), flat)
-            return y.view(*out, batch, ny).permute(2, 0, 3, 1)
-        result = x.new_empty(*out, batch, ny)
+            return apply_to_slices(getattr(self._pairs[0], which), x, out)
+        batch, _, ny, _ = x.shape
+        result = x.new_empty(*out, batch, ny).permute(2, 0, 3, 1)
         for slices, pair in zip(self._groups, self._pairs, strict=True):
             index = torch.from_numpy(slices).to(x.device)
-            flat = x[:, :, index, :].permute(1, 3, 0, 2).reshape(rows * columns, batch * len(slices))
-            result[..., index] = csr_product(getattr(pair, which), flat).view(*out, batch, len(slices))
-        return result.permute(2, 0, 3, 1)
+            result[:, :, index] = apply_to_slices(getattr(pair, which), x[:, :, index], out)
+        return result
 
 
 _cache: OrderedDict[tuple[str, str, str], MatrixPair] = OrderedDict()
@@ -132,13 +144,24 @@ def _build_pair(geometry: Geometry, y: int, kind: Kind, device: torch.device) ->
     if matrix is None:
         if kind == "linear":
             matrix = linear_kernel.build_matrix(
-                vectors_2d(geometry, y), nz, nx, geometry.detector[1], threads=torch.get_num_threads()
-            )
+                vectors_2d(geometry, y), nz, nx, geometry.detector[1],
+                fan=isinstance(geometry, FanGeometry), threads=torch.get_num_threads(),
+            )  # fmt: skip
         else:
-            matrix = export_matrix(kind, *slice_geometries(geometry, y))
+            matrix = export_matrix(kernel_name(geometry, kind), *slice_geometries(geometry, y))
         disk_cache.save_matrix(matrix, geometry, y, kind)
-    transposed = matrix.T.tocsr()
-    return MatrixPair(_to_csr_tensor(matrix, device), _to_csr_tensor(transposed, device), matrix.nnz * BYTES_PER_ENTRY)
+    return MatrixPair.from_scipy(matrix, device)
+
+
+def _count_entries(geometry: Geometry) -> int:
+    """Return an upper estimate of the number of entries of the linear kernel."""
+    nz, _, nx = geometry.shape
+    directions = np.stack([np.sin(geometry.angles), -np.cos(geometry.angles)], axis=1)
+    spacing = 1.0
+    if isinstance(geometry, FanGeometry):  # rays are closest together on the side of the source
+        nearest = geometry.source_distance - np.hypot(nz, nx) / 2
+        spacing = geometry.pixel_size * nearest / (geometry.source_distance + geometry.detector_distance)
+    return linear_kernel.count_entries(directions, nz, nx, geometry.detector[1], spacing)
 
 
 def _to_csr_tensor(matrix: sparse.csr_matrix, device: torch.device) -> torch.Tensor:

@@ -97,6 +97,7 @@ class AstraMethod:
         progress: Progress | None = None,
     ) -> Reconstruction:
         """Reconstruct as ``tomoprior.methods.Method.reconstruct``, without weights, and with one mask for all slices."""
+        arguments.check_rays(self, projector.geometry)
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
         arguments.check_initial(initial, projector)

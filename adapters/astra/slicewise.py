@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from tomoprior.errors import BackendError
-from tomoprior.geometry import Geometry
+from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector.backends import Cost, Kind
 
-from .geometry import slice_geometries
+from .geometry import fan_refusal, kernel_name, slice_geometries
 
 
 class SlicewiseBackend:
@@ -32,7 +32,7 @@ class SlicewiseBackend:
         self._projector = [0] * geometry.shape[1]
         ids = []
         for rows in geometry.slice_groups():
-            ids.append(astra.create_projector(kind, *slice_geometries(geometry, int(rows[0]))))
+            ids.append(astra.create_projector(kernel_name(geometry, kind), *slice_geometries(geometry, int(rows[0]))))
             for y in rows:
                 self._projector[y] = ids[-1]
         # ASTRA's objects are numbers in a global table and must be freed explicitly
@@ -45,8 +45,12 @@ class SlicewiseBackend:
 
     @classmethod
     def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
-        """Refuse every device but the CPU."""
-        return None if device.type == "cpu" else "ASTRA's 2-D projectors run on the CPU"
+        """Refuse every device but the CPU, and what ASTRA cannot compute of a fan."""
+        if device.type != "cpu":
+            return "ASTRA's 2-D projectors run on the CPU"
+        if kind == "linear" and isinstance(geometry, FanGeometry):
+            return "ASTRA has no linear kernel for a fan; use kind line or strip"
+        return fan_refusal(geometry, kind)
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
         """Project ``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.geometry import Geometry
+from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector.backends import Cost, Kind
 
 #: Slices of a block at most: 16 floats fill one vector register, and a block's copy of the volume stays small.
@@ -33,7 +33,7 @@ class Rays:
         Indices of the angles.
     start, slope, length
         Crossing with the first row, ``(n_angles, nu)``; its step from row to row and the length of a row's crossing,
-        ``(n_angles,)``. Angles that run closer to the other axis are not filled in.
+        ``(n_angles, 1)``, or ``(n_angles, nu)`` for a fan. Rays that run closer to the other axis are placed outside.
     transposed
         True if the rows that the rays cross are the columns of the slice.
     """
@@ -67,7 +67,7 @@ class NumbaBackend:
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
         lanes = min(LANES, ny)
-        table = 8 * n * nu * len(geometry.slice_groups())
+        table = (24 if isinstance(geometry, FanGeometry) else 8) * n * nu * len(geometry.slice_groups())
         return Cost(table + 4 * lanes * (2 * (nz + 3) * (nx + 3) + n * nu), 0.01)
 
     @classmethod
@@ -153,17 +153,10 @@ class NumbaBackend:
 def follow_rays(geometry: Geometry, y: int) -> list[Rays]:
     """The rays of slice ``y``, those closer to z and those closer to x apart, placed in single precision as ASTRA does."""
     nz, _, nx = geometry.shape
-    nu = geometry.detector[1]
     F = np.float32
-    cos, sin = np.cos(geometry.angles), np.sin(geometry.angles)
-    offset = geometry.offsets(y)
-    # ASTRA's 2-D axes: x to the right, y up, against the rows of the image
-    ray_x, ray_y, step_x, step_y = (v.astype(F)[:, None] for v in (sin, -cos, cos, sin))
-    place = np.arange(nu, dtype=F) + F(0.5)
-    x = (offset * cos - 0.5 * nu * cos).astype(F)[:, None] + place * step_x
-    y_up = (offset * sin - 0.5 * nu * sin).astype(F)[:, None] + place * step_y
+    x, y_up, ray_x, ray_y = (_fan_rays if isinstance(geometry, FanGeometry) else _parallel_rays)(geometry, y)
     first_x, first_y = F(0.5 - nx / 2), F(nz / 2 - 0.5)
-    steep = np.abs(ray_x[:, 0]) < np.abs(ray_y[:, 0])
+    steep = np.abs(ray_x) < np.abs(ray_y)
     found = []
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for transposed in (False, True):
@@ -171,11 +164,37 @@ def follow_rays(geometry: Geometry, y: int) -> list[Rays]:
             slope = across / along
             length = np.sqrt(along * along + across * across) / np.abs(along)
             start = -(y_up + (first_x - x) * slope - first_y) if transposed else x + (first_y - y_up) * slope - first_x
-            views = np.flatnonzero(steep != transposed)
+            belongs = steep != transposed
+            views = np.flatnonzero(belongs.any(1))
             if len(views):
-                places, slopes, lengths = (np.ascontiguousarray(v, F) for v in (start, slope[:, 0], length[:, 0]))
+                values = ((start, -2), (slope, 0), (length, 0))
+                places, slopes, lengths = (np.ascontiguousarray(np.where(belongs, *v), F) for v in values)
                 found.append(Rays(views, places, slopes, lengths, transposed))
     return found
+
+
+def _parallel_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
+    """A point of each ray (x, y), ``(n_angles, nu)``, and its direction, ``(n_angles, 1)``, in ASTRA's 2-D axes.
+
+    There, x points to the right and y up, against the rows of the image.
+    """
+    F = np.float32
+    nu = geometry.detector[1]
+    cos, sin = np.cos(geometry.angles), np.sin(geometry.angles)
+    offset = geometry.offsets(y)
+    ray_x, ray_y, step_x, step_y = (v.astype(F)[:, None] for v in (sin, -cos, cos, sin))
+    place = np.arange(nu, dtype=F) + F(0.5)
+    x = (offset * cos - 0.5 * nu * cos).astype(F)[:, None] + place * step_x
+    y_up = (offset * sin - 0.5 * nu * sin).astype(F)[:, None] + place * step_y
+    return x, y_up, ray_x, ray_y
+
+
+def _fan_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
+    """The same for a fan, whose rays have a direction each: ``(n_angles, nu)``."""
+    index = np.tile(np.arange(geometry.detector[1]), (geometry.n_angles, 1))
+    phi, u = geometry.parallel_coordinates(index, y)
+    cos, sin = np.cos(phi), np.sin(phi)
+    return u * cos, u * sin, sin, -cos
 
 
 def cut_blocks(count: int) -> Iterator[tuple[int, int, int]]:

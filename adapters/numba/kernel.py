@@ -35,25 +35,44 @@ def _compile(function: Callable[..., Any]) -> Any:
 
 
 @_compile
+def _step(position, slope):  # type: ignore[no-untyped-def]
+    """Move the crossings of all rays of an angle to the next row."""
+    if slope.shape[0] == 1:
+        for u in range(position.shape[0]):
+            position[u] -= slope[0]
+    else:
+        for u in range(position.shape[0]):
+            position[u] -= slope[u]
+
+
+@_compile
 def _cross(position, slope, length, columns, pixel, first, second):  # type: ignore[no-untyped-def]
-    """Pixel and weights of the rays that cross a row of the image, and their range; then step all to the next row."""
+    """Pixel and weights of the rays that cross a row of the image, and their range; then step all to the next row.
+
+    ``slope`` and ``length`` have one value for all rays, or one for each ray of a fan.
+    """
     low, high, one, nu = F(-1), F(columns), F(1), position.shape[0]
-    # places grow or fall evenly from ray to ray; one ray more on either side makes up for rounding
-    apart = (position[nu - 1] - position[0]) / F(max(1, nu - 1))
-    begin, end = 0, nu
-    if apart != F(0):
-        one_side, other_side = (low - position[0]) / apart, (high - position[0]) / apart
-        begin = int(min(max(min(one_side, other_side) - one, F(0)), F(nu)))
-        end = int(min(max(max(one_side, other_side) + F(3), F(0)), F(nu)))
+    begin, end, last = 0, nu, slope.shape[0] - 1
+    if last == 0:
+        # places grow or fall evenly from ray to ray; one ray more on either side makes up for rounding
+        apart = (position[nu - 1] - position[0]) / F(max(1, nu - 1))
+        if apart != F(0):
+            one_side, other_side = (low - position[0]) / apart, (high - position[0]) / apart
+            begin = int(min(max(min(one_side, other_side) - one, F(0)), F(nu)))
+            end = int(min(max(max(one_side, other_side) + F(3), F(0)), F(nu)))
+    else:
+        while begin < nu and (position[begin] <= low or position[begin] >= high):
+            begin += 1
+        while end > begin and (position[end - 1] <= low or position[end - 1] >= high):
+            end -= 1
     for u in range(begin, end):
         place = min(max(position[u], low), high)
         below = np.floor(place)
         fraction = place - below
-        first[u] = (one - fraction) * length
-        second[u] = fraction * length
+        first[u] = (one - fraction) * length[min(u, last)]
+        second[u] = fraction * length[min(u, last)]
         pixel[u] = np.int32(below) + np.int32(1)
-    for u in range(nu):
-        position[u] -= slope
+    _step(position, slope)
     return begin, end
 
 
@@ -62,7 +81,8 @@ def project(image, rays, start, slope, length, views, tile, lanes):  # type: ign
     """Add the line integrals of ``image`` to ``rays[views]``.
 
     ``rays`` is ``(n_angles, nu, lanes)``; ``start`` the crossing of each ray with the first row, ``(n_angles, nu)``; ``slope``
-    and ``length`` belong to an angle. ``tile`` rows stay in the cache while all angles of ``views`` take their share.
+    and ``length`` belong to an angle, ``(n_angles, 1)``, or to a ray, ``(n_angles, nu)``. ``tile`` rows stay in the cache while
+    all angles of ``views`` take their share.
     """
     rows, width, n = image.shape
     columns, nu = width - BEFORE - BEYOND, rays.shape[1]
@@ -91,8 +111,7 @@ def back_project(rays, image, start, slope, length, views, top, bottom, tile, la
     position = start[views]
     for i in range(views.shape[0]):  # the same steps as forward, so that the transpose is exact
         for _ in range(top):
-            for u in range(nu):
-                position[i, u] -= slope[views[i]]
+            _step(position[i], slope[views[i]])
     pixel, first, second = np.empty(nu, np.int32), np.empty(nu, F), np.empty(nu, F)
     target, origin = ADDRESS(image.ctypes.data), ADDRESS(rays.ctypes.data)
     for tile_top in range(top, bottom, tile):

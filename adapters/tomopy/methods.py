@@ -105,6 +105,7 @@ class TomopyMethod:
         progress: Progress | None = None,
     ) -> Reconstruction:
         """Reconstruct as ``tomoprior.methods.Method`` says; weights, a mask and shifts of the tilts are refused."""
+        arguments.check_rays(self, projector.geometry)
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
         arguments.check_initial(initial, projector)

@@ -167,3 +167,48 @@ def test_the_rule_looks_inside_a_mask(limited):
     mask = torch.zeros(limited.projector.domain_shape[0], limited.projector.domain_shape[2])
     mask[8:10, 8:10] = 1
     assert limited.run("tv", num_iter=2, pad=0, mask=mask).provenance["settled"]["reg_par"] > 0
+
+
+def directional_objective(case, x, reg_par, z_weight):
+    """The objective with ``sqrt(Dx^2 + Dy^2 + (a Dz)^2)``, differences taken independently of the method."""
+    x = x.double()
+    steps = [torch.zeros_like(x) for _ in range(3)]
+    for axis, step in enumerate(steps):
+        step.narrow(axis, 0, x.shape[axis] - 1).copy_(x.diff(dim=axis))
+    steps[0] *= z_weight
+    variation = sum(s**2 for s in steps).sqrt().sum()
+    return float(0.5 * (case.projector(x.float()).double() - case.projections).square().sum() + reg_par * variation)
+
+
+def test_the_weight_along_z_minimises_its_own_objective(limited):
+    settings = {"reg_par": 2.0, "num_iter": 600, "pad": 0}
+    plain, weighted = limited.run("tv", **settings).volume, limited.run("tv", z_weight=0.3, **settings).volume
+    assert directional_objective(limited, weighted, 2.0, 0.3) < directional_objective(limited, plain, 2.0, 0.3)
+    assert directional_objective(limited, plain, 2.0, 1.0) < directional_objective(limited, weighted, 2.0, 1.0)
+    generator = torch.Generator().manual_seed(0)
+    best = directional_objective(limited, weighted, 2.0, 0.3)
+    for share in (0.01, 0.1):
+        other = (weighted + share * torch.randn(weighted.shape, generator=generator)).clamp(min=0)
+        assert directional_objective(limited, other, 2.0, 0.3) > best * (1 - 1e-4)
+
+
+def test_a_weight_of_one_changes_no_bit(limited):
+    settings = {"reg_par": 0.5, "num_iter": 20, "pad": 0}
+    assert torch.equal(limited.run("tv", z_weight=1.0, **settings).volume, limited.run("tv", **settings).volume)
+
+
+def test_held_out_tilts_choose_the_weight_along_z(limited):
+    chosen = limited.run("tv", num_iter=20, z_weight="held-out")
+    settled = chosen.provenance["settled"]
+    assert settled["z_weight"] in (0.25, 0.35, 0.5, 1.0)
+    given = limited.run("tv", num_iter=20, **settled)
+    assert torch.equal(given.volume, chosen.volume)
+    from tomoprior import methods
+
+    method = methods.get("tv")
+    open_settings = method.Settings(z_weight="held-out", reg_par=1.0)
+    assert method.settings_from_pilot(chosen.numpy(), open_settings, None) == {"z_weight": settled["z_weight"]}
+    work = [method.cost_in_pairs(limited.geometry, method.Settings(z_weight=z)) for z in (1.0, "held-out")]
+    assert work[1] - work[0] >= 2 * 4 * 100
+    memory = [method.memory(limited.geometry, method.Settings(z_weight=z)) for z in (1.0, "held-out")]
+    assert memory[1] > memory[0]

@@ -17,6 +17,7 @@ import tomoprior
 
 #: Public objects that must have an example, ``module:object``. Add an object here when its docstring gets one.
 WITH_EXAMPLE = [
+    "tomoprior.geometry:FanGeometry",
     "tomoprior.geometry:Geometry",
     "tomoprior.progress:progress_bar",
     "tomoprior.projector:LinearOperator",
@@ -25,6 +26,8 @@ WITH_EXAMPLE = [
     "tomoprior.reconstruction:Reconstruction",
     "tomoprior.series:TiltSeries",
     "tomoprior.series.pixels:repair_pixels",
+    "tomoprior.series.rebinning:rebin_fan",
+    "tomoprior.series.support:support_from_projections",
     "tomoprior.simulate:simulate",
     "tomoprior.testing:check_method",
     "tomoprior.testing:check_operator",

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import registry, sidefiles
 from tomoprior.formats.base import Header, Sink
-from tomoprior.geometry import Geometry
+from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.storage.files import check_target, companion_path, record_path, replace_atomically, reraise_disk_errors
@@ -173,6 +173,8 @@ def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = Fals
 
     Raises
     ------
+    InputError
+        For a fan beam, which would come back as a parallel one.
     FormatError, OutputExistsError
         As ``writing``.
 
@@ -187,6 +189,11 @@ def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = Fals
     3
     """
     geometry = series.geometry
+    if isinstance(geometry, FanGeometry):
+        raise InputError(
+            "files of tilt series have no place for a fan beam: save the projections with numpy.save and geometry.to_dict() "
+            "as JSON, or turn the series into parallel rays with tomoprior.rebin_fan"
+        )
     dtype = np.dtype(series.projections.dtype).newbyteorder("=")
     header = Header(
         shape=geometry.range_shape,

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from tomoprior.errors import InputError
+from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector import Projector
+
+
+def check_rays(method: Any, geometry: Geometry) -> None:
+    """Refuse a geometry other than a parallel beam unless the method declares ``any_rays``."""
+    if isinstance(geometry, FanGeometry) and not getattr(method, "any_rays", False):
+        raise InputError(
+            f"{method.name} takes a parallel beam only: use sirt, sart, cgls, tikhonov, tv or cn, or turn the series into "
+            "parallel rays with tomoprior.rebin_fan"
+        )
 
 
 def check_projections(projections: torch.Tensor, projector: Projector) -> None:

@@ -45,6 +45,8 @@ class Method(Protocol):
         False if the method only reads the projector's geometry: then no projector is prepared or counted in an estimate.
     fits_field
         Optional. True if results have a ``field``.
+    any_rays
+        Optional. True if the method runs on every geometry, also on a fan beam. Other methods accept a parallel beam only.
     tunable
         Optional. By setting, the values that a comparison tries when it tunes the method by held-out tilts: the one or two
         settings that matter most. Without it the comparison tries numbers of iterations.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from tomoprior.errors import InputError
+from tomoprior.errors import InputError, MissingDependencyError
 from tomoprior.storage import torch_state  # noqa: F401  a forked process computes with one thread
 from tomoprior.storage.arrays import to_float32
 
@@ -53,18 +54,23 @@ class LinearOperator(ABC):
     def _apply(self, batch: torch.Tensor) -> torch.Tensor:
         """Apply the map to ``(batch, *domain_shape)``, outside autograd."""
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, out: Array | None = None) -> Array:
         """Apply the map to ``(..., *domain_shape)``; the result is ``(..., *range_shape)``.
 
         A torch tensor must be float32 on ``device``; gradients flow through the map. A NumPy array of any real type is
         converted, and the result is a float32 NumPy array. A torch result need not be contiguous: its last axes have the
         projector's memory layout, which saves a copy when the result is an argument again.
 
+        With ``out``, a tensor or an array of the result's shape, the result is copied to it, and it is returned. This is
+        the call that the algorithms of tomosipo make. No gradient flows through it.
+
         Raises
         ------
         InputError
             For another shape, type or device.
         """
+        if out is not None:
+            return self._fill(out, x)
         if isinstance(x, torch.Tensor):
             self._check(x.shape)
             if x.dtype != torch.float32:
@@ -80,6 +86,91 @@ class LinearOperator(ABC):
         with torch.no_grad():
             return np.ascontiguousarray(_Apply.apply(tensor, self).cpu().numpy())  # type: ignore[no-untyped-call]
 
+    def _fill(self, out: Array, x: Array) -> Array:
+        expected = (*x.shape[:-3], *self.range_shape)
+        if tuple(out.shape) != expected:
+            raise InputError(f"out needs shape {expected}, got {tuple(out.shape)}")
+        if isinstance(out, torch.Tensor) != isinstance(x, torch.Tensor):
+            raise InputError("out and the argument must both be torch tensors or both NumPy arrays")
+        if isinstance(out, torch.Tensor):
+            if torch.is_grad_enabled() and (out.requires_grad or (isinstance(x, torch.Tensor) and x.requires_grad)):
+                raise InputError("no gradient flows through out; call the operator without it, or under torch.no_grad()")
+            out.copy_(self(x))
+        else:
+            out[...] = self(x)
+        return out
+
+    def adjoint_error(self, seed: int = 0) -> float:
+        """Return ``|<A x, y> - <x, A^T y>| / (||A x|| ||y||)`` for random x and y, the measured error of the adjoint.
+
+        Parameters
+        ----------
+        seed
+            Seed of x and y.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(self.domain_shape, generator=generator).to(self.device)
+        y = torch.randn(self.range_shape, generator=generator).to(self.device)
+        ax, aty = self(x).double(), self.T(y).double()
+        difference = (ax * y.double()).sum() - (x.double() * aty).sum()
+        return float(difference.abs() / (ax.norm() * y.double().norm()).clamp_min(1e-300))
+
+    def norm(self, num_iter: int = 20, seed: int = 0) -> float:
+        """Return the largest singular value of A, by power iteration.
+
+        Parameters
+        ----------
+        num_iter
+            Number of pairs of products. The value grows towards the singular value from below.
+        seed
+            Seed of the initial volume.
+        """
+        x = torch.rand(self.domain_shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        value = 0.0
+        for _ in range(num_iter):
+            x = self.T(self(x))
+            value = float(x.norm())
+            x = x / max(value, 1e-30)
+        return math.sqrt(value)
+
+    def as_scipy(self) -> Any:
+        """Return a ``scipy.sparse.linalg.LinearOperator`` on flattened arrays, float32, for SciPy's solvers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import tomoprior
+        >>> from scipy.sparse.linalg import lsqr
+        >>> A = tomoprior.Projector(tomoprior.Geometry(np.deg2rad([-60, 0, 60]), (8, 1, 8)), "cpu")
+        >>> lsqr(A.as_scipy(), np.ones(3 * 8), iter_lim=5)[0].shape
+        (64,)
+        """
+        from scipy.sparse.linalg import LinearOperator as ScipyOperator
+
+        def apply(operator: LinearOperator, columns: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            batch = np.asarray(columns).T.reshape(-1, *operator.domain_shape)
+            return operator(batch).reshape(len(batch), -1).T
+
+        return ScipyOperator(
+            shape=(math.prod(self.range_shape), math.prod(self.domain_shape)), dtype=np.float32,
+            matvec=lambda x: apply(self, x.reshape(-1, 1))[:, 0], rmatvec=lambda y: apply(self.T, y.reshape(-1, 1))[:, 0],
+            matmat=lambda x: apply(self, x), rmatmat=lambda y: apply(self.T, y),
+        )  # fmt: skip
+
+    def as_pylops(self) -> Any:
+        """Return a ``pylops.LinearOperator`` on flattened arrays, float32.
+
+        Raises
+        ------
+        MissingDependencyError
+            If PyLops is not installed.
+        """
+        try:
+            import pylops
+        except ImportError:
+            raise MissingDependencyError("PyLops is not installed: pip install pylops") from None
+        return pylops.LinearOperator(Op=self.as_scipy())
+
     def _check(self, shape: tuple[int, ...]) -> None:
         if tuple(shape[-3:]) != self.domain_shape:
             raise InputError(f"expected an array of shape (..., {', '.join(map(str, self.domain_shape))}), got {tuple(shape)}")
@@ -92,6 +183,38 @@ class LinearOperator(ABC):
         batch = x.unsqueeze(0) if not leading else x if len(leading) == 1 else x.reshape(-1, *self.domain_shape)
         out = self._apply(batch)
         return out.squeeze(0) if not leading else out if len(leading) == 1 else out.reshape(*leading, *self.range_shape)
+
+
+class PairedOperator(LinearOperator):
+    """A linear operator that computes its adjoint itself, by ``_apply_adjoint``."""
+
+    @property
+    def T(self) -> LinearOperator:
+        """The adjoint: unfiltered back-projection."""
+        return _Adjoint(self)
+
+    @abstractmethod
+    def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
+        """Apply the adjoint to ``(batch, *range_shape)``, outside autograd."""
+
+
+class _Adjoint(LinearOperator):
+    """The adjoint of an operator; its own adjoint is that operator."""
+
+    def __init__(self, operator: PairedOperator) -> None:
+        self._operator = operator
+        self.device = operator.device
+        self.domain_shape, self.range_shape = operator.range_shape, operator.domain_shape
+
+    @property
+    def T(self) -> LinearOperator:
+        return self._operator
+
+    def _apply(self, batch: torch.Tensor) -> torch.Tensor:
+        return self._operator._apply_adjoint(batch)
+
+    def __repr__(self) -> str:
+        return f"{self._operator!r}.T"
 
 
 class _Apply(torch.autograd.Function):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import replace
 from typing import Any, get_args
@@ -14,16 +13,16 @@ from tomoprior.errors import SettingsError
 from tomoprior.geometry import Geometry
 from tomoprior.projector import backends, rowshift
 from tomoprior.projector.backends import Backend, Kind
-from tomoprior.projector.operator import LinearOperator
+from tomoprior.projector.operator import PairedOperator
 
 
-class Projector(LinearOperator):
-    """Forward projection of single-axis parallel-beam tomography, ``A(x)``, with its adjoint ``A.T(y)``.
+class Projector(PairedOperator):
+    """Forward projection of single-axis tomography in a parallel or a fan beam, ``A(x)``, with its adjoint ``A.T(y)``.
 
     Parameters
     ----------
     geometry
-        Angles, grid and detector; see ``tomoprior.geometry`` for the conventions.
+        Angles, grid and detector, a ``Geometry`` or a ``FanGeometry``; see ``tomoprior.geometry`` for the conventions.
     device
         ``auto``, ``cpu`` or ``cuda[:n]``.
     kind
@@ -101,7 +100,6 @@ class Projector(LinearOperator):
         self._backend_class = backends.choose_backend(backend, geometry, kind, self.device, budget)
         self._prepared: Backend | None = None
         self._lock = threading.Lock()
-        self._adjoint = _Adjoint(self)
 
     @property
     def _backend(self) -> Backend:
@@ -130,51 +128,12 @@ class Projector(LinearOperator):
         """True if ``A.T`` is the exact transpose of ``A``, up to rounding."""
         return self._backend_class.matched
 
-    @property
-    def T(self) -> LinearOperator:
-        """The adjoint: unfiltered back-projection."""
-        return self._adjoint
-
     def _apply(self, batch: torch.Tensor) -> torch.Tensor:
         out = self._backend.forward(batch)
         return rowshift.forward(out, self.geometry) if self.geometry.couples_slices else out
 
     def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
         return self._backend.adjoint(rowshift.adjoint(batch, self.geometry) if self.geometry.couples_slices else batch)
-
-    def adjoint_error(self, seed: int = 0) -> float:
-        """Return ``|<A x, y> - <x, A^T y>| / (||A x|| ||y||)`` for random x and y, the measured error of the adjoint.
-
-        Parameters
-        ----------
-        seed
-            Seed of x and y.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.randn(self.domain_shape, generator=generator, dtype=torch.float32).to(self.device)
-        y = torch.randn(self.range_shape, generator=generator, dtype=torch.float32).to(self.device)
-        ax, aty = self(x).double(), self.T(y).double()
-        difference = (ax * y.double()).sum() - (x.double() * aty).sum()
-        return float(difference.abs() / (ax.norm() * y.double().norm()).clamp_min(1e-300))
-
-    def norm(self, num_iter: int = 20, seed: int = 0) -> float:
-        """Return the largest singular value of A, by power iteration.
-
-        Parameters
-        ----------
-        num_iter
-            Number of pairs of products. The value grows towards the singular value from below.
-        seed
-            Seed of the initial volume.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.rand(self.domain_shape, generator=generator, dtype=torch.float32).to(self.device)
-        value = 0.0
-        for _ in range(num_iter):
-            x = self.T(self(x))
-            value = float(x.norm())
-            x = x / max(value, 1e-30)
-        return math.sqrt(value)
 
     def with_geometry(self, geometry: Geometry) -> Projector:
         """Return a projector of the same kind on the same device for another geometry; ``auto`` chooses its backend again.
@@ -236,22 +195,3 @@ class Projector(LinearOperator):
 
     def __repr__(self) -> str:
         return f"Projector({self.geometry!r}, device='{self.device}', kind={self.kind!r}, backend={self.backend!r})"
-
-
-class _Adjoint(LinearOperator):
-    """The adjoint of a projector; its own adjoint is that projector."""
-
-    def __init__(self, projector: Projector) -> None:
-        self._projector = projector
-        self.device = projector.device
-        self.domain_shape, self.range_shape = projector.range_shape, projector.domain_shape
-
-    @property
-    def T(self) -> LinearOperator:
-        return self._projector
-
-    def _apply(self, batch: torch.Tensor) -> torch.Tensor:
-        return self._projector._apply_adjoint(batch)
-
-    def __repr__(self) -> str:
-        return f"{self._projector!r}.T"

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from tomoprior.errors import SettingsError
+from tomoprior.methods import arguments
 from tomoprior.methods.base import Method
 from tomoprior.progress import Progress
 from tomoprior.projector import ProjectorOptions
@@ -121,6 +122,7 @@ def reconstruct(
     series = to_series(series)
     initial, mask = to_volume(initial), to_volume(mask)
     resolved, settings = resolve_method(method, settings, values, fast=fast)
+    arguments.check_rays(resolved, series.geometry)
     options = ProjectorOptions(str(device), kind, backend)
     common: dict[str, Any] = {
         "initial": initial, "mask": mask, "seed": seed, "threads": threads, "progress": progress,

@@ -78,6 +78,7 @@ class Fourier:
         progress: Progress | None = None,
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, and an initial volume is refused."""
+        arguments.check_rays(self, projector.geometry)
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
         arguments.refuse_arguments(self.name, **{"initial volume": initial})

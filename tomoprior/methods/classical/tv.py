@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
-from tomoprior.methods.solving import gradient, strength
+from tomoprior.methods.solving import direction, gradient, strength
 from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
 from tomoprior.methods.solving.problem import Problem, ray_and_voxel_sums, reciprocal_
 
@@ -41,10 +41,17 @@ class TVSettings(BoxSettings):
         description="Difference between neighbours (value per voxel) below which the penalty is quadratic: this "
         "keeps ramps from becoming stairs. 0 is plain TV.",
     )
+    z_weight: Annotated[float, Field(gt=0, le=1)] | Literal["held-out"] = Field(
+        1.0,
+        description="Weight of the differences along z. A limited range of tilts measures edges across z worst; a weight below "
+        "1 moves fewer of them. held-out: 0.25, 0.35, 0.5 or 1, whichever predicts every fifth tilt best.",
+    )
 
 
 class TV(IterativeMethod):
     """``min 1/2 ||W^(1/2) (A x - p)||^2 + reg_par sum |grad x|`` with bounds; isotropic in 3-D, or its Huber form.
+
+    With ``z_weight`` a, ``|grad x|`` is ``sqrt(Dx^2 + Dy^2 + (a Dz)^2)``.
 
     The primal-dual algorithm of Chambolle and Pock, J. Math. Imaging Vis. 40 (2011) 120, alg. 1, with the diagonal steps of
     Pock and Chambolle, ICCV 2011, lemma 2 (alpha = 1); for CT see Sidky, Jorgensen and Pan, Phys. Med. Biol. 57 (2012) 3065.
@@ -61,7 +68,10 @@ class TV(IterativeMethod):
     pairs = 2.0
 
     def solve(self, problem: Problem, settings: TVSettings, monitor: Monitor) -> torch.Tensor:
-        """Choose the strength if the settings leave it open, then iterate."""
+        """Choose the strength and the weight along z if the settings leave them open, then iterate."""
+        if settings.z_weight == "held-out":
+            settings = direction.choose_z_weight(problem, settings, minimise)
+            monitor.settled["z_weight"] = float(settings.z_weight)
         reg_par, how = strength.resolve_strength(problem, settings, minimise)
         monitor.settled |= {"reg_par": reg_par * problem.weight_scale, "reg_par_by": how}
         return minimise(problem, settings, reg_par, monitor)
@@ -71,16 +81,20 @@ class TV(IterativeMethod):
         return HALO
 
     def open_settings(self, settings: TVSettings) -> dict[str, Any]:
-        """Return the settings that are left to the method, with the strength if it is open."""
-        return super().open_settings(settings) | ({"reg_par": None} if isinstance(settings.reg_par, str) else {})
+        """Return the settings that are left to the method, with the strength and the weight along z if they are open."""
+        names = [name for name in ("reg_par", "z_weight") if isinstance(getattr(settings, name), str)]
+        return super().open_settings(settings) | dict.fromkeys(names)
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """Return the bytes at the peak, with a volume and a copy of the projections for the search of the strength."""
-        return super().memory(geometry, settings) + strength.search_bytes(geometry, settings)
+        """Return the bytes at the peak, with a volume and a copy of the projections for a search by held-out tilts."""
+        searched = settings if settings.z_weight != "held-out" else settings.model_copy(update={"reg_par": "held-out"})
+        return super().memory(geometry, settings) + strength.search_bytes(geometry, searched)
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
         """Return the cost in pairs, with the search of the strength."""
         extra = strength.search_cost_in_pairs(settings.reg_par) * self.pairs
+        if settings.z_weight == "held-out":
+            extra = extra * (1 + len(direction.Z_WEIGHTS)) + direction.COST * self.pairs
         return super().cost_in_pairs(geometry, settings) + extra
 
 
@@ -91,12 +105,14 @@ def minimise(
     A, data, weights, x = problem.A, problem.data, problem.weights, problem.x
     rays, voxels = ray_and_voxel_sums(replace(problem, weights=None))
     balance = 1.0 if duals is None else duals.balance
-    sigma, tau = reciprocal_(rays).mul_(balance), voxels.add_(gradient.COLUMN_SUM).mul_(balance).reciprocal_()
+    a = 1.0 if isinstance(settings.z_weight, str) else settings.z_weight
+    column_sum = gradient.COLUMN_SUM - 2 * (1 - a)
+    sigma, tau = reciprocal_(rays).mul_(balance), voxels.add_(column_sum).mul_(balance).reciprocal_()
     # the dual step of the data term has a closed form: y <- (y + sigma (A xbar - p)) * shrink, which includes W
     shrink = 1 / (1 + sigma) if weights is None else weights / (weights + sigma)
     step = balance / gradient.ROW_SUM
     ax, xbar = A(x), x.clone()
-    y, q = _initial_duals(problem, ax, reg_par) if duals is None else (duals.y, duals.q)
+    y, q = _initial_duals(problem, ax, reg_par, a) if duals is None else (duals.y, duals.q)
     previous = ax.clone()
     huber = 1 / (1 + step * settings.huber_delta / reg_par) if settings.huber_delta and reg_par else 1.0
     for _ in range(settings.num_iter):
@@ -106,22 +122,22 @@ def minimise(
         y.addcmul_(previous.neg_().add_(ax, alpha=2).sub_(data), sigma).mul_(shrink)
         previous = ax
         if reg_par:
-            gradient.add_forward_(q, xbar, step)
+            gradient.add_forward_(q, xbar, step, a)
             if huber != 1.0:
                 q.mul_(huber)
             gradient.shrink_to_ball_(q, reg_par)
-        direction = A.T(y)
+        descent = A.T(y)
         if reg_par:
-            gradient.add_adjoint_(direction, q, 1.0)
+            gradient.add_adjoint_(descent, q, 1.0, a)
         xbar.copy_(x).neg_()
-        x.sub_(direction.mul_(tau))
+        x.sub_(descent.mul_(tau))
         problem.apply_mask_(clamp_(x, settings))
         xbar.add_(x, alpha=2)
         ax = A(x)
     return x
 
 
-def _initial_duals(problem: Problem, ax: torch.Tensor, reg_par: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _initial_duals(problem: Problem, ax: torch.Tensor, reg_par: float, z_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Return dual variables for a start from ``problem.x``."""
     x = problem.x
     y, q = problem.apply_weights(ax - problem.data), gradient.zero_gradient(x)
@@ -130,5 +146,5 @@ def _initial_duals(problem: Problem, ax: torch.Tensor, reg_par: float) -> tuple[
         y.zero_()
     elif reg_par:
         # at the solution the dual variables are the residual and the directions of the edges: start them there too
-        gradient.shrink_to_ball_(gradient.add_forward_(q, x, 1e6 * reg_par / top), reg_par)
+        gradient.shrink_to_ball_(gradient.add_forward_(q, x, 1e6 * reg_par / top, z_weight), reg_par)
     return y, q

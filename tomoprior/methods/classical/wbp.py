@@ -76,6 +76,7 @@ class WBP:
         progress: Progress | None = None,
     ) -> Reconstruction:
         """See ``tomoprior.methods.Method.reconstruct``; weights are per tilt, and an initial volume is refused."""
+        arguments.check_rays(self, projector.geometry)
         geometry = projector.geometry
         arguments.check_projections(projections, projector)
         arguments.refuse_arguments(self.name, **{"initial volume": initial})

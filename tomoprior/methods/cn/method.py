@@ -46,6 +46,7 @@ class CN:
     tunable: ClassVar[Tunable] = {"background": (0.0, "held-out")}
     couples_slices = True
     uses_projector = True
+    any_rays = True
     fits_field = True
 
     def halo(self, geometry: Geometry, settings: FieldSettings) -> int:

@@ -141,6 +141,7 @@ class Diffusion:
         progress: Progress | None = None,
     ) -> Reconstruction:
         """Reconstruct; see ``tomoprior.methods.Method.reconstruct``. The result has ``std`` and ``determined``."""
+        arguments.check_rays(self, projector.geometry)
         if initial is not None:
             raise InputError(f"{self.name} starts from its own linear estimate; leave the initial volume out")
         arguments.check_projections(projections, projector)

@@ -81,6 +81,7 @@ class WienerMethod:
         progress: Progress | None = None,
     ) -> Reconstruction:
         """Reconstruct; see ``tomoprior.methods.Method.reconstruct``. A mask marks the section."""
+        arguments.check_rays(self, projector.geometry)
         if initial is not None:
             raise InputError("wiener solves a linear equation; leave the initial volume out")
         arguments.check_projections(projections, projector)

@@ -14,22 +14,22 @@ COLUMN_SUM = 6.0
 ROW_SUM = 2.0
 
 
-def add_forward_(out: torch.Tensor, x: torch.Tensor, alpha: float) -> torch.Tensor:
-    """Add ``alpha D x``, the differences along z, y, x, to ``out`` of shape ``(3, nz, ny, nx)`` in place."""
+def add_forward_(out: torch.Tensor, x: torch.Tensor, alpha: float, z_weight: float = 1.0) -> torch.Tensor:
+    """Add ``alpha D x``, the differences along z (times ``z_weight``), y, x, to ``out``, ``(3, nz, ny, nx)``, in place."""
     for axis in range(3):
-        n = x.shape[axis]
+        n, step = x.shape[axis], alpha * z_weight if axis == 0 else alpha
         part = out[axis].narrow(axis, 0, n - 1)
-        part.add_(x.narrow(axis, 1, n - 1), alpha=alpha).sub_(x.narrow(axis, 0, n - 1), alpha=alpha)
+        part.add_(x.narrow(axis, 1, n - 1), alpha=step).sub_(x.narrow(axis, 0, n - 1), alpha=step)
     return out
 
 
-def add_adjoint_(out: torch.Tensor, g: torch.Tensor, alpha: float) -> torch.Tensor:
+def add_adjoint_(out: torch.Tensor, g: torch.Tensor, alpha: float, z_weight: float = 1.0) -> torch.Tensor:
     """Add ``alpha D^T g``, minus the divergence, to ``out`` of shape ``(nz, ny, nx)`` in place."""
     for axis in range(3):
-        n = out.shape[axis]
+        n, step = out.shape[axis], alpha * z_weight if axis == 0 else alpha
         part = g[axis].narrow(axis, 0, n - 1)
-        out.narrow(axis, 0, n - 1).sub_(part, alpha=alpha)
-        out.narrow(axis, 1, n - 1).add_(part, alpha=alpha)
+        out.narrow(axis, 0, n - 1).sub_(part, alpha=step)
+        out.narrow(axis, 1, n - 1).add_(part, alpha=step)
     return out
 
 

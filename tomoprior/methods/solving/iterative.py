@@ -113,6 +113,7 @@ class IterativeMethod(ABC):
     Settings: type[IterativeSettings]
     couples_slices = False
     uses_projector = True
+    any_rays = True
     peak_arrays: tuple[float, float]
     peak_sum_arrays: tuple[float, float] = (0.0, 0.0)
     pairs: float = 1.0

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.geometry import Geometry
+from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.methods import arguments
 from tomoprior.methods.solving.slice_sums import inner_products
 from tomoprior.projector import Projector
@@ -86,10 +86,11 @@ def automatic_padding(geometry: Geometry) -> int:
     """Return the voxels to add at either end of x so that rays through the field of view stay in the grid, up to ``MAX_PAD``.
 
     A grid at least as thick as it is wide holds a whole object: rays that leave it meet nothing, and the padding is zero. A
-    thinner grid is a section that continues beyond the field of view, and its material there is in the projections.
+    thinner grid is a section that continues beyond the field of view, and its material there is in the projections. A fan
+    is taken to be around a whole object.
     """
     nz, _, nx = geometry.shape
-    if nz >= nx:
+    if nz >= nx or isinstance(geometry, FanGeometry):
         return 0
     cos, sin = np.abs(np.cos(geometry.angles)), np.abs(np.sin(geometry.angles))
     reach = np.max((geometry.detector[1] / 2 + sin * nz / 2) / np.maximum(cos, 1e-6))

@@ -83,6 +83,7 @@ class Wedge:
         Weights are passed to that method; a tilt whose weights are all zero counts as not measured. Outside the mask the result
         is zero; cubes are centred inside the mask.
         """
+        arguments.check_rays(self, projector.geometry)
         seed = int(torch.randint(2**62, (), dtype=torch.int64))
         arguments.check_projections(projections, projector)
         w = arguments.expand_weights(weights, projector)

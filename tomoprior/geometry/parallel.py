@@ -1,25 +1,7 @@
-"""Axes, signs, centre and grid of single-axis parallel-beam tomography: the only file that states a convention.
-
-Conventions
------------
-- A volume is indexed ``[z, y, x]``; projections are indexed ``[angle, y, u]``. ``y`` is the rotation (tilt) axis, so
-  slice ``y`` of the volume projects onto row ``y`` of the detector, and nothing couples one slice to the next unless
-  a tilt is shifted along y.
-- ``X = x - (nx - 1) / 2`` and ``Z = z - (nz - 1) / 2`` are in voxels from the centre of the grid, which lies on the
-  rotation axis. At angle ``theta`` the point (X, Z) projects to ``u = X cos(theta) - Z sin(theta)``.
-- Detector sample ``d`` (counted from 0) of slice ``y`` in tilt ``i`` lies at ``u = d + 0.5 - center[y] - shifts[i, 1]``.
-  ``center`` is TomoPy's: the position of the rotation axis in pixels from the detector's left edge, which is the
-  index of the axis plus 0.5. The middle of a detector of ``nu`` pixels is ``nu / 2``.
-- ``shifts[i] = (dy, dx)`` in detector pixels is how far the image of tilt ``i`` lies from its true position: a feature
-  whose true position is row r, column d appears at row ``r + dy``, column ``d + dx``.
-- Angles are radians. A projection is a line integral in voxel units: values of a volume are per voxel.
-- ``volume[z, y, x]`` is TomoPy's ``recon[y, z, x]``: a transpose without a flip.
-"""
+"""The geometry of a single-axis parallel-beam tilt series; also the base class of other geometries."""
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -28,12 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import GeometryError
-from tomoprior.storage.arrays import detach
+from tomoprior.geometry.checks import check_angles, check_center, check_length, check_shifts, check_sizes, to_tilt_indices
 from tomoprior.storage.digest import compute_digest
 from tomoprior.units import UNITS
-
-#: Larger angles are taken for degrees: no series turns a specimen more than twice around.
-MAX_ANGLE = 4 * math.pi
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -95,22 +74,20 @@ class Geometry:
         voxel_size: float = 1.0,
         unit: str = "pixel",
     ) -> None:
-        theta = _check_angles(angles)
-        grid = _check_sizes(shape, 3, "shape", "(nz, ny, nx)")
-        pixels = _check_sizes(grid[1:] if detector is None else detector, 2, "detector", "(ny, nu)")
+        theta = check_angles(angles)
+        grid = check_sizes(shape, 3, "shape", "(nz, ny, nx)")
+        pixels = check_sizes(grid[1:] if detector is None else detector, 2, "detector", "(ny, nu)")
         if pixels[0] != grid[1]:
             raise GeometryError(f"the detector has {pixels[0]} rows and the volume {grid[1]} slices: they must be equal")
-        if not (isinstance(voxel_size, numbers.Real) and 0 < float(voxel_size) < math.inf):
-            raise GeometryError(f"voxel_size must be a positive number, got {voxel_size!r}")
         if unit not in UNITS:
             raise GeometryError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
         values = {
             "angles": theta,
             "shape": grid,
             "detector": pixels,
-            "center": _check_center(center, *pixels),
-            "shifts": _check_shifts(shifts, len(theta)),
-            "voxel_size": float(voxel_size),
+            "center": check_center(center, *pixels),
+            "shifts": check_shifts(shifts, len(theta)),
+            "voxel_size": check_length(voxel_size, "voxel_size"),
             "unit": unit,
         }
         for name, value in values.items():
@@ -136,6 +113,37 @@ class Geometry:
         dx = 0.0 if self.shifts is None else self.shifts[:, 1]
         return np.asarray(self.detector[1] / 2 - self.center[y] - dx + np.zeros(self.n_angles))
 
+    def detector_positions(self, x: ArrayLike, z: ArrayLike, y: int) -> NDArray[np.float64]:
+        """Return the detector index onto which points of slice ``y`` project, shape ``(n_angles, *points)``.
+
+        ``x`` and ``z`` are in voxels from the centre of the grid and broadcast. The index of a pixel's centre is whole.
+        """
+        x, z = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(z, np.float64))
+        columns = (-1, *[1] * x.ndim)
+        u = self._project(x, z, self.angles.reshape(columns))
+        return np.asarray(u + (self.detector[1] / 2 - 0.5 - self.offsets(y)).reshape(columns))
+
+    def _project(self, x: NDArray[np.float64], z: NDArray[np.float64], theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ``u`` of points in detector pixels."""
+        return x * np.cos(theta) - z * np.sin(theta)
+
+    def parallel_coordinates(self, positions: ArrayLike, y: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``(phi, u)`` of the parallel beam's rays that coincide with the rays to detector indices.
+
+        ``positions`` has shape ``(n_angles,)`` or ``(n_angles, n)``; the results have the same shape. ``phi`` is in radians,
+        ``u`` in voxels.
+        """
+        index = np.asarray(positions, np.float64)
+        columns = (-1, *[1] * (index.ndim - 1))
+        u = index - (self.detector[1] / 2 - 0.5 - self.offsets(y)).reshape(columns)
+        return self._to_parallel(u, self.angles.reshape(columns))
+
+    def _to_parallel(
+        self, u: NDArray[np.float64], theta: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return angle and ``u`` of the parallel beam for rays at ``u`` detector pixels."""
+        return np.broadcast_to(theta, u.shape), u
+
     def slice_groups(self) -> list[NDArray[np.intp]]:
         """Return the indices of the slices that share a centre, and so a system matrix: a list of arrays, usually one."""
         _, inverse = np.unique(self.center, return_inverse=True)
@@ -148,7 +156,7 @@ class Geometry:
 
     def select(self, views: ArrayLike) -> Geometry:
         """Return the same geometry with some tilts only: indices or a boolean mask of shape ``(n_angles,)``."""
-        index = _to_tilt_indices(views, self.n_angles)
+        index = to_tilt_indices(views, self.n_angles)
         return replace(self, angles=self.angles[index], shifts=None if self.shifts is None else self.shifts[index])
 
     def rows(self, start: int, stop: int) -> Geometry:
@@ -199,9 +207,11 @@ class Geometry:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Geometry:
-        """Return the geometry that ``to_dict`` described; raises GeometryError."""
+        """Return the geometry that ``to_dict`` described, of the subclass that has these values; raises GeometryError."""
+        kinds = (cls, *cls.__subclasses__())
+        kind = next((k for k in kinds if set(values) <= {f.name for f in fields(k)}), cls)
         try:
-            return cls(**values)
+            return kind(**values)
         except TypeError as error:  # names that are missing or unknown
             raise GeometryError(f"these are not the values of a geometry ({error})") from None
 
@@ -228,84 +238,10 @@ class Geometry:
     def __repr__(self) -> str:
         low, high = np.rad2deg(self.angles.min()), np.rad2deg(self.angles.max())
         return (
-            f"Geometry({self.n_angles} tilts from {low:.4g} to {high:.4g} degrees, volume {self.shape}, "
-            f"detector {self.detector}, voxel {self.voxel_size:.6g} {self.unit})"
+            f"{type(self).__name__}({self.n_angles} tilts from {low:.4g} to {high:.4g} degrees, volume {self.shape}, "
+            f"detector {self.detector}, voxel {self.voxel_size:.6g} {self.unit}{self._details()})"
         )
 
-
-def _to_tilt_indices(views: ArrayLike, n: int) -> NDArray[np.intp]:
-    array = np.asarray(views)
-    if array.dtype == bool:
-        if array.shape != (n,):
-            raise GeometryError(f"a mask over tilts needs shape ({n},), got {array.shape}")
-        array = np.flatnonzero(array)
-    if array.size == 0:
-        raise GeometryError("the selection of tilts is empty")
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise GeometryError("tilts are selected by a list of whole numbers or by a mask")
-    if array.min() < 0 or array.max() >= n:
-        raise GeometryError(
-            f"tilt {int(array.max() if array.max() >= n else array.min())} does not exist: there are {n}, counted from 0"
-        )
-    return array.astype(np.intp)
-
-
-def _read_only(array: NDArray[np.float64]) -> NDArray[np.float64]:
-    array = np.array(array, dtype=np.float64)
-    array.flags.writeable = False
-    return array
-
-
-def _to_numbers(values: Any, name: str) -> NDArray[np.float64]:
-    if np.ma.is_masked(values):
-        raise GeometryError(f"{name} must not be masked; leave the tilts out (TiltSeries.select)")
-    try:
-        array = np.asarray(detach(values), dtype=np.float64)
-    except (TypeError, ValueError):
-        raise GeometryError(f"{name} must be numbers, got {type(values).__name__}") from None
-    if not np.all(np.isfinite(array)):
-        raise GeometryError(f"{name} must be finite; {int(np.sum(~np.isfinite(array)))} value(s) are not")
-    return array
-
-
-def _check_angles(values: Any) -> NDArray[np.float64]:
-    array = _to_numbers(values, "angles")
-    if array.ndim != 1 or array.size == 0:
-        raise GeometryError(f"angles need shape (n_angles,) with at least one, got {array.shape}")
-    worst = float(np.abs(array).max())
-    if worst > MAX_ANGLE:
-        raise GeometryError(f"an angle of {worst:.6g} radians is beyond 4 pi: are these degrees? Use numpy.deg2rad(angles)")
-    return _read_only(array)
-
-
-def _check_sizes(values: Iterable[int], n: int, name: str, form: str) -> Any:
-    try:
-        sizes = tuple(values)
-    except TypeError:
-        sizes = ()
-    if len(sizes) != n or not all(isinstance(s, (int, np.integer)) and not isinstance(s, bool) for s in sizes):
-        raise GeometryError(f"{name} must be {form} in whole numbers, got {values!r}")
-    if min(sizes) < 1:
-        raise GeometryError(f"{name} must be at least 1 along every axis, got {sizes}")
-    return tuple(int(s) for s in sizes)
-
-
-def _check_center(values: Any, ny: int, nu: int) -> NDArray[np.float64]:
-    array = np.full(ny, nu / 2) if values is None else _to_numbers(values, "center")
-    if array.shape not in ((), (1,), (ny,)):
-        raise GeometryError(f"center must be one number or one per slice ({ny}), got shape {array.shape}")
-    array = np.broadcast_to(array, (ny,))
-    if np.any(np.abs(array - nu / 2) > nu):
-        raise GeometryError(
-            f"a center of {array[np.argmax(np.abs(array - nu / 2))]:.6g} lies far outside a detector of {nu} pixels"
-        )
-    return _read_only(array)
-
-
-def _check_shifts(values: Any, n: int) -> NDArray[np.float64] | None:
-    if values is None:
-        return None
-    array = _to_numbers(values, "shifts")
-    if array.shape != (n, 2):
-        raise GeometryError(f"shifts must be (dy, dx) for each of {n} tilts, got shape {array.shape}")
-    return _read_only(array) if np.any(array) else None
+    def _details(self) -> str:
+        """Return what a subclass adds to the representation."""
+        return ""
