@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.alignment import quality
-from tomoprior.alignment.axis import search_axis
+from tomoprior.alignment.axis import SEARCH, search_axis
 from tomoprior.alignment.coarse import correlate_neighbours, find_centres_of_mass
 from tomoprior.alignment.contrast import Specimen, bin_images, guess_specimen, make_level
 from tomoprior.alignment.resampling import resample_image, spline_coefficients
@@ -113,6 +113,7 @@ class _Search:
     nominal: Geometry
     settings: AlignSettings
     specimen: Specimen
+    start_angle: float
     matcher: Matcher
     pose: Pose
     residuals: NDArray[np.float64]
@@ -142,7 +143,7 @@ class _Search:
         tried = [matcher.refine(pose, settings.num_rounds // 2) for pose in starts]
         pose, step = min(tried, key=lambda t: float(t[1].residuals.mean()))
         return cls(
-            nominal, settings, specimen, matcher, pose, step.residuals, step.precision, first.residuals,
+            nominal, settings, specimen, angle, matcher, pose, step.residuals, step.precision, first.residuals,
             (),
         )  # fmt: skip
 
@@ -183,6 +184,11 @@ class _Search:
         excess = quality.rate_tilts(self.residuals, angles)
         bad = quality.find_bad_tilts(excess)
         lines = quality.describe_determination(angles, self.residuals, self.precision)
+        if abs(np.rad2deg(pose.axis_angle - self.start_angle)) > SEARCH[-1]:
+            lines.append(
+                f"the angle of the tilt axis, {np.rad2deg(pose.axis_angle):.1f} degrees, left the range of the search: images "
+                "hardly determine it; give tilt_axis, and search=none if it is known"
+            )
         lines += [f"tilt {i} ({np.rad2deg(angles[i]):.1f} degrees) does not fit and counts less" for i in bad]
         return Alignment(
             pose.shifts, float(pose.axis_angle), choose_detector(self.nominal, pose.axis_angle),
