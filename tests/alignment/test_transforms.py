@@ -7,7 +7,7 @@ import pytest
 
 from tomoprior import Geometry, TiltSeries
 from tomoprior.alignment import Alignment
-from tomoprior.alignment.external import read_alignment, read_mdoc_axis
+from tomoprior.alignment.external import find_mdoc_axis, read_alignment, read_mdoc_axis
 from tomoprior.alignment.resampling import ResampledTilts, edge_weights
 from tomoprior.alignment.saving import load_alignment, save_alignment, transpose_series
 from tomoprior.alignment.transforms import from_xf, image_matrices, to_xf
@@ -100,6 +100,22 @@ def test_a_real_file_of_imod_has_its_rotation(data_dir):
 
 def test_the_axis_in_an_mdoc(data_dir):
     assert np.rad2deg(read_mdoc_axis(data_dir / "formats" / "metadata" / "017.mdoc")) == pytest.approx(172.9)
+
+
+def test_the_mdoc_beside_a_stack_has_the_axis(tmp_path):
+    stack = tmp_path / "a.mrc"
+    assert find_mdoc_axis(stack) is None
+    (tmp_path / "a.mrc.mdoc").write_text("[ZValue = 0]\nTiltAngle = 0\nRotationAngle = 90\n")
+    axis, path = find_mdoc_axis(stack)
+    assert axis == pytest.approx(np.pi / 2)
+    assert path == tmp_path / "a.mrc.mdoc"
+
+
+def test_a_pure_shift_with_an_oblique_axis_turns_its_shifts(tmp_path):
+    (tmp_path / "a.prexg").write_text("1 0 0 1 -3 -4\n" * 3)  # the raw image lies (dy, dx) = (4, 3) away
+    alignment = read_alignment(tmp_path / "a.prexg", raw_series(), tilt_axis=np.pi / 2)
+    assert alignment.shifts[0] == pytest.approx([-3.0, 4.0])
+    assert alignment.axis_angle == pytest.approx(np.pi / 2)
 
 
 def test_stretching_and_local_warping_are_refused(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.alignment import quality
-from tomoprior.alignment.axis import search_axis
+from tomoprior.alignment.axis import SEARCH, search_axis
 from tomoprior.alignment.coarse import correlate_neighbours, find_centres_of_mass
 from tomoprior.alignment.contrast import Specimen, bin_images, guess_specimen, make_level
 from tomoprior.alignment.resampling import resample_image, spline_coefficients
@@ -113,12 +113,14 @@ class _Search:
     nominal: Geometry
     settings: AlignSettings
     specimen: Specimen
+    start_angle: float
     matcher: Matcher
     pose: Pose
     residuals: NDArray[np.float64]
     precision: NDArray[np.float64]
     before: NDArray[np.float64]
     history: tuple[dict[str, float], ...]
+    keeps_axis: bool = False
 
     @property
     def residual(self) -> float:
@@ -142,21 +144,28 @@ class _Search:
         tried = [matcher.refine(pose, settings.num_rounds // 2) for pose in starts]
         pose, step = min(tried, key=lambda t: float(t[1].residuals.mean()))
         return cls(
-            nominal, settings, specimen, matcher, pose, step.residuals, step.precision, first.residuals,
+            nominal, settings, specimen, angle, matcher, pose, step.residuals, step.precision, first.residuals,
             (),
         )  # fmt: skip
 
     def with_axis(self, *, wide: bool) -> _Search:
         """Return the search with the angle of the axis, from a search around it if ``wide``."""
         pose = search_axis(self.matcher, self.pose, self.settings.num_rounds // 2) if wide else self.pose
-        return self._refined(self.matcher, pose)._weighed()
+        refined = self._refined(self.matcher, pose)
+        if refined.left_range:  # the images do not determine the angle: the nominal one does less harm
+            refined = replace(self, keeps_axis=True)._refined(self.matcher, self.pose)
+        return refined._weighed()
 
     def at_level(self, binned: NDArray[np.float32], factor: int, *, last: bool) -> _Search:
         """Return the search after the rounds of a finer level."""
         across = _across(self.pose.axis_angle)
         matcher = _matcher(self.nominal, binned, factor, self.pose.axis_angle, self.specimen, across, self.settings)
         given = Pose(_given_shifts(self.nominal), self.pose.axis_angle, np.ones(self.nominal.n_angles))
-        after = replace(self._refined(matcher, self.pose), before=matcher.compare(given).residuals)
+        refined = self._refined(matcher, self.pose)
+        if refined.left_range:
+            kept = self.pose.turned(self.start_angle)
+            refined = replace(self, keeps_axis=True)._refined(matcher, kept)
+        after = replace(refined, before=matcher.compare(given).residuals)
         return after if last else after._weighed()
 
     def _refined(self, matcher: Matcher, pose: Pose) -> _Search:
@@ -171,7 +180,12 @@ class _Search:
     def finds_axis(self) -> bool:
         """True if the angle of the axis is refined with the shifts."""
         narrow = np.ptp(self.nominal.angles) < np.deg2rad(quality.VERY_NARROW)
-        return self.settings.search != "none" and not narrow
+        return self.settings.search != "none" and not narrow and not self.keeps_axis
+
+    @property
+    def left_range(self) -> bool:
+        """True if the angle of the axis lies beyond the range of the search."""
+        return bool(abs(np.rad2deg(self.pose.axis_angle - self.start_angle)) > SEARCH[-1])
 
     def _weighed(self) -> _Search:
         excess = quality.rate_tilts(self.residuals, self.nominal.angles)
@@ -183,6 +197,11 @@ class _Search:
         excess = quality.rate_tilts(self.residuals, angles)
         bad = quality.find_bad_tilts(excess)
         lines = quality.describe_determination(angles, self.residuals, self.precision)
+        if self.keeps_axis:
+            lines.append(
+                f"the angle of the tilt axis is not determined: the images fit best beyond {SEARCH[-1]:g} degrees from the "
+                "nominal angle, which is kept"
+            )
         lines += [f"tilt {i} ({np.rad2deg(angles[i]):.1f} degrees) does not fit and counts less" for i in bad]
         return Alignment(
             pose.shifts, float(pose.axis_angle), choose_detector(self.nominal, pose.axis_angle),

@@ -79,6 +79,24 @@ def read_mdoc_axis(path: str | Path) -> float | None:
     return None
 
 
+def find_mdoc_axis(stack: Path, angles: str | None = None) -> tuple[float, Path] | None:
+    """Return the angle of the tilt axis in radians from the ``.mdoc`` of a stack, and that file; None if there is none.
+
+    Parameters
+    ----------
+    stack
+        The raw series; ``NAME.mrc.mdoc`` and ``NAME.mdoc`` beside it are looked for.
+    angles
+        File of angles that the user named; an ``.mdoc`` comes first.
+    """
+    named = [Path(angles)] if angles is not None and angles.endswith(".mdoc") else []
+    for path in (*named, stack.with_name(f"{stack.name}.mdoc"), stack.with_suffix(".mdoc")):
+        axis = read_mdoc_axis(path) if path.is_file() else None
+        if axis is not None:
+            return axis, path
+    return None
+
+
 def _read_aln(path: Path, views: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return rotations, magnifications and shifts of AreTomo's global alignment of the given views."""
     rows: dict[int, list[float]] = {}

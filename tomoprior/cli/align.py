@@ -56,7 +56,7 @@ def align(
     import numpy as np
 
     from tomoprior.alignment import AlignSettings, estimate_alignment
-    from tomoprior.alignment.external import read_alignment
+    from tomoprior.alignment.external import find_mdoc_axis, read_alignment
     from tomoprior.alignment.saving import check_outputs, save_alignment, transpose_series
     from tomoprior.cli import console, parse
     from tomoprior.progress import progress_bar
@@ -75,6 +75,10 @@ def align(
     if xf is not None:
         alignment = read_alignment(xf, series, tilt_axis=None if tilt_axis is None else float(np.deg2rad(tilt_axis)))
     else:
+        in_mdoc = find_mdoc_axis(file, angles) if settings.tilt_axis is None and not transpose else None
+        if in_mdoc is not None:
+            settings = AlignSettings.parse({**settings.model_dump(), "tilt_axis": float(np.rad2deg(in_mdoc[0]))})
+            notes.append(f"the angle of the tilt axis, {settings.tilt_axis:.4g} degrees, starts from {in_mdoc[1]}")
         with progress_bar("align") as step:
             alignment = estimate_alignment(series, settings, progress=step)
     save_alignment(alignment, series, out, overwrite=overwrite, settings=settings.model_dump())
