@@ -496,3 +496,14 @@ def test_sizes(text, size):
     from tomoprior.cli.slabbed import parse_size
 
     assert parse_size(text) == size
+
+
+def test_fast_leaves_nothing_to_held_out_tilts(run, series_file, tmp_path):
+    out = tmp_path / "v.npy"
+    ran = run("recon", series_file, "-o", out, "-m", "sart", "--thickness", 16, "--fast", "--set", "num_iter=3")
+    assert ran.code == 0, ran.err
+    assert "num_iter=3, pad=auto" in ran.out
+    assert "stop" not in ran.out
+    ran = run("recon", series_file, "-o", out, "-m", "tv", "--thickness", 16, "--fast", "--dry-run", "--overwrite")
+    assert "num_iter=100" in ran.out
+    assert "reg_par=auto" in ran.out
