@@ -53,7 +53,8 @@ class Request:
 def parse(options: Mapping[str, Any], keywords: Mapping[str, Any], *, strict: bool = False) -> Request:
     """Make a request from ``options``, whose names must all be known, and keywords, whose unknown names only give a warning.
 
-    ``options`` is never changed: TomoPy shares one dictionary between its threads and its caller.
+    ``options`` is never changed: TomoPy shares one dictionary between its threads and its caller. Methods that work slice by
+    slice take their fast settings where none is given: TomoPy hands over chunks of slices, and each chunk would choose its own.
 
     Parameters
     ----------
@@ -88,4 +89,5 @@ def parse(options: Mapping[str, Any], keywords: Mapping[str, Any], *, strict: bo
     if unknown:
         # three frames up: parse, algorithm or recon, the caller (TomoPy, or the script)
         warnings.warn(f"{method.name} does not know {', '.join(sorted(unknown))}; ignored", UserWarning, stacklevel=3)
-    return Request(method, method.Settings.parse(wanted), **control)
+    fixed = {} if method.couples_slices else method.Settings.fast
+    return Request(method, method.Settings.parse({**fixed, **wanted}), **control)

@@ -554,3 +554,14 @@ def test_a_dry_run_refuses_what_the_prior_was_not_trained_for(run, series_file, 
     ran = run("recon", series_file, "-o", tmp_path / "v.mrc", "-m", "diffusion", "--dry-run", *grid, *extra, *slab)
     assert ran.code == 2
     assert message in ran.err
+
+
+def test_fast_leaves_nothing_to_held_out_tilts(run, series_file, tmp_path):
+    out = tmp_path / "v.npy"
+    ran = run("recon", series_file, "-o", out, "-m", "sart", "--thickness", 16, "--fast", "--set", "num_iter=3")
+    assert ran.code == 0, ran.err
+    assert "num_iter=3, pad=auto" in ran.out
+    assert "stop" not in ran.out
+    ran = run("recon", series_file, "-o", out, "-m", "tv", "--thickness", 16, "--fast", "--dry-run", "--overwrite")
+    assert "num_iter=100" in ran.out
+    assert "reg_par=auto" in ran.out

@@ -59,7 +59,7 @@ def get(name: str) -> Method:
     --------
     >>> from tomoprior import methods
     >>> methods.get("sirt").Settings().num_iter
-    100
+    500
     """
     family, _, member = name.partition(".")
     known = plugins.names(GROUP)

@@ -33,6 +33,13 @@ def test_chunks_and_cores_change_nothing(scan):
     np.testing.assert_allclose(found, plain, atol=2e-4)
 
 
+def test_chunks_do_not_choose_their_own_number_of_iterations(scan):
+    def run(**kwargs):
+        return tomoprior.recon(scan.sinograms, scan.theta, scan.center, sinogram_order=True, algorithm="sirt", **kwargs)
+
+    np.testing.assert_array_equal(run(), run(num_iter=100, min_constraint=None))
+
+
 def test_settings_as_keywords_or_options(scan):
     def run(**kwargs):
         return tomoprior.recon(scan.sinograms, scan.theta, scan.center, sinogram_order=True, algorithm="sirt", **kwargs)
