@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior import errors as errors
     from tomoprior import methods as methods
     from tomoprior import metrics as metrics
+    from tomoprior import microscopy as microscopy
     from tomoprior import plot as plot
     from tomoprior import simulate as simulate
     from tomoprior import testing as testing
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.formats import write_series as write_series
     from tomoprior.geometry import Geometry as Geometry
     from tomoprior.progress import progress_bar as progress_bar
+    from tomoprior.projector import FilteredProjector as FilteredProjector
     from tomoprior.projector import LinearOperator as LinearOperator
     from tomoprior.projector import Projector as Projector
     from tomoprior.projector import clear_cache as clear_cache
@@ -49,7 +51,7 @@ if TYPE_CHECKING:  # the same names for type checkers
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
         __name__,
-        submodules=["errors", "methods", "metrics", "plot", "simulate", "testing", "training"],
+        submodules=["errors", "methods", "metrics", "microscopy", "plot", "simulate", "testing", "training"],
         submod_attrs={
             "_version": ["__version__"],
             "adapters.tomopy": ["algorithm", "recon"],
@@ -57,7 +59,7 @@ else:
             "formats": ["open_stack", "read", "read_volume", "write", "write_series"],
             "geometry": ["Geometry"],
             "progress": ["progress_bar"],
-            "projector": ["LinearOperator", "Projector", "clear_cache"],
+            "projector": ["FilteredProjector", "LinearOperator", "Projector", "clear_cache"],
             "reconstruction": ["Reconstruction"],
             "running.reconstruct": ["reconstruct"],
             "series": ["TiltSeries"],

@@ -20,6 +20,7 @@ Examples:
   tomoprior recon series.st -o volume.mrc --angles series.tlt --exclude 0,57-60 --bin 2
   tomoprior recon scan.h5 -o volume.zarr --minus-log --center 296 --method wbp --set filter_name=hann
   tomoprior recon series.mrc -o volume.mrc --method sirt --set num_iter=200 --set min_constraint=0 --dry-run
+  tomoprior recon series.mrc -o volume.mrc --method tv --invert --ctf-file series.defocus --ctf model
   tomoprior recon scan.zarr -o volume.zarr --method tv --workers 4   # slab by slab; after a crash, add --resume
 """
 
@@ -49,6 +50,13 @@ def recon(
     invert: inputs.Invert = False,
     subtract: inputs.Subtract = None,
     repair: inputs.Repair = False,
+    ctf_file: inputs.CTFFile = None,
+    ctf: inputs.CTFMode = None,
+    dose_file: inputs.DoseFile = None,
+    dose_weight: inputs.DoseWeight = False,
+    voltage: inputs.Voltage = None,
+    cs: inputs.Cs = None,
+    amplitude_contrast: inputs.AmplitudeContrast = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be repeated.")
     ] = None,
@@ -105,8 +113,9 @@ def recon(
 ) -> None:
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior import methods
-    from tomoprior.cli import console, parse, slabbed
+    from tomoprior.cli import console, optics, parse, slabbed
     from tomoprior.running.estimate import estimate_run
+    from tomoprior.running.in_memory import check_transfer_use
 
     # all checks come before any long work
     chosen = methods.get(method)
@@ -118,7 +127,8 @@ def recon(
         file=file, angles=angles, dataset=dataset, angles_dataset=angles_dataset, flats=flats, darks=darks,
         image_key=image_key, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, bin=bin, voxel_size=voxel_size, unit=unit, minus_log=minus_log,
-        i0=i0, invert=invert, subtract=subtract, repair=repair,
+        i0=i0, invert=invert, subtract=subtract, repair=repair, ctf_file=ctf_file, ctf=ctf, dose_file=dose_file,
+        dose_weight=dose_weight, voltage=voltage, cs=cs, amplitude_contrast=amplitude_contrast,
     )  # fmt: skip
     _check_output(
         out, [*options.files, *(path for path in (initial, mask) if path is not None)], overwrite=overwrite or slabs.resume
@@ -129,6 +139,8 @@ def recon(
         options = replace(options, file=file)
     opened = options.opened()
     slabs = slabs.resolved(opened.geometry, chosen, settings, device, kind, backend, opened.notes)
+    if optics.ctf_mode(options) == "model":
+        check_transfer_use(opened.series, chosen, slabs=slabs.enabled)
     series, notes = opened.prepared(lazily=slabs.enabled)
     if slabs.enabled:
         console.print_header(file, series, chosen, settings, given_center=center is not None)

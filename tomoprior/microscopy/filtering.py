@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,8 @@ def flip_phases(images: ArrayLike, transfer: Any) -> NDArray[np.float32]:
     transfer
         ``Transfer`` or array; frequencies at which it is zero stay as they are.
     """
-    return _apply(images, lambda i: np.where(_tilt(transfer, i) < 0, -1.0, 1.0))
+    stack = np.asarray(images)
+    return np.stack([flip_image(image, transfer, i) for i, image in enumerate(stack)])
 
 
 def weight_by_dose(images: ArrayLike, transfer: Transfer) -> NDArray[np.float32]:
@@ -55,21 +55,25 @@ def weight_by_dose(images: ArrayLike, transfer: Transfer) -> NDArray[np.float32]
     InputError
         If the transfer function has no dose.
     """
+    filters = dose_weights(transfer)
+    return np.stack([filter_image(image, filters[i]) for i, image in enumerate(np.asarray(images))])
+
+
+def dose_weights(transfer: Transfer) -> NDArray[np.float64]:
+    """Return the filters of ``weight_by_dose``, shape ``(n_angles, ny, nu // 2 + 1)``."""
     if transfer.dose is None:
         raise InputError("weights by dose need the dose of each tilt")
     shape, size, voltage = transfer.image_shape, transfer.pixel_size, transfer.voltage
     filters = np.stack([exposure_filter(shape, size, dose, voltage) for dose in transfer.dose])
-    filters /= np.sqrt(np.mean(filters**2, axis=0))
-    return _apply(images, lambda i: filters[i])
+    return np.asarray(filters / np.sqrt(np.mean(filters**2, axis=0)))
 
 
-def _tilt(transfer: Any, i: int) -> NDArray[Any]:
-    return transfer.tilt(i) if isinstance(transfer, Transfer) else np.asarray(transfer[i])
+def flip_image(image: NDArray[Any], transfer: Any, i: int) -> NDArray[np.float32]:
+    """Return image ``i`` with its phases flipped; see ``flip_phases``."""
+    values = transfer.tilt(i) if isinstance(transfer, Transfer) else np.asarray(transfer[i])
+    return filter_image(image, np.where(values < 0, -1.0, 1.0))
 
 
-def _apply(images: ArrayLike, values: Callable[[int], NDArray[Any]]) -> NDArray[np.float32]:
-    stack = np.asarray(images, np.float32)
-    out = np.empty_like(stack)
-    for i, image in enumerate(stack):
-        out[i] = np.fft.irfft2(np.fft.rfft2(image) * values(i), s=image.shape)
-    return out
+def filter_image(image: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return an image, ``(ny, nu)``, multiplied by ``values`` on the grid of its ``rfft2``, as float32."""
+    return np.asarray(np.fft.irfft2(np.fft.rfft2(image) * values, s=image.shape), np.float32)

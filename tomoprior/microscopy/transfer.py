@@ -181,7 +181,7 @@ def check_transfer(transfer: Any, geometry: Geometry) -> Any:
         array = np.asarray(transfer)
         if array.dtype.kind not in "fiu":
             raise InputError(f"a transfer function must be real, got dtype {array.dtype}")
-        transfer = array.astype(np.float32)
+        transfer = array.astype(np.float32, copy=False)
         if not np.all(np.isfinite(transfer)):
             raise InputError("a transfer function must be finite")
     if tuple(transfer.shape) != expected or (isinstance(transfer, Transfer) and transfer.image_shape != (ny, nu)):

@@ -1,7 +1,8 @@
 """Forward projector and adjoint as differentiable operators, and the backends that compute them."""
 
 from tomoprior.projector.backends import clear_cache
+from tomoprior.projector.filtered import FilteredProjector, SpectrumProjector
 from tomoprior.projector.operator import LinearOperator
 from tomoprior.projector.projector import Projector
 
-__all__ = ["LinearOperator", "Projector", "clear_cache"]
+__all__ = ["FilteredProjector", "LinearOperator", "Projector", "SpectrumProjector", "clear_cache"]

@@ -131,6 +131,11 @@ class Projector(LinearOperator):
         return self._backend_class.matched
 
     @property
+    def couples_slices(self) -> bool:
+        """True if a slice's projections depend on other slices."""
+        return self.geometry.couples_slices
+
+    @property
     def T(self) -> LinearOperator:
         """The adjoint: unfiltered back-projection."""
         return self._adjoint

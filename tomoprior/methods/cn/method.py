@@ -43,6 +43,7 @@ class CN:
     tunable: ClassVar[Tunable] = {"background": (0.0, "held-out")}
     couples_slices = True
     uses_projector = True
+    takes_transfer = True
     fits_field = True
 
     def halo(self, geometry: Geometry, settings: Any) -> int:

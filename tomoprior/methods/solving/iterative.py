@@ -106,6 +106,7 @@ class IterativeMethod(ABC):
     Settings: type[IterativeSettings]
     couples_slices = False
     uses_projector = True
+    takes_transfer = True
     peak_arrays: tuple[float, float]
     peak_sum_arrays: tuple[float, float] = (0.0, 0.0)
     pairs: float = 1.0
