@@ -10,6 +10,7 @@ MODULES = {
     "tomoprior": "What most scripts need. Everything is imported when it is first used.",
     "tomoprior.methods": "The reconstruction methods by name, and the protocol that a method follows.",
     "tomoprior.metrics": "Measures of a volume against a truth.",
+    "tomoprior.microscopy": "Contrast transfer and radiation damage of an electron microscope.",
     "tomoprior.comparison": "Several methods on one series, with evidence.",
     "tomoprior.plot": "Figures of volumes, correlations and residuals.",
     "tomoprior.simulate": "Phantoms and the tilt series that a microscope records of them.",
@@ -21,7 +22,7 @@ MODULES = {
 }
 
 #: Names in ``tomoprior`` that are modules and have a page of their own.
-_MODULES_IN_ROOT = {"methods", "metrics", "plot", "simulate", "errors", "testing", "training"}
+_MODULES_IN_ROOT = {"methods", "metrics", "microscopy", "plot", "simulate", "errors", "testing", "training"}
 
 
 def public_names(module: str) -> list[str]:

@@ -42,6 +42,9 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.projector import Projector as Projector
     from tomoprior.projector import clear_cache as clear_cache
     from tomoprior.reconstruction import Reconstruction as Reconstruction
+    from tomoprior.running.fusion import fuse as fuse
+    from tomoprior.running.halves import choose_by_halves as choose_by_halves
+    from tomoprior.running.halves import reconstruct_halves as reconstruct_halves
     from tomoprior.running.reconstruct import reconstruct as reconstruct
     from tomoprior.series import TiltSeries as TiltSeries
     from tomoprior.series.pixels import repair_pixels as repair_pixels
@@ -61,6 +64,8 @@ else:
             "progress": ["progress_bar"],
             "projector": ["FilteredProjector", "LinearOperator", "Projector", "clear_cache"],
             "reconstruction": ["Reconstruction"],
+            "running.fusion": ["fuse"],
+            "running.halves": ["choose_by_halves", "reconstruct_halves"],
             "running.reconstruct": ["reconstruct"],
             "series": ["TiltSeries"],
             "series.pixels": ["repair_pixels"],

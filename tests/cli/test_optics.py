@@ -100,3 +100,32 @@ def test_options_that_cannot_work_are_refused_in_one_line(run, images, tmp_path,
     assert ran.code != 0
     assert message in ran.err
     assert not (tmp_path / "v.mrc").exists()
+
+
+def test_halves_of_tilts_write_their_mean_and_its_resolution(run, images, tmp_path):
+    ran = run("recon", images[0], "-o", tmp_path / "v.mrc", "-m", "sirt", "--thickness", 16, "--halves", "tilts")
+    assert ran.code == 0, ran.err
+    assert "resolution   " in ran.out
+    halves = [values(tmp_path / f"v_half{i}.mrc") for i in (1, 2)]
+    np.testing.assert_allclose(values(tmp_path / "v.mrc"), np.mean(halves, 0), atol=1e-5)
+    assert values(tmp_path / "v_resolution.mrc").min() >= 16 - 1e-3  # two voxels of 8 angstrom
+    record = json.loads((tmp_path / "v.mrc.json").read_text())
+    assert record["halves"]["unit"] == "angstrom"
+    again = run("recon", images[0], "-o", tmp_path / "v.mrc", "-m", "sirt", "--halves", "tilts")
+    assert again.code != 0
+    assert "v.mrc" in again.err
+
+
+def test_halves_of_frames_come_from_two_files(run, images, tmp_path):
+    path, recorded, _ = images
+    write_series(TiltSeries(recorded + 1, phantom_geometry(path)), tmp_path / "odd.mrc")
+    optics = ["--ctf-file", tmp_path / "series.defocus", "--thickness", 16, "--set", "num_iter=3"]
+    ran = run("recon", path, "-o", tmp_path / "v.mrc", "-m", "cgls", "--halves", tmp_path / "odd.mrc", *optics)
+    assert ran.code == 0, ran.err
+    # the halves differ by their mean only, which a transfer function does not pass
+    a, b = (values(tmp_path / f"v_half{i}.mrc") for i in (1, 2))
+    np.testing.assert_allclose(a, b, atol=1e-3)
+    slabs = run("recon", path, "-o", tmp_path / "w.mrc", "--halves", "tilts", "--slab", "6")
+    assert "--halves works in memory" in slabs.err
+    missing = run("recon", path, "-o", tmp_path / "w.mrc", "--halves", tmp_path / "none.mrc")
+    assert "no such file" in missing.err

@@ -107,13 +107,21 @@ def recon(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+    halves: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tilts|FILE",
+            help="Reconstruct two halves: even and odd tilts of IN, or IN and FILE (even and odd frames). OUT is their mean; "
+            "OUT_half1, _half2, _sharpened and _resolution are written too.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, estimate memory and time, write nothing.")
     ] = False,
 ) -> None:
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior import methods
-    from tomoprior.cli import console, optics, parse, slabbed
+    from tomoprior.cli import console, halved, optics, parse, slabbed
     from tomoprior.running.estimate import estimate_run
     from tomoprior.running.in_memory import check_transfer_use
 
@@ -134,11 +142,14 @@ def recon(
         out, [*options.files, *(path for path in (initial, mask) if path is not None)], overwrite=overwrite or slabs.resume
     )
     _check_field(field, chosen, overwrite=overwrite)
+    if halves is not None:
+        halved.check(halves, out, field, slabs=slabs.enabled, overwrite=overwrite)
     if slabs.scheduler is not None:  # its workers may have another working directory
         file, initial, mask = file.resolve(), initial and initial.resolve(), mask and mask.resolve()
         options = replace(options, file=file)
     opened = options.opened()
-    slabs = slabs.resolved(opened.geometry, chosen, settings, device, kind, backend, opened.notes)
+    if halves is None:
+        slabs = slabs.resolved(opened.geometry, chosen, settings, device, kind, backend, opened.notes)
     if optics.ctf_mode(options) == "model":
         check_transfer_use(opened.series, chosen, slabs=slabs.enabled)
     series, notes = opened.prepared(lazily=slabs.enabled)
@@ -156,6 +167,13 @@ def recon(
     console.print_cost(chosen, estimate, notes)
     if dry_run:
         typer.echo("dry run: nothing was written")
+        return
+    if halves is not None:
+        other = None if halves == "tilts" else halved.open_other(options, Path(halves))
+        halved.run(
+            series, other, chosen, settings, out, notes, overwrite=overwrite,
+            initial=start, mask=mask_volume, device=device, kind=kind, backend=backend, seed=seed, threads=threads,
+        )  # fmt: skip
         return
     _run(
         series, chosen, settings, out, field, notes, overwrite=overwrite,

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats.defocus import Row, read_defocus
 from tomoprior.formats.star import StarTable, read_star
 from tomoprior.formats.text import number, read_text
-from tomoprior.microscopy import CTF
+from tomoprior.microscopy import CTF, Transfer
 
 #: Values in a CTFFIND header, with the field of a CTF.
 _HEADER = {
@@ -165,3 +166,30 @@ def order_by_angle(table: StarTable, angles: Sequence[float] | None) -> list[int
     if distance[worst] > ANGLE_TOLERANCE:
         raise FormatError(f"{table.path}: no row has the angle of image {worst}, {angles[worst]:.2f} degrees")
     return [int(i) for i in order]
+
+
+def write_optics(path: Path, transfer: Transfer, angles: NDArray[np.float64]) -> None:
+    """Write a STAR file with RELION's columns, which ``read_ctf`` and ``read_dose`` read.
+
+    Parameters
+    ----------
+    path
+        The file.
+    transfer
+        With a CTF for each tilt.
+    angles
+        In radians.
+    """
+    columns: dict[str, list[float]] = {STAR_ANGLES[0]: np.rad2deg(angles).tolist()}
+    for field, (column, factor) in _STAR.items():
+        values = [getattr(ctf, field) for ctf in transfer.ctf or ()]
+        columns[column] = [
+            (ctf.defocus_u if value is None else value) / factor for ctf, value in zip(transfer.ctf or (), values, strict=True)
+        ]
+    if transfer.dose is not None:
+        middle = np.asarray(transfer.dose)
+        steps = np.diff(np.sort(middle))
+        columns["rlnMicrographPreExposure"] = (middle - (np.median(steps) / 2 if len(steps) else 0.0)).tolist()
+    lines = ["data_", "", "loop_", *(f"_{name} #{i}" for i, name in enumerate(columns, 1))]
+    lines += [" ".join(f"{value:.6f}" for value in row) for row in zip(*columns.values(), strict=True)]
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
