@@ -1,9 +1,12 @@
 """Files of contrast transfer functions: values worked out from small files, real files, and files that are refused."""
 
+import contextlib
 import math
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.ctf import read_ctf
@@ -173,3 +176,22 @@ def test_a_file_that_tells_no_ctf_is_refused_in_one_line(tmp_path, name, text, m
 def test_a_file_that_tells_no_dose_is_refused_in_one_line(tmp_path, name, text, message):
     with pytest.raises(FormatError, match=message):
         read_dose(write(tmp_path, name, text))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, data):
+    texts = {
+        "a.txt": CTFFIND, "a.star": STAR, "a.defocus": "5 0 0. 0. 0 3\n1 1 -2 -2 3000 2900 30 45\n2 2 0 0 3000 2900 60 90\n",
+        "a.mdoc": "[ZValue = 0]\nExposureDose = 2\nDateTime = 06-Jun-23  23:19:46\n",
+    }  # fmt: skip
+    name = data.draw(st.sampled_from(sorted(texts)))
+    text = texts[name]
+    junk = st.sampled_from(["", "\n", "1e999", "-", "'", "[ZValue = 0]", "9" * 30, "#"])
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        text = text[:at] + data.draw(junk) + text[at + 4 :]
+    path = write(tmp_path, name, text)
+    for read in (read_ctf, read_dose):
+        with contextlib.suppress(FormatError):  # any other error is a fault
+            read(path, 2)
