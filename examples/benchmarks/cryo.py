@@ -94,7 +94,7 @@ def halves_row(case: Case) -> Iterator[str]:
     quality = [case.psnr(m.mean.volume) for m in means]
     at = strengths.index(chosen)
     yield f"tv: strength {FACTORS[at]:g} x rule, {max(quality) - quality[at]:.2f} dB below the best by truth (asked 0.3)"
-    stated = means[at].correlation.resolved_frequency
+    stated = means[at].predicted.crossing(0.5)
     true = case.scores(means[at].mean.volume)[0]
     yield (
         f"tv: stated resolution {1 / stated:.2f} voxels, true FSC 0.5 at {1 / true:.2f}: {gain(true, stated)} of frequency "

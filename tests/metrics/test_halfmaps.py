@@ -5,7 +5,7 @@ import pytest
 
 from tomoprior.errors import InputError
 from tomoprior.metrics import FSC, fsc
-from tomoprior.metrics.halfmaps import half_map_fsc, local_resolution, sharpen, soft_mask, substitute_phases
+from tomoprior.metrics.halfmaps import half_map_fsc, local_resolution, predict_truth_fsc, sharpen, soft_mask, substitute_phases
 
 
 @pytest.fixture
@@ -32,6 +32,21 @@ def test_what_the_mask_correlates_is_taken_off(rng):
     beyond = found.masked.frequency > found.substituted_from
     m, s = found.masked.correlation[beyond], found.substituted.correlation[beyond]
     np.testing.assert_allclose(found.corrected.correlation[beyond], (m - s) / (1 - s))
+
+
+def test_the_correlation_with_the_truth_is_predicted_in_spite_of_a_prior(rng):
+    # a prior that adds the same error to both halves: their own correlation counts it as signal
+    truth, invented = rng.standard_normal((2, 32, 32, 32))
+    linear = [truth + rng.standard_normal(truth.shape) for _ in range(2)]
+    halves = [0.5 * (v + invented) for v in linear]
+    mean = (halves[0] + halves[1]) / 2
+    found = predict_truth_fsc(tuple(halves), tuple(linear))
+    true = fsc(mean, truth)
+    # the truth has a variance of 1, the mean of 1 + 1 + 1/2
+    assert true.correlation[4:].mean() == pytest.approx(1 / np.sqrt(2.5), abs=0.02)
+    assert found.correlation[4:].mean() == pytest.approx(true.correlation[4:].mean(), abs=0.03)
+    # their own correlation, 2 / 3, would state sqrt(2 * 2/3 / (5/3)) = 0.89
+    assert half_map_fsc(*halves, np.ones(truth.shape)).corrected.correlation[4:].mean() == pytest.approx(2 / 3, abs=0.03)
 
 
 def test_random_phases_leave_amplitudes_and_low_frequencies(rng):

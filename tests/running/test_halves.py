@@ -31,7 +31,8 @@ def test_the_mean_and_its_resolution_come_from_both_halves(simulation):
     even, odd = (reconstruct(half, "sirt", num_iter=5).volume for half in split_tilts(simulation.series))
     np.testing.assert_allclose(found.mean.volume, (even + odd) / 2, atol=1e-6)
     record = found.mean.provenance["halves"]
-    assert record["resolution"] == pytest.approx(found.mean.voxel_size / found.correlation.resolved_frequency)
+    assert record["half_resolution"] == pytest.approx(found.mean.voxel_size / found.correlation.resolved_frequency)
+    assert record["resolution"] == found.resolution == pytest.approx(found.mean.voxel_size / found.predicted.crossing(0.5))
     assert found.local.shape == (16, 24, 32)
     assert found.local.min() >= 2 * found.mean.voxel_size - 1e-4
     assert found.sharpened.volume.shape == (16, 24, 32)

@@ -17,6 +17,8 @@ from tomoprior.metrics.fourier import FSC, fsc
 HALVES_THRESHOLD = 0.143
 #: Phases are substituted beyond the first shell at which the halves without mask correlate less than this.
 SUBSTITUTION_THRESHOLD = 0.8
+#: Below this correlation, linear halves are noise, by which nothing is divided.
+LEAST_AGREEMENT = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,38 @@ def half_map_fsc(
         ratio = (masked.correlation - substituted.correlation) / (1 - substituted.correlation)
     values = np.where(beyond & (substituted.correlation < 1), ratio, masked.correlation)
     return HalfMapFSC(unmasked, masked, substituted, FSC(masked.frequency, values, masked.count), start)
+
+
+def predict_truth_fsc(
+    halves: tuple[ArrayLike, ArrayLike], linear: tuple[ArrayLike, ArrayLike], *, region: NDArray[np.bool_] | None = None
+) -> FSC:
+    """Estimate the correlation of the mean of two halves with the truth, also for a method with a prior.
+
+    A prior acts on both halves alike, so that their own correlation is too high. The noise of a linear reconstruction of the
+    other half knows nothing of the prior: ``FSC(x1, l2) = FSC(x1, truth) FSC(l2, truth)`` and ``FSC(l1, l2) = FSC(l2,
+    truth)^2``. The mean of the halves correlates better than a half by ``sqrt(2 / (1 + FSC(x1, x2)))``.
+
+    Parameters
+    ----------
+    halves
+        Volumes of the method, from independent halves of the data.
+    linear
+        Volumes of a linear method without a prior, from the same halves in the same order.
+    region
+        Which Fourier voxels count, as for ``fsc``: those that the tilts measured.
+
+    Returns
+    -------
+    FSC
+        0 where the linear halves do not agree (``LEAST_AGREEMENT``); at most 1.
+    """
+    (x1, x2), (l1, l2) = halves, linear
+    crossed = (fsc(x1, l2, region=region).correlation + fsc(x2, l1, region=region).correlation) / 2
+    plain, own = fsc(l1, l2, region=region), fsc(x1, x2, region=region).correlation
+    known = plain.correlation > LEAST_AGREEMENT
+    agreement = np.sqrt(np.where(known, plain.correlation, 1.0))
+    values = np.where(known, crossed / agreement * np.sqrt(2 / (1 + np.clip(own, 0.0, 1.0))), 0.0)
+    return FSC(plain.frequency, np.minimum(values, 1.0), plain.count)
 
 
 def substitute_phases(volume: Floats, start: float, rng: np.random.Generator) -> Floats:

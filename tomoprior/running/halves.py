@@ -11,8 +11,8 @@ import torch
 
 from tomoprior.errors import InputError
 from tomoprior.methods.base import Method
-from tomoprior.metrics import measured_region
-from tomoprior.metrics.halfmaps import HalfMapFSC, half_map_fsc, local_resolution, sharpen, soft_mask
+from tomoprior.metrics import FSC, measured_region
+from tomoprior.metrics.halfmaps import HalfMapFSC, half_map_fsc, local_resolution, predict_truth_fsc, sharpen, soft_mask
 from tomoprior.projector import FilteredProjector, Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.reconstruct import reconstruct
@@ -20,6 +20,8 @@ from tomoprior.series import TiltSeries
 
 #: Fewest tilts for halves of tilts.
 FEWEST_TILTS = 4
+#: The method without a prior that predicts the correlation with the truth, and its iterations: few, before noise grows.
+LINEAR_METHOD, LINEAR_ITERATIONS = "cgls", 4
 #: Edge of the window of the local resolution in voxels, at most.
 WINDOW = 16
 
@@ -38,10 +40,15 @@ class HalfReconstructions:
         The mean weighted by the expected correlation with the truth at each frequency.
     correlation
         FSC of the halves in the directions that the tilts measured, inside a soft mask.
+    predicted
+        Expected FSC of the mean with the truth in these directions, by linear reconstructions of the other half: see
+        ``tomoprior.metrics.halfmaps.predict_truth_fsc``.
     local
         Local resolution as a length in the unit of the geometry, shape ``(nz, ny, nx)``; None for volumes below 8 voxels.
     resolution
-        The length at which ``correlation.corrected`` falls below 0.143, in the unit of the geometry.
+        The length at which ``predicted`` falls below 0.5, in the unit of the geometry.
+    half_resolution
+        The length at which ``correlation.corrected`` falls below 0.143: that of a method without a prior.
     """
 
     first: Reconstruction
@@ -49,8 +56,10 @@ class HalfReconstructions:
     mean: Reconstruction
     sharpened: Reconstruction
     correlation: HalfMapFSC
+    predicted: FSC
     local: Any
     resolution: float
+    half_resolution: float
 
 
 def split_tilts(series: TiltSeries) -> tuple[TiltSeries, TiltSeries]:
@@ -105,26 +114,36 @@ def reconstruct_halves(
     a, b = split_tilts(series) if other is None else (series, other)
     _check_pair(a, b)
     first, second = (reconstruct(half, method, **arguments) for half in (a, b))
-    return compare_halves(first, second, np.concatenate([a.geometry.angles, b.geometry.angles]))
+    plain = {name: arguments[name] for name in ("device", "kind", "backend", "threads") if name in arguments}
+    linear = tuple(reconstruct(half, LINEAR_METHOD, num_iter=LINEAR_ITERATIONS, **plain) for half in (a, b))
+    return compare_halves(first, second, np.concatenate([a.geometry.angles, b.geometry.angles]), (linear[0], linear[1]))
 
 
-def compare_halves(first: Reconstruction, second: Reconstruction, angles: Any) -> HalfReconstructions:
-    """Compare two reconstructions of independent halves that measured the tilts ``angles`` (radians) together."""
+def compare_halves(
+    first: Reconstruction, second: Reconstruction, angles: Any, linear: tuple[Reconstruction, Reconstruction] | None = None
+) -> HalfReconstructions:
+    """Compare two reconstructions of independent halves that measured the tilts ``angles`` (radians) together.
+
+    ``linear`` are reconstructions of the same halves by a linear method; by default the halves themselves are taken as such.
+    """
     geometry = first.geometry
     mean = ((np.asarray(first.volume) + np.asarray(second.volume)) / 2).astype(np.float32)
     region = measured_region(mean.shape, angles, mode="wedge")
     correlation = half_map_fsc(first.volume, second.volume, soft_mask(mean), region=region)
-    frequency = correlation.resolved_frequency
-    resolution = geometry.voxel_size / frequency if frequency > 0 else float("nan")
+    plain = (first.volume, second.volume) if linear is None else (linear[0].volume, linear[1].volume)
+    predicted = predict_truth_fsc((first.volume, second.volume), plain, region=region)
+    resolution = geometry.voxel_size / predicted.crossing(0.5)
+    half_resolution = geometry.voxel_size / correlation.resolved_frequency
     record = {
         **first.provenance,
         "halves": {
             "resolution": resolution,
             "unit": geometry.unit,
-            "threshold": 0.143,
+            "half_resolution": half_resolution,
             "substituted_from": correlation.substituted_from,
             "frequency": [round(float(f), 5) for f in correlation.corrected.frequency],
             "fsc": [None if np.isnan(c) else round(float(c), 5) for c in correlation.corrected.correlation],
+            "predicted": [None if np.isnan(c) else round(float(c), 5) for c in predicted.correlation],
         },
     }
     window = min(WINDOW, *mean.shape)
@@ -135,7 +154,8 @@ def compare_halves(first: Reconstruction, second: Reconstruction, angles: Any) -
     sharp = sharpen(mean, correlation.corrected).astype(np.float32)
     return HalfReconstructions(
         first, second, Reconstruction(mean, geometry, provenance=record),
-        Reconstruction(sharp, geometry, provenance=record), correlation, local, resolution,
+        Reconstruction(sharp, geometry, provenance=record), correlation, predicted, local, resolution,
+        half_resolution,
     )  # fmt: skip
 
 
