@@ -14,8 +14,8 @@ from tomoprior.metrics import fsc, measured_region
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.halves import HalfReconstructions
 
-#: A larger share of signal counts as this: noise-free halves would have weight without bound.
-MOST_SIGNAL = 0.99
+#: A correlation above this counts as this: noise-free halves would have weight without bound.
+MOST_CORRELATION = 0.99
 #: Shells of the weights are averaged over this many neighbours on either side, because a shell's correlation is noisy.
 NEIGHBOURS = 1
 
@@ -23,9 +23,9 @@ NEIGHBOURS = 1
 def fuse(results: Sequence[HalfReconstructions], *, trust: Sequence[float] | None = None, floor: float = 0.0) -> Reconstruction:
     """Combine results of several methods for one series, frequency by frequency.
 
-    Inside the directions between the smallest and the largest tilt, a member's weight at a frequency is ``c^2 / (1 - c^2)``,
-    with c its expected correlation with the truth (``predicted``): signal over noise, which is the best weight for independent
-    errors. Halves say nothing about the missing wedge. There the weights are ``trust``.
+    Inside the directions between the smallest and the largest tilt, a member's weight at a frequency is ``c / (1 - c)``, with c
+    the correlation of its halves: signal over noise, which is the best weight for independent errors. Halves say nothing
+    about the missing wedge. There the weights are ``trust``.
 
     Parameters
     ----------
@@ -66,14 +66,12 @@ def fuse(results: Sequence[HalfReconstructions], *, trust: Sequence[float] | Non
     angles = np.concatenate([results[0].first.geometry.angles, results[0].second.geometry.angles])
     measured = measured_region(geometry.shape, angles, mode="wedge")
     trusted = _supported(results, measured) if trust is None else _check_trust(trust, len(results))
-    power = np.stack([_signal_power(result) for result in results])
-    snr = power / (1 - power)
-    known = np.flatnonzero(snr.sum(0) > 0)
-    if len(known) == 0:
-        snr[:] = 1.0
-    else:  # a shell without any agreement takes the weights of the nearest one below
-        snr = snr[:, known[np.maximum(np.searchsorted(known, np.arange(snr.shape[1]), side="right") - 1, 0)]]
-    shares = snr / snr.sum(0)
+    # of the halves, not with the truth: a member that holds much noise has to count little, and ``predicted`` does not tell the
+    # power of its noise (weights by it cost 2 dB on particles at a signal-to-noise ratio of 0.05)
+    correlations = [_correlation(result, measured) for result in results]
+    snr = np.stack([c / (1 - c) for c in correlations])
+    shares = snr / np.maximum(snr.sum(0), 1e-300)
+    shares[:, snr.sum(0) <= 0] = 1 / len(results)
     shares = floor + (1 - len(results) * floor) * shares
     frequency = results[0].correlation.unmasked.frequency
     radius = _radius(geometry.shape)
@@ -93,12 +91,12 @@ def fuse(results: Sequence[HalfReconstructions], *, trust: Sequence[float] | Non
     return Reconstruction(volume, geometry, provenance=record)
 
 
-def _signal_power(result: HalfReconstructions) -> NDArray[np.float64]:
-    """Return the share of the signal in the power of each shell, between 0 and ``MOST_SIGNAL``, smoothed."""
-    c = np.nan_to_num(result.predicted.correlation)
+def _correlation(result: HalfReconstructions, measured: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the correlation of the halves in each shell, between 0 and ``MOST_CORRELATION``, smoothed."""
+    c = np.nan_to_num(fsc(result.first.volume, result.second.volume, region=measured).correlation)
     kernel = np.ones(2 * NEIGHBOURS + 1)
     smooth = np.convolve(np.pad(c, NEIGHBOURS, mode="edge"), kernel / kernel.sum(), mode="valid")
-    return np.asarray(np.clip(np.clip(smooth, 0.0, 1.0) ** 2, 0.0, MOST_SIGNAL))
+    return np.asarray(np.clip(smooth, 0.0, MOST_CORRELATION))
 
 
 def _supported(results: Sequence[HalfReconstructions], measured: NDArray[np.bool_]) -> NDArray[np.float64]:
