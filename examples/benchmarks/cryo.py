@@ -71,7 +71,7 @@ def gain(first: float, second: float) -> str:
 
 
 def model_row(case: Case) -> Iterator[str]:
-    for method, settings in (("tv", {"reg_par": "held-out"}), ("cn", {"degree": 3, "num_iter": 150})):
+    for method, settings in (("tv", {"reg_par": "held-out"}), ("cn", {})):
         volumes = [tomoprior.reconstruct(s, method, **settings).volume for s in (case.series, case.flipped())]
         half, seventh, missing = zip(*map(case.scores, volumes), strict=True)
         yield (
