@@ -11,6 +11,7 @@ MODULES = {
     "tomoprior.alignment": "Alignment of raw tilt series.",
     "tomoprior.methods": "The reconstruction methods by name, and the protocol that a method follows.",
     "tomoprior.metrics": "Measures of a volume against a truth.",
+    "tomoprior.microscopy": "Contrast transfer and radiation damage of an electron microscope.",
     "tomoprior.comparison": "Several methods on one series, with evidence.",
     "tomoprior.plot": "Figures of volumes, correlations and residuals.",
     "tomoprior.simulate": "Phantoms and the tilt series that a microscope records of them.",
@@ -22,7 +23,7 @@ MODULES = {
 }
 
 #: Names in ``tomoprior`` that are modules and have a page of their own.
-_MODULES_IN_ROOT = {"methods", "metrics", "plot", "simulate", "errors", "testing", "training"}
+_MODULES_IN_ROOT = {"methods", "metrics", "microscopy", "plot", "simulate", "errors", "testing", "training"}
 
 
 def public_names(module: str) -> list[str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior import errors as errors
     from tomoprior import methods as methods
     from tomoprior import metrics as metrics
+    from tomoprior import microscopy as microscopy
     from tomoprior import plot as plot
     from tomoprior import simulate as simulate
     from tomoprior import testing as testing
@@ -41,11 +42,15 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.geometry import FanGeometry as FanGeometry
     from tomoprior.geometry import Geometry as Geometry
     from tomoprior.progress import progress_bar as progress_bar
+    from tomoprior.projector import FilteredProjector as FilteredProjector
     from tomoprior.projector import LinearOperator as LinearOperator
     from tomoprior.projector import Projector as Projector
     from tomoprior.projector import clear_cache as clear_cache
     from tomoprior.reconstruction import Reconstruction as Reconstruction
     from tomoprior.running.estimate import estimate as estimate
+    from tomoprior.running.fusion import fuse as fuse
+    from tomoprior.running.halves import choose_by_halves as choose_by_halves
+    from tomoprior.running.halves import reconstruct_halves as reconstruct_halves
     from tomoprior.running.reconstruct import reconstruct as reconstruct
     from tomoprior.series import TiltSeries as TiltSeries
     from tomoprior.series.pixels import repair_pixels as repair_pixels
@@ -80,7 +85,7 @@ if TYPE_CHECKING:  # the same names for type checkers
 else:
     __getattr__, __dir__, __all__ = lazy_loader.attach(
         __name__,
-        submodules=["errors", "methods", "metrics", "plot", "simulate", "testing", "training"],
+        submodules=["errors", "methods", "metrics", "microscopy", "plot", "simulate", "testing", "training"],
         submod_attrs={
             "_version": ["__version__"],
             "adapters.astra.operator": ["AstraOperator"],
@@ -90,9 +95,11 @@ else:
             "formats": ["open_stack", "read", "read_volume", "write", "write_series"],
             "geometry": ["FanGeometry", "Geometry"],
             "progress": ["progress_bar"],
-            "projector": ["LinearOperator", "Projector", "clear_cache"],
+            "projector": ["FilteredProjector", "LinearOperator", "Projector", "clear_cache"],
             "reconstruction": ["Reconstruction"],
             "running.estimate": ["estimate"],
+            "running.fusion": ["fuse"],
+            "running.halves": ["choose_by_halves", "reconstruct_halves"],
             "running.reconstruct": ["reconstruct"],
             "series": ["TiltSeries"],
             "series.pixels": ["repair_pixels"],

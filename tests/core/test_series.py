@@ -46,6 +46,23 @@ def test_making_a_series_reads_nothing(geometry, data):
     assert lazy.reads == 1
 
 
+def test_selections_keep_the_transfer_of_their_tilts(geometry, data):
+    transfer = np.arange(5.0)[:, None, None] * np.ones((5, 6, 5))
+    series = TiltSeries(data, geometry, transfer=transfer)
+    assert series.select([3, 1]).transfer[:, 0, 0].tolist() == [3, 1]
+    assert series.select(np.array([False, True, False, False, True])).transfer[:, 0, 0].tolist() == [1, 4]
+    assert series.exclude([0]).transfer[:, 0, 0].tolist() == [1, 2, 3, 4]
+    assert series.angle_range(-0.6, 0.6).transfer[:, 0, 0].tolist() == [1, 2, 3]
+    assert series.binned(2).transfer.shape == (5, 3, 3)
+    assert TiltSeries(Lazy(data), geometry, transfer=transfer).binned(2).transfer.shape == (5, 3, 3)
+    assert series.load().transfer is series.transfer
+    assert series.rows(0, 6).transfer is series.transfer
+    with pytest.raises(InputError, match="couples the rows"):
+        series.rows(0, 2)
+    with pytest.raises(InputError, match="shape"):
+        TiltSeries(data, geometry, transfer=transfer[:3])
+
+
 def test_nested_lists_become_an_array(geometry, data):
     assert TiltSeries(data.tolist(), geometry).projections.shape == geometry.range_shape
 

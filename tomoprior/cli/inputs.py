@@ -94,6 +94,39 @@ Subtract: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="auto|VALUE", help="Background to subtract, as of HAADF. auto: the 5th percentile of each tilt."),
 ]
+CTFFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Defocus of each tilt: IMOD .defocus, CTFFIND4 or AreTomo text, RELION .star. Matter must be bright (--invert).",
+        exists=True,
+    ),
+]
+CTFMode: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--ctf",
+        metavar="model|phase-flip|none",
+        help="model: the operator includes the contrast transfer (iterative methods). phase-flip: correct the images first. "
+        "Default: model with --ctf-file, else none.",
+    ),
+]
+DoseFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Dose of each tilt: .mdoc, RELION .star, or accumulated e/A^2, one per line.", exists=True),
+]
+DoseWeight: TypeAlias = Annotated[
+    bool,
+    typer.Option("--dose-weight", help="Weight frequencies by the damage of the dose (Grant and Grigorieff 2015)."),
+]
+Voltage: TypeAlias = Annotated[
+    float | None, typer.Option(help="Acceleration voltage in kV. Default: from the files, else 300.")
+]
+Cs: TypeAlias = Annotated[
+    float | None, typer.Option("--cs", help="Spherical aberration in mm. Default: from --ctf-file, else 2.7.")
+]
+AmplitudeContrast: TypeAlias = Annotated[
+    float | None, typer.Option(help="Amplitude contrast from 0 to 1. Default: from --ctf-file, else 0.07.")
+]
 Repair: TypeAlias = Annotated[bool, typer.Option("--repair", help="Replace NaN and infinite pixels by the median around them.")]
 
 
@@ -124,6 +157,13 @@ class SeriesOptions:
     invert: bool = False
     subtract: str | None = None
     repair: bool = False
+    ctf_file: Path | None = None
+    ctf: str | None = None
+    dose_file: Path | None = None
+    dose_weight: bool = False
+    voltage: float | None = None
+    cs: float | None = None
+    amplitude_contrast: float | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -134,7 +174,7 @@ class SeriesOptions:
         if self.angles is not None and parse_range(str(self.angles)) is None:
             files.append(Path(self.angles))
         files += [Path(text) for text in (self.flats, self.darks) if text is not None and Path(text).exists()]
-        return [*files, *([] if self.shifts is None else [self.shifts])]
+        return [*files, *(path for path in (self.shifts, self.ctf_file, self.dose_file) if path is not None)]
 
     def opened(self) -> Opened:
         """Open the series and select its tilts; no pixel is read yet.
@@ -145,9 +185,10 @@ class SeriesOptions:
             One line that says what is wrong.
         """
         from tomoprior import formats
-        from tomoprior.cli import parse
+        from tomoprior.cli import optics, parse
         from tomoprior.errors import InputError
 
+        optics.check(self)
         named = {name: getattr(self, name) for name in ("dataset", "angles_dataset", "image_key")}
         center = None if self.center == "auto" else parse.center(self.center)
         series = formats.read_series(
@@ -156,6 +197,7 @@ class SeriesOptions:
             shifts=self.shifts, minus_log=self.minus_log, i0=self.i0, invert=self.invert, subtract=self.subtract,
             flats=self.flats, darks=self.darks, **{name: value for name, value in named.items() if value is not None},
         )  # fmt: skip
+        series = optics.with_transfer(series, self)
         series = _select_tilts(series, self.exclude, self.angle_range)
         columns = series.geometry.detector[1]
         if columns // self.bin < MIN_COLUMNS:
@@ -204,6 +246,7 @@ class Opened:
         InputError
             For pixels that are not finite.
         """
+        from tomoprior.cli import optics
         from tomoprior.series.field_of_view import describe_field_of_view
 
         check = _check_some_tilts if lazily else _load_and_check
@@ -212,8 +255,8 @@ class Opened:
         factor, (rows, columns) = self.options.bin, series.geometry.detector
         if rows % factor or columns % factor:
             notes.append(f"binning by {factor} leaves out the last {rows % factor} row(s) and {columns % factor} column(s)")
-        series = series.binned(factor)
-        return (series.flipped_hand() if self.options.flip_hand else series), notes
+        series, optics_notes = optics.with_corrected_images(series.binned(factor), self.options)
+        return (series.flipped_hand() if self.options.flip_hand else series), [*notes, *optics_notes]
 
 
 def _select_tilts(series: TiltSeries, exclude: str | None, angle_range: tuple[float, float] | None) -> TiltSeries:

@@ -20,6 +20,7 @@ Examples:
   tomoprior recon series.st -o volume.mrc --angles series.tlt --exclude 0,57-60 --bin 2
   tomoprior recon scan.h5 -o volume.zarr --minus-log --center 296 --method wbp --set filter_name=hann
   tomoprior recon series.mrc -o volume.mrc --method sirt --set num_iter=200 --set min_constraint=0 --dry-run
+  tomoprior recon series.mrc -o volume.mrc --method tv --invert --ctf-file series.defocus --ctf model
   tomoprior recon scan.zarr -o volume.zarr --method tv --workers 4   # slab by slab; after a crash, add --resume
 """
 
@@ -53,6 +54,13 @@ def recon(
     align: Annotated[
         bool, typer.Option("--align", help="Align the series first, as `tomoprior align` does; --bin applies before.")
     ] = False,
+    ctf_file: inputs.CTFFile = None,
+    ctf: inputs.CTFMode = None,
+    dose_file: inputs.DoseFile = None,
+    dose_weight: inputs.DoseWeight = False,
+    voltage: inputs.Voltage = None,
+    cs: inputs.Cs = None,
+    amplitude_contrast: inputs.AmplitudeContrast = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be repeated.")
     ] = None,
@@ -114,17 +122,26 @@ def recon(
             help="Type of the values in OUT. Whole numbers are scaled; a label and OUT.json say how.",
         ),
     ] = "float32",
+    halves: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tilts|FILE",
+            help="Reconstruct two halves: even and odd tilts of IN, or IN and FILE (even and odd frames). OUT is their mean; "
+            "OUT_half1, _half2, _sharpened and _resolution are written too.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, estimate memory and time, write nothing.")
     ] = False,
 ) -> None:
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
-    from tomoprior.cli import console, parse, slabbed
+    from tomoprior.cli import console, halved, optics, parse, slabbed
     from tomoprior.errors import SettingsError
     from tomoprior.methods.base import CheckedMethod
     from tomoprior.projector import ProjectorOptions
     from tomoprior.running.arguments import resolve_method
     from tomoprior.running.estimate import estimate
+    from tomoprior.running.in_memory import check_transfer_use
 
     # all checks come before any long work
     chosen, settings = resolve_method(method, None, parse.settings(setting or []), fast=fast)
@@ -138,11 +155,15 @@ def recon(
         image_key=image_key, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, width=width, bin=bin, voxel_size=voxel_size, unit=unit,
         minus_log=minus_log, i0=i0, invert=invert, subtract=subtract, repair=repair,
+        ctf_file=ctf_file, ctf=ctf, dose_file=dose_file, dose_weight=dose_weight, voltage=voltage, cs=cs,
+        amplitude_contrast=amplitude_contrast,
     )  # fmt: skip
     _check_output(
         out, [*options.files, *(path for path in (initial, mask) if path is not None)], overwrite=overwrite or slabs.resume
     )
     _check_field(field, chosen, overwrite=overwrite)
+    if halves is not None:
+        halved.check(halves, out, field, slabs=slabs.enabled, overwrite=overwrite)
     if slabs.scheduler is not None:  # its workers may have another working directory
         file, initial, mask = file.resolve(), initial and initial.resolve(), mask and mask.resolve()
         options = replace(options, file=file)
@@ -150,7 +171,10 @@ def recon(
     if isinstance(chosen, CheckedMethod):
         chosen.check(opened.geometry, settings)
     projector = ProjectorOptions(device, kind, backend)  # type: ignore[arg-type]
-    slabs = slabs.resolved(opened.geometry, chosen, settings, projector, opened.notes)
+    if halves is None:
+        slabs = slabs.resolved(opened.geometry, chosen, settings, projector, opened.notes)
+    if optics.ctf_mode(options) == "model":
+        check_transfer_use(opened.series, chosen, slabs=slabs.enabled)
     series, notes = opened.prepared(lazily=slabs.enabled)
     if align and slabs.enabled:
         raise SettingsError("--align needs the series in memory; for slabs, run `tomoprior align` first and give its output")
@@ -172,6 +196,13 @@ def recon(
     console.print_cost(chosen, needed, notes)
     if dry_run:
         typer.echo("dry run: nothing was written")
+        return
+    if halves is not None:
+        other = None if halves == "tilts" else halved.open_other(options, Path(halves))
+        halved.run(
+            series, other, chosen, settings, out, notes, overwrite=overwrite,
+            initial=start, mask=mask_volume, device=device, kind=kind, backend=backend, seed=seed, threads=threads,
+        )  # fmt: skip
         return
     _run(
         series, chosen, settings, out, field, notes, overwrite=overwrite, dtype=dtype,

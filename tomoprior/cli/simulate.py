@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tomoprior.simulate import MicroscopeSettings
+    from tomoprior.simulate import CryoSettings, MicroscopeSettings
 
 #: Largest number of tilts; a larger one is a typing error.
 MAX_TILTS = 10_000
@@ -40,6 +40,7 @@ Examples:
   tomoprior simulate shapes -o shapes --size 128x128x48 --angles=-60:60:2 --snr 1
   tomoprior simulate spheres -o spheres --size 256x256x64 --dose 50 --shift-std 1 --seed 3
   tomoprior simulate capsid -o capsid --file 1f2n.cif --size 128x128x128 --set resolution=12
+  tomoprior simulate particles -o cryo --file ribosome.mrc --size 128x128x64 --voxel-size 10 --ctf --snr 0.1
   tomoprior simulate foam -o foam --size 192x64x192 --angles 0:179:1 --set porosity=0.4
   tomoprior simulate fibsem.tif -o tissue --tissue-voxel-size 10 --size 96x96x32 --voxel-size 20 --set dose=500,2000
 """
@@ -47,7 +48,8 @@ Examples:
 #: Options that only phantoms have, and the similar setting of tissue.
 PHANTOMS_ONLY = {
     "snr": "dose", "attenuation": "attenuation", "lowpass": "blur", "file": None, "shift_std": "shift_error", "drift": "drift",
-    "angle_std": "angle_error", "axis_offset": None, "aligned": None, "supersample": None,
+    "angle_std": "angle_error",
+    "ctf": "defocus", "defocus": "defocus", "axis_offset": None, "aligned": None, "supersample": None,
 }  # fmt: skip
 TISSUE_ONLY = ("tissue_voxel_size", "unit", "bright_is_dense")
 
@@ -74,7 +76,18 @@ def simulate(
         float | None, typer.Option(help="Ratio of signal variance to noise variance in every tilt (Gaussian noise).")
     ] = None,
     dose: Annotated[
-        float | None, typer.Option(help="Instead of --snr: electrons or photons per pixel and tilt (Poisson noise).")
+        float | None,
+        typer.Option(
+            help="Instead of --snr: electrons or photons per pixel and tilt (Poisson noise). With --ctf: the series' dose "
+            "in electrons per square angstrom."
+        ),
+    ] = None,
+    ctf: Annotated[
+        bool, typer.Option("--ctf", help="A frozen specimen: contrast transfer, and noise of ice at --snr; writes optics.star.")
+    ] = False,
+    defocus: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="With --ctf: underfocus in micrometers. Default: 2 4."),
     ] = None,
     attenuation: Annotated[
         float | None,
@@ -142,6 +155,7 @@ def simulate(
     else:
         phantom = phantoms.get_phantom(name, **_settings(setting or [], lowpass, file or []))
         _refuse(context, list(TISSUE_ONLY), "a volume of tissue only, not with a phantom")
+        cryo = _cryo(ctf, defocus, dose)
         check_folder(out, overwrite=overwrite)
         nz, ny, nx = shape
         # the volume, and projections with fine rows and without
@@ -149,7 +163,8 @@ def simulate(
         with before_output(), progress_bar(name) as step:
             simulation = simulate_phantom(
                 phantom, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, supersample=supersample, snr=snr,
-                dose=dose, attenuation=attenuation, shift_std=shift_std, drift=drift, angle_std=float(np.deg2rad(angle_std)),
+                dose=None if ctf else dose, cryo=cryo,
+                attenuation=attenuation, shift_std=shift_std, drift=drift, angle_std=float(np.deg2rad(angle_std)),
                 axis_offset=axis_offset, aligned=aligned, progress=step,
             )  # fmt: skip
         extra = {}
@@ -181,6 +196,17 @@ def _microscope(pairs: list[str], dose: float | None) -> MicroscopeSettings:
     from tomoprior.simulate import MicroscopeSettings
 
     return MicroscopeSettings.parse(parse.merged(parse.settings(pairs), dose=dose))
+
+
+def _cryo(ctf: bool, defocus: tuple[float, float] | None, dose: float | None) -> CryoSettings | None:
+    from tomoprior.errors import InputError
+    from tomoprior.simulate import CryoSettings
+
+    if not ctf:
+        if defocus is not None:
+            raise InputError("--defocus needs --ctf; with a volume of tissue, use --set defocus=...")
+        return None
+    return CryoSettings.parse({k: v for k, v in (("defocus", defocus), ("dose", dose)) if v is not None})
 
 
 def _settings(pairs: list[str], lowpass: float | None, files: list[Path]) -> dict[str, Any]:

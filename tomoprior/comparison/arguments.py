@@ -22,7 +22,15 @@ TOLERANCE = 1e-3
 
 
 def series_to_compare(series: TiltSeries) -> TiltSeries:
-    """Return the series in memory; raises InputError for a single tilt, values that are not finite, or no contrast."""
+    """Return the series in memory.
+
+    Raises
+    ------
+    InputError
+        For a transfer function, a single tilt, values that are not finite, or projections without any contrast.
+    """
+    if series.transfer is not None:
+        raise InputError("a comparison takes no series with a transfer function; flip phases first (--ctf phase-flip)")
     if series.geometry.n_angles < 2:
         raise InputError("one tilt determines no volume: there is nothing to compare")
     series = series.load()

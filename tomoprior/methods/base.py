@@ -43,6 +43,9 @@ class Method(Protocol):
         True if a slice's result depends on its neighbours, so that the method must see them together.
     uses_projector
         False if the method only reads the projector's geometry: then no projector is prepared or counted in an estimate.
+    takes_transfer
+        Optional. True if the method works with a ``FilteredProjector``, whose images passed the microscope's transfer function:
+        it uses the projector as a linear operator only.
     fits_field
         Optional. True if results have a ``field``.
     any_rays

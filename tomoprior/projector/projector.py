@@ -128,6 +128,11 @@ class Projector(PairedOperator):
         """True if ``A.T`` is the exact transpose of ``A``, up to rounding."""
         return self._backend_class.matched
 
+    @property
+    def couples_slices(self) -> bool:
+        """True if a slice's projections depend on other slices."""
+        return self.geometry.couples_slices
+
     def _apply(self, batch: torch.Tensor) -> torch.Tensor:
         out = self._backend.forward(batch)
         return rowshift.forward(out, self.geometry) if self.geometry.couples_slices else out

@@ -12,10 +12,11 @@ import torch
 from numpy.typing import ArrayLike
 
 from tomoprior._version import __version__
-from tomoprior.errors import Interrupted
+from tomoprior.errors import InputError, Interrupted
 from tomoprior.methods.base import Method
+from tomoprior.microscopy import Transfer
 from tomoprior.progress import Progress
-from tomoprior.projector import Projector, ProjectorOptions
+from tomoprior.projector import Projector, ProjectorOptions, SpectrumProjector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.arguments import resolve_seed
 from tomoprior.running.threads import limit_threads
@@ -88,7 +89,8 @@ def reconstruct_in_memory(
 ) -> Reconstruction:
     """Reconstruct a whole series and record the run; the other arguments are those of ``tomoprior.reconstruct``."""
     settings, seed = resolve_seed(settings, seed)
-    projector = options.projector(series.geometry)
+    check_transfer_use(series, method)
+    projector: Projector = options.projector(series.geometry)
     started = time.perf_counter()
 
     def with_record(result: Reconstruction, **more: Any) -> Reconstruction:
@@ -108,10 +110,14 @@ def reconstruct_in_memory(
         }
         return replace(result, provenance=record)
 
+    data = to_tensor(series.projections, projector.device)
+    if series.transfer is not None:
+        projector = SpectrumProjector(projector, series.transfer)
+        data = projector.spectrum(data)
     try:
         result = run_method(
             method,
-            to_tensor(series.projections, projector.device),
+            data,
             projector,
             settings,
             weights=None if series.weights is None else to_tensor(series.weights, projector.device),
@@ -126,14 +132,47 @@ def reconstruct_in_memory(
     return with_record(result)
 
 
+def check_transfer_use(series: TiltSeries, method: Method, *, slabs: bool = False) -> None:
+    """Refuse a series with a transfer function where it cannot be used: by some methods, in slabs, with weights of pixels.
+
+    Raises
+    ------
+    InputError
+        One line that says what to do instead.
+    """
+    if series.transfer is None:
+        return
+    if slabs:
+        raise InputError(
+            "a transfer function couples the rows of an image, so that a volume cannot be reconstructed slab by slab; "
+            "reconstruct in memory, or flip phases first (--ctf phase-flip)"
+        )
+    if not getattr(method, "takes_transfer", False):
+        raise InputError(
+            f"{method.name} cannot use a transfer function; flip phases first (--ctf phase-flip, "
+            "tomoprior.microscopy.flip_phases)"
+        )
+    if series.weights is not None and series.weights.ndim == 3:
+        raise InputError(
+            "weights of pixels do not go with a transfer function, which mixes the pixels of an image; give one a tilt"
+        )
+
+
 def describe_run(series: TiltSeries) -> dict[str, Any]:
     """Return the part of a record that describes the input and the package versions."""
     return {
         "geometry": series.geometry.to_dict(),
         "views": [int(v) for v in series.views] if series.views is not None else None,
         "input": {k: series.metadata[k] for k in RECORDED_INPUT if k in series.metadata},
+        **({} if series.transfer is None else {"transfer": _describe_transfer(series)}),
         "versions": package_versions(),
     }
+
+
+def _describe_transfer(series: TiltSeries) -> dict[str, Any]:
+    if isinstance(series.transfer, Transfer):
+        return series.transfer.describe(series.geometry)
+    return {"array": list(series.transfer.shape)}
 
 
 def to_tensor(array: Any, device: torch.device) -> torch.Tensor:

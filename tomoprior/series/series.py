@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tomoprior.display import to_html, to_line
 from tomoprior.errors import GeometryError, InputError
 from tomoprior.geometry import MAX_ANGLE, Geometry
+from tomoprior.microscopy.transfer import bin_transfer, check_transfer, select_transfer
 from tomoprior.series.binning import block_mean
 from tomoprior.series.views import BinnedTilts, SelectedTilts
 from tomoprior.storage.arrays import detach, split_mask, to_float32
@@ -38,6 +39,9 @@ class TiltSeries:
         Index of each tilt in its source file, shape ``(n_angles,)``.
     metadata
         Other values of the file (source, labels, origin), for the record.
+    transfer
+        Transfer functions of the images: ``tomoprior.microscopy.Transfer``, or a real array on the grid of ``rfft2``, shape
+        ``(n_angles, ny, nu // 2 + 1)``. The projections are then line integrals multiplied by them. ``None`` means 1.
 
     Raises
     ------
@@ -63,6 +67,7 @@ class TiltSeries:
     weights: NDArray[np.float32] | None = None
     views: NDArray[np.intp] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    transfer: Any = None
 
     def __post_init__(self) -> None:
         values, unmasked = split_mask(detach(self.projections))
@@ -81,6 +86,8 @@ class TiltSeries:
             raise InputError(f"projections must be real numbers, got dtype {self.projections.dtype}")
         if self.weights is not None:
             object.__setattr__(self, "weights", check_weights(self.weights, self.geometry))
+        if self.transfer is not None:
+            object.__setattr__(self, "transfer", check_transfer(self.transfer, self.geometry))
         if self.views is None:
             object.__setattr__(self, "views", np.arange(self.geometry.n_angles))
 
@@ -134,7 +141,8 @@ class TiltSeries:
         )
         assert self.views is not None
         weights = None if self.weights is None else self.weights[index]
-        return replace(self, projections=data, geometry=geometry, weights=weights, views=self.views[index])
+        transfer = select_transfer(self.transfer, index)
+        return replace(self, projections=data, geometry=geometry, weights=weights, views=self.views[index], transfer=transfer)
 
     def exclude(self, views: Iterable[int]) -> TiltSeries:
         """Return a series without some tilts. Data in a file stay there.
@@ -211,8 +219,12 @@ class TiltSeries:
         ------
         GeometryError
             If the slices do not exist.
+        InputError
+            If the series has a transfer function: it couples the rows of an image.
         """
         geometry = self.geometry.rows(start, stop)
+        if self.transfer is not None and geometry != self.geometry:
+            raise InputError("a series with a transfer function cannot be cut into slices: it couples the rows of an image")
         weights = self.weights[:, start:stop] if self.weights is not None and self.weights.ndim == 3 else self.weights
         return replace(self, projections=self.projections[:, start:stop, :], geometry=geometry, weights=weights)
 
@@ -236,18 +248,20 @@ class TiltSeries:
         ------
         GeometryError
             For another factor, or one larger than the detector.
+        InputError
+            For a transfer function given as an array, if ``factor`` does not divide the detector.
         """
         geometry = self.geometry.binned(factor)
         if factor == 1:
             return self
+        transfer = bin_transfer(self.transfer, factor, self.geometry.detector)
         weights = self.weights
         weights_per_pixel = weights is not None and weights.ndim == 3
         metadata = {**self.metadata, "binned": factor * self.metadata.get("binned", 1)}
         if not weights_per_pixel and not isinstance(self.projections, np.ndarray):
-            return replace(
-                self, projections=BinnedTilts(as_lazy(self.projections), factor), geometry=geometry, metadata=metadata
-            )
-        data, sums = [], []
+            data = BinnedTilts(as_lazy(self.projections), factor)
+            return replace(self, projections=data, geometry=geometry, metadata=metadata, transfer=transfer)
+        images, sums = [], []
         for i in range(geometry.n_angles):  # tilt by tilt: a series in a file is never in memory at full size
             image = np.asarray(self.projections[i])
             if weights is not None and weights_per_pixel:
@@ -255,12 +269,14 @@ class TiltSeries:
                 sums.append(block_mean(w, (factor, factor)))
                 # a pixel of weight zero must not change the result, for any value
                 image = block_mean(np.where(w > 0, image, 0) * w, (factor, factor)) / np.where(sums[-1] > 0, sums[-1], 1)
-                data.append(image.astype(np.float32))
+                images.append(image.astype(np.float32))
             else:
-                data.append(block_mean(image, (factor, factor)))
+                images.append(block_mean(image, (factor, factor)))
         if weights_per_pixel:
             weights = np.stack(sums)
-        return replace(self, projections=np.stack(data), geometry=geometry, weights=weights, metadata=metadata)
+        return replace(
+            self, projections=np.stack(images), geometry=geometry, weights=weights, metadata=metadata, transfer=transfer
+        )
 
     def flipped_hand(self) -> TiltSeries:
         """Return the data with all angles negated: the volume is mirrored in z."""

@@ -1,8 +1,8 @@
-"""Views of a tilt series that read when they are indexed: some of the tilts, or larger pixels."""
+"""Views of a tilt series that read when they are indexed: some of the tilts, larger pixels, or filtered images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,3 +40,15 @@ class BinnedTilts(LazyArray):
         for at, i in enumerate(range(box[0].start, box[0].stop)):  # the larger pixels of one tilt at a time
             out[at] = block_mean(self._source[i, rows, columns], (f, f))
         return out
+
+
+class FilteredTilts(LazyArray):
+    """Images of a lazy array passed through ``apply(image, i)``, float32. A read of some rows reads the whole image."""
+
+    def __init__(self, source: LazyArray, apply: Callable[[NDArray[Any], int], NDArray[np.float32]]) -> None:
+        super().__init__(source.path, source.shape, np.float32)
+        self._source, self._apply = source, apply
+
+    def _read(self, box: Box) -> NDArray[Any]:
+        images = range(box[0].start, box[0].stop)
+        return np.stack([self._apply(np.asarray(self._source[i]), i)[box[1], box[2]] for i in images])

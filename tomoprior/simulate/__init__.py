@@ -2,6 +2,7 @@
 
 from tomoprior.deprecation import deprecated_names
 from tomoprior.simulate.cells import cells
+from tomoprior.simulate.cryo import CryoSettings
 from tomoprior.simulate.microscope import MicroscopeSettings
 from tomoprior.simulate.phantoms import Phantom, get_phantom, list_phantoms
 from tomoprior.simulate.recording import tilt_series
@@ -11,6 +12,7 @@ from tomoprior.simulate.spheres import Spheres
 from tomoprior.simulate.tissue import Tissue
 
 __all__ = [
+    "CryoSettings",
     "MicroscopeSettings",
     "Phantom",
     "Simulation",

@@ -14,14 +14,15 @@ import numpy as np
 from tomoprior._version import __version__
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, check_target, sidefiles, write, write_series, writing
+from tomoprior.formats.ctf import write_optics
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate.simulation import Simulation
 from tomoprior.storage.files import reraise_disk_errors
 
-#: Files of every simulation. ``true.tlt`` and ``true.xf`` are added where the true geometry is not the nominal one, and the
-#: variance of every line integral where it is known.
+#: Files of every simulation. ``true.tlt`` and ``true.xf`` are added where the true geometry is not the nominal one, the
+#: transfer functions of a frozen specimen, and the variance of every line integral where it is known.
 FILES = ("series.mrc", "series.tlt", "truth.mrc", "simulation.json", "simulation.png")
-OPTIONAL_FILES = ("true.tlt", "true.xf", "variance.mrc")
+OPTIONAL_FILES = ("true.tlt", "true.xf", "variance.mrc", "optics.star")
 
 
 def check_folder(folder: Path, *, overwrite: bool = False) -> None:
@@ -105,5 +106,7 @@ def _write_files(folder: Path, simulation: Simulation, record: dict[str, Any]) -
         header = Header(simulation.variance.shape, voxel_size=nominal.voxel_size, unit=nominal.unit, labels=label)
         with writing(folder / "variance.mrc", header) as sink:
             sink[:, :, :] = simulation.variance
+    if simulation.series.transfer is not None:
+        write_optics(folder / "optics.star", simulation.series.transfer, nominal.angles)
     save_picture(simulation, folder / "simulation.png")
     (folder / "simulation.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

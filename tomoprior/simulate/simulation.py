@@ -19,10 +19,11 @@ from tomoprior.progress import Progress
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.simulate import phantoms
+from tomoprior.simulate.cryo import CryoSettings, expose
 from tomoprior.simulate.exposure import project_scene
 from tomoprior.simulate.misalignment import misalign_geometry
 from tomoprior.simulate.noise import add_counting_noise, add_gaussian_noise
-from tomoprior.simulate.phantoms.base import ERRORS, NOISE, Phantom, random_stream
+from tomoprior.simulate.phantoms.base import ERRORS, NOISE, OPTICS, Phantom, random_stream
 
 #: Packages whose version is part of the record.
 RECORDED_PACKAGES = ("numpy", "scipy", "torch", "astra-toolbox", "gemmi")
@@ -70,6 +71,7 @@ def simulate(
     angle_std: float = 0.0,
     axis_offset: float = 0.0,
     aligned: bool = False,
+    cryo: CryoSettings | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Simulation:
@@ -109,6 +111,9 @@ def simulate(
         Standard deviation of the angles' errors in radians.
     axis_offset
         Distance of the tilt axis from the middle of the detector, in pixels.
+    cryo
+        Record a frozen specimen: contrast transfer, damage by the dose, noise of ice at ``snr``. The series gets the transfer
+        functions. Not with ``dose``, which counts electrons behind an absorbing specimen.
     aligned
         The series has its true geometry instead of the nominal one.
     progress
@@ -144,6 +149,8 @@ def simulate(
     )  # fmt: skip
     if not all(math.isfinite(v) for v in (*drift, axis_offset)) or len(drift) != 2:
         raise InputError(f"drift must be (dy, dx) and axis_offset a number, all finite, got {drift!r} and {axis_offset!r}")
+    if cryo is not None and dose is not None:
+        raise InputError("with a frozen specimen, the dose is a setting of cryo; give snr for the noise")
     geometry = Geometry(angles, shape)
     scene = phantom.scene(geometry.shape, seed=seed, voxel_size=voxel_size)
     nominal = Geometry(angles, geometry.shape, voxel_size=scene.voxel_size, unit=scene.unit)
@@ -152,7 +159,12 @@ def simulate(
     )
     projections, volume = project_scene(scene, true, supersample, progress=progress)
     noise: dict[str, Any] = {"noise": "none"}
-    if snr is not None:
+    transfer = None
+    if cryo is not None:
+        transfer = cryo.transfer(true, random_stream(seed, OPTICS))
+        projections, noise = expose(projections, transfer, snr, cryo.ice, random_stream(seed, NOISE))
+        noise = {**noise, "cryo": cryo.model_dump(mode="json"), "transfer": transfer.describe(true)}
+    elif snr is not None:
         projections, noise = add_gaussian_noise(projections, float(snr), random_stream(seed, NOISE))
     elif dose is not None:
         projections, noise = add_counting_noise(projections, float(dose), attenuation, random_stream(seed, NOISE))
@@ -173,7 +185,9 @@ def simulate(
         "versions": package_versions(),
     }
     known = true if aligned else nominal
-    series = TiltSeries(projections, known, metadata={"source": f"simulated: {phantom.name}", "simulation": record})
+    series = TiltSeries(
+        projections, known, metadata={"source": f"simulated: {phantom.name}", "simulation": record}, transfer=transfer
+    )
     return Simulation(series, Reconstruction(volume, known, provenance=record), true, record)
 
 

@@ -47,6 +47,7 @@ class CN:
     couples_slices = True
     uses_projector = True
     any_rays = True
+    takes_transfer = True
     fits_field = True
 
     def halo(self, geometry: Geometry, settings: FieldSettings) -> int:

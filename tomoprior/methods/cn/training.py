@@ -28,6 +28,7 @@ from tomoprior.methods.cn.settings import NetworkSettings
 from tomoprior.methods.solving import strength
 from tomoprior.methods.solving.problem import Problem, select_rows
 from tomoprior.progress import Progress
+from tomoprior.projector import FilteredProjector
 
 History = dict[str, list[float]]
 Result = tuple[NetworkField, torch.Tensor, History]
@@ -94,16 +95,19 @@ class _Training:
         self.volume = torch.empty(nz, nx, ny, device=device).permute(0, 2, 1).fill_(background)
         problem.apply_mask_(self.volume)
         self.slabs = schedule.cut_slabs(ny, schedule.count_slices(settings, geometry))
-        if geometry.couples_slices and len(self.slabs) > 1:
-            raise InputError("tilts are shifted along y, so that slices cannot be fitted apart; use slices=all")
+        if problem.A.couples_slices and len(self.slabs) > 1:
+            raise InputError("slices depend on each other and cannot be fitted apart; use slices=all")
         self.total = schedule.count_all_iterations(settings, len(self.slabs))
         self.base = 0  # iterations of all fits before the current one
         rest = problem.data - problem.A(self.volume) if background else problem.data
         support = torch.ones_like(self.volume)
         rays = problem.apply_weights(problem.A(problem.apply_mask_(support)))
-        level = float(problem.apply_weights(rest).double().sum() / rays.double().sum().clamp(min=1e-30))
+        filtered = isinstance(problem.A, FilteredProjector)  # a transfer function removes the level
+        level = 0.0 if filtered else float(problem.apply_weights(rest).double().sum() / rays.double().sum().clamp(min=1e-30))
         contrast = strength.estimate_contrast(replace(problem, data=rest)) or 1.0
         if settings.preset == "paper":
+            if filtered:
+                raise InputError("preset=paper fits images, not what a transfer function makes of them; leave the preset out")
             unit, start = _projection_range(problem, rest) or 1.0, None if settings.output != "softplus" else level
         else:
             unit, start = contrast, level

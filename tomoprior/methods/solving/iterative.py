@@ -114,6 +114,7 @@ class IterativeMethod(ABC):
     couples_slices = False
     uses_projector = True
     any_rays = True
+    takes_transfer = True
     peak_arrays: tuple[float, float]
     peak_sum_arrays: tuple[float, float] = (0.0, 0.0)
     pairs: float = 1.0

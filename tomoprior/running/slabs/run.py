@@ -19,7 +19,7 @@ from tomoprior.progress import Progress
 from tomoprior.projector import ProjectorOptions
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.arguments import resolve_seed
-from tomoprior.running.in_memory import describe_run
+from tomoprior.running.in_memory import check_transfer_use, describe_run
 from tomoprior.running.slabs import source
 from tomoprior.running.slabs.budget import interpreter_bytes
 from tomoprior.running.slabs.executor_selection import open_executor
@@ -69,6 +69,7 @@ def reconstruct_to_file(
     labels
         Lines for the header of formats that have labels.
     """
+    check_transfer_use(series, method, slabs=True)
     tell = tell or (lambda _: None)
     settings, seed = resolve_seed(settings, seed)
     out = out.absolute()  # workers may have another working directory

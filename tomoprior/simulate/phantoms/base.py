@@ -73,4 +73,4 @@ Pair = Annotated[tuple[float, float], BeforeValidator(split_commas)]
 PairOrRule = Annotated[tuple[float, float] | None, BeforeValidator(split_commas)]
 
 #: Purposes of random numbers.
-PLACES, ERRORS, NOISE = range(3)
+PLACES, ERRORS, NOISE, OPTICS = range(4)

@@ -1,0 +1,93 @@
+"""Half maps: correlations of known signal and noise, random phases, masks, local resolution, weights by merit."""
+
+import numpy as np
+import pytest
+
+from tomoprior.errors import InputError
+from tomoprior.metrics import FSC, fsc
+from tomoprior.metrics.halfmaps import half_map_fsc, local_resolution, predict_truth_fsc, sharpen, soft_mask, substitute_phases
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(123)  # not the seed of the random phases
+
+
+def test_equal_signal_and_noise_correlate_a_half(rng):
+    signal = rng.standard_normal((32, 32, 32))
+    halves = (signal + rng.standard_normal(signal.shape) for _ in range(2))
+    found = half_map_fsc(*halves, np.ones(signal.shape))
+    assert found.corrected.correlation[4:].mean() == pytest.approx(0.5, abs=0.03)
+    np.testing.assert_array_equal(found.masked.correlation, found.unmasked.correlation)
+
+
+def test_what_the_mask_correlates_is_taken_off(rng):
+    # both halves hold the same level and independent noise: inside a small mask the level correlates at all frequencies
+    halves = [5 + rng.standard_normal((24, 24, 24)) for _ in range(2)]
+    ball = np.zeros((24, 24, 24))
+    ball[9:15, 9:15, 9:15] = 1
+    found = half_map_fsc(*halves, ball)
+    assert found.masked.correlation[3:].mean() > 0.3
+    assert abs(found.corrected.correlation[3:].mean()) < 0.15
+    beyond = found.masked.frequency > found.substituted_from
+    m, s = found.masked.correlation[beyond], found.substituted.correlation[beyond]
+    np.testing.assert_allclose(found.corrected.correlation[beyond], (m - s) / (1 - s))
+
+
+def test_the_correlation_with_the_truth_is_predicted_in_spite_of_a_prior(rng):
+    # a prior that adds the same error to both halves: their own correlation counts it as signal
+    truth, invented = rng.standard_normal((2, 32, 32, 32))
+    linear = [truth + rng.standard_normal(truth.shape) for _ in range(2)]
+    halves = [0.5 * (v + invented) for v in linear]
+    mean = (halves[0] + halves[1]) / 2
+    found = predict_truth_fsc(tuple(halves), tuple(linear))
+    true = fsc(mean, truth)
+    # the truth has a variance of 1, the mean of 1 + 1 + 1/2
+    assert true.correlation[4:].mean() == pytest.approx(1 / np.sqrt(2.5), abs=0.02)
+    assert found.correlation[4:].mean() == pytest.approx(true.correlation[4:].mean(), abs=0.03)
+    # their own correlation, 2 / 3, would state sqrt(2 * 2/3 / (5/3)) = 0.89
+    assert half_map_fsc(*halves, np.ones(truth.shape)).corrected.correlation[4:].mean() == pytest.approx(2 / 3, abs=0.03)
+
+
+def test_random_phases_leave_amplitudes_and_low_frequencies(rng):
+    volume = rng.standard_normal((12, 16, 20))
+    changed = substitute_phases(volume, 0.2, rng)
+    before, after = np.fft.rfftn(volume), np.fft.rfftn(changed)
+    np.testing.assert_allclose(np.abs(after), np.abs(before), rtol=1e-8, atol=1e-8)
+    k = np.sqrt(sum(f**2 for f in np.meshgrid(np.fft.fftfreq(12), np.fft.fftfreq(16), np.fft.rfftfreq(20), indexing="ij")))
+    np.testing.assert_allclose(after[k <= 0.2], before[k <= 0.2], atol=1e-8)
+    assert abs(fsc(volume, changed).correlation[8:].mean()) < 0.2
+
+
+def test_a_mask_is_one_on_the_matter_and_falls_to_zero():
+    z, y, x = np.indices((40, 40, 40)) - 20
+    radius = np.sqrt(z**2 + y**2 + x**2)
+    mask = soft_mask((radius < 8).astype(float), edge=3)
+    assert mask[radius < 8].min() == 1
+    assert mask[radius > 19].max() == 0
+    assert 0 < mask[20, 20, 20 + 14] < 1
+    np.testing.assert_array_equal(soft_mask(np.zeros((8, 8, 8))), 1)
+
+
+def test_resolution_is_local(rng):
+    signal = rng.standard_normal((32, 32, 64))
+    halves = [signal + np.where(np.arange(64) < 32, 0.1, 30) * rng.standard_normal(signal.shape) for _ in range(2)]
+    lengths = local_resolution(*halves, window=16)
+    assert lengths.shape == signal.shape
+    assert lengths[:, :, :20].max() < 2.2
+    assert lengths[:, :, 48:].mean() > 6
+    with pytest.raises(InputError, match="window"):
+        local_resolution(*halves, window=33)
+
+
+def test_a_shell_is_weighted_by_its_merit(rng):
+    volume = rng.standard_normal((16, 16, 16))
+    frequency, count = np.arange(1, 9) / 16, np.ones(8)
+    np.testing.assert_allclose(sharpen(volume, FSC(frequency, np.ones(8), count)), volume, atol=1e-12)
+    third = sharpen(volume, FSC(frequency, np.full(8, 1 / 3), count))
+    # 2/3 over 4/3: half of the power, except the mean, which has no shell
+    np.testing.assert_allclose(third - third.mean(), (volume - volume.mean()) * np.sqrt(0.5), atol=1e-12)
+    ended = sharpen(volume, FSC(frequency, np.where(frequency < 0.2, 1.0, -0.1), count))
+    assert np.abs(np.fft.rfftn(ended)[0, 0, 6:]).max() < 1e-10
+    steeper = sharpen(volume, FSC(frequency, np.ones(8), count), b_factor=16.0)
+    assert abs(np.fft.rfftn(steeper)[0, 0, 4] / np.fft.rfftn(volume)[0, 0, 4]) == pytest.approx(np.exp(16 / 4 / 16))

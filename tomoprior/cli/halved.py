@@ -1,0 +1,82 @@
+"""``tomoprior recon --halves``: two reconstructions, their mean and their resolution."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tomoprior._version import __version__
+from tomoprior.cli import console
+from tomoprior.cli.errors import before_output
+from tomoprior.cli.inputs import SeriesOptions
+from tomoprior.errors import InputError, NoSuchFileError, SettingsError
+from tomoprior.formats import sidefiles, write
+from tomoprior.progress import progress_bar
+from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.halves import reconstruct_halves
+from tomoprior.series import TiltSeries
+from tomoprior.storage.files import check_target, companion_path
+
+#: Volumes beside the mean, by the ending of their file.
+COMPANIONS = ("half1", "half2", "sharpened", "resolution")
+
+
+def check(halves: str, out: Path, field: Path | None, *, slabs: bool, overwrite: bool) -> None:
+    """Raise before any work for options that halves exclude, a missing file, or outputs that exist."""
+    if slabs:
+        raise SettingsError("--halves works in memory: leave --slab, --workers, --scheduler, --memory and --resume out")
+    if field is not None:
+        raise SettingsError("--halves writes volumes only: leave --field out")
+    if halves != "tilts":
+        if not Path(halves).exists():
+            raise NoSuchFileError(f"--halves takes tilts, or the file of the second half; {halves}: no such file")
+        if out.exists() and Path(halves).samefile(out):
+            raise InputError(f"{out} is an input of this run, and is not overwritten")
+    for name in COMPANIONS:
+        check_target(companion_path(out, name), overwrite=overwrite)
+
+
+def open_other(options: SeriesOptions, file: Path) -> TiltSeries:
+    """Return the series of the second half, prepared as the first; it has the first one's angles if it has none of its own."""
+    angles = options.angles
+    if angles is None and sidefiles.find_angles(file) is None:
+        found = sidefiles.find_angles(options.file)
+        angles = None if found is None else str(found)
+    return replace(options, file=file, angles=angles).opened().prepared()[0]
+
+
+def run(
+    series: TiltSeries,
+    other: TiltSeries | None,
+    method: Any,
+    settings: Any,
+    out: Path,
+    notes: list[str],
+    *,
+    overwrite: bool,
+    **arguments: Any,
+) -> None:
+    """Reconstruct both halves and write the mean, both volumes, the sharpened mean and the local resolution."""
+    with before_output(), progress_bar(method.name) as step:
+        found = reconstruct_halves(series, other, method, settings=settings, progress=step, **arguments)
+    record = {"command": shlex.join(sys.argv), "notes": notes}
+    mean = replace(found.mean, provenance={**found.mean.provenance, **record})
+    label = (f"tomoprior {__version__} {method.name}: mean of two halves",)
+    write(mean, out, overwrite=overwrite, labels=label)
+    volumes: dict[str, Any] = {
+        "half1": found.first.volume, "half2": found.second.volume, "sharpened": found.sharpened.volume,
+        "resolution": found.local,
+    }  # fmt: skip
+    for name, volume in volumes.items():
+        if volume is not None:
+            path = companion_path(out, name)
+            write(Reconstruction(volume, mean.geometry, provenance=mean.provenance), path, overwrite=overwrite, labels=label)
+            typer.echo(f"{name:<12} {path}")
+    typer.echo(f"resolution   {found.resolution:.4g} {mean.unit}: a correlation of 0.5 with the truth is expected")
+    typer.echo(f"halves       correlate 0.143 at {found.half_resolution:.4g} {mean.unit}, which a prior makes too fine")
+    console.print_result(mean, out, mean.provenance["seconds"])

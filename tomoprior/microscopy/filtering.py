@@ -1,0 +1,79 @@
+"""Filters of images: any transfer function, phase flipping, and weighting by dose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from tomoprior.errors import InputError
+from tomoprior.microscopy.exposure import exposure_filter
+from tomoprior.microscopy.transfer import Transfer
+
+
+def filter_images(images: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
+    """Return images multiplied by a transfer function in Fourier space.
+
+    An image is periodic: what its point-spread function carries beyond one edge enters at the other. The map is its own
+    adjoint, because the transfer function is real and even.
+
+    Parameters
+    ----------
+    images
+        Shape ``(..., n_angles, ny, nu)``.
+    transfer
+        Real, shape ``(n_angles, ny, nu // 2 + 1)``.
+    """
+    filtered: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images).mul_(transfer), s=images.shape[-2:])
+    return filtered
+
+
+def flip_phases(images: ArrayLike, transfer: Any) -> NDArray[np.float32]:
+    """Return images whose negative frequencies are inverted: multiplied by the sign of the transfer function.
+
+    Parameters
+    ----------
+    images
+        Shape ``(n_angles, ny, nu)``.
+    transfer
+        ``Transfer`` or array; frequencies at which it is zero stay as they are.
+    """
+    stack = np.asarray(images)
+    return np.stack([flip_image(image, transfer, i) for i, image in enumerate(stack)])
+
+
+def weight_by_dose(images: ArrayLike, transfer: Transfer) -> NDArray[np.float32]:
+    """Return images weighted by their exposure filters, each frequency divided by the root mean square of its filters.
+
+    White noise of equal variance in all images keeps its mean power at each frequency (Grant and Grigorieff, eLife 4 (2015)
+    e06980, eq. 9, up to the number of images).
+
+    Raises
+    ------
+    InputError
+        If the transfer function has no dose.
+    """
+    filters = dose_weights(transfer)
+    return np.stack([filter_image(image, filters[i]) for i, image in enumerate(np.asarray(images))])
+
+
+def dose_weights(transfer: Transfer) -> NDArray[np.float64]:
+    """Return the filters of ``weight_by_dose``, shape ``(n_angles, ny, nu // 2 + 1)``."""
+    if transfer.dose is None:
+        raise InputError("weights by dose need the dose of each tilt")
+    shape, size, voltage = transfer.image_shape, transfer.pixel_size, transfer.voltage
+    filters = np.stack([exposure_filter(shape, size, dose, voltage) for dose in transfer.dose])
+    return np.asarray(filters / np.sqrt(np.mean(filters**2, axis=0)))
+
+
+def flip_image(image: NDArray[Any], transfer: Any, i: int) -> NDArray[np.float32]:
+    """Return image ``i`` with its phases flipped; see ``flip_phases``."""
+    values = transfer.tilt(i) if isinstance(transfer, Transfer) else np.asarray(transfer[i])
+    return filter_image(image, np.where(values < 0, -1.0, 1.0))
+
+
+def filter_image(image: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return an image, ``(ny, nu)``, multiplied by ``values`` on the grid of its ``rfft2``, as float32."""
+    return np.asarray(np.fft.irfft2(np.fft.rfft2(image) * values, s=image.shape), np.float32)

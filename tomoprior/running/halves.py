@@ -1,0 +1,220 @@
+"""Two reconstructions of independent halves of the data, and what their agreement says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from tomoprior.errors import InputError
+from tomoprior.methods.base import Method
+from tomoprior.metrics import FSC, measured_region
+from tomoprior.metrics.halfmaps import HalfMapFSC, half_map_fsc, local_resolution, predict_truth_fsc, sharpen, soft_mask
+from tomoprior.projector import FilteredProjector, Projector
+from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.reconstruct import reconstruct
+from tomoprior.series import TiltSeries
+
+#: Fewest tilts for halves of tilts.
+FEWEST_TILTS = 4
+#: The method without a prior that predicts the correlation with the truth, and its iterations: few, before noise grows.
+LINEAR_METHOD, LINEAR_ITERATIONS = "cgls", 4
+#: Edge of the window of the local resolution in voxels, at most.
+WINDOW = 16
+
+
+@dataclass(frozen=True, eq=False)
+class HalfReconstructions:
+    """Reconstructions of two halves and their comparison.
+
+    Attributes
+    ----------
+    first, second
+        Of the halves, by the same method with the same settings.
+    mean
+        Their mean. Its provenance has the resolution.
+    sharpened
+        The mean weighted by the expected correlation with the truth at each frequency.
+    correlation
+        FSC of the halves in the directions that the tilts measured, inside a soft mask.
+    predicted
+        Expected FSC of the mean with the truth in these directions, by linear reconstructions of the other half: see
+        ``tomoprior.metrics.halfmaps.predict_truth_fsc``.
+    local
+        Local resolution as a length in the unit of the geometry, shape ``(nz, ny, nx)``; None for volumes below 8 voxels.
+    resolution
+        The length at which ``predicted`` falls below 0.5, in the unit of the geometry.
+    half_resolution
+        The length at which ``correlation.corrected`` falls below 0.143: that of a method without a prior.
+    """
+
+    first: Reconstruction
+    second: Reconstruction
+    mean: Reconstruction
+    sharpened: Reconstruction
+    correlation: HalfMapFSC
+    predicted: FSC
+    local: Any
+    resolution: float
+    half_resolution: float
+
+
+def split_tilts(series: TiltSeries) -> tuple[TiltSeries, TiltSeries]:
+    """Return the even and the odd tilts in the order of angle; raises InputError with fewer than four."""
+    n = series.geometry.n_angles
+    if n < FEWEST_TILTS:
+        raise InputError(f"{n} tilts are too few for two halves: it takes {FEWEST_TILTS}")
+    order = np.argsort(series.geometry.angles, kind="stable")
+    return series.select(np.sort(order[0::2])), series.select(np.sort(order[1::2]))
+
+
+def reconstruct_halves(
+    series: TiltSeries, other: TiltSeries | None = None, method: str | Method = "sirt", **arguments: Any
+) -> HalfReconstructions:
+    """Reconstruct two halves of the data and compare them.
+
+    The prior of a method is in both halves. Where the data say nothing, in the missing wedge, halves agree about what it
+    invents; therefore only the directions between the smallest and the largest tilt count.
+
+    Parameters
+    ----------
+    series
+        The first half (of the frames of each tilt, say), or all data.
+    other
+        The second half, on the same grid. None: the even and the odd tilts of ``series`` in the order of angle.
+    method, arguments
+        As for ``tomoprior.reconstruct``, without ``out``.
+
+    Returns
+    -------
+    HalfReconstructions
+        Both volumes, their mean, its resolution in all and in each place.
+
+    Raises
+    ------
+    InputError
+        If the halves have different grids or voxel sizes, or there are too few tilts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tomoprior.simulate import simulate
+    >>> series = simulate("spheres", (16, 16, 32), np.deg2rad(np.arange(-60, 61, 4)), snr=1.0).series
+    >>> halves = reconstruct_halves(series, method="sirt", num_iter=5)
+    >>> halves.mean.volume.shape
+    (16, 16, 32)
+    >>> halves.resolution >= 2 * halves.mean.voxel_size
+    True
+    """
+    if "out" in arguments:
+        raise InputError("halves are compared in memory: leave out= away, and write the mean")
+    a, b = split_tilts(series) if other is None else (series, other)
+    _check_pair(a, b)
+    first, second = (reconstruct(half, method, **arguments) for half in (a, b))
+    plain = {name: arguments[name] for name in ("device", "kind", "backend", "threads") if name in arguments}
+    linear = tuple(reconstruct(half, LINEAR_METHOD, num_iter=LINEAR_ITERATIONS, **plain) for half in (a, b))
+    return compare_halves(first, second, np.concatenate([a.geometry.angles, b.geometry.angles]), (linear[0], linear[1]))
+
+
+def compare_halves(
+    first: Reconstruction, second: Reconstruction, angles: Any, linear: tuple[Reconstruction, Reconstruction] | None = None
+) -> HalfReconstructions:
+    """Compare two reconstructions of independent halves that measured the tilts ``angles`` (radians) together.
+
+    ``linear`` are reconstructions of the same halves by a linear method; by default the halves themselves are taken as such.
+    """
+    geometry = first.geometry
+    mean = ((np.asarray(first.volume) + np.asarray(second.volume)) / 2).astype(np.float32)
+    region = measured_region(mean.shape, angles, mode="wedge")
+    correlation = half_map_fsc(first.volume, second.volume, soft_mask(mean), region=region)
+    plain = (first.volume, second.volume) if linear is None else (linear[0].volume, linear[1].volume)
+    predicted = predict_truth_fsc((first.volume, second.volume), plain, region=region)
+    resolution = geometry.voxel_size / predicted.crossing(0.5)
+    half_resolution = geometry.voxel_size / correlation.resolved_frequency
+    record = {
+        **first.provenance,
+        "halves": {
+            "resolution": resolution,
+            "unit": geometry.unit,
+            "half_resolution": half_resolution,
+            "substituted_from": correlation.substituted_from,
+            "frequency": [round(float(f), 5) for f in correlation.corrected.frequency],
+            "fsc": [None if np.isnan(c) else round(float(c), 5) for c in correlation.corrected.correlation],
+            "predicted": [None if np.isnan(c) else round(float(c), 5) for c in predicted.correlation],
+        },
+    }
+    window = min(WINDOW, *mean.shape)
+    local = None
+    if window >= 8:
+        lengths = local_resolution(first.volume, second.volume, window=window) * geometry.voxel_size
+        local = lengths.astype(np.float32)
+    sharp = sharpen(mean, correlation.corrected).astype(np.float32)
+    return HalfReconstructions(
+        first, second, Reconstruction(mean, geometry, provenance=record),
+        Reconstruction(sharp, geometry, provenance=record), correlation, predicted, local, resolution,
+        half_resolution,
+    )  # fmt: skip
+
+
+def choose_by_halves(
+    series: TiltSeries, other: TiltSeries, method: str | Method, name: str, values: Sequence[Any], **arguments: Any
+) -> tuple[Any, list[float]]:
+    """Return the value of a setting with which each half predicts the images of the other half best, and all errors.
+
+    Noise of the halves is independent, so that a fit of one half's noise does not help to predict the other: the choice works
+    at any signal-to-noise ratio. Halves must have the same tilts (even and odd frames).
+
+    Parameters
+    ----------
+    series, other
+        The halves.
+    method, arguments
+        As for ``tomoprior.reconstruct``.
+    name, values
+        A setting of the method, and the values to try.
+
+    Returns
+    -------
+    value, errors
+        The best of ``values``; for each value the sum of the squared errors over both predictions, divided by that of the data.
+
+    Raises
+    ------
+    InputError
+        If the halves have different geometries, or ``values`` is empty.
+    """
+    _check_pair(series, other)
+    if not np.array_equal(series.geometry.angles, other.geometry.angles):
+        raise InputError("halves predict each other's images only if they have the same tilts")
+    if not values:
+        raise InputError(f"no value of {name} to try")
+    errors = []
+    for value in values:
+        error = total = 0.0
+        for fitted, judged in ((series, other), (other, series)):
+            volume = reconstruct(fitted, method, **{**arguments, name: value}).volume
+            images = np.asarray(judged.projections[...], np.float32)
+            A = Projector(judged.geometry, "cpu")
+            if judged.transfer is not None:
+                A, images = FilteredProjector(A, judged.transfer), images - images.mean((1, 2), keepdims=True)
+            residual = A(torch.from_numpy(np.ascontiguousarray(volume, np.float32))).numpy() - images
+            weights = _broadcast(judged)
+            error += float((weights * residual.astype(np.float64) ** 2).sum())
+            total += float((weights * images.astype(np.float64) ** 2).sum())
+        errors.append(error / max(total, 1e-300))
+    return values[int(np.argmin(errors))], errors
+
+
+def _broadcast(series: TiltSeries) -> Any:
+    if series.weights is None:
+        return 1.0
+    return series.weights if series.weights.ndim == 3 else series.weights[:, None, None]
+
+
+def _check_pair(a: TiltSeries, b: TiltSeries) -> None:
+    first, second = ((g.shape, g.voxel_size, g.unit) for g in (a.geometry, b.geometry))
+    if first != second:
+        raise InputError(f"the halves have different grids: {a.geometry} and {b.geometry}")
