@@ -21,6 +21,8 @@ from tomoprior.projector import Projector
 
 #: Largest step of a shift in one round, in pixels of the level.
 LIMIT = 1.0
+#: Largest movement of an image in the rounds of a level, as a share of its shorter side; beyond it, the start is kept.
+FURTHEST = 0.4
 #: Rounds end when the steps of the shifts fall below this root mean square, in pixels of the level.
 CONVERGED = 0.001
 #: Likewise for a step of the axis' angle, radians.
@@ -103,7 +105,8 @@ class Matcher:
         pose, step
             The corrected places, and the last step with the residuals.
         """
-        anderson, angles, factor = Anderson(), self.geometry.angles, self.level.bin
+        anderson, angles, factor, start = Anderson(), self.geometry.angles, self.level.bin, pose
+        furthest = min(self.geometry.detector) * factor * FURTHEST
         # the angle in pixels at a quarter of the width, with the weight of all shifts together
         scale = self.geometry.detector[1] / 4 * len(angles) ** 0.5
         for number in range(1, rounds + 1):
@@ -120,6 +123,8 @@ class Matcher:
             turn = float(np.clip(GAIN * step.axis_angle, -LIMIT_ANGLE, LIMIT_ANGLE))
             point = anderson.step(point, np.append(move.ravel(), turn * scale))
             shifts = remove_gauge(point[:-1].reshape(-1, 2), angles, pose.weights) * factor
+            if np.abs(shifts - start.shifts).max() > furthest:  # nothing at this binning to hold on to
+                return start, self.compare(start)
             pose = replace(pose, shifts=shifts, axis_angle=float(point[-1] / scale))
         return pose, step
 
