@@ -62,6 +62,7 @@ def test_type_checkers_see_the_same_names():
     (block,) = (node.body for node in tree.body if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING")
     names = [alias.asname for node in block if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname]
     names += [node.name for node in block if isinstance(node, ast.FunctionDef)]
+    names += [node.target.id for node in block if isinstance(node, ast.AnnAssign)]
     assert sorted(names) == sorted(tomoprior.__all__)
 
 

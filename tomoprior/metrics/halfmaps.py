@@ -77,10 +77,10 @@ def half_map_fsc(
     m = np.asarray(mask, np.float64)
     if m.shape != a.shape:
         raise InputError(f"the mask needs shape {a.shape}, got {m.shape}")
-    unmasked, masked = fsc(a, b, region=region), fsc(a * m, b * m, region=region)
+    unmasked, masked = fsc(a, b, region=region, mask=None), fsc(a * m, b * m, region=region, mask=None)
     start = unmasked.crossing(SUBSTITUTION_THRESHOLD)
     rng = np.random.default_rng(seed)
-    substituted = fsc(*(substitute_phases(v, start, rng) * m for v in (a, b)), region=region)
+    substituted = fsc(*(substitute_phases(v, start, rng) * m for v in (a, b)), region=region, mask=None)
     beyond = masked.frequency > start
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (masked.correlation - substituted.correlation) / (1 - substituted.correlation)
@@ -112,8 +112,8 @@ def predict_truth_fsc(
         0 where the linear halves do not agree (``LEAST_AGREEMENT``); at most 1.
     """
     (x1, x2), (l1, l2) = halves, linear
-    crossed = (fsc(x1, l2, region=region).correlation + fsc(x2, l1, region=region).correlation) / 2
-    plain, own = fsc(l1, l2, region=region), fsc(x1, x2, region=region).correlation
+    crossed = (fsc(x1, l2, region=region, mask=None).correlation + fsc(x2, l1, region=region, mask=None).correlation) / 2
+    plain, own = fsc(l1, l2, region=region, mask=None), fsc(x1, x2, region=region, mask=None).correlation
     known = plain.correlation > LEAST_AGREEMENT
     agreement = np.sqrt(np.where(known, plain.correlation, 1.0))
     values = np.where(known, crossed / agreement * np.sqrt(2 / (1 + np.clip(own, 0.0, 1.0))), 0.0)
@@ -190,7 +190,7 @@ def local_resolution(first: ArrayLike, second: ArrayLike, *, window: int = 16, t
         if not all(part.any() for part in parts):
             values[place] = window
             continue
-        frequency = fsc(*parts).crossing(threshold)
+        frequency = fsc(*parts, mask=None).crossing(threshold)
         values[place] = window if not frequency > 1 / window else 1 / frequency
     middles = [np.add(s, (window - 1) / 2) for s in starts]
     grid = [np.interp(np.arange(n), m, np.arange(len(m))) for n, m in zip(a.shape, middles, strict=True)]

@@ -202,7 +202,7 @@ class SpectrumProjector(FilteredProjector):
         return torch.view_as_real(spectrum).flatten(-2)
 
     def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
-        pairs = batch.reshape(*batch.shape[:-1], -1, 2)
+        pairs = batch.reshape(*batch.shape[:-1], -1, 2).contiguous()
         spectrum = torch.view_as_complex(pairs) * self._backward
         images: torch.Tensor = torch.fft.irfft2(spectrum, s=(batch.shape[-2], self._columns), norm="ortho")
         return Projector._apply_adjoint(self, images)

@@ -93,7 +93,7 @@ def fuse(results: Sequence[HalfReconstructions], *, trust: Sequence[float] | Non
 
 def _correlation(result: HalfReconstructions, measured: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the correlation of the halves in each shell, between 0 and ``MOST_CORRELATION``, smoothed."""
-    c = np.nan_to_num(fsc(result.first.volume, result.second.volume, region=measured).correlation)
+    c = np.nan_to_num(fsc(result.first.volume, result.second.volume, region=measured, mask=None).correlation)
     kernel = np.ones(2 * NEIGHBOURS + 1)
     smooth = np.convolve(np.pad(c, NEIGHBOURS, mode="edge"), kernel / kernel.sum(), mode="valid")
     return np.asarray(np.clip(smooth, 0.0, MOST_CORRELATION))
@@ -103,7 +103,7 @@ def _supported(results: Sequence[HalfReconstructions], measured: NDArray[np.bool
     """Return each member's mean correlation between its halves in the missing wedge, divided by the sum."""
     scores = []
     for result in results:
-        curve = fsc(result.first.volume, result.second.volume, region=~measured)
+        curve = fsc(result.first.volume, result.second.volume, region=~measured, mask=None)
         known = np.isfinite(curve.correlation) & (curve.count > 0)
         # a shell of a few Fourier voxels says little
         scores.append(max(float(np.average(curve.correlation[known], weights=curve.count[known])), 0.0) if known.any() else 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -132,8 +133,11 @@ def compare_halves(
     correlation = half_map_fsc(first.volume, second.volume, soft_mask(mean), region=region)
     plain = (first.volume, second.volume) if linear is None else (linear[0].volume, linear[1].volume)
     predicted = predict_truth_fsc((first.volume, second.volume), plain, region=region)
-    resolution = geometry.voxel_size / predicted.crossing(0.5)
-    half_resolution = geometry.voxel_size / correlation.resolved_frequency
+    # a curve that crosses nowhere has a frequency of 0: nothing is resolved
+    resolution, half_resolution = (
+        geometry.voxel_size / frequency if frequency else math.inf
+        for frequency in (predicted.crossing(0.5), correlation.resolved_frequency)
+    )
     record = {
         **first.provenance,
         "halves": {
