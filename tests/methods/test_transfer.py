@@ -9,7 +9,7 @@ import torch
 from tomoprior import FilteredProjector, Geometry, Projector, TiltSeries, compare, reconstruct
 from tomoprior.errors import InputError
 from tomoprior.microscopy import CTF, Transfer
-from tomoprior.running.estimate import estimate_run
+from tomoprior.running.estimate import estimate
 
 ANGLES = np.deg2rad(np.linspace(-60, 60, 21))
 
@@ -101,7 +101,7 @@ def test_slabs_and_comparisons_are_refused_before_any_work(series, tmp_path):
 
 
 def test_the_estimate_counts_the_filters(series):
-    plain, filtered = (estimate_run(s, "tv") for s in (replace(series, transfer=None), series))
+    plain, filtered = (estimate(s, "tv") for s in (replace(series, transfer=None), series))
     assert filtered.projector - plain.projector == 7 * 4 * 21 * 24 * 24
     assert filtered.method == plain.method
 
