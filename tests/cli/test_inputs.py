@@ -10,6 +10,7 @@ import pytest
 
 from tomoprior.cli import recon
 from tomoprior.cli.inputs import SeriesOptions
+from tomoprior.cli.opening import open_series
 from tomoprior.errors import InputError
 from tomoprior.formats import write_series
 from tomoprior.series import TiltSeries
@@ -29,7 +30,7 @@ def test_what_is_read_later_is_the_same_series(phantom, tmp_path, capsys):
     given = SeriesOptions(
         file=tmp_path / "series.mrc", exclude="0,3", angle_range=(-60, 50), bin=3, thickness=18, flip_hand=True, repair=True
     )
-    opened = given.opened()
+    opened = open_series(given)
     assert "leaving out  0 (-60.0 deg), 3 (-45.0 deg)" in capsys.readouterr().out
     now, notes = opened.prepared()
     later, told = opened.prepared(lazily=True)
@@ -47,7 +48,7 @@ def test_pixels_that_are_not_finite_are_refused_only_where_all_are_read(phantom,
     data = phantom[1].projections.copy()
     data[4, 5, 6] = np.nan
     write_series(TiltSeries(data, phantom[1].geometry), tmp_path / "series.mrc")
-    opened = SeriesOptions(file=tmp_path / "series.mrc").opened()
+    opened = open_series(SeriesOptions(file=tmp_path / "series.mrc"))
     with pytest.raises(InputError, match="1 pixel"):
         opened.prepared()
     later, _ = opened.prepared(lazily=True)
@@ -78,10 +79,10 @@ def fxi(tmp_path):
 
 def test_arrays_of_a_file_are_named_by_options(fxi, tmp_path):
     options = {"dataset": "a/tilts", "angles_dataset": "a/turn", "flats": "a/white", "darks": "a/black", "minus_log": True}
-    series, _ = SeriesOptions(file=fxi, **options).opened().prepared()
+    series, _ = open_series(SeriesOptions(file=fxi, **options)).prepared()
     np.testing.assert_allclose(series.projections, np.log(2), rtol=1e-6)
     np.testing.assert_allclose(np.rad2deg(series.geometry.angles), np.arange(0, 180, 25.0)[:7])
-    keyed = SeriesOptions(file=fxi, dataset="a/tilts", angles_dataset="a/turn", image_key="a/key").opened()
+    keyed = open_series(SeriesOptions(file=fxi, dataset="a/tilts", angles_dataset="a/turn", image_key="a/key"))
     assert keyed.series.geometry.n_angles == 6
 
 
@@ -103,9 +104,9 @@ def test_bright_field_counts_are_refused_and_then_read(phantom, tmp_path, run):
     assert refused.code == 2
     assert "no transmissions" in refused.err
     assert "--i0" in refused.err
-    given = SeriesOptions(file=tmp_path / "bf.mrc", i0="3000").opened().prepared()[0]
+    given = open_series(SeriesOptions(file=tmp_path / "bf.mrc", i0="3000")).prepared()[0]
     np.testing.assert_allclose(given.projections, 0.02 * thickness, atol=5e-4)
-    inverted = SeriesOptions(file=tmp_path / "bf.mrc", invert=True).opened().prepared()[0]
+    inverted = open_series(SeriesOptions(file=tmp_path / "bf.mrc", invert=True)).prepared()[0]
     assert inverted.projections.min() >= 0
     np.testing.assert_allclose(inverted.projections.max(), 3000.0 - counts.min())
 

@@ -58,7 +58,7 @@ def align(
     from tomoprior.alignment import AlignSettings, estimate_alignment
     from tomoprior.alignment.external import find_mdoc_axis, read_alignment
     from tomoprior.alignment.saving import check_outputs, save_alignment, transpose_series
-    from tomoprior.cli import console, parse
+    from tomoprior.cli import console, opening, parse
     from tomoprior.progress import progress_bar
 
     values: dict[str, Any] = parse.merged(parse.settings(setting or []), tilt_axis=tilt_axis)
@@ -69,7 +69,7 @@ def align(
         i0=i0, invert=invert, repair=repair,
     )  # fmt: skip
     check_outputs(out, [*options.files, *([] if xf is None else [xf])], overwrite=overwrite)
-    series, notes = options.opened().prepared(lazily=True)
+    series, notes = opening.open_series(options).prepared(lazily=True)
     if transpose:
         series = transpose_series(series)
     if xf is not None:

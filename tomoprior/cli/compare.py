@@ -87,7 +87,7 @@ def compare(
     ] = False,
 ) -> None:
     """Reconstruct by several methods and write OUT/report.html with pictures, measures and the evidence for each."""
-    from tomoprior.cli import console, parse
+    from tomoprior.cli import console, opening, parse
     from tomoprior.comparison import compare as compare_methods
     from tomoprior.comparison import estimate_comparison
     from tomoprior.comparison.arguments import select_checks
@@ -109,7 +109,7 @@ def compare(
         center=center, shifts=shifts, thickness=thickness, width=width, bin=bin, voxel_size=voxel_size, unit=unit,
         minus_log=minus_log, i0=i0, invert=invert, subtract=subtract, repair=repair,
     )  # fmt: skip
-    opened = options.opened()
+    opened = opening.open_series(options)
     known = None if truth is None else _truth(truth, opened.geometry)
     inside = None if mask is None else inputs.volume(mask, opened.geometry.shape)
     series, notes = opened.prepared()

@@ -68,7 +68,7 @@ def report(app: typer.Typer, arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get(DEBUG):
             traceback.print_exc()
-        if "memory" in str(error).lower():  # torch raises RuntimeError
+        if isinstance(error, RuntimeError) and "memory" in str(error).lower():  # as torch reports it
             print(
                 f"tomoprior: out of memory ({_line(error)}); try --bin, or --dry-run{describe_limits(error)}", file=sys.stderr
             )

@@ -14,6 +14,7 @@ from tomoprior._version import __version__
 from tomoprior.cli import console
 from tomoprior.cli.errors import before_output
 from tomoprior.cli.inputs import SeriesOptions
+from tomoprior.cli.opening import open_series
 from tomoprior.errors import InputError, NoSuchFileError, SettingsError
 from tomoprior.formats import sidefiles, write
 from tomoprior.progress import progress_bar
@@ -47,7 +48,7 @@ def open_other(options: SeriesOptions, file: Path) -> TiltSeries:
     if angles is None and sidefiles.find_angles(file) is None:
         found = sidefiles.find_angles(options.file)
         angles = None if found is None else str(found)
-    return replace(options, file=file, angles=angles).opened().prepared()[0]
+    return open_series(replace(options, file=file, angles=angles)).prepared()[0]
 
 
 def run(

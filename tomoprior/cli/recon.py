@@ -11,6 +11,7 @@ import typer
 from tomoprior.cli import inputs
 
 if TYPE_CHECKING:
+    from tomoprior.projector import ProjectorOptions
     from tomoprior.series import TiltSeries
 
 # typer joins the lines of an epilog; \b keeps those of a paragraph
@@ -135,7 +136,7 @@ def recon(
     ] = False,
 ) -> None:
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
-    from tomoprior.cli import console, halved, optics, parse, slabbed
+    from tomoprior.cli import console, halved, opening, optics, parse, slabbed
     from tomoprior.errors import SettingsError
     from tomoprior.methods.base import CheckedMethod
     from tomoprior.projector import ProjectorOptions
@@ -167,7 +168,7 @@ def recon(
     if slabs.scheduler is not None:  # its workers may have another working directory
         file, initial, mask = file.resolve(), initial and initial.resolve(), mask and mask.resolve()
         options = replace(options, file=file)
-    opened = options.opened()
+    opened = opening.open_series(options)
     if isinstance(chosen, CheckedMethod):
         chosen.check(opened.geometry, settings)
     projector = ProjectorOptions(device, kind, backend)  # type: ignore[arg-type]
@@ -205,8 +206,8 @@ def recon(
         )  # fmt: skip
         return
     _run(
-        series, chosen, settings, out, field, notes, overwrite=overwrite, dtype=dtype,
-        initial=start, mask=mask_volume, device=device, kind=kind, backend=backend, seed=seed, threads=threads,
+        series, chosen, settings, out, projector, field, notes, overwrite=overwrite, dtype=dtype,
+        initial=start, mask=mask_volume, seed=seed, threads=threads,
     )  # fmt: skip
 
 
@@ -260,6 +261,7 @@ def _run(
     method: Any,
     settings: Any,
     out: Path,
+    projector: ProjectorOptions,
     field: Path | None,
     notes: list[str],
     *,
@@ -281,7 +283,7 @@ def _run(
     interrupted = False
     try:
         with before_output(), progress_bar(method.name) as step:
-            result = reconstruct_in_memory(series, method, settings, progress=step, **arguments)
+            result = reconstruct_in_memory(series, method, settings, projector, progress=step, **arguments)
     except Interrupted as stop:
         result, interrupted = stop.result, True
         notes = [*notes, "interrupted: this is the volume at that time"]
