@@ -109,8 +109,8 @@ class LinearOperator(ABC):
             Seed of x and y.
         """
         generator = torch.Generator().manual_seed(seed)
-        x = torch.randn(self.domain_shape, generator=generator).to(self.device)
-        y = torch.randn(self.range_shape, generator=generator).to(self.device)
+        x = torch.randn(self.domain_shape, generator=generator, dtype=torch.float32).to(self.device)
+        y = torch.randn(self.range_shape, generator=generator, dtype=torch.float32).to(self.device)
         ax, aty = self(x).double(), self.T(y).double()
         difference = (ax * y.double()).sum() - (x.double() * aty).sum()
         return float(difference.abs() / (ax.norm() * y.double().norm()).clamp_min(1e-300))
@@ -125,7 +125,8 @@ class LinearOperator(ABC):
         seed
             Seed of the initial volume.
         """
-        x = torch.rand(self.domain_shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.rand(self.domain_shape, generator=generator, dtype=torch.float32).to(self.device)
         value = 0.0
         for _ in range(num_iter):
             x = self.T(self(x))

@@ -53,7 +53,7 @@ def test_a_volume_whose_slabs_are_thinner_than_a_chunk(series, tmp_path):
 def test_the_record_says_what_was_done_to_each_slab(series, tmp_path):
     result = tomoprior.reconstruct(series, "tv", out=tmp_path / "v.mrc", slab=32, num_iter=20, device="cpu")
     record = json.loads((tmp_path / "v.mrc.json").read_text())
-    assert record["settings"]["reg_par"] == "auto"
+    assert record["settings"]["reg_par"] == "held-out"
     assert Geometry.from_dict(record["geometry"]) == series.geometry
     assert [s["rows"] for s in record["slabs"]["each"]] == [[0, 32], [32, 64], [64, 80]]
     assert (record["slabs"]["rows"], record["slabs"]["halo"], record["slabs"]["blend"]) == (32, 16, 8)
