@@ -125,7 +125,7 @@ def degrees_note(angles: NDArray[np.float64]) -> tuple[str, ...]:
 
 
 def _angles_of_file(path: Path, stack: Stack, unit: str | None) -> NDArray[np.float64] | None:
-    """Angles that the file itself holds, in radians; ``unit`` counts where the file states none."""
+    """Return the angles that the file itself holds, in radians; ``unit`` counts where the file states none."""
     if stack.angles is not None:
         if unit is None or stack.assumed_angle_unit in (None, unit):
             return stack.angles

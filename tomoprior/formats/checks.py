@@ -34,7 +34,7 @@ def check_shape(shape: Sequence[Any], path: Path, what: str = "the data") -> tup
 
 
 def check_dtype(dtype: DTypeLike, path: Path, what: str = "the data") -> np.dtype[Any]:
-    """``dtype``, if its values are real numbers; FormatError for complex, text, objects, structures and booleans."""
+    """Return ``dtype`` if its values are real numbers; FormatError for complex, text, objects, structures and booleans."""
     checked = np.dtype(dtype)
     if checked.kind not in "fiu":
         raise FormatError(f"{path}: {what} must be real numbers, and is of type {checked}")
@@ -54,7 +54,7 @@ def refuse_options(options: Mapping[str, Any], name: str) -> None:
 
 
 def finite_triple(values: Any) -> tuple[float, float, float]:
-    """Three finite numbers such as an origin, or zeros if they are anything else."""
+    """Return three finite numbers such as an origin, or zeros if they are anything else."""
     try:
         triple = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):

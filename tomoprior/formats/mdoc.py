@@ -67,7 +67,7 @@ def mdoc_angles(path: str | Path) -> NDArray[np.float64]:
 
 
 def mdoc_pixel_size(path: str | Path) -> float | None:
-    """``PixelSpacing`` in angstrom, of the stack or of its first image; None if the file does not give it."""
+    """Return ``PixelSpacing`` in angstrom, of the stack or of its first image; None if the file does not give it."""
     top, sections = read_mdoc(path)
     for keys in (top, *(sections[z] for z in sorted(sections)[:1])):
         size = parse_size(keys.get("PixelSpacing"))

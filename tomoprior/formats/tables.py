@@ -81,7 +81,7 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
 
 
 def _untitled_column(rows: list[list[str]], path: Path) -> tuple[int, tuple[str, ...]]:
-    """The place of the angles in a table without titles, and a note if it is not the first column."""
+    """Return the place of the angles in a table without titles, and a note if it is not the first column."""
     if len(rows) < 3 or any(len(words) < 2 or not all(map(_is_number, words[:2])) for words in rows):
         return 0, ()
     first, second = (np.array([float(words[i]) for words in rows]) for i in (0, 1))

@@ -43,7 +43,7 @@ def read_text(path: Path) -> str:
 
 
 def number(word: str, path: Path, place: int | str) -> float:
-    """``word`` as a finite number; FormatError with the line if it is none."""
+    """Return ``word`` as a finite number; FormatError with the line if it is none."""
     where = f"line {place}" if isinstance(place, int) else place
     try:
         value = float(word.replace("_", "?"))  # Python reads 1_000, which nobody writes for an angle
@@ -56,7 +56,7 @@ def number(word: str, path: Path, place: int | str) -> float:
 
 
 def _utf16(raw: bytes) -> str | None:
-    """The UTF-16 encoding of these bytes, by their mark or by a zero in every second byte; None for any other text."""
+    """Return the UTF-16 encoding of these bytes, by their mark or by a zero in every second byte; None for any other text."""
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     if len(raw) >= 4 and len(raw) % 2 == 0:
