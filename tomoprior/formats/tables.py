@@ -40,7 +40,7 @@ class AngleColumn:
 
 
 def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
-    """The angles of a text file: one per line, or the column of angles in a table.
+    """Return the angles of a text file: one per line, or the column of angles in a table.
 
     Empty lines and lines that start with ``#`` or ``%`` are left out. A first line of words has the titles of the columns. In a
     table without titles the angles are the first column, or the second if the first one only counts the images.
