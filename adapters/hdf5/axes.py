@@ -34,7 +34,10 @@ class Axis:
 
 
 def emd(tree: Tree) -> Layout | None:
-    """Return the layout of an EMD group: ``data`` with ``dim1``, ``dim2``, ``dim3`` beside it; None unless there is one group."""
+    """Return the layout of an EMD group: ``data`` with ``dim1``, ``dim2``, ``dim3`` beside it.
+
+    The result is None if there is no such group, or more than one.
+    """
     groups = [name.removesuffix("/data") for name, dataset in tree.datasets() if _is_emd(tree, name, dataset)]
     if len(groups) != 1:
         return None
