@@ -18,7 +18,7 @@ _OURS = ("voxel_size", "unit", "origin", "angles", "angle_unit", "labels", "axes
 
 
 def from_header(header: Header) -> dict[str, Any]:
-    """A header as JSON: voxel size, unit, axes, origin, angles (radians) and labels, with its other attributes."""
+    """Return a header as JSON: voxel size, unit, axes, origin, angles (radians) and labels, with its other attributes."""
     attrs = json.loads(json.dumps(dict(header.attrs), default=str))
     out: dict[str, Any] = {k: v for k, v in attrs.items() if k not in _OURS}
     out |= {"voxel_size": float(header.voxel_size), "unit": header.unit, "origin": [float(v) for v in header.origin]}
@@ -31,7 +31,7 @@ def from_header(header: Header) -> dict[str, Any]:
 
 
 def to_stack(values: Mapping[str, Any], n: int, path: Path) -> dict[str, Any]:
-    """The fields of a ``Stack`` of ``n`` images (or slices) from such a mapping; every value is checked."""
+    """Return the fields of a ``Stack`` of ``n`` images (or slices) from such a mapping; every value is checked."""
     warnings: list[str] = []
     out: dict[str, Any] = {"origin": finite_triple(values.get("origin", (0, 0, 0)))}
     size, unit = parse_size(values.get("voxel_size", 1.0)), parse_unit(values.get("unit", "pixel"))

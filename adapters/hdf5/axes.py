@@ -34,7 +34,10 @@ class Axis:
 
 
 def emd(tree: Tree) -> Layout | None:
-    """An EMD group: ``data`` with ``dim1``, ``dim2``, ``dim3`` beside it. None if there is none, or more than one."""
+    """Return the layout of an EMD group: ``data`` with ``dim1``, ``dim2``, ``dim3`` beside it.
+
+    The result is None if there is no such group, or more than one.
+    """
     groups = [name.removesuffix("/data") for name, dataset in tree.datasets() if _is_emd(tree, name, dataset)]
     if len(groups) != 1:
         return None
@@ -49,7 +52,7 @@ def emd(tree: Tree) -> Layout | None:
 
 
 def hyperspy(tree: Tree) -> Layout | None:
-    """A signal of HyperSpy with three axes. None if there is none, or more than one."""
+    """Return the layout of a signal of HyperSpy with three axes; None if there is none, or more than one."""
     if attribute_text(tree.file.attrs, "file_format") != "HyperSpy":
         return None
     experiments = tree.group("Experiments")
@@ -72,7 +75,7 @@ def hyperspy(tree: Tree) -> Layout | None:
 
 
 def _layout(name: str, axes: list[Axis]) -> Layout:
-    """The layout of an array whose axes are known: the tilt axis goes first, a volume is turned to z, y, x."""
+    """Return the layout of an array whose axes are known: the tilt axis goes first, a volume is turned to z, y, x."""
     layout = Layout(name, xray=False)
     tilt = next((i for i, axis in enumerate(axes) if axis.is_tilt), None)
     labels = [axis.name.strip().lower() for axis in axes]
@@ -97,7 +100,7 @@ def _layout(name: str, axes: list[Axis]) -> Layout:
 
 
 def _tilts_of_etspy(tree: Tree, group: str) -> AngleList | None:
-    """``metadata.Tomography.tilts`` in degrees, stored as a dataset or as an attribute."""
+    """Return ``metadata.Tomography.tilts`` in degrees, stored as a dataset or as an attribute."""
     name = tree.first(f"{group}/tilts", f"{group}/_tilts", f"{group}/_list_tilts")
     if name is not None:
         return AngleList(tree.values(name), "degree", name)
@@ -123,7 +126,7 @@ def _has_volume(tree: Tree, name: str) -> bool:
 
 
 def _complete(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """Coordinates of an axis of ``n``; EMD may store only the first two of an even axis."""
+    """Return the coordinates of an axis of ``n``; EMD may store only the first two of an even axis."""
     if len(values) == 2 and n > 2:
         return np.asarray(values[0] + (values[1] - values[0]) * np.arange(n), dtype=np.float64)
     return values

@@ -98,7 +98,7 @@ class HDF5:
 
 
 def _has_hdf5_type(value: Any) -> bool:
-    """True for a list of texts or of numbers, which HDF5 has a type for."""
+    """Return whether a value is a list of texts or of numbers, for which HDF5 has a type."""
     return isinstance(value, list) and (
         all(isinstance(v, str) for v in value) or all(isinstance(v, (int, float)) for v in value)
     )

@@ -31,7 +31,7 @@ def check_sources(dataset: h5py.Dataset, path: Path, name: str) -> None:
 
 
 def find_holes(dataset: h5py.Dataset, path: Path, name: str) -> list[str]:
-    """Lines that name the images of which parts were never written.
+    """Return lines that name the images of which parts were never written.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def find_holes(dataset: h5py.Dataset, path: Path, name: str) -> list[str]:
 
 
 def _images(dataset: h5py.Dataset, along_axes: list[int]) -> str:
-    """The images that lack chunks, for a message."""
+    """Return the images that lack chunks, for a message."""
     counts = np.zeros(along_axes[0], np.int64)
     depth = dataset.chunks[0]
 
@@ -71,6 +71,6 @@ def _images(dataset: h5py.Dataset, along_axes: list[int]) -> str:
 
 
 def _exists(name: str, path: Path) -> bool:
-    """True if HDF5 would find the file: at its path, beside the main file, or by its name alone beside it."""
+    """Return whether HDF5 would find the file: at its path, beside the main file, or by its name alone beside it."""
     source = Path(name)
     return any(p.exists() for p in (source, path.parent / source, path.parent / source.name))

@@ -53,7 +53,7 @@ class Layout:
 
 
 def read_angle_list(tree: Tree, name: str, warnings: list[str]) -> AngleList | None:
-    """The angles in a dataset, or None; a unit that is unknown is a warning."""
+    """Return the angles in a dataset, or None; a unit that is unknown is a warning."""
     if tree.dataset(name) is None:
         return None
     said = tree.unit(name)
@@ -64,7 +64,7 @@ def read_angle_list(tree: Tree, name: str, warnings: list[str]) -> AngleList | N
 
 
 def parse_angle_unit(text: str) -> str | None:
-    """``"degree"`` or ``"radian"`` for a unit as files write it (``deg``, ``[rad]``, ``°``), or None."""
+    """Return ``"degree"`` or ``"radian"`` for a unit as files write it (``deg``, ``[rad]``, ``°``), or None."""
     text = text.strip().strip("[]()").lower()
     if text.startswith(("rad", "mrad")):
         return "radian" if text.startswith("rad") else None
@@ -72,7 +72,7 @@ def parse_angle_unit(text: str) -> str | None:
 
 
 def data_exchange(tree: Tree) -> Layout | None:
-    """Data Exchange: the scan under ``exchange``, with flat and dark fields beside it."""
+    """Return the layout of Data Exchange: the scan under ``exchange``, with flat and dark fields beside it."""
     if tree.dataset("exchange/data") is None:
         return None
     layout = Layout("exchange/data")
@@ -86,7 +86,7 @@ def data_exchange(tree: Tree) -> Layout | None:
 
 
 def nxtomo(tree: Tree, base: str) -> Layout | None:
-    """NXtomo: projections and fields in one dataset, distinguished by image keys."""
+    """Return the layout of an NXtomo scan: projections and fields in one dataset, distinguished by image keys."""
     names = ("instrument/detector/data", "data/data", "data/data/data", "instrument/sample/data")
     data = tree.first(*(f"{base}/{n}" for n in names))
     keys = tree.first(f"{base}/instrument/detector/image_key", f"{base}/data/image_key")
@@ -110,7 +110,10 @@ def nxtomo(tree: Tree, base: str) -> Layout | None:
 
 
 def read_keys(tree: Tree, name: str, control: str | None = None) -> NDArray[np.int64]:
-    """Image keys of a scan; frames that the control key marks as alignment (ESRF's return frames, -1) are invalid."""
+    """Return the image keys of a scan.
+
+    Frames that the control key marks as alignment (ESRF's return frames, -1) are invalid.
+    """
     with np.errstate(invalid="ignore"):
         keys = tree.values(name).astype(np.int64)
         marks = tree.values(control).astype(np.int64) if control is not None else keys
@@ -121,7 +124,7 @@ def read_keys(tree: Tree, name: str, control: str | None = None) -> NDArray[np.i
 
 
 def fxi(tree: Tree) -> Layout | None:
-    """NSLS-II's FXI: ``img_tomo`` with ``img_bkg``, ``img_dark`` and ``angle`` at the root."""
+    """Return the layout of a scan of NSLS-II's FXI: ``img_tomo`` with ``img_bkg``, ``img_dark`` and ``angle`` at the root."""
     if tree.dataset("img_tomo") is None or tree.dataset("angle") is None:
         return None
     layout = Layout("img_tomo")
@@ -132,7 +135,7 @@ def fxi(tree: Tree) -> Layout | None:
 
 
 def cil(tree: Tree, base: str) -> Layout | None:
-    """A file of CIL's NEXUSDataWriter: acquisition data or a volume, perhaps packed into whole numbers."""
+    """Return the layout of a file of CIL's NEXUSDataWriter: acquisition data or a volume, perhaps packed into whole numbers."""
     name = f"{base}/data/data"
     data = tree.dataset(name)
     kind = "" if data is None else attribute_text(data.attrs, "data_type")
@@ -160,20 +163,20 @@ def cil(tree: Tree, base: str) -> Layout | None:
 
 
 def axes_order(labels: Sequence[str], wanted: Sequence[str]) -> tuple[int, int, int] | None:
-    """The order that brings axes with these labels into the wanted one; None if they have it already."""
+    """Return the order that brings axes with these labels into the wanted one; None if they have it already."""
     order = (labels.index(wanted[0]), labels.index(wanted[1]), labels.index(wanted[2]))
     return None if order == (0, 1, 2) else order
 
 
 def entries(tree: Tree) -> list[str]:
-    """Groups that may hold an NXtomo scan, NXentry groups and their ``tomo_entry``."""
+    """Return the groups that may hold an NXtomo scan, NXentry groups and their ``tomo_entry``."""
     groups = [n for n in tree.file if isinstance(tree.get(n), h5py.Group)]
     named = [n for n in groups if n.startswith("entry") or attribute_text(tree.file[n].attrs, "NX_class") == "NXentry"]
     return [base for n in named for base in (f"{n}/tomo_entry", n) if tree.group(base) is not None]
 
 
 def _rotation_of_tomoscan(tree: Tree) -> AngleList | None:
-    """Angles of APS's tomoscan, which may store only the start, the step and the number of tilts."""
+    """Return the angles of APS's tomoscan, which may store only the start, the step and the number of tilts."""
     base = "process/acquisition/rotation"
     if tree.group(base) is None:
         return None

@@ -79,7 +79,7 @@ def read_stack(file: h5py.File, path: Any, choice: Choice) -> Stack:
 
 
 def _find_layout(tree: Tree, dataset: str | None) -> Layout:
-    """The layout of the file; with ``dataset`` the layout that has these data, or the dataset alone."""
+    """Return the layout of the file; with ``dataset`` the layout that has these data, or the dataset alone."""
     known = _known_layout(tree)
     if dataset is not None:
         if tree.dataset(dataset) is None:
@@ -107,7 +107,7 @@ def _known_layout(tree: Tree) -> Layout | None:
 
 
 def _apply_choice(tree: Tree, layout: Layout, choice: Choice) -> Layout:
-    """The layout with the datasets that the user names."""
+    """Return the layout with the datasets that the user names."""
     for name in (choice.angles, choice.flats, choice.darks, choice.image_key):
         if name is not None and tree.dataset(name) is None:
             raise FormatError(f"{tree.path}: no dataset {name!r} in it; {tree.describe()}")
@@ -123,7 +123,7 @@ def _apply_choice(tree: Tree, layout: Layout, choice: Choice) -> Layout:
 
 
 def _projections(tree: Tree, layout: Layout, n: int) -> NDArray[np.intp] | None:
-    """Indices of the projections among ``n`` images; None if all are projections."""
+    """Return the indices of the projections among ``n`` images; None if all are projections."""
     if layout.keys is None:
         return None
     if len(layout.keys) != n:
@@ -135,7 +135,7 @@ def _projections(tree: Tree, layout: Layout, n: int) -> NDArray[np.intp] | None:
 
 
 def _angles(tree: Tree, layout: Layout, images: NDArray[np.intp] | None, n_images: int, n: int) -> dict[str, Any]:
-    """Fields of a ``Stack`` about the angles: the first usable list, or why there is none."""
+    """Return the fields of a ``Stack`` about the angles: the first usable list, or why there is none."""
     out: dict[str, Any] = {}
     notes: list[str] = []
     for listed in layout.angles:
@@ -150,7 +150,7 @@ def _angles(tree: Tree, layout: Layout, images: NDArray[np.intp] | None, n_image
 
 
 def _normalized(tree: Tree, layout: Layout, data: LazyArray, wanted: bool | None) -> tuple[LazyArray, bool]:
-    """The data divided by the flat field, if that is wanted and possible."""
+    """Return the data divided by the flat field, if that is wanted and possible."""
     flats, darks = (_fields(tree, layout, names, key) for names, key in ((layout.flats, _FLAT_KEY), (layout.darks, _DARK_KEY)))
     if wanted is False or (wanted is None and not flats):
         return data, False
@@ -163,7 +163,7 @@ def _normalized(tree: Tree, layout: Layout, data: LazyArray, wanted: bool | None
 
 
 def _fields(tree: Tree, layout: Layout, names: list[str], key: int) -> list[LazyArray]:
-    """Arrays of flat (or dark) images: datasets of these names, and images of the scan with this key."""
+    """Return the arrays of flat (or dark) images: datasets of these names, and images of the scan with this key."""
     path = tree.path
     arrays: list[LazyArray] = []
     for name in names:
@@ -181,7 +181,10 @@ def _fields(tree: Tree, layout: Layout, names: list[str], key: int) -> list[Lazy
 
 
 def _order_of_sinograms(axes: str) -> tuple[int, int, int] | None:
-    """Data Exchange names the axes of sinograms, as ``y:theta:x``; None if the angle is first or no name is known."""
+    """Return the order of axes of sinograms, which Data Exchange names as ``y:theta:x``.
+
+    The result is None if the angle is first or no name is known.
+    """
     names = [axis.strip() for axis in axes.split(":")]
     if len(names) != 3 or "theta" not in names[1:]:
         return None

@@ -30,7 +30,7 @@ class Tree:
         self.broken: dict[str, str] = {}
 
     def get(self, name: str) -> Any:
-        """The object of this name, or None; a link that leads nowhere is noted in ``broken``."""
+        """Return the object of this name, or None; a link that leads nowhere is noted in ``broken``."""
         try:
             target = self.file.get(name)
         except (KeyError, OSError, RuntimeError, ValueError):
@@ -40,28 +40,28 @@ class Tree:
         return target
 
     def dataset(self, name: str) -> h5py.Dataset | None:
-        """The dataset of this name, or None."""
+        """Return the dataset of this name, or None."""
         target = self.get(name)
         return target if isinstance(target, h5py.Dataset) and target.shape is not None else None
 
     def group(self, name: str) -> h5py.Group | None:
-        """The group of this name, or None."""
+        """Return the group of this name, or None."""
         target = self.get(name)
         return target if isinstance(target, h5py.Group) else None
 
     def first(self, *names: str) -> str | None:
-        """The first of these names that is a dataset, or None."""
+        """Return the first of these names that is a dataset, or None."""
         return next((name for name in names if self.dataset(name) is not None), None)
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """All values of a small dataset, one-dimensional; FormatError if it is not small."""
+        """Return all values of a small dataset, one-dimensional; FormatError if it is not small."""
         dataset = self.file[name]
         if dataset.size > _MAX_VALUES:
             raise FormatError(f"{self.path}: {name} has {dataset.size} values, which cannot be right")
         return np.asarray(dataset[()], dtype=np.float64).reshape(-1)
 
     def number(self, name: str) -> float | None:
-        """The single finite number of a dataset, or None."""
+        """Return the single finite number of a dataset, or None."""
         dataset = self.dataset(name)
         if dataset is None or dataset.size != 1 or dataset.dtype.kind not in "fiu":
             return None
@@ -69,12 +69,12 @@ class Tree:
         return value if np.isfinite(value) else None
 
     def unit(self, name: str) -> str:
-        """The attribute ``units`` (or ``unit``) of a dataset in lower case; empty if there is none."""
+        """Return the attribute ``units`` (or ``unit``) of a dataset in lower case; empty if there is none."""
         attrs = self.file[name].attrs
         return next((attribute_text(attrs, key).strip().lower() for key in ("units", "unit", "angle_unit") if key in attrs), "")
 
     def datasets(self) -> Iterator[tuple[str, h5py.Dataset]]:
-        """All datasets with their names."""
+        """Yield all datasets with their names."""
         names: list[str] = []
         self.file.visit(names.append)
         for name in names:
@@ -83,14 +83,14 @@ class Tree:
                 yield name, dataset
 
     def describe(self) -> str:
-        """The first datasets with their shapes, and the links that lead nowhere, for a message."""
+        """Return the first datasets with their shapes, and the links that lead nowhere, for a message."""
         names = [f"{name} {tuple(dataset.shape)}" for name, dataset in self.datasets()]
         listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "") if names else "no datasets"
         self._note_all_broken_links()
         return f"there are {listed}" + (f"; {self.describe_broken()}" if self.broken else "")
 
     def describe_broken(self) -> str:
-        """One line about the links that lead nowhere."""
+        """Return one line about the links that lead nowhere."""
         links = [f"{name} to {target}" for name, target in self.broken.items()]
         return "broken links: " + ", ".join(links[:_LISTED]) + (", ..." if len(links) > _LISTED else "")
 
@@ -127,7 +127,7 @@ class Tree:
 
 
 def attribute(attrs: Any, key: str) -> Any:
-    """An attribute as plain Python values; None where NumPy has no type for it."""
+    """Return an attribute as plain Python values; None where NumPy has no type for it."""
     try:
         value = attrs[key]
     except Exception:  # h5py raises many types for attributes that it cannot convert
@@ -138,7 +138,7 @@ def attribute(attrs: Any, key: str) -> Any:
 
 
 def attribute_text(attrs: Any, key: str) -> str:
-    """An attribute as text (the first, if there are several); empty if it is missing."""
+    """Return an attribute as text (the first, if there are several); empty if it is missing."""
     value = attribute(attrs, key) if key in attrs else None
     while isinstance(value, list):
         value = value[0] if value else None

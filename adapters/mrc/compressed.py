@@ -24,12 +24,12 @@ _SHARE = 0.8  # of the free memory that an unpacked file may take
 
 
 def compression(start: bytes) -> str | None:
-    """``"gzip"``, ``"bzip2"`` or None, by the first bytes of a file."""
+    """Return ``"gzip"``, ``"bzip2"`` or None, by the first bytes of a file."""
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
 
 
 def read_start(path: Path, count: int) -> tuple[bytes, bool]:
-    """The first ``count`` bytes of a file, and True if they had to be unpacked; FormatError if it cannot be read."""
+    """Return the first ``count`` bytes of a file, and True if they had to be unpacked; FormatError if it cannot be read."""
     start = readable_bytes(path, count)
     if compression(start) is None:
         return start, False

@@ -23,7 +23,7 @@ _KINDS_WITHOUT_ANGLES = (b"CCP4", b"MRCO", b"HDF5", b"SUBF")
 
 
 def tilt_angles(extended: bytes, kind: bytes, nint: int, nreal: int, n: int, order: str) -> NDArray[np.float64] | None:
-    """Degrees for ``n`` images, or None if the header holds none.
+    """Return the degrees of ``n`` images, or None if the header holds none.
 
     Parameters
     ----------
@@ -55,14 +55,14 @@ def _is_serialem(kind: bytes, nint: int, nreal: int) -> bool:
 
 
 def _serialem(extended: bytes, nint: int, n: int, order: str) -> NDArray[np.float64] | None:
-    """Hundredths of a degree as the first number of each image."""
+    """Return the angles that are hundredths of a degree in the first number of each image."""
     if nint < 2 or len(extended) < nint * n:
         return None
     return np.array([struct.unpack_from(f"{order}h", extended, nint * i)[0] / 100 for i in range(n)])
 
 
 def _fei(extended: bytes, n: int) -> NDArray[np.float64] | None:
-    """Each image has a record that begins with its own size in bytes; always little-endian in practice."""
+    """Return the angles in a record of each image that begins with its own size in bytes; in practice always little-endian."""
     if len(extended) < 4:
         return None
     size = struct.unpack_from("<i", extended, 0)[0]
@@ -72,7 +72,7 @@ def _fei(extended: bytes, n: int) -> NDArray[np.float64] | None:
 
 
 def _old_fei(extended: bytes, kind: bytes, n: int, order: str) -> NDArray[np.float64] | None:
-    """A block of 1024 records of 32 floats: the tilt is the first, the pixel size in metres the twelfth."""
+    """Return the angles in 1024 records of 32 floats: the tilt is the first, the pixel size in metres the twelfth."""
     if kind not in (b"", b"FEI") or len(extended) != _OLD_FEI_RECORD * _OLD_FEI_RECORDS or n > _OLD_FEI_RECORDS:
         return None
     records = np.frombuffer(extended, f"{order}f4").reshape(_OLD_FEI_RECORDS, _OLD_FEI_RECORD // 4)[:n]

@@ -117,7 +117,7 @@ class _Sink(RawSink):
 
 
 def _stored(path: Path, header: Header) -> tuple[int, np.dtype[Any]]:
-    """The mode in which values are written and their type in the file; raises FormatError for a type that MRC lacks."""
+    """Return the mode in which values are written and their type in the file; raises FormatError for a type that MRC lacks."""
     dtype = np.dtype(header.dtype).newbyteorder("=")
     if dtype not in _MODES:
         raise FormatError(f"{path}: MRC cannot hold values of type {dtype}; use float32")
@@ -130,7 +130,7 @@ def _header_statistics(s: Statistics) -> tuple[float, float, float, float]:
 
 
 def _angles(path: Path, header: MRCHeader) -> dict[str, Any]:
-    """Fields of a ``Stack`` about the angles in the extended header."""
+    """Return the fields of a ``Stack`` about the angles in the extended header."""
     size, n = header.offset - SIZE, header.shape[0]
     if not 0 < size <= MAX_BYTES or n < 2 or header.order != (0, 1, 2):
         return {}

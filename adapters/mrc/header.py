@@ -52,7 +52,7 @@ class MRCHeader:
 
 
 def plausible(raw: bytes) -> str | None:
-    """The byte order, ``"<"`` or ``">"``, in which these bytes can be an MRC header, or None."""
+    """Return the byte order, ``"<"`` or ``">"``, in which these bytes can be an MRC header, or None."""
     if len(raw) < SIZE:
         return None
     orders = ">", "<"
@@ -114,7 +114,7 @@ def parse(raw: bytes, path: Path, file_size: int | None) -> MRCHeader:
 
 
 def build(header: Header, mode: int, statistics: tuple[float, float, float, float]) -> bytes:
-    """A little-endian header for ``header``; ``statistics`` are minimum, maximum, mean and standard deviation."""
+    """Return a little-endian header for ``header``; ``statistics`` are minimum, maximum, mean and standard deviation."""
     h = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
     nz, ny, nx = header.shape
     h["nx"], h["ny"], h["nz"], h["mode"] = nx, ny, nz, mode
@@ -155,7 +155,7 @@ def _dtype(raw: bytes, mode: int, order: str, path: Path) -> tuple[np.dtype[Any]
 def _signed_as_the_statistics_say(
     dtype: np.dtype[Any], low: float, high: float, path: Path, warnings: list[str]
 ) -> np.dtype[Any]:
-    """The same type, or its signed or unsigned counterpart if only that one can hold the header's minimum and maximum.
+    """Return the same type, or its signed or unsigned counterpart if only that one can hold the header's minimum and maximum.
 
     Programs disagree on the sign of bytes and words; IMOD, PEET, ITK and Bio-Formats decide by these two numbers.
     """

@@ -82,7 +82,7 @@ class _Sink(RawSink):
 
 
 def _metadata(file: io.BufferedReader, path: Path) -> tuple[dict[str, Any], list[str]]:
-    """The JSON behind the values, and lines for the user; other files end there or continue with other arrays."""
+    """Return the JSON behind the values, and lines for the user; other files end there or continue with other arrays."""
     if not file.peek(1):
         return {}, []
     unreadable = [f"{path}: the metadata behind the values are foreign or broken; read without voxel size"]

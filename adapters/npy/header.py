@@ -46,7 +46,10 @@ def parse(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[
 def lazy(
     path: Path, offset: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any], end: int | None = None
 ) -> LazyArray:
-    """The array at ``offset`` of a file, after the checks; the values must end at ``end`` (by default the end of the file)."""
+    """Return the array at ``offset`` of a file, after the checks.
+
+    The values must end at ``end`` (by default the end of the file).
+    """
     dtype, sizes = check_dtype(dtype, path), check_shape(shape, path)
     check_room(path, offset + math.prod(sizes) * dtype.itemsize, path.stat().st_size if end is None else end)
     if fortran:
@@ -55,7 +58,7 @@ def lazy(
 
 
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """The bytes before the values of a C-contiguous ``.npy``."""
+    """Return the bytes before the values of a C-contiguous ``.npy``."""
     buffer = io.BytesIO()
     descr = np.lib.format.dtype_to_descr(dtype)
     np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})

@@ -31,7 +31,7 @@ _DEFLATE = 1100  # deflate packs at most 1 : 1032; a larger claim is a decompres
 
 
 def is_npz(path: Path) -> bool:
-    """True if the file is a zip archive with a ``.npy`` in it."""
+    """Return whether the file is a zip archive with a ``.npy`` in it."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
@@ -161,7 +161,7 @@ def _open(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Lazy
 
 
 def _small(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo | None) -> Any:
-    """A small array or scalar as Python values; None if it is missing or of another kind."""
+    """Return a small array or scalar as Python values; None if it is missing or of another kind."""
     if member is None or member.file_size > _SMALL:
         return None
     with archive.open(member) as file:

@@ -72,7 +72,7 @@ class NumbaBackend:
 
     @classmethod
     def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
-        """CPU and the linear kernel only."""
+        """Refuse every device but the CPU, and every kernel but the linear one."""
         if device.type != "cpu":
             return "it runs on the CPU"
         if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
@@ -80,7 +80,7 @@ class NumbaBackend:
         return None if kind == "linear" else "it has the linear kernel only"
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
-        """``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
+        """Project ``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
         from . import kernel
 
         n, _, nu = self.geometry.range_shape
@@ -103,7 +103,7 @@ class NumbaBackend:
         return self._map(volumes, (n, nu), project)
 
     def adjoint(self, projections: torch.Tensor) -> torch.Tensor:
-        """``(batch, n_angles, ny, nu)`` to ``(batch, nz, ny, nx)``."""
+        """Back-project ``(batch, n_angles, ny, nu)`` to ``(batch, nz, ny, nx)``."""
         from . import kernel
 
         nz, _, nx = self.geometry.shape
@@ -151,7 +151,10 @@ class NumbaBackend:
 
 
 def follow_rays(geometry: Geometry, y: int) -> list[Rays]:
-    """The rays of slice ``y``, those closer to z and those closer to x apart, placed in single precision as ASTRA does."""
+    """Return the rays of slice ``y``, those closer to z and those closer to x apart.
+
+    They are placed in single precision, as ASTRA does.
+    """
     nz, _, nx = geometry.shape
     F = np.float32
     x, y_up, ray_x, ray_y = (_fan_rays if isinstance(geometry, FanGeometry) else _parallel_rays)(geometry, y)
@@ -174,7 +177,7 @@ def follow_rays(geometry: Geometry, y: int) -> list[Rays]:
 
 
 def _parallel_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
-    """A point of each ray (x, y), ``(n_angles, nu)``, and its direction, ``(n_angles, 1)``, in ASTRA's 2-D axes.
+    """Return a point of each ray (x, y), ``(n_angles, nu)``, and its direction, ``(n_angles, 1)``, in ASTRA's 2-D axes.
 
     There, x points to the right and y up, against the rows of the image.
     """
@@ -190,7 +193,7 @@ def _parallel_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
 
 
 def _fan_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
-    """The same for a fan, whose rays have a direction each: ``(n_angles, nu)``."""
+    """Return the same for a fan, whose rays have a direction each: ``(n_angles, nu)``."""
     index = np.tile(np.arange(geometry.detector[1]), (geometry.n_angles, 1))
     phi, u = geometry.parallel_coordinates(index, y)
     cos, sin = np.cos(phi), np.sin(phi)
@@ -198,7 +201,10 @@ def _fan_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
 
 
 def cut_blocks(count: int) -> Iterator[tuple[int, int, int]]:
-    """Blocks of slices ``(begin, end, lanes)``: powers of two, the last one padded where that wastes at most a quarter."""
+    """Yield blocks of slices ``(begin, end, lanes)``: powers of two.
+
+    The last one is padded where that wastes at most a quarter.
+    """
     begin = 0
     while begin < count:
         left = count - begin
@@ -243,6 +249,6 @@ os.register_at_fork(after_in_child=_pools.clear)
 
 
 def _pool() -> ThreadPoolExecutor:
-    """One pool for the process, as wide as torch's thread count."""
+    """Return the one pool of the process, as wide as torch's thread count."""
     with _lock:
         return _pools.setdefault(_threads(), ThreadPoolExecutor(_threads(), thread_name_prefix="projector"))

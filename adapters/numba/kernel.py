@@ -47,7 +47,7 @@ def _step(position, slope):  # type: ignore[no-untyped-def]
 
 @_compile
 def _cross(position, slope, length, columns, pixel, first, second):  # type: ignore[no-untyped-def]
-    """Pixel and weights of the rays that cross a row of the image, and their range; then step all to the next row.
+    """Return pixel and weights of the rays that cross a row of the image, and their range; then step all to the next row.
 
     ``slope`` and ``length`` have one value for all rays, or one for each ray of a fan.
     """

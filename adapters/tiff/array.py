@@ -73,7 +73,7 @@ class FolderArray(LazyArray):
 
 
 def one_image(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The image of a file in a folder; FormatError if it is not like the first one."""
+    """Return the image of a file in a folder; FormatError if it is not like the first one."""
     with tifffile.TiffFile(path) as tif:
         page = tif.pages.first
         if page.dtype is None or np.dtype(page.dtype) != dtype:
@@ -82,7 +82,7 @@ def one_image(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArr
 
 
 def stack_array(tif: tifffile.TiffFile, path: Path) -> LazyArray:
-    """The first series of an open file, read in place if it is not compressed, else page by page."""
+    """Return the first series of an open file, read in place if it is not compressed, else page by page."""
     series = tif.series[0]
     frame = series.keyframe
     if frame.samplesperpixel != 1 or "S" in series.axes:
@@ -118,7 +118,7 @@ def check_page(page: Any, path: Path) -> None:
 
 
 def _has_codec(compression: int) -> bool:
-    """True if images of this compression can be unpacked; a codec that is missing may say so only when it is called."""
+    """Return whether images of this compression can be unpacked; a codec that is missing may say so only when it is called."""
     try:
         tifffile.TIFF.DECOMPRESSORS[compression](b"")
     except (KeyError, ImportError):
@@ -167,7 +167,7 @@ def _image(page: Any, shape: tuple[int, ...], path: Path) -> NDArray[Any]:
 
 
 def _plain_offsets(series: Any, frame: Any, image: int, path: Path, file_size: int) -> NDArray[np.int64] | None:
-    """Where each page starts, if all are uncompressed and in one piece; else None. A page beyond the end is an error."""
+    """Return where each page starts, if all are uncompressed and in one piece; else None. A page beyond the end is an error."""
     offsets = np.empty(len(series.pages), np.int64)
     plain = frame.compression == 1 and frame.is_final
     for i, page in enumerate(series.pages):

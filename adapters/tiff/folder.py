@@ -27,20 +27,20 @@ class Folder:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """All TIFF files of a folder in order; hidden files (``._a.tif`` of macOS) are left out."""
+    """Return all TIFF files of a folder in order; hidden files (``._a.tif`` of macOS) are left out."""
     files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
     return sort_files(files)
 
 
 def sort_files(files: list[Path]) -> list[Path]:
-    """Files in natural order (2 before 10), or in the order of signed numbers where some names hold negative ones."""
+    """Return the files in natural order (2 before 10), or of signed numbers where some names hold negative ones."""
     if any(_NEGATIVE.search(p.stem) for p in files):
         return sorted(files, key=lambda p: (_signed_key(p.stem), p.name))
     return sorted(files, key=lambda p: [int(t) if t.isdecimal() else t for t in _NUMBER.split(p.name)])
 
 
 def sort_out_fields(folder: Path) -> Folder:
-    """The images of a folder without its flat and dark fields, which are known by words in their names.
+    """Return the images of a folder without its flat and dark fields, which are known by words in their names.
 
     Fields are looked for only if the names of the folder differ in their words: a folder of ``dark_1.tif`` to ``dark_9.tif``
     is a stack of its own.
@@ -65,7 +65,7 @@ def sort_out_fields(folder: Path) -> Folder:
 
 
 def _signed_key(stem: str) -> list[tuple[str, float]]:
-    """Pairs of a text and the signed number behind it."""
+    """Return pairs of a text and the signed number behind it."""
     key, end = [], 0
     for match in _SIGNED.finditer(stem):
         key.append((stem[end : match.start()], float(match.group())))
@@ -74,5 +74,5 @@ def _signed_key(stem: str) -> list[tuple[str, float]]:
 
 
 def _words(path: Path) -> str:
-    """The name in lower case with ``#`` for each number and its sign."""
+    """Return the name in lower case with ``#`` for each number and its sign."""
     return _SIGNED.sub("#", path.stem).lower()

@@ -105,7 +105,7 @@ class TIFF:
 
 
 def _folder(tif: tifffile.TiffFile, folder: Path, files: list[Path]) -> LazyArray:
-    """The array of a folder whose first file is open."""
+    """Return the array of a folder whose first file is open."""
     page = tif.pages.first
     if len(tif.pages) != 1:
         raise FormatError(f"{folder}: {files[0].name} in it has {len(tif.pages)} pages; a folder needs one image a file")
@@ -117,7 +117,7 @@ def _folder(tif: tifffile.TiffFile, folder: Path, files: list[Path]) -> LazyArra
 
 
 def _normalized(data: LazyArray, path: Path, folder: Folder) -> LazyArray:
-    """The images of a folder divided by the flat fields in it."""
+    """Return the images of a folder divided by the flat fields in it."""
 
     def fields(files: list[Path]) -> list[LazyArray]:
         if not files:

@@ -24,7 +24,10 @@ _SCREEN = 50.0  # micrometer: a coarser pixel belongs to a screen or printer, no
 
 
 def for_writing(header: Header) -> dict[str, Any]:
-    """Arguments of ``tifffile.imwrite``: a file for ImageJ, or OME-TIFF where ImageJ cannot hold the size or type."""
+    """Return the arguments of ``tifffile.imwrite``: a file for ImageJ, or OME-TIFF.
+
+    OME-TIFF is for sizes and types that ImageJ cannot hold.
+    """
     values = from_header(header)
     for key in ("angles", "angle_unit"):
         values.pop(key, None)  # they are in the .tlt beside the file, and only there
@@ -44,7 +47,7 @@ def for_writing(header: Header) -> dict[str, Any]:
 
 
 def from_file(tif: tifffile.TiffFile, n: int, path: Path) -> dict[str, Any]:
-    """Fields of a ``Stack`` of ``n`` images from an open file: voxel size, unit, origin, labels, attrs, warnings."""
+    """Return the fields of a ``Stack`` of ``n`` images from an open file: voxel size, unit, origin, labels, attrs, warnings."""
     own: dict[str, Any] = {}
     size, unit = None, None
     imagej, ome = tif.imagej_metadata, tif.ome_metadata
@@ -66,7 +69,7 @@ def from_file(tif: tifffile.TiffFile, n: int, path: Path) -> dict[str, Any]:
 
 
 def _per_pixel(tif: tifffile.TiffFile) -> float | None:
-    """Length of a pixel, in the unit of the file, from the tag with pixels per length."""
+    """Return the length of a pixel, in the unit of the file, from the tag with pixels per length."""
     tag = tif.pages.first.tags.get("XResolution")
     if tag is None:
         return None
@@ -77,7 +80,7 @@ def _per_pixel(tif: tifffile.TiffFile) -> float | None:
 
 
 def _printed(tif: tifffile.TiffFile) -> tuple[float | None, str | None]:
-    """A resolution per inch or centimetre, if it is finer than that of screens and paper."""
+    """Return a resolution per inch or centimetre, if it is finer than that of screens and paper."""
     size, tag = _per_pixel(tif), tif.pages.first.tags.get("ResolutionUnit")
     factor = {_INCH: 25400.0, _CENTIMETER: 10000.0}.get(int(tag.value)) if tag is not None else None
     if size is None or factor is None or size * factor >= _SCREEN:

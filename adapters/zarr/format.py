@@ -179,7 +179,7 @@ def _store(path: Path) -> Any:
 
 
 def _find_array(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict[str, Any], list[str]]:
-    """The array to read, its metadata, and lines for the user."""
+    """Return the array to read, its metadata, and lines for the user."""
     if isinstance(opened, zarr.Array):
         if dataset not in (None, "", "/"):
             raise FormatError(f"{path}: one array without a name, so no dataset {dataset!r}")

@@ -12,7 +12,7 @@ _MAX_IMAGES = 1 << 20  # a longer axis belongs to no tilt series, and its images
 
 
 def find_missing_images(array: Any, path: Path) -> list[str]:
-    """A line that names the images without any chunk; nothing if there are none, or the store is no folder.
+    """Return a line that names the images without any chunk; nothing if there are none, or the store is no folder.
 
     A chunk that holds only the fill value is not stored, so that one missing chunk means nothing; a projection without a
     single chunk in an array that has others was most likely never written. A volume may well be empty at its faces.
@@ -34,7 +34,7 @@ def find_missing_images(array: Any, path: Path) -> list[str]:
 
 
 def _stored_rows(folder: Path, pattern: str) -> set[int]:
-    """Indices along the first axis that have a chunk, from the names in a folder."""
+    """Return the indices along the first axis that have a chunk, from the names in a folder."""
     try:
         names = os.listdir(folder)
     except OSError:

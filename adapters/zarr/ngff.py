@@ -9,7 +9,7 @@ from tomoprior.units import convert_length, parse_size, parse_unit
 
 
 def multiscale(attrs: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The first multiscale image in the attributes of a group (0.4, or 0.5 under ``ome``), or None."""
+    """Return the first multiscale image in the attributes of a group (0.4, or 0.5 under ``ome``), or None."""
     for place in (attrs.get("ome"), attrs):
         images = place.get("multiscales") if isinstance(place, Mapping) else None
         if isinstance(images, list) and images and isinstance(images[0], Mapping):
@@ -18,7 +18,7 @@ def multiscale(attrs: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def level_0(image: Mapping[str, Any]) -> str | None:
-    """Path of the array of full resolution within the group."""
+    """Return the path of the array of full resolution within the group."""
     datasets = image.get("datasets")
     if isinstance(datasets, list) and datasets and isinstance(datasets[0], Mapping):
         path = datasets[0].get("path")
@@ -27,7 +27,7 @@ def level_0(image: Mapping[str, Any]) -> str | None:
 
 
 def voxel(image: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Voxel size, unit and origin as ``metadata.to_stack`` takes them, from the axes and scales, and lines for the user.
+    """Return voxel size, unit and origin as ``metadata.to_stack`` takes them, from the axes and scales, and lines for the user.
 
     The dictionary is empty if the image gives no size, or a size without a unit.
     """

@@ -21,7 +21,7 @@ SMALLEST = 256
 
 
 def shapes(shape: Shape) -> list[Shape]:
-    """Shapes of all levels, the full resolution first; each level halves the previous one, rounded up."""
+    """Return the shapes of all levels, the full resolution first; each level halves the previous one, rounded up."""
     levels = [shape]
     while max(levels[-1]) > SMALLEST:
         z, y, x = levels[-1]
@@ -30,7 +30,7 @@ def shapes(shape: Shape) -> list[Shape]:
 
 
 def layout(shape: Shape, slab: int | None = None) -> tuple[Shape, Shape]:
-    """Chunk and shard of a level. With ``slab`` no shard crosses a border between slabs of so many rows."""
+    """Return chunk and shard of a level. With ``slab`` no shard crosses a border between slabs of so many rows."""
     chunk = [min(n, c) for n, c in zip(shape, CHUNK, strict=True)]
     if slab is not None and slab < shape[1]:
         chunk[1] = math.gcd(chunk[1], slab)
@@ -39,7 +39,7 @@ def layout(shape: Shape, slab: int | None = None) -> tuple[Shape, Shape]:
 
 
 def metadata(name: str, shape: Shape, voxel_size: float, unit: str, origin: tuple[float, float, float]) -> dict[str, Any]:
-    """The ``ome`` attribute of the group, version 0.5: axes, and scale and position of every level.
+    """Return the ``ome`` attribute of the group, version 0.5: axes, and scale and position of every level.
 
     A voxel of a level is the mean of two along each axis of the previous level; its centre is half a voxel of that level
     farther along each axis.
@@ -55,7 +55,7 @@ def metadata(name: str, shape: Shape, voxel_size: float, unit: str, origin: tupl
 
 
 def halve(values: NDArray[Any]) -> NDArray[Any]:
-    """Means over 2 x 2 x 2 voxels, at odd ends over fewer; whole numbers are rounded."""
+    """Return the means over 2 x 2 x 2 voxels, at odd ends over fewer; whole numbers are rounded."""
     whole = values.dtype.kind in "iu"
     out: Any = values.astype(np.float64 if whole and values.dtype.itemsize > 2 else np.float32)
     for axis, n in enumerate(values.shape):
@@ -68,7 +68,7 @@ def halve(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def blocks(shape: Shape, edges: Shape) -> Iterator[tuple[slice, ...]]:
-    """Boxes of these edges that fill a volume."""
+    """Yield boxes of these edges that fill a volume."""
     starts = (range(0, n, edge) for n, edge in zip(shape, edges, strict=True))
     for at in product(*starts):
         yield tuple(slice(a, min(a + edge, n)) for a, edge, n in zip(at, edges, shape, strict=True))

@@ -15,7 +15,7 @@ _DEFLATED = 16 << 20
 
 
 def is_zip_store(path: Path) -> bool:
-    """True if the file is a zip archive with the metadata of a store at its root."""
+    """Return whether the file is a zip archive with the metadata of a store at its root."""
     try:
         with path.open("rb") as file:
             if file.read(2) != b"PK":

@@ -28,7 +28,7 @@ class SeriesAngles:
 
 
 def find_series_angles(path: Path, stack: Stack, *, unit: str | None = None) -> SeriesAngles:
-    """The angles of a series that the caller gave none for: the file's own, or those of a side file.
+    """Return the angles of a series that the caller gave none for: the file's own, or those of a side file.
 
     A side file other than an ``.mdoc`` comes before nominal angles of the file (a microscope's header), and every side file
     after any other angles of the file.
@@ -73,7 +73,18 @@ def find_series_angles(path: Path, stack: Stack, *, unit: str | None = None) -> 
 
 
 def angles_from_caller(angles: ArrayLike | str | Path, path: Path, n: int, *, unit: str | None = None) -> SeriesAngles:
-    """Angles that the caller gives for ``n`` tilts: an array in radians, a side file, or a range of degrees.
+    """Return the angles that the caller gives for ``n`` tilts: an array in radians, a side file, or a range of degrees.
+
+    Parameters
+    ----------
+    angles
+        Radians, shape ``(n,)``; the path of a side file; or ``"START:END:STEP"`` in degrees.
+    path
+        The file with the images, for messages.
+    n
+        Number of tilts.
+    unit
+        ``"degree"`` or ``"radian"``, for a side file that states none.
 
     Raises
     ------
@@ -104,7 +115,12 @@ def angles_from_caller(angles: ArrayLike | str | Path, path: Path, n: int, *, un
 
 
 def degrees_note(angles: NDArray[np.float64]) -> tuple[str, ...]:
-    """A line for the user if an array of radians looks like degrees; else nothing.
+    """Return a line for the user if an array of radians looks like degrees; else nothing.
+
+    Parameters
+    ----------
+    angles
+        Values that the caller gives as radians, shape ``(n,)``.
 
     Examples
     --------
@@ -125,7 +141,7 @@ def degrees_note(angles: NDArray[np.float64]) -> tuple[str, ...]:
 
 
 def _angles_of_file(path: Path, stack: Stack, unit: str | None) -> NDArray[np.float64] | None:
-    """Angles that the file itself holds, in radians; ``unit`` counts where the file states none."""
+    """Return the angles that the file itself holds, in radians; ``unit`` counts where the file states none."""
     if stack.angles is not None:
         if unit is None or stack.assumed_angle_unit in (None, unit):
             return stack.angles
@@ -144,7 +160,7 @@ def _read_side_file(path: Path, side: Path, n: int, unit: str | None) -> tuple[N
 
 
 def _order_note(angles: NDArray[np.float64], source: str) -> tuple[str, ...]:
-    """A line for the user if the angles are a microscope's log in the order of acquisition."""
+    """Return a line for the user if the angles are a microscope's log in the order of acquisition."""
     steps = np.diff(angles)
     if not source.lower().endswith(".mdoc") or np.all(steps > 0) or np.all(steps < 0):
         return ()

@@ -125,10 +125,24 @@ def check_angles(
 def usable_angles(
     values: Any, n: int, source: str, *, unit: str | None = None, default: str = "degree"
 ) -> tuple[NDArray[np.float64] | None, RejectedAngles | None, tuple[str, ...]]:
-    """Angles that a file holds for ``n`` tilts: ``(radians, None, notes)``, or ``(None, rejection, notes)``.
+    """Return the angles that a file holds for ``n`` tilts: ``(radians, None, notes)``, or ``(None, rejection, notes)``.
 
     A reader of a file uses this function rather than ``check_angles``: its image is good even if its angles are not, and a side
     file may hold better ones.
+
+    Parameters
+    ----------
+    values, n, source, unit, default
+        As for ``check_angles``.
+
+    Returns
+    -------
+    angles
+        Radians, shape ``(n,)``; None if they cannot be used.
+    rejection
+        Why they cannot be used; None if they can.
+    notes
+        Lines that a user should see.
     """
     try:
         angles, notes = check_angles(values, source, unit=unit, default=default, n=n)
@@ -140,7 +154,7 @@ def usable_angles(
 
 
 def looks_like_radians(values: NDArray[np.float64]) -> bool:
-    """True if numbers that should be degrees look like radians.
+    """Return whether numbers that should be degrees look like radians.
 
     Either there are many within one half turn at small steps, or they become round numbers of degrees when they are converted.
     Eight degrees at steps of two degrees are real data; 60 degrees on either side are 41 radians at steps of 0.05.
@@ -156,7 +170,7 @@ def looks_like_radians(values: NDArray[np.float64]) -> bool:
 
 
 def looks_like_degrees(values: NDArray[np.float64]) -> bool:
-    """True if numbers that should be radians look like degrees.
+    """Return whether numbers that should be radians look like degrees.
 
     They exceed two turns, or cover more than one turn at large steps, or are multiples of one half, which degrees often are and
     radians never are.
@@ -171,7 +185,17 @@ def looks_like_degrees(values: NDArray[np.float64]) -> bool:
 
 
 def parse_range(text: str) -> NDArray[np.float64] | None:
-    """Degrees of a range ``START:END:STEP``, both ends included, or None if the text has another form.
+    """Return the degrees of a range ``START:END:STEP``, both ends included, or None if the text has another form.
+
+    Parameters
+    ----------
+    text
+        Three numbers of degrees, separated by colons.
+
+    Returns
+    -------
+    degrees
+        Shape ``(n,)``. The end is left out if no whole number of steps leads to it.
 
     Raises
     ------

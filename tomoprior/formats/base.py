@@ -86,7 +86,15 @@ class Sink(Protocol):
     """An open output. Regions are written once each, in any order; the whole array is never in memory."""
 
     def __setitem__(self, region: tuple[slice, slice, slice], values: NDArray[Any]) -> None:
-        """Write ``values`` at ``[z0:z1, y0:y1, :]`` (steps of 1); OSError if the disk is full, InputError for a bad region."""
+        """Write ``values`` at ``[z0:z1, y0:y1, :]``, with steps of 1.
+
+        Raises
+        ------
+        OSError
+            If the disk is full.
+        InputError
+            If the region does not fit.
+        """
 
     def close(self) -> None:
         """Finish the file; it is complete on disk afterwards."""
@@ -106,13 +114,53 @@ class Format(Protocol):
     holds_angles: ClassVar[bool]  #: True if a file holds tilt angles itself; else ``writing`` puts a .tlt beside it
 
     def matches(self, path: Path) -> bool:
-        """True if the existing ``path`` has this format, by its first bytes rather than its name."""
+        """Return whether the existing ``path`` has this format, by its first bytes rather than its name."""
 
     def read(self, path: Path, **options: Any) -> Stack:
-        """Open ``path``; raises FormatError, one line, for any defect of the file."""
+        """Open ``path``.
+
+        Parameters
+        ----------
+        path
+            An existing file or folder.
+        options
+            Choices of the user, such as ``dataset``.
+
+        Returns
+        -------
+        Stack
+            Its values are read when they are indexed, where the format can do that.
+
+        Raises
+        ------
+        FormatError
+            One line, for any defect of the file.
+        InputError
+            For an option that the format does not have.
+        """
 
     def create(self, path: Path, header: Header) -> Sink:
-        """Start a new file at ``path``, which does not exist; raises FormatError or OSError."""
+        """Start a new file at ``path``, which does not exist.
+
+        Parameters
+        ----------
+        path
+            The output.
+        header
+            Shape, type, voxel size and everything else but the values.
+
+        Returns
+        -------
+        Sink
+            Takes the values region by region.
+
+        Raises
+        ------
+        FormatError
+            If the format cannot hold such an array.
+        OSError
+            If the file cannot be written.
+        """
 
 
 @runtime_checkable
@@ -123,7 +171,7 @@ class Shared(Protocol):
     """
 
     def reopen(self, path: Path, header: Header) -> Sink:
-        """A sink on an existing output; regions may be written again, and after ``close`` they are safe on the disk."""
+        """Return a sink on an existing output; regions may be written again, and after ``close`` they are safe on the disk."""
 
     def complete(self, path: Path, header: Header) -> None:
         """Complete an output that has all its values, as a single sink would leave it; it may be called again."""

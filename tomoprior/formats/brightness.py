@@ -74,7 +74,7 @@ class LeveledTilts(LazyArray):
 def prepare_values(
     stack: Stack, path: Path, *, subtract: Level = None, i0: Level = None, invert: bool = False, minus_log: bool = False
 ) -> Stack:
-    """The same stack with its values prepared when they are read, in the order of the parameters.
+    """Return the same stack with its values prepared when they are read, in the order of the parameters.
 
     Parameters
     ----------

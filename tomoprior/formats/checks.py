@@ -16,7 +16,14 @@ MAX_SIDE = 1 << 24
 
 
 def check_shape(shape: Sequence[Any], path: Path, what: str = "the data") -> tuple[int, int, int]:
-    """``shape`` as three positive whole numbers.
+    """Return ``shape`` as three positive whole numbers.
+
+    Parameters
+    ----------
+    shape
+        What the header says.
+    path, what
+        The file, and words for the array, for the message.
 
     Raises
     ------
@@ -34,7 +41,20 @@ def check_shape(shape: Sequence[Any], path: Path, what: str = "the data") -> tup
 
 
 def check_dtype(dtype: DTypeLike, path: Path, what: str = "the data") -> np.dtype[Any]:
-    """``dtype``, if its values are real numbers; FormatError for complex, text, objects, structures and booleans."""
+    """Return ``dtype`` if its values are real numbers.
+
+    Parameters
+    ----------
+    dtype
+        What the header says.
+    path, what
+        The file, and words for the array, for the message.
+
+    Raises
+    ------
+    FormatError
+        For complex numbers, text, objects, structures and booleans.
+    """
     checked = np.dtype(dtype)
     if checked.kind not in "fiu":
         raise FormatError(f"{path}: {what} must be real numbers, and is of type {checked}")
@@ -54,7 +74,7 @@ def refuse_options(options: Mapping[str, Any], name: str) -> None:
 
 
 def finite_triple(values: Any) -> tuple[float, float, float]:
-    """Three finite numbers such as an origin, or zeros if they are anything else."""
+    """Return three finite numbers such as an origin, or zeros if they are anything else."""
     try:
         triple = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):

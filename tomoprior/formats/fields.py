@@ -28,14 +28,29 @@ class MeanFields:
         self._path, self._darks, self._flats = path, darks, flats
 
     def __call__(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean dark and flat field, each of shape ``(ny, nu)``."""
+        """Return the mean dark and flat field, each of shape ``(ny, nu)``."""
         shape = self._flats[0].shape[1:]
         dark = mean_image(self._path, self._darks, shape) if self._darks else np.zeros(shape)
         return dark, mean_image(self._path, self._flats, shape)
 
 
 def normalize(data: LazyArray, path: Path, flats: Sequence[LazyArray], darks: Sequence[LazyArray]) -> LazyArray:
-    """Transmissions from counts, computed when they are read; FormatError if the fields do not fit the images."""
+    """Return transmissions from counts, computed when they are read.
+
+    Parameters
+    ----------
+    data
+        Counts, ``[angle, y, u]``.
+    path
+        Named in error messages.
+    flats, darks
+        Arrays of images ``[i, y, u]``; there may be no darks.
+
+    Raises
+    ------
+    FormatError
+        If the fields do not fit the images.
+    """
     for field in (*flats, *darks):
         if field.shape[1:] != data.shape[1:]:
             raise FormatError(f"{path}: flat or dark fields of shape {field.shape[1:]} do not fit images of {data.shape[1:]}")
@@ -43,7 +58,17 @@ def normalize(data: LazyArray, path: Path, flats: Sequence[LazyArray], darks: Se
 
 
 def mean_image(path: Path, sources: Sequence[LazyArray], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """The mean over all images of some arrays, shape ``(ny, nu)``, read one by one."""
+    """Return the mean over all images of some arrays, which are read one by one.
+
+    Parameters
+    ----------
+    path
+        Named in error messages.
+    sources
+        Arrays of images ``[i, y, u]``.
+    shape
+        ``(ny, nu)``, also the shape of the mean.
+    """
     total, count = np.zeros(shape), 0
     for source in sources:
         for i in range(source.shape[0]):

@@ -18,6 +18,18 @@ _SECTION = re.compile(r"\[\s*(\w+)\s*=\s*(.*?)\s*\]\s*$")
 def read_mdoc(path: str | Path) -> tuple[dict[str, str], dict[int, dict[str, str]]]:
     """Read the keys of the whole stack, and those of each image by its ``ZValue`` (counted from 0).
 
+    Parameters
+    ----------
+    path
+        An ``.mdoc`` file of SerialEM.
+
+    Returns
+    -------
+    top
+        Texts by key, for the whole stack.
+    sections
+        The same for each image, by its ``ZValue``.
+
     Raises
     ------
     FormatError
@@ -47,7 +59,12 @@ def read_mdoc(path: str | Path) -> tuple[dict[str, str], dict[int, dict[str, str
 
 
 def mdoc_angles(path: str | Path) -> NDArray[np.float64]:
-    """``TiltAngle`` of every image in the order of ``ZValue``, in degrees, shape ``(n,)``.
+    """Return ``TiltAngle`` of every image in the order of ``ZValue``, in degrees, shape ``(n,)``.
+
+    Parameters
+    ----------
+    path
+        An ``.mdoc`` file of SerialEM.
 
     Raises
     ------
@@ -67,7 +84,7 @@ def mdoc_angles(path: str | Path) -> NDArray[np.float64]:
 
 
 def mdoc_pixel_size(path: str | Path) -> float | None:
-    """``PixelSpacing`` in angstrom, of the stack or of its first image; None if the file does not give it."""
+    """Return ``PixelSpacing`` in angstrom, of the stack or of its first image; None if the file does not give it."""
     top, sections = read_mdoc(path)
     for keys in (top, *(sections[z] for z in sorted(sections)[:1])):
         size = parse_size(keys.get("PixelSpacing"))

@@ -159,7 +159,22 @@ def _read_into(fd: int, out: NDArray[Any], offset: int, path: Path) -> None:
 
 
 def readable_bytes(path: Path, count: int, offset: int = 0) -> bytes:
-    """The first bytes of a regular file; FormatError, one line, if it cannot be read."""
+    """Return the first bytes of a regular file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    count
+        Bytes to read; a shorter file gives fewer.
+    offset
+        Position of the first byte.
+
+    Raises
+    ------
+    FormatError
+        One line, if the file cannot be read.
+    """
     try:
         if not path.is_file():
             raise FormatError(f"{path}: {'a folder' if path.is_dir() else 'not a file'}, where a file was expected")

@@ -173,7 +173,23 @@ def read_series(
     angle_unit: str | None = None,
     **options: Any,
 ) -> TiltSeries:
-    """``read`` without Python warnings: lines for the user are in ``metadata["warnings"]`` only."""
+    """Read a tilt series as ``read`` does, without Python warnings.
+
+    Parameters
+    ----------
+    path, angles, center, thickness, width, voxel_size, unit, shifts, angle_unit, options
+        As for ``read``.
+
+    Returns
+    -------
+    series
+        Lines for the user are in its ``metadata["warnings"]`` only.
+
+    Raises
+    ------
+    FormatError, InputError, GeometryError
+        One line that says what is wrong.
+    """
     path = Path(path)
     stack = open_stack(path, **options)
     n, ny, nu = stack.data.shape
@@ -245,7 +261,7 @@ def read_volume(path: str | Path, *, dataset: str | None = None) -> Reconstructi
 
 
 def _normalized(stack: Stack, path: Path, files: dict[str, Path]) -> Stack:
-    """The stack divided by the mean of flat fields in another file, less that of dark fields."""
+    """Return the stack divided by the mean of flat fields in another file, less that of dark fields."""
     if "flats" not in files:
         raise InputError(f"{path}: dark fields alone normalise nothing; give flat fields too (--flats)")
     arrays = {name: [_lazy(open_stack(file).data, file)] for name, file in files.items()}

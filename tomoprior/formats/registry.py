@@ -12,17 +12,33 @@ GROUP = "tomoprior.formats"
 
 
 def get(name: str) -> Format:
-    """The format called ``name``."""
+    """Return the format called ``name``.
+
+    Raises
+    ------
+    UnknownNameError
+        If no installed format has that name.
+    """
     return plugins.load(GROUP, name)()  # type: ignore[no-any-return]
 
 
 def for_reading(path: Path) -> Format:
-    """The format of an existing file or folder, by its content first and its name second.
+    """Return the format of an existing file or folder, by its content first and its name second.
+
+    Parameters
+    ----------
+    path
+        The file or folder; its first bytes are read.
+
+    Returns
+    -------
+    Format
+        If no format recognises the content, the format that the name selects, whose reader describes the defect.
 
     Raises
     ------
     FormatError
-        If there is no such file, or no format recognises it.
+        If there is no such file (``NoSuchFileError``), or neither its content nor its name fits a format.
     """
     try:
         if not path.exists():
@@ -45,7 +61,18 @@ def for_reading(path: Path) -> Format:
 
 
 def for_writing(path: Path) -> Format:
-    """The format that the extension of an output selects; NoSuchFileError if none does."""
+    """Return the format that the extension of an output selects.
+
+    Parameters
+    ----------
+    path
+        The output, which need not exist.
+
+    Raises
+    ------
+    NoSuchFileError
+        If no format has the extension.
+    """
     formats = [get(name) for name in plugins.names(GROUP)]
     for candidate in formats:
         if path.name.lower().endswith(candidate.extensions):

@@ -59,7 +59,27 @@ def read_angles(path: str | Path, *, unit: str | None = None) -> NDArray[np.floa
 def read_angles_and_notes(
     path: str | Path, *, unit: str | None = None, n: int | None = None
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Angles as from ``read_angles``, for ``n`` tilts (None: any number), and lines that a user should see."""
+    """Read tilt angles from a side file, as ``read_angles``, and return them with lines that a user should see.
+
+    Parameters
+    ----------
+    path, unit
+        As for ``read_angles``.
+    n
+        Number of tilts; None if any number will do.
+
+    Returns
+    -------
+    angles
+        In radians, shape ``(n,)``.
+    notes
+        Lines that a user should see.
+
+    Raises
+    ------
+    FormatError, InputError
+        As ``read_angles``, and InputError for another number of angles than ``n``.
+    """
     path = Path(path)
     if unit not in (None, *UNITS):
         raise InputError(f"the unit of angles is 'degree' or 'radian', got {unit!r}")
@@ -72,21 +92,45 @@ def read_angles_and_notes(
 
 
 def write_angles(path: str | Path, angles: ArrayLike) -> None:
-    """Write angles (radians, shape ``(n,)``) as degrees, one per line with six decimals, as IMOD's ``.tlt``."""
+    """Write angles as degrees, one per line with six decimals, as IMOD's ``.tlt``.
+
+    Parameters
+    ----------
+    path
+        The file; an existing one is replaced.
+    angles
+        In radians, shape ``(n,)``.
+    """
     lines = (f"{value:.6f}\n" for value in np.rad2deg(np.asarray(angles, dtype=np.float64)))
     Path(path).write_text("".join(lines), encoding="ascii")
 
 
 def find_angles(stack: str | Path) -> Path | None:
-    """The best side file with angles beside a stack, or None: the first of ``list_angle_files``."""
+    """Return the best side file with angles beside a stack, or None: the first of ``list_angle_files``.
+
+    Parameters
+    ----------
+    stack
+        Path of the file with the images, which need not exist.
+    """
     return next(iter(list_angle_files(stack)), None)
 
 
 def list_angle_files(stack: str | Path) -> list[Path]:
-    """All side files beside a stack that hold its angles, the best first.
+    """Return all side files beside a stack that hold its angles, the best first.
 
     Refined angles (``.tlt``) come before nominal ones (``.rawtlt``, then AreTomo's ``NAME_TLT.txt``), and those before an
     ``.mdoc``; ``NAME.tlt`` comes before ``NAME.mrc.tlt``. For IMOD's ``NAME_ali.mrc`` the files of ``NAME`` serve too.
+
+    Parameters
+    ----------
+    stack
+        Path of the file with the images, which need not exist.
+
+    Returns
+    -------
+    list of Path
+        Existing files, without duplicates; empty if there are none.
     """
     stack = Path(stack)
     stem = stack.with_suffix("").stem if stack.suffix.lower() in (".gz", ".bz2") else stack.stem
@@ -103,6 +147,11 @@ def read_shifts(path: str | Path) -> NDArray[np.float64]:
 
     A line ``A11 A12 A21 A22 DX DY`` takes the raw image to the aligned one. ``Geometry.shifts`` is the distance of a picture
     from its right place, which is the opposite: ``(dy, dx) = -(DY, DX)``.
+
+    Parameters
+    ----------
+    path
+        The file, with one line for each tilt.
 
     Returns
     -------

@@ -40,7 +40,7 @@ class AngleColumn:
 
 
 def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
-    """The angles of a text file: one per line, or the column of angles in a table.
+    """Return the angles of a text file: one per line, or the column of angles in a table.
 
     Empty lines and lines that start with ``#`` or ``%`` are left out. A first line of words has the titles of the columns. In a
     table without titles the angles are the first column, or the second if the first one only counts the images.
@@ -81,7 +81,7 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
 
 
 def _untitled_column(rows: list[list[str]], path: Path) -> tuple[int, tuple[str, ...]]:
-    """The place of the angles in a table without titles, and a note if it is not the first column."""
+    """Return the place of the angles in a table without titles, and a note if it is not the first column."""
     if len(rows) < 3 or any(len(words) < 2 or not all(map(_is_number, words[:2])) for words in rows):
         return 0, ()
     first, second = (np.array([float(words[i]) for words in rows]) for i in (0, 1))

@@ -13,7 +13,12 @@ MAX_BYTES = 16 << 20
 
 
 def read_text(path: Path) -> str:
-    """The text of a side file, in UTF-8, UTF-16 (as Windows writes it) or Latin-1.
+    """Return the text of a side file, in UTF-8, UTF-16 (as Windows writes it) or Latin-1.
+
+    Parameters
+    ----------
+    path
+        The file; it is read whole.
 
     Raises
     ------
@@ -43,7 +48,20 @@ def read_text(path: Path) -> str:
 
 
 def number(word: str, path: Path, place: int | str) -> float:
-    """``word`` as a finite number; FormatError with the line if it is none."""
+    """Return ``word`` as a finite number.
+
+    Parameters
+    ----------
+    word
+        Text of the number.
+    path, place
+        The file, and a line number (or words) that says where in it the number is, for the message.
+
+    Raises
+    ------
+    FormatError
+        If it is not a finite number.
+    """
     where = f"line {place}" if isinstance(place, int) else place
     try:
         value = float(word.replace("_", "?"))  # Python reads 1_000, which nobody writes for an angle
@@ -56,7 +74,10 @@ def number(word: str, path: Path, place: int | str) -> float:
 
 
 def _utf16(raw: bytes) -> str | None:
-    """The UTF-16 encoding of these bytes, by their mark or by a zero in every second byte; None for any other text."""
+    """Return the name of the UTF-16 encoding of these bytes, or None for any other text.
+
+    The encoding shows by its mark or by a zero in every second byte.
+    """
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     if len(raw) >= 4 and len(raw) % 2 == 0:

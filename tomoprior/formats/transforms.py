@@ -17,6 +17,11 @@ def read_transforms(path: str | Path) -> NDArray[np.float64]:
 
     A line takes the raw image to the aligned one, about the middle of both; x comes before y.
 
+    Parameters
+    ----------
+    path
+        A text file of IMOD. ``DX`` and ``DY`` are in pixels.
+
     Raises
     ------
     FormatError
@@ -38,6 +43,15 @@ def read_transforms(path: str | Path) -> NDArray[np.float64]:
 
 def write_transforms(path: str | Path, table: NDArray[np.float64], *, overwrite: bool = False) -> None:
     """Write lines ``A11 A12 A21 A22 DX DY``, shape ``(n, 6)``, with seven and four decimals.
+
+    Parameters
+    ----------
+    path
+        The text file.
+    table
+        One transform for each image; ``DX`` and ``DY`` in pixels.
+    overwrite
+        Replace an existing file.
 
     Raises
     ------

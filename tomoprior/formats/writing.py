@@ -28,6 +28,20 @@ def writing(path: str | Path, header: Header, *, overwrite: bool = False) -> Ite
     Use it slab by slab: ``sink[0:nz, y0:y1, :] = slab``. With ``header.angles`` the array is a tilt series; for a format that
     cannot hold angles they go to ``NAME.tlt``, which appears together with the file.
 
+    Parameters
+    ----------
+    path
+        A name whose extension selects the format.
+    header
+        Shape, type, voxel size and, for a tilt series, the angles in radians.
+    overwrite
+        Replace an existing output.
+
+    Yields
+    ------
+    sink
+        Each region is written once; the order of regions is free.
+
     Raises
     ------
     FormatError
@@ -139,6 +153,20 @@ def write(
 def to_stored(volume: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], dict[str, Any]]:
     """Return the values as they are stored, and how: ``{}``, or ``dtype``, ``scale`` and ``offset`` of whole numbers.
 
+    Parameters
+    ----------
+    volume
+        Shape ``(nz, ny, nx)``.
+    dtype
+        ``"float32"``, which changes nothing, ``"int16"`` or ``"int8"``.
+
+    Returns
+    -------
+    stored
+        The values of type ``dtype``; a value of the volume is about ``scale * stored + offset``.
+    scaling
+        What a record says about the storage.
+
     Raises
     ------
     InputError
@@ -209,7 +237,7 @@ def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = Fals
 
 
 def _as_reconstruction(values: Any) -> Reconstruction:
-    """An array of three axes as a volume with voxels of 1 pixel."""
+    """Return an array of three axes as a volume with voxels of 1 pixel."""
     array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
     if array.ndim != 3 or array.dtype.kind not in "fiu" or not array.size:
         raise InputError(f"a volume has three axes of real numbers, got shape {array.shape} of {array.dtype}")

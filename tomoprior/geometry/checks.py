@@ -18,7 +18,25 @@ MAX_ANGLE = 4 * math.pi
 
 
 def to_tilt_indices(views: ArrayLike, n: int) -> NDArray[np.intp]:
-    """Return the indices of the tilts that a list of indices or a boolean mask selects."""
+    """Return the indices of the tilts that a list of indices or a boolean mask selects.
+
+    Parameters
+    ----------
+    views
+        Indices, counted from 0, or a boolean mask of shape ``(n,)``.
+    n
+        Number of tilts.
+
+    Returns
+    -------
+    numpy.ndarray
+        Whole numbers from 0 to ``n - 1``, in the order of the list.
+
+    Raises
+    ------
+    GeometryError
+        If the selection is empty or does not fit.
+    """
     array = np.asarray(views)
     if array.dtype == bool:
         if array.shape != (n,):

@@ -86,7 +86,23 @@ class FanGeometry(Geometry):
         return 1 + self.detector_distance / self.source_distance
 
     def binned(self, factor: int) -> FanGeometry:
-        """Return detector and grid binned by ``factor``; the distances count in the larger voxels."""
+        """Return detector and grid binned by ``factor``; the distances count in the larger voxels.
+
+        Parameters
+        ----------
+        factor
+            Pixels, and voxels, that become one along each axis.
+
+        Returns
+        -------
+        FanGeometry
+            Distances, centre and shifts are divided by ``factor``, and ``voxel_size`` is multiplied by it.
+
+        Raises
+        ------
+        GeometryError
+            If ``factor`` is not a whole number from 1, or is larger than the detector.
+        """
         binned = super().binned(factor)
         assert isinstance(binned, FanGeometry)
         source, detector = self.source_distance / factor, self.detector_distance / factor

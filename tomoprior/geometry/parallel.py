@@ -116,7 +116,14 @@ class Geometry:
     def detector_positions(self, x: ArrayLike, z: ArrayLike, y: int) -> NDArray[np.float64]:
         """Return the detector index onto which points of slice ``y`` project, shape ``(n_angles, *points)``.
 
-        ``x`` and ``z`` are in voxels from the centre of the grid and broadcast. The index of a pixel's centre is whole.
+        The index of a pixel's centre is whole.
+
+        Parameters
+        ----------
+        x, z
+            Positions in voxels from the centre of the grid; their shapes broadcast to ``points``.
+        y
+            Index of the slice, counted from 0.
         """
         x, z = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(z, np.float64))
         columns = (-1, *[1] * x.ndim)
@@ -130,8 +137,17 @@ class Geometry:
     def parallel_coordinates(self, positions: ArrayLike, y: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``(phi, u)`` of the parallel beam's rays that coincide with the rays to detector indices.
 
-        ``positions`` has shape ``(n_angles,)`` or ``(n_angles, n)``; the results have the same shape. ``phi`` is in radians,
-        ``u`` in voxels.
+        Parameters
+        ----------
+        positions
+            Detector indices, shape ``(n_angles,)`` or ``(n_angles, n)``.
+        y
+            Index of the slice, counted from 0.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            ``phi`` in radians and ``u`` in voxels, each of the shape of ``positions``.
         """
         index = np.asarray(positions, np.float64)
         columns = (-1, *[1] * (index.ndim - 1))
@@ -155,12 +171,29 @@ class Geometry:
         return self.shifts is not None and bool(np.any(self.shifts[:, 0]))
 
     def select(self, views: ArrayLike) -> Geometry:
-        """Return the same geometry with some tilts only: indices or a boolean mask of shape ``(n_angles,)``."""
+        """Return the same geometry with some tilts only.
+
+        Parameters
+        ----------
+        views
+            Indices, counted from 0, in any order, or a boolean mask of shape ``(n_angles,)``.
+
+        Raises
+        ------
+        GeometryError
+            If the selection is empty or does not fit.
+        """
         index = to_tilt_indices(views, self.n_angles)
         return replace(self, angles=self.angles[index], shifts=None if self.shifts is None else self.shifts[index])
 
     def rows(self, start: int, stop: int) -> Geometry:
-        """Return the geometry of the slices ``start <= y < stop``."""
+        """Return the geometry of the slices ``start <= y < stop``.
+
+        Raises
+        ------
+        GeometryError
+            If the range is empty or exceeds the grid.
+        """
         if not 0 <= start < stop <= self.shape[1]:
             raise GeometryError(f"slices {start}..{stop} do not lie within 0..{self.shape[1]}")
         nz, _, nx = self.shape
@@ -168,7 +201,13 @@ class Geometry:
         return replace(self, shape=(nz, size, nx), detector=(size, self.detector[1]), center=self.center[start:stop])
 
     def binned(self, factor: int) -> Geometry:
-        """Return detector and grid binned by ``factor`` on all axes, without the rows and columns beyond a multiple of it."""
+        """Return detector and grid binned by ``factor`` on all axes, without the rows and columns beyond a multiple of it.
+
+        Raises
+        ------
+        GeometryError
+            If ``factor`` is not a whole number from 1, or is larger than the detector.
+        """
         if not isinstance(factor, (int, np.integer)) or factor < 1:
             raise GeometryError(f"the binning must be a whole number from 1, got {factor!r}")
         if factor == 1:
@@ -207,7 +246,13 @@ class Geometry:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Geometry:
-        """Return the geometry that ``to_dict`` described, of the subclass that has these values; raises GeometryError."""
+        """Return the geometry that ``to_dict`` described, of the subclass that has these values.
+
+        Raises
+        ------
+        GeometryError
+            If values are missing, unknown or wrong.
+        """
         kinds = (cls, *cls.__subclasses__())
         kind = next((k for k in kinds if set(values) <= {f.name for f in fields(k)}), cls)
         try:

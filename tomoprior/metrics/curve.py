@@ -39,6 +39,11 @@ class FSC:
 
         Shells with fewer than ``FEWEST`` Fourier voxels, or without a value, are left out. The frequency is averaged in the
         same way, so that a straight curve stays as it is.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Frequency in cycles per voxel, and correlation; one value for each shell that is not left out.
         """
         known = np.isfinite(self.correlation) & (self.count >= FEWEST)
         f, c, n = self.frequency[known], self.correlation[known], self.count[known]
@@ -87,6 +92,25 @@ class FSC:
         return float(f[end - 1] + (f[end] - f[end - 1]) * (c[end - 1] - threshold) / (c[end - 1] - c[end]))
 
     def mean(self, below: float = 0.5) -> float:
-        """Return the mean correlation of the shells up to ``below`` cycles per voxel; NaN if none has a value."""
+        """Return the mean correlation of the shells up to a frequency.
+
+        Parameters
+        ----------
+        below
+            The largest frequency, in cycles per voxel. The default is the Nyquist frequency.
+
+        Returns
+        -------
+        float
+            From -1 to 1; NaN if no shell has a value.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from tomoprior.metrics.curve import FSC
+        >>> curve = FSC(np.array([0.1, 0.3, 0.5]), np.array([1.0, 0.5, np.nan]), np.array([26.0, 98.0, 218.0]))
+        >>> curve.mean(), curve.mean(below=0.2)
+        (0.75, 1.0)
+        """
         chosen = self.correlation[self.frequency <= below + 1e-9]
         return float(np.nanmean(chosen)) if np.isfinite(chosen).any() else float("nan")

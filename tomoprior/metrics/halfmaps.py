@@ -121,7 +121,17 @@ def predict_truth_fsc(
 
 
 def substitute_phases(volume: Floats, start: float, rng: np.random.Generator) -> Floats:
-    """Return a volume with the same amplitudes, and with random phases at frequencies above ``start`` cycles per voxel."""
+    """Return a volume with the same amplitudes, and with random phases at frequencies above ``start`` cycles per voxel.
+
+    Parameters
+    ----------
+    volume
+        Shape ``(nz, ny, nx)``.
+    start
+        Frequency in cycles per voxel, up to which phases are kept.
+    rng
+        Source of the random phases.
+    """
     spectrum = fft.rfftn(volume)
     # the phases of a real volume of noise have the symmetry that a real result needs
     noise = fft.rfftn(rng.standard_normal(volume.shape))

@@ -37,7 +37,18 @@ _SCALES = (17, 9, 5, 3)  # widths in voxels of Sheikh and Bovik's four windows, 
 
 
 def prepare(volume: Any, reference: Any) -> tuple[Floats, Floats]:
-    """Return both volumes on the common scale (steps 1 and 2); raises InputError for a constant reference."""
+    """Return both volumes on the common scale (steps 1 and 2).
+
+    Parameters
+    ----------
+    volume, reference
+        Shape ``(nz, ny, nx)``, NumPy or torch.
+
+    Raises
+    ------
+    InputError
+        For a constant reference, or shapes that differ.
+    """
     v, r = check_pair_3d(volume, reference)
     low, high = r.min(), r.max()
     if low == high:
@@ -47,7 +58,18 @@ def prepare(volume: Any, reference: Any) -> tuple[Floats, Floats]:
 
 
 def psnr(volume: Any, reference: Any) -> float:
-    """Return the PSNR in dB (step 3): infinite if all slices agree, NaN if none has a positive value."""
+    """Return the PSNR in dB (step 3): infinite if all slices agree, NaN if none has a positive value.
+
+    Parameters
+    ----------
+    volume, reference
+        Shape ``(nz, ny, nx)``, NumPy or torch.
+
+    Raises
+    ------
+    InputError
+        As ``prepare``.
+    """
     v, r = prepare(volume, reference)
     peak = r.max(axis=(0, 2))
     error = np.mean((v - r) ** 2, axis=(0, 2))
@@ -60,7 +82,20 @@ def psnr(volume: Any, reference: Any) -> float:
 
 
 def ssim(volume: Any, reference: Any) -> float:
-    """Return the SSIM (step 4); raises TooSmallError for fewer than 7 voxels along an axis."""
+    """Return the SSIM (step 4), 1 for volumes that agree.
+
+    Parameters
+    ----------
+    volume, reference
+        Shape ``(nz, ny, nx)``, NumPy or torch.
+
+    Raises
+    ------
+    TooSmallError
+        For fewer than 7 voxels along an axis.
+    InputError
+        As ``prepare``, and if the maximum of the matched volume, which is the range of SSIM, is zero.
+    """
     from skimage import metrics
 
     structural_similarity: Any = metrics.structural_similarity  # type: ignore[attr-defined,unused-ignore]
@@ -76,7 +111,18 @@ def ssim(volume: Any, reference: Any) -> float:
 
 
 def vif(volume: Any, reference: Any) -> float:
-    """Return the VIF (step 5): 1 for volumes that agree, more where the volume has more contrast than the reference."""
+    """Return the VIF (step 5): 1 for volumes that agree, more where the volume has more contrast than the reference.
+
+    Parameters
+    ----------
+    volume, reference
+        Shape ``(nz, ny, nx)``, NumPy or torch.
+
+    Raises
+    ------
+    InputError
+        As ``prepare``, and if the reference is too flat: no window has a variance.
+    """
     v, r = prepare(volume, reference)
     noise = float(v.mean())
     shared = total = 0.0

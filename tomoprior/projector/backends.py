@@ -41,17 +41,47 @@ class Backend(Protocol):
 
     @classmethod
     def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
-        """Return the reason why this backend cannot or should not run here, in one line; None if it can."""
+        """Return the reason why this backend cannot or should not run here, in one line; None if it can.
+
+        Parameters
+        ----------
+        geometry, kind, device
+            As for ``Projector``.
+        budget
+            Bytes that prepared data may take.
+        """
 
     @classmethod
     def cost(cls, geometry: Geometry, kind: Kind) -> Cost:
         """Return the memory and time of the preparation."""
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
-        """Return line integrals, in voxel units."""
+        """Return line integrals, in voxel units.
+
+        Parameters
+        ----------
+        volumes
+            float32 on ``device``, shape ``(batch, nz, ny, nx)``.
+
+        Returns
+        -------
+        torch.Tensor
+            float32 on ``device``, shape ``(batch, n_angles, ny, nu)``.
+        """
 
     def adjoint(self, projections: torch.Tensor) -> torch.Tensor:
-        """Return the back-projection without a filter."""
+        """Return the back-projection without a filter.
+
+        Parameters
+        ----------
+        projections
+            float32 on ``device``, shape ``(batch, n_angles, ny, nu)``.
+
+        Returns
+        -------
+        torch.Tensor
+            float32 on ``device``, shape ``(batch, nz, ny, nx)``.
+        """
 
 
 #: Bytes of a matrix up to which it is faster than computing its entries in every product (measured on two cores: equal at 64 to
@@ -82,6 +112,15 @@ def default_budget() -> int:
 
 def choose_backend(name: str, geometry: Geometry, kind: Kind, device: torch.device, budget: int | None) -> type[Backend]:
     """Return the backend called ``name``, or for ``auto`` the best that can run.
+
+    Parameters
+    ----------
+    name
+        Name of an installed backend, or ``auto``.
+    geometry, kind, device
+        As for ``Projector``.
+    budget
+        Bytes that prepared data may take; None for the default of ``auto``, and for no limit of a named backend.
 
     Raises
     ------
@@ -126,6 +165,11 @@ def clear_cache() -> None:
 
 def choose_device(device: str | torch.device) -> torch.device:
     """Return the torch device; ``auto`` is the GPU if torch sees one, else the CPU.
+
+    Parameters
+    ----------
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:n``, or a torch device.
 
     Raises
     ------

@@ -120,6 +120,16 @@ class FilteredProjector(Projector):
     def with_geometry(self, geometry: Geometry) -> Projector:
         """Return the operator for another grid and the same images.
 
+        Parameters
+        ----------
+        geometry
+            Its ``range_shape`` must be that of this operator's geometry.
+
+        Returns
+        -------
+        FilteredProjector
+            Of the same class, with the same transfer function.
+
         Raises
         ------
         InputError
@@ -133,7 +143,23 @@ class FilteredProjector(Projector):
         return type(self)(super().with_geometry(geometry), self.transfer)
 
     def subset(self, views: ArrayLike) -> Projector:
-        """Return the operator of some tilts only; see ``Projector.subset``."""
+        """Return the operator of some tilts only, with their transfer functions.
+
+        Parameters
+        ----------
+        views
+            Indices, counted from 0, or a boolean mask of shape ``(n_angles,)``.
+
+        Returns
+        -------
+        FilteredProjector
+            Of the same class.
+
+        Raises
+        ------
+        GeometryError
+            If the selection is empty or does not fit.
+        """
         geometry = self.geometry.select(views)
         index = np.asarray(views)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.intp)
@@ -141,7 +167,13 @@ class FilteredProjector(Projector):
         return type(self)(super().with_geometry(geometry), part)
 
     def describe(self) -> dict[str, Any]:
-        """Return the projector's facts, with the adjoint error of the whole operator, for a record."""
+        """Return the projector's facts, with the adjoint error of the whole operator, for a record.
+
+        Returns
+        -------
+        dict
+            As from ``Projector.describe``, with the shape of the transfer function as ``transfer``.
+        """
         return {**self.bare.describe(), "adjoint_error": self.adjoint_error(), "transfer": list(self.transfer.shape)}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -170,7 +202,17 @@ class SpectrumProjector(FilteredProjector):
     has step sizes for each frequency, so that frequencies with little transfer converge as fast as others.
 
     The range is ``(n_angles, ny, 2 * (nu // 2 + 1))``: real and imaginary part in turn of ``rfft2`` with ``norm="ortho"``,
-    times the square root of 2 where a value stands for its conjugate too. Parameters as for ``FilteredProjector``.
+    times the square root of 2 where a value stands for its conjugate too.
+
+    Parameters
+    ----------
+    projector, transfer
+        As for ``FilteredProjector``.
+
+    Raises
+    ------
+    InputError
+        As ``FilteredProjector``.
     """
 
     def __init__(self, projector: Projector, transfer: Any) -> None:
@@ -189,11 +231,32 @@ class SpectrumProjector(FilteredProjector):
         """Return divisors of the rows of this operator, shape ``range_shape``; see ``FilteredProjector.bound_rows``.
 
         A value of a spectrum has the transfer of its own frequency.
+
+        Parameters
+        ----------
+        sums
+            Row sums of A, broadcasting over the shape of the images, ``(n_angles, ny, nu)``.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape ``range_shape``.
         """
         return (sums.amax((1, 2), keepdim=True) * self.transfer.abs()).repeat_interleave(2, dim=-1)
 
     def spectrum(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the spectra of recorded images, ``(n_angles, ny, nu)``; 0 where the transfer function is 0."""
+        """Return the spectra of recorded images; 0 where the transfer function is 0.
+
+        Parameters
+        ----------
+        images
+            float32, shape ``(n_angles, ny, nu)``, on the operator's device.
+
+        Returns
+        -------
+        torch.Tensor
+            Real numbers of shape ``range_shape``, to which a volume is fitted.
+        """
         spectrum = torch.fft.rfft2(images, norm="ortho").mul_(self._scale).mul_(self.transfer != 0)
         return torch.view_as_real(spectrum).flatten(-2)
 

@@ -57,12 +57,20 @@ class LinearOperator(ABC):
     def __call__(self, x: Array, out: Array | None = None) -> Array:
         """Apply the map to ``(..., *domain_shape)``; the result is ``(..., *range_shape)``.
 
-        A torch tensor must be float32 on ``device``; gradients flow through the map. A NumPy array of any real type is
-        converted, and the result is a float32 NumPy array. A torch result need not be contiguous: its last axes have the
-        projector's memory layout, which saves a copy when the result is an argument again.
+        Parameters
+        ----------
+        x
+            A torch tensor, float32 on ``device``, through which gradients flow; or a NumPy array of any real type, which is
+            converted to float32.
+        out
+            A tensor or an array of the result's shape. The result is copied to it, and it is returned. This is the call that
+            the algorithms of tomosipo make. No gradient flows through it.
 
-        With ``out``, a tensor or an array of the result's shape, the result is copied to it, and it is returned. This is
-        the call that the algorithms of tomosipo make. No gradient flows through it.
+        Returns
+        -------
+        torch.Tensor or numpy.ndarray
+            float32, of the kind of ``x``. A torch result need not be contiguous: its last axes have the projector's memory
+            layout, which saves a copy when the result is an argument again.
 
         Raises
         ------
@@ -107,6 +115,11 @@ class LinearOperator(ABC):
         ----------
         seed
             Seed of x and y.
+
+        Returns
+        -------
+        float
+            For an exact adjoint only the rounding of float32 remains.
         """
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(self.domain_shape, generator=generator, dtype=torch.float32).to(self.device)
@@ -124,6 +137,11 @@ class LinearOperator(ABC):
             Number of pairs of products. The value grows towards the singular value from below.
         seed
             Seed of the initial volume.
+
+        Returns
+        -------
+        float
+            At most the true value, because the iteration approaches it from below.
         """
         generator = torch.Generator().manual_seed(seed)
         x = torch.rand(self.domain_shape, generator=generator, dtype=torch.float32).to(self.device)
@@ -136,6 +154,11 @@ class LinearOperator(ABC):
 
     def as_scipy(self) -> Any:
         """Return a ``scipy.sparse.linalg.LinearOperator`` on flattened arrays, float32, for SciPy's solvers.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator
+            Shape ``(prod(range_shape), prod(domain_shape))``, with the adjoint. Arrays are flattened in C order.
 
         Examples
         --------
@@ -160,6 +183,11 @@ class LinearOperator(ABC):
 
     def as_pylops(self) -> Any:
         """Return a ``pylops.LinearOperator`` on flattened arrays, float32.
+
+        Returns
+        -------
+        pylops.LinearOperator
+            Shape ``(prod(range_shape), prod(domain_shape))``, with the adjoint. Arrays are flattened in C order.
 
         Raises
         ------

@@ -11,12 +11,34 @@ from tomoprior.projector.projector import Projector
 
 @dataclass(frozen=True)
 class ProjectorOptions:
-    """Device, kind and backend, as ``Projector`` takes them."""
+    """Device, kind and backend of a projector.
+
+    Parameters
+    ----------
+    device, kind, backend
+        As for ``Projector``.
+    """
 
     device: str = "auto"
     kind: Kind = "linear"
     backend: str = "auto"
 
     def projector(self, geometry: Geometry) -> Projector:
-        """Return the projector of a geometry; raises as ``Projector`` does."""
+        """Return the projector of a geometry.
+
+        Parameters
+        ----------
+        geometry
+            Angles, grid and detector.
+
+        Returns
+        -------
+        Projector
+            With these options.
+
+        Raises
+        ------
+        SettingsError, BackendError, UnknownNameError
+            As ``Projector``.
+        """
         return Projector(geometry, self.device, self.kind, self.backend)

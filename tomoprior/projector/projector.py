@@ -143,6 +143,16 @@ class Projector(PairedOperator):
     def with_geometry(self, geometry: Geometry) -> Projector:
         """Return a projector of the same kind on the same device for another geometry; ``auto`` chooses its backend again.
 
+        Parameters
+        ----------
+        geometry
+            Angles, grid and detector of the new projector.
+
+        Returns
+        -------
+        Projector
+            Not prepared yet.
+
         Raises
         ------
         BackendError
@@ -180,6 +190,11 @@ class Projector(PairedOperator):
         ----------
         views
             Indices, counted from 0, or a boolean mask of shape ``(n_angles,)``.
+
+        Returns
+        -------
+        Projector
+            Its ``range_shape`` is ``(number of selected tilts, ny, nu)``.
 
         Raises
         ------

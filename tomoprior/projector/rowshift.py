@@ -9,12 +9,25 @@ from tomoprior.geometry import Geometry
 
 
 def forward(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Move tilt i by ``shifts[i, 0]`` rows: ``(batch, n_angles, ny, nu)``, with zeros in rows that come from outside."""
+    """Move tilt i by ``shifts[i, 0]`` rows: ``(batch, n_angles, ny, nu)``, with zeros in rows that come from outside.
+
+    Parameters
+    ----------
+    projections
+        Shape ``(batch, n_angles, ny, nu)``.
+    geometry
+        Its ``shifts`` are not None.
+
+    Returns
+    -------
+    torch.Tensor
+        A new tensor of the same shape.
+    """
     return _shift(projections, geometry, adjoint=False)
 
 
 def adjoint(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Apply the transpose of ``forward``."""
+    """Apply the transpose of ``forward``; parameters and result as there."""
     return _shift(projections, geometry, adjoint=True)
 
 

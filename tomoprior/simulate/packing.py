@@ -33,6 +33,15 @@ def diameter_range(
 ) -> tuple[float, float]:
     """Return the smallest and largest diameter in voxels: ``requested``, or the usual ones as far as they fit.
 
+    Parameters
+    ----------
+    shape
+        Grid ``(nz, ny, nx)`` in voxels.
+    requested, usual
+        Smallest and largest diameter in voxels; ``usual`` counts where ``requested`` is None.
+    what
+        Name of the objects, for the message.
+
     Raises
     ------
     InputError
@@ -80,8 +89,18 @@ def pack_spheres(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return spheres that do not overlap: centres ``(n, 3)`` and radii ``(n,)``.
 
-    ``draw(n)`` returns the radius of sphere ``n``. ``fill`` is the fraction of the grid's volume to fill, as far as places are
-    found.
+    Parameters
+    ----------
+    rng
+        Source of random numbers.
+    shape
+        Grid ``(nz, ny, nx)`` in voxels.
+    draw
+        ``draw(n)`` returns the radius of sphere ``n`` in voxels.
+    fill
+        Fraction of the grid's volume to fill, as far as places are found.
+    margin
+        Voxels that stay free at the sides, as far as there is room.
     """
     centers, radii = np.zeros((0, 3)), np.zeros(0)
     target, taken, failed = fill * float(np.prod(shape)), 0.0, 0
@@ -106,8 +125,14 @@ def pack_bodies(
 ) -> list[Body]:
     """Return bodies of any form that do not overlap.
 
-    Occupied space is tracked voxel by voxel, so that bodies lie closer than spheres around them would allow. ``draw`` returns
-    bodies at the origin; ``fill`` is as in ``pack_spheres``.
+    Occupied space is tracked voxel by voxel, so that bodies lie closer than spheres around them would allow.
+
+    Parameters
+    ----------
+    rng, shape, fill, margin
+        As for ``pack_spheres``.
+    draw
+        Returns a body at the origin.
     """
     axes = [fine_positions(n, 1) for n in shape]
     used = np.zeros(shape, bool)

@@ -50,14 +50,35 @@ class Scene(ABC):
 
     @abstractmethod
     def paint(self, start: int, stop: int, supersample: int) -> NDArray[np.float32]:
-        """Return rows ``start <= y < stop`` before the low-pass, on voxels ``supersample`` times finer along every axis."""
+        """Return rows ``start <= y < stop`` before the low-pass, on voxels ``supersample`` times finer along every axis.
+
+        Parameters
+        ----------
+        start, stop
+            Rows in voxels of the grid. They may lie outside it, because the low-pass reaches beyond a slab.
+        supersample
+            Fine voxels along each edge of a voxel.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(nz * s, (stop - start) * s, nx * s)`` with s for ``supersample``, values per voxel.
+        """
 
     def fine_sigma(self, supersample: int) -> float:
         """Return the standard deviation of the blur that ``paint`` leaves to do, in fine voxels."""
         return self.sigma * supersample
 
     def render(self, start: int, stop: int, supersample: int) -> NDArray[np.float32]:
-        """Return rows ``start <= y < stop`` after the low-pass, shape ``(nz * s, (stop - start) * s, nx * s)``."""
+        """Return rows ``start <= y < stop`` after the low-pass, shape ``(nz * s, (stop - start) * s, nx * s)``.
+
+        Parameters
+        ----------
+        start, stop
+            Rows in voxels of the grid.
+        supersample
+            Fine voxels along each edge of a voxel, s.
+        """
         sigma = self.fine_sigma(supersample)
         if sigma <= 0:
             return self.paint(start, stop, supersample)
@@ -68,7 +89,13 @@ class Scene(ABC):
         return blurred[:, halo * supersample : -halo * supersample]
 
     def volume(self, supersample: int = 2) -> NDArray[np.float32]:
-        """Return the voxel means, shape ``(nz, ny, nx)``."""
+        """Return the voxel means, float32, shape ``(nz, ny, nx)``.
+
+        Parameters
+        ----------
+        supersample
+            Fine voxels along each edge of a voxel, over which the mean is taken.
+        """
         rows = slab_rows(self.shape, supersample)
         slabs = [
             block_mean(self.render(start, min(start + rows, self.shape[1]), supersample), (supersample,) * 3)

@@ -92,7 +92,20 @@ class Spheres:
         return cls(np.array(centers).reshape(-1, 3), outer, outer * (1 - wall), np.ones(len(outer)))
 
     def volume(self, shape: tuple[int, int, int], supersample: int = 3) -> NDArray[np.float32]:
-        """Return the voxel means of the phantom, shape ``(nz, ny, nx)``, from ``supersample ** 3`` points in each voxel."""
+        """Return the phantom on a grid: the mean of each voxel.
+
+        Parameters
+        ----------
+        shape
+            Grid ``(nz, ny, nx)`` in voxels, with the spheres' centres counted from its middle.
+        supersample
+            Points along each edge of a voxel, ``supersample ** 3`` in all, over which the mean is taken.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(nz, ny, nx)``, values per voxel.
+        """
         out = np.zeros(shape, np.float32)
         axes = [_sample_positions(n, supersample) for n in shape]
         for c, outer, inner, density in zip(self.centers, self.outer, self.inner, self.density, strict=True):
@@ -108,9 +121,19 @@ class Spheres:
         return out
 
     def project(self, geometry: Geometry, supersample: int = 3) -> NDArray[np.float32]:
-        """Return exact line integrals in voxel units, shape ``geometry.range_shape``.
+        """Return exact line integrals through the spheres, averaged over each pixel.
 
-        They are averaged over ``supersample`` points along each edge of a pixel.
+        Parameters
+        ----------
+        geometry
+            Angles, detector, centre and shifts of a parallel beam.
+        supersample
+            Points along each edge of a pixel, ``supersample ** 2`` in all, over which the mean is taken.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``geometry.range_shape``, in voxel units.
         """
         _, ny, nu = geometry.range_shape
         s = supersample
