@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector.backends import Cost, Kind
 
-#: Slices of a block at most: 16 floats fill one vector register, and a block's copy of the volume stays small.
+#: Largest number of slices in a block: 16 floats fill one vector register, and a block's copy of the volume stays small.
 LANES = 16
-#: Bytes of an image that the rows of a tile take: they stay in a core's second-level cache.
+#: Bytes of the rows in a tile of an image: they stay in a core's second-level cache.
 TILE_BYTES = 2**18
 
 
 @dataclass(frozen=True)
 class Rays:
-    """The rays of the angles that run closer to one axis of the slice, as ``kernel`` takes them.
+    """Rays that run closer to one axis of the slice, in the form that ``kernel`` takes.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class NumbaBackend:
 
     @classmethod
     def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:
-        """CPU and the linear kernel only."""
+        """Refuse every device but the CPU, and every kernel but the linear one."""
         if device.type != "cpu":
             return "it runs on the CPU"
         if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
@@ -80,7 +80,7 @@ class NumbaBackend:
         return None if kind == "linear" else "it has the linear kernel only"
 
     def forward(self, volumes: torch.Tensor) -> torch.Tensor:
-        """``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
+        """Project ``(batch, nz, ny, nx)`` to ``(batch, n_angles, ny, nu)``."""
         from . import kernel
 
         n, _, nu = self.geometry.range_shape
@@ -103,7 +103,7 @@ class NumbaBackend:
         return self._map(volumes, (n, nu), project)
 
     def adjoint(self, projections: torch.Tensor) -> torch.Tensor:
-        """``(batch, n_angles, ny, nu)`` to ``(batch, nz, ny, nx)``."""
+        """Back-project ``(batch, n_angles, ny, nu)`` to ``(batch, nz, ny, nx)``."""
         from . import kernel
 
         nz, _, nx = self.geometry.shape
@@ -151,7 +151,7 @@ class NumbaBackend:
 
 
 def follow_rays(geometry: Geometry, y: int) -> list[Rays]:
-    """The rays of slice ``y``, those closer to z and those closer to x apart, placed in single precision as ASTRA does."""
+    """Return the rays of slice ``y``, placed in single precision as by ASTRA: those closer to z and to x are separate."""
     nz, _, nx = geometry.shape
     F = np.float32
     x, y_up, ray_x, ray_y = (_fan_rays if isinstance(geometry, FanGeometry) else _parallel_rays)(geometry, y)
@@ -174,7 +174,7 @@ def follow_rays(geometry: Geometry, y: int) -> list[Rays]:
 
 
 def _parallel_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
-    """A point of each ray (x, y), ``(n_angles, nu)``, and its direction, ``(n_angles, 1)``, in ASTRA's 2-D axes.
+    """Return a point (x, y) of each ray, ``(n_angles, nu)``, and its direction, ``(n_angles, 1)``, in ASTRA's 2-D axes.
 
     There, x points to the right and y up, against the rows of the image.
     """
@@ -190,7 +190,7 @@ def _parallel_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
 
 
 def _fan_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
-    """The same for a fan, whose rays have a direction each: ``(n_angles, nu)``."""
+    """Return the same for a fan, in which each ray has its own direction: ``(n_angles, nu)``."""
     index = np.tile(np.arange(geometry.detector[1]), (geometry.n_angles, 1))
     phi, u = geometry.parallel_coordinates(index, y)
     cos, sin = np.cos(phi), np.sin(phi)
@@ -198,7 +198,7 @@ def _fan_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
 
 
 def cut_blocks(count: int) -> Iterator[tuple[int, int, int]]:
-    """Blocks of slices ``(begin, end, lanes)``: powers of two, the last one padded where that wastes at most a quarter."""
+    """Yield blocks of slices ``(begin, end, lanes)``: powers of two, the last one padded if that wastes at most a quarter."""
     begin = 0
     while begin < count:
         left = count - begin
@@ -238,11 +238,11 @@ def _run(task: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> None:
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
-# a forked child has the pool without its threads, and would wait for them for ever
+# a forked child has the pool without its threads, and would wait for ever
 os.register_at_fork(after_in_child=_pools.clear)
 
 
 def _pool() -> ThreadPoolExecutor:
-    """One pool for the process, as wide as torch's thread count."""
+    """Return the pool of the process for torch's current number of threads."""
     with _lock:
         return _pools.setdefault(_threads(), ThreadPoolExecutor(_threads(), thread_name_prefix="projector"))

@@ -21,7 +21,7 @@ from tomoprior.projector import Projector
 
 #: Largest step of a shift in one round, in pixels of the level.
 LIMIT = 1.0
-#: Largest movement of an image in the rounds of a level, as a share of its shorter side. Beyond it, images return to their start.
+#: Largest movement of an image in the rounds of a level, as a share of its shorter side; beyond it, all return to their start.
 FURTHEST = 0.4
 #: Rounds end when the steps of the shifts fall below this root mean square, in pixels of the level.
 CONVERGED = 0.001
