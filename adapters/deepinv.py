@@ -1,4 +1,4 @@
-"""Wrap an operator as a physics of deepinv, whose solvers, samplers and plug-and-play methods then run on ASTRA, CPU included."""
+"""Wrap an operator as a physics of deepinv: its solvers, samplers and plug-and-play methods then run on ASTRA, CPU or GPU."""
 
 from __future__ import annotations
 

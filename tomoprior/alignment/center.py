@@ -37,6 +37,11 @@ def find_center(series: TiltSeries) -> float:
     series
         Line integrals over at least 150 degrees.
 
+    Returns
+    -------
+    float
+        Position in pixels, for ``center`` of a geometry.
+
     Raises
     ------
     InputError

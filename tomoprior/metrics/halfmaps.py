@@ -68,6 +68,11 @@ def half_map_fsc(
     seed
         Seed of the random phases.
 
+    Returns
+    -------
+    HalfMapFSC
+        Correlations with and without the mask, and the corrected one.
+
     Raises
     ------
     InputError
@@ -144,6 +149,11 @@ def soft_mask(volume: ArrayLike, *, lowpass: float = 2.0, share: float = 0.15, e
         Threshold: the median plus this share of the distance from the median to the 99.9th percentile.
     edge
         Width of the cosine in voxels; the mask is wider than the matter by as much.
+
+    Returns
+    -------
+    NDArray
+        Values from 0 to 1, the same shape.
     """
     smooth = ndimage.gaussian_filter(np.asarray(volume, np.float64), lowpass)
     middle, top = np.median(smooth), np.quantile(smooth, 0.999)
@@ -212,6 +222,11 @@ def sharpen(volume: ArrayLike, correlation: FSC, *, b_factor: float = 0.0) -> Fl
         Correlation of the halves.
     b_factor
         B of the factor in square voxels. Positive values sharpen.
+
+    Returns
+    -------
+    NDArray
+        The sharpened volume, the same shape.
     """
     data = np.asarray(volume, np.float64)
     c = np.nan_to_num(correlation.correlation)

@@ -25,6 +25,11 @@ def filter_images(images: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
         Shape ``(..., n_angles, ny, nu)``.
     transfer
         Real values, shape ``(n_angles, ny, nu // 2 + 1)``.
+
+    Returns
+    -------
+    torch.Tensor
+        Filtered images of the same shape.
     """
     filtered: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images).mul_(transfer), s=images.shape[-2:])
     return filtered
@@ -39,6 +44,11 @@ def flip_phases(images: ArrayLike, transfer: Any) -> NDArray[np.float32]:
         Shape ``(n_angles, ny, nu)``.
     transfer
         ``Transfer`` or array; frequencies at which it is zero stay as they are.
+
+    Returns
+    -------
+    NDArray
+        float32, of the same shape.
     """
     stack = np.asarray(images)
     return np.stack([flip_image(image, transfer, i) for i, image in enumerate(stack)])
@@ -49,6 +59,18 @@ def weight_by_dose(images: ArrayLike, transfer: Transfer) -> NDArray[np.float32]
 
     White noise of equal variance in all images keeps its mean power at each frequency (Grant and Grigorieff, eLife 4 (2015)
     e06980, eq. 9, up to the number of images).
+
+    Parameters
+    ----------
+    images
+        Shape ``(n_angles, ny, nu)``.
+    transfer
+        Transfer functions with a dose.
+
+    Returns
+    -------
+    NDArray
+        float32, of the same shape.
 
     Raises
     ------

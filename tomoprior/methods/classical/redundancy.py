@@ -37,10 +37,10 @@ def balanced_geometry(geometry: Geometry) -> Geometry:
 
 
 def balance(projections: torch.Tensor, geometry: Geometry) -> tuple[torch.Tensor, Geometry]:
-    """Return projections ``(n_angles, ny, nu)`` on a balanced detector, weighted so that every ray of a full turn counts once.
+    """Return projections on a balanced detector, weighted so that every ray of a full turn counts once, and their geometry.
 
-    The weights of a ray and of its partner, half a turn away, add up to 2. A ray without a partner has the weight 2. The added
-    columns are zero.
+    Projections have the shape ``(n_angles, ny, nu)``. The weights of a ray and of its partner, half a turn away, add up to 2.
+    A ray without a partner has the weight 2. The added columns are zero.
     """
     balanced = balanced_geometry(geometry)
     if balanced is geometry:
