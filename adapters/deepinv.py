@@ -1,4 +1,4 @@
-"""An operator as a physics of deepinv, so that its solvers, samplers and plug-and-play methods run on ASTRA, on the CPU too."""
+"""Wrap an operator as a physics of deepinv: its solvers, samplers and plug-and-play methods then run on ASTRA, CPU or GPU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TomographyPhysics(LinearPhysics):  # type: ignore[misc]
     operator
         A ``Projector``, an ``AstraOperator`` or another linear operator of this package.
     normalize
-        True: divide by the operator's largest singular value, for which the step lengths of deepinv's algorithms are meant.
+        True: divide by the operator's largest singular value; deepinv's step lengths assume that it is 1.
         Multiply measured projections by ``scale``, too.
     values
         Other arguments of ``LinearPhysics``, such as ``noise_model``.

@@ -11,7 +11,11 @@ ROW, WIDTH, PAD = 44, 760, 12
 #: The flow of data: outside world, adapters, core.
 FLOW = [
     ("MRC, HDF5, TIFF, Zarr, NumPy", "formats: mrc, hdf5, tiff, zarr, npy", "TiltSeries = projections + Geometry"),
-    ("ASTRA Toolbox (CPU, CUDA)", "projectors: astra-matrix, astra-2d, astra-cuda", "Projector = differentiable A and A.T"),
+    (
+        "ASTRA Toolbox (CPU, CUDA)",
+        "projectors: astra-matrix, numba, astra-2d, astra-cuda",
+        "Projector = differentiable A and A.T",
+    ),
     ("TomoPy", "tomopy: algorithm, recon, tomopy.*", "methods: classical, cn, diffusion, wedge"),
     ("Dask, SLURM", "executors: dask", "running: in memory, slabs, resume"),
     ("you", "command line, notebook", "comparison, metrics, plot, simulate"),

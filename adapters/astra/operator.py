@@ -150,7 +150,7 @@ class AstraOperator(PairedOperator):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # ASTRA's objects are numbers in a table of this process: another process builds its own
+        # ASTRA's objects are numbers in a table of this process, so that another process builds its own
         return {
             "projection_geometry": self.projection_geometry, "volume_geometry": self.volume_geometry,
             "kind": self.kind.removesuffix("_fanflat") or None, "slices": self.slices, "device": str(self.device),
@@ -166,7 +166,7 @@ class AstraOperator(PairedOperator):
 
 @contextlib.contextmanager
 def _reraise(what: str) -> Iterator[None]:
-    """Turn what ASTRA raises about a geometry into one line."""
+    """Raise ASTRA's error about a geometry again as an error with one line."""
     try:
         yield
     except Exception as error:  # ASTRA raises KeyError, ValueError, AstraError and others for a geometry that it cannot use

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector.backends import Cost, Kind
 
-#: Slices of a block at most: 16 floats fill one vector register, and a block's copy of the volume stays small.
+#: Largest number of slices in a block: 16 floats fill one vector register, and a block's copy of the volume stays small.
 LANES = 16
-#: Bytes of an image that the rows of a tile take: they stay in a core's second-level cache.
+#: Bytes of the rows in a tile of an image: they stay in a core's second-level cache.
 TILE_BYTES = 2**18
 
 
 @dataclass(frozen=True)
 class Rays:
-    """The rays of the angles that run closer to one axis of the slice, as ``kernel`` takes them.
+    """Rays that run closer to one axis of the slice, in the form that ``kernel`` takes.
 
     Attributes
     ----------
@@ -151,10 +151,7 @@ class NumbaBackend:
 
 
 def follow_rays(geometry: Geometry, y: int) -> list[Rays]:
-    """Return the rays of slice ``y``, those closer to z and those closer to x apart.
-
-    They are placed in single precision, as ASTRA does.
-    """
+    """Return the rays of slice ``y``, placed in single precision as by ASTRA: those closer to z and to x are separate."""
     nz, _, nx = geometry.shape
     F = np.float32
     x, y_up, ray_x, ray_y = (_fan_rays if isinstance(geometry, FanGeometry) else _parallel_rays)(geometry, y)
@@ -177,7 +174,7 @@ def follow_rays(geometry: Geometry, y: int) -> list[Rays]:
 
 
 def _parallel_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
-    """Return a point of each ray (x, y), ``(n_angles, nu)``, and its direction, ``(n_angles, 1)``, in ASTRA's 2-D axes.
+    """Return a point (x, y) of each ray, ``(n_angles, nu)``, and its direction, ``(n_angles, 1)``, in ASTRA's 2-D axes.
 
     There, x points to the right and y up, against the rows of the image.
     """
@@ -193,7 +190,7 @@ def _parallel_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
 
 
 def _fan_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
-    """Return the same for a fan, whose rays have a direction each: ``(n_angles, nu)``."""
+    """Return the same for a fan, in which each ray has its own direction: ``(n_angles, nu)``."""
     index = np.tile(np.arange(geometry.detector[1]), (geometry.n_angles, 1))
     phi, u = geometry.parallel_coordinates(index, y)
     cos, sin = np.cos(phi), np.sin(phi)
@@ -201,10 +198,7 @@ def _fan_rays(geometry: Geometry, y: int) -> tuple[NDArray[Any], ...]:
 
 
 def cut_blocks(count: int) -> Iterator[tuple[int, int, int]]:
-    """Yield blocks of slices ``(begin, end, lanes)``: powers of two.
-
-    The last one is padded where that wastes at most a quarter.
-    """
+    """Yield blocks of slices ``(begin, end, lanes)``: powers of two, the last one padded if that wastes at most a quarter."""
     begin = 0
     while begin < count:
         left = count - begin
@@ -244,11 +238,11 @@ def _run(task: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> None:
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
-# a forked child has the pool without its threads, and would wait for them for ever
+# a forked child has the pool without its threads, and would wait for ever
 os.register_at_fork(after_in_child=_pools.clear)
 
 
 def _pool() -> ThreadPoolExecutor:
-    """Return the one pool of the process, as wide as torch's thread count."""
+    """Return the pool of the process for torch's current number of threads."""
     with _lock:
         return _pools.setdefault(_threads(), ThreadPoolExecutor(_threads(), thread_name_prefix="projector"))

@@ -19,7 +19,7 @@ from numba import njit
 from . import lanes as operations
 
 F, ADDRESS = np.float32, np.uint64
-#: columns of zeros before and beyond the image
+#: Columns of zeros before and after the image.
 BEFORE, BEYOND = 1, 2
 
 gather: Any = operations.gather
@@ -27,10 +27,10 @@ scatter: Any = operations.scatter
 
 
 def _compile(function: Callable[..., Any]) -> Any:
-    """Compile without Python's lock; a fresh process takes the machine code from Numba's cache, where that can be written."""
+    """Compile a function that runs without Python's lock; a new process reads it from Numba's cache, if that is writable."""
     try:
         return njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # neither the package's folder nor the user's can be written to
+    except RuntimeError:  # neither the package's folder nor the user's is writable
         return njit(nogil=True, error_model="numpy")(function)
 
 
@@ -47,7 +47,7 @@ def _step(position, slope):  # type: ignore[no-untyped-def]
 
 @_compile
 def _cross(position, slope, length, columns, pixel, first, second):  # type: ignore[no-untyped-def]
-    """Return pixel and weights of the rays that cross a row of the image, and their range; then step all to the next row.
+    """Find pixel and weights of the rays that cross a row of the image, and their range; then step all to the next row.
 
     ``slope`` and ``length`` have one value for all rays, or one for each ray of a fan.
     """

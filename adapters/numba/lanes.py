@@ -1,7 +1,7 @@
-"""Vector instructions for neighbouring slices.
+"""Operations on neighbouring slices by vector instructions.
 
 A *lane* is one slice of the block that is projected together; the lanes of a pixel are adjacent in memory. Numba's
-loop vectoriser needs long loops, and a block has at most 16 lanes, so that these two operations are written as LLVM vectors
+loop vectoriser needs long loops, but a block has at most 16 lanes. Therefore these two operations are written as LLVM vectors,
 whose length is part of the type of ``lanes`` (a tuple with one element a lane).
 """
 
@@ -33,7 +33,7 @@ def _pick(builder: Any, vector: Any, index: list[int]) -> Any:
 
 
 def _weights(builder: Any, first: Any, second: Any, lanes: int) -> Any:
-    """Return ``first`` for the lanes of a pixel, ``second`` for those of the next."""
+    """Return a vector with ``first`` for the lanes of a pixel and ``second`` for those of the next."""
     pair = ir.Constant(ir.VectorType(_FLOAT, 2), ir.Undefined)
     pair = builder.insert_element(pair, first, ir.Constant(_INT, 0))
     pair = builder.insert_element(pair, second, ir.Constant(_INT, 1))

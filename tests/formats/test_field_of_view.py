@@ -70,7 +70,7 @@ def test_a_wider_grid_takes_up_what_lies_beyond_the_detector() -> None:
         volume = tomoprior.recon(p, theta, algorithm="sirt", num_iter=50, **grid)[0][cut, cut]
         return float(np.linalg.norm((volume - truth)[middle]) / np.linalg.norm(truth[middle]))
 
-    with pytest.warns(ResultWarning, match="goes on beyond the detector"):
+    with pytest.warns(ResultWarning, match="extends beyond the detector"):
         narrow = error(48)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

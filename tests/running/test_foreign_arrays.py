@@ -121,7 +121,7 @@ def test_masked_volumes_and_angles_are_refused() -> None:
         lambda: tomoprior.Projector(GEOMETRY)(hidden),
         lambda: tomoprior.compare(tomoprior.TiltSeries(DATA, GEOMETRY), ["wbp"], truth=hidden, checks=[]),
     ):
-        with pytest.raises(InputError, match="masked values is taken for projections only"):
+        with pytest.raises(InputError, match="masked values are possible in projections only"):
             call()
     angles = np.ma.MaskedArray(THETA, THETA > 1)
     for call in (lambda: tomoprior.Geometry(angles, (16, 3, 16)), lambda: recon(theta=angles)):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Anderson:
-    """Extrapolate ``x <- x + f(x)`` from the last iterates, so that smooth errors fade as fast as others.
+    """Accelerate the iteration ``x <- x + f(x)``: extrapolate the last iterates, so that smooth errors fade as fast as others.
 
     Parameters
     ----------

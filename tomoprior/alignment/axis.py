@@ -1,4 +1,4 @@
-"""The angle of the tilt axis: a search over a few angles, by the residual that remains after some rounds at each."""
+"""Search for the angle of the tilt axis: compare the residuals after some rounds of matching at each of a few angles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SEARCH = (-12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0)
 
 
 def search_axis(matcher: Matcher, start: Pose, rounds: int) -> Pose:
-    """Return the places at the best angle around the start: the lowest residual, between angles by a parabola."""
+    """Return the pose with the lowest residual among angles around the start; a parabola finds the angle between them."""
     offsets = np.deg2rad(SEARCH)
     tried = [matcher.refine(start.turned(start.axis_angle + offset), rounds) for offset in offsets]
     residuals = np.array([np.average(step.residuals, weights=start.weights) for _, step in tried])

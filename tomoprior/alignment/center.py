@@ -1,4 +1,4 @@
-"""The rotation axis of an X-ray scan, by the consistency of its projections with a volume."""
+"""Find the rotation axis of an X-ray scan: the place at which its projections agree best with a reconstruction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tomoprior.projector import Projector
 from tomoprior.series import TiltSeries
 from tomoprior.series.binning import block_mean
 
-#: Largest number of rows that are read, and columns at the coarsest and the finest level.
+#: Largest number of rows that are read, and of columns at the coarsest and the finest level.
 ROWS, COARSE, FINE = 8, 96, 400
 #: Standard deviations in pixels of the Gaussians whose difference is compared. The first keeps the grid from preferring some
 #: places; the second removes background and material outside the field.
@@ -29,13 +29,18 @@ ITERATIONS = 10
 def find_center(series: TiltSeries) -> float:
     """Return the rotation axis in pixels from the detector's left edge (index + 0.5), the same for all slices.
 
-    A few slices are reconstructed with the axis at each of several places, by a few iterations. The right place is the one at
-    which the reprojections explain the projections best: between the places by a parabola, from coarse pixels to fine ones.
+    A few iterations reconstruct a few slices with the axis at each of several places. At the right place the reprojections
+    explain the projections best. The search goes from coarse pixels to fine ones, and a parabola finds the place between them.
 
     Parameters
     ----------
     series
         Line integrals over at least 150 degrees.
+
+    Returns
+    -------
+    float
+        Position in pixels, for ``center`` of a geometry.
 
     Raises
     ------
@@ -64,7 +69,7 @@ def find_center(series: TiltSeries) -> float:
 
 
 def with_center(series: TiltSeries) -> TiltSeries:
-    """Return the series with its rotation axis where ``find_center`` finds it."""
+    """Return the series with the rotation axis that ``find_center`` finds."""
     return series.with_geometry(replace(series.geometry, center=np.array([find_center(series)])))
 
 

@@ -1,4 +1,4 @@
-"""First shifts: correlation of neighbours with cosine stretching, and centres of mass."""
+"""Find first shifts: by the correlation of neighbours with cosine stretching, and by centres of mass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ UPSAMPLING = 4
 
 
 def correlate_neighbours(images: NDArray[np.float32], angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return shifts ``(dy, dx)`` in pixels, shape ``(n, 2)``, added up from the least tilted image outwards.
+    """Return shifts ``(dy, dx)`` in pixels, shape ``(n, 2)``, from the correlation of neighbours.
+
+    The shifts between neighbours are added up, from the least tilted image outwards.
 
     A neighbour at the higher tilt is stretched across the axis by the ratio of the cosines, so that a flat specimen looks the
     same in both.
@@ -24,7 +26,7 @@ def correlate_neighbours(images: NDArray[np.float32], angles: NDArray[np.float64
     Parameters
     ----------
     images
-        With the tilt axis along y, band-passed, shape ``(n, ny, nu)``.
+        Images with the tilt axis along y, band-passed, shape ``(n, ny, nu)``.
     angles
         Radians, shape ``(n,)``, in any order.
     """
@@ -45,13 +47,13 @@ def correlate_neighbours(images: NDArray[np.float32], angles: NDArray[np.float64
 def find_centres_of_mass(images: NDArray[np.float32], shifts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the shifts with ``dx`` replaced by the centre of mass of each image, for an isolated specimen.
 
-    The centre of mass of a specimen that lies within the field moves by ``X cos(theta) - Z sin(theta)``, which moves the volume
-    only; any other movement is a shift.
+    The centre of mass of a specimen within the field moves by ``X cos(theta) - Z sin(theta)``, which only gives the place of
+    the volume. Any other movement is a shift.
 
     Parameters
     ----------
     images
-        With the tilt axis along y and without background, shape ``(n, ny, nu)``.
+        Images with the tilt axis along y and without background, shape ``(n, ny, nu)``.
     shifts
         Earlier shifts, pixels, shape ``(n, 2)``.
     """

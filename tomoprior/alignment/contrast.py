@@ -1,4 +1,4 @@
-"""Images as alignment compares them: binned, without their background, and in one band of frequencies."""
+"""Filter images for the alignment: bin them, subtract their background, and keep one band of frequencies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Specimen = Literal["isolated", "section"]
 LOWPASS = 1.0
 #: Standard deviation in pixels of the Gaussian that is subtracted from the images of a section.
 HIGHPASS = 3.0
-#: Width of a border, as a share of the image's width, and the share of the contrast at which a border counts as empty.
+#: Width of a border, as a share of the image's width, and the share of the contrast below which a border counts as empty.
 BORDER, EMPTY = 1 / 16, 0.2
 #: Share of the tilts that must have empty borders.
 MOST = 0.7
@@ -36,7 +36,7 @@ class Level:
     bin
         Factor of the binning.
     margin
-        Pixels at the border of an image that do not count, because the filters change them.
+        Pixels at the border of an image that the fit ignores, because the filters change them.
     specimen
         Selects the filters and the bounds of the volume.
     """

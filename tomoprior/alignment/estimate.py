@@ -1,4 +1,4 @@
-"""The search for an alignment: first shifts, the angle of the axis, then rounds from coarse to fine."""
+"""Estimate an alignment: first shifts, then the angle of the axis, then rounds from coarse to fine."""
 
 from __future__ import annotations
 
@@ -98,7 +98,10 @@ def choose_detector(nominal: Geometry, axis_angle: float) -> tuple[int, int]:
 
 
 def aligned_geometry(nominal: Geometry, axis_angle: float) -> Geometry:
-    """Return the geometry of the aligned images: axis in the middle, no shifts; a thickness that was the width stays it."""
+    """Return the geometry of the aligned images: axis in the middle, and no shifts.
+
+    Where the thickness was the width of the raw images, it is the width of the aligned ones.
+    """
     detector = choose_detector(nominal, axis_angle)
     nz, _, nx = nominal.shape
     thickness = detector[1] if nz == nx == nominal.detector[1] else nz
@@ -108,7 +111,7 @@ def aligned_geometry(nominal: Geometry, axis_angle: float) -> Geometry:
 
 @dataclass(frozen=True)
 class _Search:
-    """The state between two levels."""
+    """State of the search between two levels."""
 
     nominal: Geometry
     settings: AlignSettings
@@ -124,7 +127,7 @@ class _Search:
 
     @property
     def residual(self) -> float:
-        """Mean residual of the tilts, by their weights."""
+        """Weighted mean of the residuals of the tilts."""
         return float(np.average(self.residuals, weights=self.pose.weights))
 
     @classmethod
@@ -149,10 +152,10 @@ class _Search:
         )  # fmt: skip
 
     def with_axis(self, *, wide: bool) -> _Search:
-        """Return the search with the angle of the axis, from a search around it if ``wide``."""
+        """Return the search with the refined angle of the axis; ``wide`` also tries angles around it."""
         pose = search_axis(self.matcher, self.pose, self.settings.num_rounds // 2) if wide else self.pose
         refined = self._refined(self.matcher, pose)
-        if refined.left_range:  # the images do not determine the angle: the nominal one does less harm
+        if refined.left_range:  # the images do not determine the angle, and the nominal one does less harm
             refined = replace(self, keeps_axis=True)._refined(self.matcher, self.pose)
         return refined._weighed()
 
@@ -178,13 +181,13 @@ class _Search:
 
     @property
     def finds_axis(self) -> bool:
-        """True if the angle of the axis is refined with the shifts."""
+        """Whether the rounds refine the angle of the axis with the shifts."""
         narrow = np.ptp(self.nominal.angles) < np.deg2rad(quality.VERY_NARROW)
         return self.settings.search != "none" and not narrow and not self.keeps_axis
 
     @property
     def left_range(self) -> bool:
-        """True if the angle of the axis lies beyond the range of the search."""
+        """Whether the angle of the axis lies beyond the range of the search."""
         return bool(abs(np.rad2deg(self.pose.axis_angle - self.start_angle)) > SEARCH[-1])
 
     def _weighed(self) -> _Search:

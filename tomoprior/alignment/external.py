@@ -1,4 +1,4 @@
-"""Alignments by other programs: IMOD's ``.xf`` and ``.prexg``, AreTomo's ``.aln``, and the axis in SerialEM's ``.mdoc``."""
+"""Read alignments of other programs: IMOD's ``.xf`` and ``.prexg``, AreTomo's ``.aln``, the axis in SerialEM's ``.mdoc``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tomoprior.formats.text import number, read_text
 from tomoprior.formats.transforms import read_transforms
 from tomoprior.series import TiltSeries
 
-#: A line of ``.xf`` may stretch or shear by this: less than half a pixel over a thousand.
+#: Largest stretching or shearing of an ``.xf`` line that is ignored: less than half a pixel over a thousand.
 TOLERANCE = 1e-3
 #: Columns of a line of AreTomo's ``.aln``: SEC ROT GMAG TX TY SMEAN SFIT SCALE BASE TILT.
 ALN_COLUMNS = 10
@@ -71,7 +71,7 @@ def read_alignment(path: str | Path, series: TiltSeries, *, tilt_axis: float | N
 
 
 def read_mdoc_axis(path: str | Path) -> float | None:
-    """Return ``RotationAngle`` of an ``.mdoc``, the angle of the tilt axis in radians, or None if it is not there."""
+    """Return ``RotationAngle`` of an ``.mdoc``: the angle of the tilt axis in radians; None without this key."""
     top, sections = read_mdoc(path)
     for keys in (top, *(sections[z] for z in sorted(sections)[:1])):
         if "RotationAngle" in keys:
@@ -85,9 +85,9 @@ def find_mdoc_axis(stack: Path, angles: str | None = None) -> tuple[float, Path]
     Parameters
     ----------
     stack
-        The raw series; ``NAME.mrc.mdoc`` and ``NAME.mdoc`` beside it are looked for.
+        The raw series. The function looks for ``NAME.mrc.mdoc`` and ``NAME.mdoc`` beside it.
     angles
-        File of angles that the user named; an ``.mdoc`` comes first.
+        File of angles that the user named. If it is an ``.mdoc``, it comes first.
     """
     named = [Path(angles)] if angles is not None and angles.endswith(".mdoc") else []
     for path in (*named, stack.with_name(f"{stack.name}.mdoc"), stack.with_suffix(".mdoc")):

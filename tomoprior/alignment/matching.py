@@ -1,4 +1,4 @@
-"""One step of projection matching: how far each image lies from the reprojection of the current volume."""
+"""Compute one step of projection matching: how far each image lies from the reprojection of the current volume."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ def match(
     Parameters
     ----------
     images, reprojections
-        At the current shifts, shape ``(n, ny, nu)``.
+        Both at the current shifts, shape ``(n, ny, nu)``.
     weights
         Weights of the pixels, of the same shape.
     tilt_weights
-        Weights of the tilts in the common angle, shape ``(n,)``.
+        Weights of the tilts in the step of the common angle, shape ``(n,)``.
     limit
         Largest step of a shift in pixels.
     rotate
-        Also return a step of the angle; otherwise it is zero.
+        True: also compute a step of the angle. False: that step is zero.
     """
     n, ny, nu = images.shape
     rows, columns = np.arange(ny)[:, None] - (ny - 1) / 2, np.arange(nu) - (nu - 1) / 2
@@ -83,7 +83,7 @@ def match(
         precision[i] = np.linalg.eigvalsh(normal[:2, :2])[0] / max(total, 1e-30)
         shifts[i] = np.linalg.solve(damped, right[:2])
         if rotate:
-            # the shift of the tilt takes up a part of the rotation: what is left counts
+            # the shift of the tilt explains a part of the rotation; only the rest counts
             cross = np.linalg.solve(damped, normal[:2, 2])
             curvature += tilt_weights[i] * (normal[2, 2] - normal[2, :2] @ cross)
             slope += tilt_weights[i] * (right[2] - normal[2, :2] @ shifts[i])
@@ -97,8 +97,8 @@ def match(
 def remove_gauge(shifts: NDArray[np.float64], angles: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the shifts without the part that only moves the volume.
 
-    A volume moved by ``(Z, Y, X)`` moves every image by ``Y`` rows and ``X cos(theta) - Z sin(theta)`` columns. No data tell
-    such a movement.
+    A volume moved by ``(Z, Y, X)`` moves every image by ``Y`` rows and ``X cos(theta) - Z sin(theta)`` columns. No data
+    determine such a movement.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What an alignment is worth: bad tilts, and what the data do not determine, in words."""
+"""Judge an alignment: find bad tilts, and describe what the data do not determine."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 #: Degree of the polynomial that residuals follow over the angles.
 DEGREE = 4
-#: Excess over the course, in robust standard deviations, from which a tilt is bad, and least spread as a share.
+#: Excess over the smooth course from which a tilt is bad, in robust standard deviations; and the smallest spread, as a share of
+#: the residuals.
 EXCESS, LEAST_SPREAD = 6.0, 0.05
-#: Residual from which a reprojection explains nothing of the images.
+#: Residual above which a reprojection explains nothing of the images.
 UNEXPLAINED = 0.97
 #: Ranges of tilts in degrees below which a movement along z, and the angle of the axis, are not determined.
 NARROW, VERY_NARROW = 30.0, 10.0
@@ -46,14 +47,16 @@ def find_bad_tilts(excess: NDArray[np.float64]) -> tuple[int, ...]:
 def describe_determination(
     angles: NDArray[np.float64], residuals: NDArray[np.float64], precision: NDArray[np.float64]
 ) -> list[str]:
-    """Return lines on what the data do not determine; none if they determine everything but the place of the volume.
+    """Return lines for the user about what the data do not determine.
+
+    There is no line if they determine everything but the place of the volume.
 
     Parameters
     ----------
     angles
         Radians, shape ``(n,)``.
     residuals, precision
-        Of the last step, shape ``(n,)``; see ``matching.Step``.
+        Results of the last step, shape ``(n,)``; see ``matching.Step``.
     """
     if len(np.unique(angles)) < 3:
         return [f"alignment is not determined: {len(np.unique(angles))} angle(s), and at least three are necessary"]

@@ -1,4 +1,4 @@
-"""Aligned images: each tilt is resampled once from the raw image, when it is read."""
+"""Resample raw images to aligned ones: once for each tilt, when it is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BORDER = 1e-6
 
 
 class ResampledTilts(LazyArray):
-    """Images moved to their places: float32, shape ``(n, *shape)``, interpolated by cubic splines.
+    """Aligned images, float32, shape ``(n, *shape)``; cubic splines interpolate each image when it is read.
 
     Beyond the field of view, the value of the nearest border pixel continues; ``edge_weights`` is zero there.
 
@@ -30,7 +30,7 @@ class ResampledTilts(LazyArray):
     source
         Raw images, shape ``(n, rows, columns)``.
     matrices
-        From an aligned position to a raw one, shape ``(n, 2, 2)``.
+        Matrices that take an aligned position to a raw one, shape ``(n, 2, 2)``.
     shifts
         ``(dy, dx)`` of each tilt in pixels, shape ``(n, 2)``.
     shape
@@ -45,7 +45,7 @@ class ResampledTilts(LazyArray):
 
     def _read(self, box: Box) -> NDArray[Any]:
         out = np.empty([s.stop - s.start for s in box], np.float32)
-        for at, i in enumerate(range(box[0].start, box[0].stop)):  # one tilt at a time is in memory
+        for at, i in enumerate(range(box[0].start, box[0].stop)):  # only one tilt at a time is in memory
             out[at] = resample_image(spline_coefficients(self._source[i]), self._matrices[i], self._shifts[i], self.shape[1:])[
                 box[1], box[2]
             ]

@@ -21,7 +21,7 @@ from tomoprior.storage.lazy import as_lazy
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Where the images of a tilt series belong.
+    """Transforms that move the images of a tilt series to their places, and the quality of the fit.
 
     Attributes
     ----------
@@ -32,15 +32,16 @@ class Alignment:
         Angle of the tilt axis in the raw images in radians: counterclockwise from the y axis where rows grow upwards, as in
         IMOD.
     axis_position
-        Tilt axis in the aligned raw field, in pixels from the middle along u; the aligned images have it in their middle.
+        Position of the tilt axis in the aligned raw field, in pixels from the middle along u. The aligned images have the
+        axis in their middle.
     detector
         Rows and columns of the aligned images.
     rotations
         Additional rotation of each tilt in radians, shape ``(n,)``; None for none.
     magnifications
-        Of each raw image, shape ``(n,)``; None for 1.
+        Magnification of each raw image, shape ``(n,)``; None for 1.
     weights
-        Of each tilt, from 0 (bad) to 1, shape ``(n,)``; None for 1.
+        Weight of each tilt, from 0 (bad) to 1, shape ``(n,)``; None for 1.
     residuals_before, residuals_after
         ``||image - reprojection|| / ||image||`` of each tilt, shape ``(n,)``, in the band of frequencies that was
         compared; None for an alignment from a file.
@@ -81,19 +82,19 @@ class Alignment:
 
     @property
     def matrices(self) -> NDArray[np.float64]:
-        """From an aligned position to a raw one, shape ``(n, 2, 2)``; see ``transforms``."""
+        """Matrices that take an aligned position to a raw one, shape ``(n, 2, 2)``; see ``transforms``."""
         turned = self.axis_angle + (np.zeros(self.n_angles) if self.rotations is None else self.rotations)
         return image_matrices(turned, np.ones(self.n_angles) if self.magnifications is None else self.magnifications)
 
     @property
     def offsets(self) -> NDArray[np.float64]:
-        """Shifts together with the position of the axis, pixels, shape ``(n, 2)``."""
+        """Sums of the shifts and the position of the axis, pixels, shape ``(n, 2)``."""
         return np.asarray(self.shifts + np.array([0.0, self.axis_position]))
 
     def apply(self, series: TiltSeries) -> TiltSeries:
-        """Return the aligned series: each image is resampled once, by cubic splines, when it is read.
+        """Return the aligned series, whose images are resampled once, by cubic splines, when they are read.
 
-        Pixels from outside the raw field have weight zero. Bad tilts have their lower weight.
+        Pixels from outside the raw field have weight zero. Bad tilts have a lower weight.
 
         Parameters
         ----------
@@ -161,7 +162,7 @@ def _combine(
     edges: NDArray[np.float32], tilts: NDArray[np.float32], series: TiltSeries, matrices: NDArray[np.float64],
     offsets: NDArray[np.float64], detector: tuple[int, int],
 ) -> NDArray[np.float32]:  # fmt: skip
-    """Return the weights of the edges, of the tilts, and those of the series, which move with its images."""
+    """Return the product of three weights: of the edges, of the tilts, and of the series; the last move with the images."""
     combined = edges * tilts[:, None, None]
     if series.weights is None:
         return combined

@@ -1,4 +1,4 @@
-"""Rounds of projection matching at one binning: reconstruct, reproject, correct the shifts."""
+"""Run rounds of projection matching at one binning: reconstruct, reproject, correct the shifts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tomoprior.projector import Projector
 
 #: Largest step of a shift in one round, in pixels of the level.
 LIMIT = 1.0
-#: Largest movement of an image in the rounds of a level, as a share of its shorter side; beyond it, the start is kept.
+#: Largest movement of an image in the rounds of a level, as a share of its shorter side; beyond it, all return to their start.
 FURTHEST = 0.4
 #: Rounds end when the steps of the shifts fall below this root mean square, in pixels of the level.
 CONVERGED = 0.001
-#: Likewise for a step of the axis' angle, radians.
+#: The same limit for a step of the axis' angle, radians.
 CONVERGED_ANGLE = np.deg2rad(0.0005)
-#: Factor of a step of the angle, and its largest value in radians. The volume follows a wrong angle, so that a plain step
+#: Factor of a step of the angle, and the largest step in radians. The volume follows a wrong angle, so that a plain step
 #: corrects a thirtieth to a hundredth of the error.
 GAIN, LIMIT_ANGLE = 10.0, np.deg2rad(1.0)
 
@@ -51,7 +51,7 @@ class Pose:
     weights: NDArray[np.float64]
 
     def turned(self, axis_angle: float) -> Pose:
-        """Return the same places of the image centres for another angle of the tilt axis."""
+        """Return the pose for another angle of the tilt axis, with the image centres in the same places."""
         turn = image_matrices([self.axis_angle - axis_angle], [1.0])[0]
         return replace(self, shifts=self.shifts @ turn.T, axis_angle=axis_angle)
 
@@ -63,12 +63,12 @@ class Matcher:
     Attributes
     ----------
     level
-        The images.
+        Images of the level.
     geometry
-        Of the aligned images at the level's binning, with the axis in the middle and without shifts.
+        Geometry of the aligned images at the level's binning, with the axis in the middle and without shifts.
     method, num_iter
-        The iterative method, and its iterations in each round. Each round starts anew, so that its result depends on the
-        shifts alone.
+        The iterative method, and its iterations in each round. Each round starts anew, so that its result depends on
+        the shifts alone.
     """
 
     level: Level
@@ -80,7 +80,7 @@ class Matcher:
     def __post_init__(self) -> None:
         isolated = self.level.specimen == "isolated"
         pad = 0 if isolated else resolve_padding(self.geometry, "auto")
-        # the reprojection needs the padding too, so that it is a part of the grid
+        # the padding is a part of the grid, because the reprojection needs it too
         self._projector = Projector(self.geometry.padded(pad), "cpu")
         self._method: Any = methods.get(self.method)
         values: dict[str, Any] = {"num_iter": self.num_iter, "pad": 0}
@@ -90,7 +90,7 @@ class Matcher:
         self._coefficients = [spline_coefficients(image) for image in self.level.images]
 
     def compare(self, pose: Pose, *, rotate: bool = False) -> Step:
-        """Reconstruct at the given places and return the step that the reprojection asks for, in pixels of the level."""
+        """Return the step towards the reprojection of a reconstruction at the given places, in pixels of the level."""
         images, weights = self._images(pose)
         weighted = torch.from_numpy(weights * pose.weights[:, None, None].astype(np.float32))
         result = self._method.reconstruct(torch.from_numpy(images), self._projector, self._settings, weights=weighted)
@@ -107,7 +107,7 @@ class Matcher:
         """
         anderson, angles, factor, start = Anderson(), self.geometry.angles, self.level.bin, pose
         furthest = min(self.geometry.detector) * factor * FURTHEST
-        # the angle in pixels at a quarter of the width, with the weight of all shifts together
+        # the angle is counted in pixels at a quarter of the width, with the weight of all shifts together
         scale = self.geometry.detector[1] / 4 * len(angles) ** 0.5
         for number in range(1, rounds + 1):
             step = self.compare(pose, rotate=rotate)
@@ -123,7 +123,7 @@ class Matcher:
             turn = float(np.clip(GAIN * step.axis_angle, -LIMIT_ANGLE, LIMIT_ANGLE))
             point = anderson.step(point, np.append(move.ravel(), turn * scale))
             shifts = remove_gauge(point[:-1].reshape(-1, 2), angles, pose.weights) * factor
-            if np.abs(shifts - start.shifts).max() > furthest:  # nothing at this binning to hold on to
+            if np.abs(shifts - start.shifts).max() > furthest:  # the images at this binning do not determine the shifts
                 return start, self.compare(start)
             pose = replace(pose, shifts=shifts, axis_angle=float(point[-1] / scale))
         return pose, step

@@ -1,4 +1,4 @@
-"""The outputs of an alignment: the aligned series with IMOD's ``.xf`` and ``.tlt`` beside it, and a record."""
+"""Write and read the outputs of an alignment: the aligned series with IMOD's ``.xf`` and ``.tlt`` beside it, and a record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tomoprior.storage.records import load_json
 
 
 def check_outputs(out: Path, inputs: list[Path], *, overwrite: bool) -> None:
-    """Raise if an output exists and ``overwrite`` is not set, or if an output is one of the inputs."""
+    """Check the outputs: raise if one exists and ``overwrite`` is not set, or if one is also an input."""
     for_writing(out)
     for target in (out, out.with_suffix(".xf"), out.with_suffix(".tlt"), record_path(out)):
         if target.exists() and any(path.exists() and target.samefile(path) for path in inputs):
@@ -75,7 +75,7 @@ def load_alignment(path: str | Path) -> Alignment:
     Raises
     ------
     FormatError, InputError
-        If the file is no such record.
+        If the file is not such a record.
     """
     record = load_json(Path(path))
     if "alignment" not in record:

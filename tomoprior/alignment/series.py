@@ -1,4 +1,4 @@
-"""One call from a raw tilt series to an aligned one."""
+"""Align a raw tilt series in one call."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def image_matrices(rotations: ArrayLike, magnifications: ArrayLike) -> NDArray[n
     rotations
         Angles of the tilt axis in radians, shape ``(n,)``.
     magnifications
-        Of the raw images, shape ``(n,)``.
+        Magnifications of the raw images, shape ``(n,)``.
     """
     a, m = np.asarray(rotations, float), np.asarray(magnifications, float)
     c, s = m * np.cos(a), m * np.sin(a)

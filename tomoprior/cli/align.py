@@ -1,4 +1,4 @@
-"""``tomoprior align``: an aligned tilt series from a raw one."""
+"""The command ``tomoprior align``: make an aligned tilt series from a raw one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def align(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the outputs if they exist.")] = False,
 ) -> None:
-    """Align a tilt series. Beside OUT: OUT's name with .xf, .tlt (IMOD) and OUT.json, the record."""
+    """Align a tilt series. Write OUT, its transforms (.xf) and angles (.tlt) for IMOD, and the record OUT.json."""
     import numpy as np
 
     from tomoprior.alignment import AlignSettings, estimate_alignment

@@ -1,4 +1,4 @@
-"""``tomoprior recon --halves``: two reconstructions, their mean and their resolution."""
+"""Run ``tomoprior recon --halves``: two reconstructions, their mean and their resolution."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tomoprior.running.halves import reconstruct_halves
 from tomoprior.series import TiltSeries
 from tomoprior.storage.files import check_target, companion_path
 
-#: Volumes beside the mean, by the ending of their file.
+#: Endings of the files with the other volumes, beside the mean.
 COMPANIONS = ("half1", "half2", "sharpened", "resolution")
 
 
 def check(halves: str, out: Path, field: Path | None, *, slabs: bool, overwrite: bool) -> None:
-    """Raise before any work for options that halves exclude, a missing file, or outputs that exist."""
+    """Check the options before any work: raise for options that halves exclude, a missing file, or outputs that exist."""
     if slabs:
         raise SettingsError("--halves works in memory: leave --slab, --workers, --scheduler, --memory and --resume out")
     if field is not None:
@@ -43,7 +43,7 @@ def check(halves: str, out: Path, field: Path | None, *, slabs: bool, overwrite:
 
 
 def open_other(options: SeriesOptions, file: Path) -> TiltSeries:
-    """Return the series of the second half, prepared as the first; it has the first one's angles if it has none of its own."""
+    """Return the series of the second half, prepared like the first; without angles of its own it takes those of the first."""
     angles = options.angles
     if angles is None and sidefiles.find_angles(file) is None:
         found = sidefiles.find_angles(options.file)
@@ -62,7 +62,7 @@ def run(
     overwrite: bool,
     **arguments: Any,
 ) -> None:
-    """Reconstruct both halves and write the mean, both volumes, the sharpened mean and the local resolution."""
+    """Reconstruct both halves, and write the mean, both volumes, the sharpened mean and the local resolution."""
     with before_output(), progress_bar(method.name) as step:
         found = reconstruct_halves(series, other, method, settings=settings, progress=step, **arguments)
     record = {"command": shlex.join(sys.argv), "notes": notes}

@@ -1,6 +1,6 @@
-"""The options that select and prepare the input series of a command.
+"""Define the options that select and prepare the input series of a command.
 
-A command has each option under its name in ``SeriesOptions``, with the type from this module.
+A command declares each option with its name in ``SeriesOptions`` and its type from this module.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ Repair: TypeAlias = Annotated[bool, typer.Option("--repair", help="Replace NaN a
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesOptions:
-    """The options of the input series; every attribute is the option of its name."""
+    """Options of the input series: every attribute has the name of its option."""
 
     file: Path
     angles: str | None = None
@@ -156,7 +156,7 @@ class SeriesOptions:
 
     @property
     def files(self) -> list[Path]:
-        """The files that are read; none of them may become an output."""
+        """Files that the command reads. None of them may become an output."""
         from tomoprior.formats.angles import parse_range
 
         files = [self.file]
@@ -167,7 +167,7 @@ class SeriesOptions:
 
 
 def volume(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """A volume on the grid, from a file; raises InputError for another shape."""
+    """Return a volume on the grid from a file; raise InputError for another shape."""
     import numpy as np
 
     from tomoprior.errors import InputError

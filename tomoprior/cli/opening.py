@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from tomoprior.geometry import Geometry
     from tomoprior.series import TiltSeries
 
-#: A larger share of bad pixels comes from a mistake in reading, not from a flaw of the detector.
+#: Largest share of bad pixels that a flaw of the detector explains. A larger share comes from a mistake in reading.
 MAX_BAD_SHARE = 0.05
 
-#: Number of tilts whose values are checked where a series is too large to be read twice.
+#: Number of tilts whose values are checked in a series that is too large to be read twice.
 SAMPLED_TILTS = 5
 
-#: A binned series has at least this many columns.
+#: Smallest number of columns of a binned series.
 MIN_COLUMNS = 4
 
 
@@ -30,7 +30,7 @@ class Opened:
     Attributes
     ----------
     options
-        The options that it was opened with.
+        Options with which the series was opened.
     notes
         Lines for the user.
     """
@@ -41,17 +41,17 @@ class Opened:
 
     @property
     def geometry(self) -> Geometry:
-        """The geometry of the binned series, which the reconstruction has."""
+        """Geometry of the binned series, which is that of the reconstruction."""
         return self.series.geometry.binned(self.options.bin)
 
     def prepared(self, *, lazily: bool = False) -> tuple[TiltSeries, list[str]]:
-        """The series to reconstruct from, and all notes.
+        """Return the series for the reconstruction, and all notes.
 
         Parameters
         ----------
         lazily
-            Leave the pixels in the file and check some tilts only. Otherwise all pixels are read, and refused if some are not
-            finite and there is no ``--repair``.
+            True: leave the pixels in the file, and check some tilts only. False: read all pixels, and refuse them if some are
+            not finite and ``--repair`` is not set.
 
         Raises
         ------
@@ -123,7 +123,7 @@ def _select_tilts(series: TiltSeries, exclude: str | None, angle_range: tuple[fl
 
 
 def _load_and_check(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
-    """The series in memory, repaired if that is wanted, and lines about its values."""
+    """Return the series in memory, repaired with ``repair``, and lines about its values."""
     import numpy as np
 
     from tomoprior.errors import InputError
@@ -146,7 +146,7 @@ def _load_and_check(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, li
 
 
 def _check_some_tilts(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
-    """The series as it will be read, and lines about the values of some of its tilts."""
+    """Return the series, repaired with ``repair`` when it is read, and lines about the values of some of its tilts."""
     import numpy as np
 
     from tomoprior.series.mending import RepairedArray

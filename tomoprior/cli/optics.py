@@ -1,4 +1,4 @@
-"""The options of the microscope: transfer functions of a series, or images that are corrected for them."""
+"""Apply the options of the microscope: give a series its transfer functions, or correct its images for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODES = ("model", "phase-flip", "none")
 
 
 def ctf_mode(options: SeriesOptions) -> str:
-    """Return ``model``, ``phase-flip`` or ``none``."""
+    """Return the use of the CTF: ``model``, ``phase-flip`` or ``none``."""
     return options.ctf or ("none" if options.ctf_file is None else "model")
 
 
@@ -31,7 +31,7 @@ def check(options: SeriesOptions) -> None:
 
 
 def with_transfer(series: TiltSeries, options: SeriesOptions) -> TiltSeries:
-    """Return the series of all tilts with the transfer functions that the options name; without them, the same series."""
+    """Return the series of all tilts with the transfer functions of the options; without such options, the same series."""
     import numpy as np
 
     from tomoprior.formats.ctf import read_ctf
@@ -61,7 +61,7 @@ def with_transfer(series: TiltSeries, options: SeriesOptions) -> TiltSeries:
 
 
 def with_corrected_images(series: TiltSeries, options: SeriesOptions) -> tuple[TiltSeries, list[str]]:
-    """Return the series as a method gets it, and notes: without ``--ctf model``, corrected images and no transfer function."""
+    """Return the series for a method, and notes. Without ``--ctf model`` it has corrected images and no transfer function."""
     import numpy as np
     from numpy.typing import NDArray
 

@@ -30,7 +30,7 @@ def series_to_compare(series: TiltSeries) -> TiltSeries:
         For a transfer function, a single tilt, values that are not finite, or projections without any contrast.
     """
     if series.transfer is not None:
-        raise InputError("a comparison takes no series with a transfer function; flip phases first (--ctf phase-flip)")
+        raise InputError("a comparison takes no transfer function; correct the images first (tomoprior.microscopy.flip_phases)")
     if series.geometry.n_angles < 2:
         raise InputError("one tilt determines no volume: there is nothing to compare")
     series = series.load()

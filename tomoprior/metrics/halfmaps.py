@@ -1,4 +1,4 @@
-"""Resolution from two reconstructions of independent halves of the data, and the mean of both weighted by it."""
+"""Measure resolution by two reconstructions of independent halves of the data, and weight the mean of both by it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tomoprior.metrics._arrays import Floats, check_pair_3d
 from tomoprior.metrics.curve import FSC
 from tomoprior.metrics.fourier import fsc
 
-#: Correlation at which two halves resolve: the mean then correlates 0.5 with the truth (Rosenthal and Henderson, J. Mol. Biol.
-#: 333 (2003) 721).
+#: Correlation of two halves at the resolution limit: their mean then correlates 0.5 with the truth (Rosenthal and Henderson,
+#: J. Mol. Biol. 333 (2003) 721).
 HALVES_THRESHOLD = 0.143
-#: Phases are substituted beyond the first shell at which the halves without mask correlate less than this.
+#: Correlation of the halves without mask: beyond the first shell below it, phases are substituted.
 SUBSTITUTION_THRESHOLD = 0.8
-#: Below this correlation, linear halves are noise, by which nothing is divided.
+#: Correlation below which linear halves are noise, so that nothing is divided by it.
 LEAST_AGREEMENT = 0.02
 
 
@@ -29,10 +29,10 @@ class HalfMapFSC:
     Attributes
     ----------
     unmasked, masked
-        Of the volumes, and of the volumes times the mask.
+        Correlation of the volumes, and of the volumes times the mask.
     substituted
-        Of the masked volumes after their phases were replaced by random ones beyond ``substituted_from``: what the mask itself
-        correlates.
+        Correlation of the masked volumes after random phases replaced theirs beyond ``substituted_from``: the part that
+        comes from the mask itself.
     corrected
         ``(masked - substituted) / (1 - substituted)`` beyond ``substituted_from``, ``masked`` below it (Chen et al.,
         Ultramicroscopy 135 (2013) 24, eq. 4).
@@ -55,23 +55,28 @@ class HalfMapFSC:
 def half_map_fsc(
     first: ArrayLike, second: ArrayLike, mask: ArrayLike, *, region: NDArray[np.bool_] | None = None, seed: int = 0
 ) -> HalfMapFSC:
-    """Return the correlation of two halves inside a soft mask, corrected for what the mask itself correlates.
+    """Return the correlation of two halves inside a soft mask, corrected for the part that comes from the mask.
 
     Parameters
     ----------
     first, second
         Shape ``(nz, ny, nx)``.
     mask
-        From 0 to 1, the same shape.
+        Values from 0 to 1, the same shape.
     region
         Which Fourier voxels count, as for ``fsc``: those that the tilts measured.
     seed
         Seed of the random phases.
 
+    Returns
+    -------
+    HalfMapFSC
+        Correlations with and without the mask, and the corrected one.
+
     Raises
     ------
     InputError
-        For shapes that differ, or as ``fsc`` does.
+        For shapes that differ, and in the cases in which ``fsc`` raises it.
     """
     a, b = check_pair_3d(first, second)
     m = np.asarray(mask, np.float64)
@@ -91,10 +96,10 @@ def half_map_fsc(
 def predict_truth_fsc(
     halves: tuple[ArrayLike, ArrayLike], linear: tuple[ArrayLike, ArrayLike], *, region: NDArray[np.bool_] | None = None
 ) -> FSC:
-    """Estimate the correlation of the mean of two halves with the truth, also for a method with a prior.
+    """Return the expected correlation of the mean of two halves with the truth, also for a method with a prior.
 
     A prior acts on both halves alike, so that their own correlation is too high. The noise of a linear reconstruction of the
-    other half knows nothing of the prior: ``FSC(x1, l2) = FSC(x1, truth) FSC(l2, truth)`` and ``FSC(l1, l2) = FSC(l2,
+    other half does not depend on the prior: ``FSC(x1, l2) = FSC(x1, truth) FSC(l2, truth)`` and ``FSC(l1, l2) = FSC(l2,
     truth)^2``. The mean of the halves correlates better than a half by ``sqrt(2 / (1 + FSC(x1, x2)))``.
 
     Parameters
@@ -154,6 +159,11 @@ def soft_mask(volume: ArrayLike, *, lowpass: float = 2.0, share: float = 0.15, e
         Threshold: the median plus this share of the distance from the median to the 99.9th percentile.
     edge
         Width of the cosine in voxels; the mask is wider than the matter by as much.
+
+    Returns
+    -------
+    NDArray
+        Values from 0 to 1, the same shape.
     """
     smooth = ndimage.gaussian_filter(np.asarray(volume, np.float64), lowpass)
     middle, top = np.median(smooth), np.quantile(smooth, 0.999)
@@ -175,12 +185,12 @@ def local_resolution(first: ArrayLike, second: ArrayLike, *, window: int = 16, t
         Edge of the cubic window in voxels; its values are weighted by a Hann window. Windows overlap by half, and the map is
         interpolated between their middles.
     threshold
-        Correlation at which a window resolves.
+        Correlation at the resolution limit of a window.
 
     Returns
     -------
     NDArray
-        The same shape, from 2 voxels (the Nyquist frequency) to ``window``, where halves do not agree at all.
+        Values of the same shape, from 2 voxels (the Nyquist frequency) to ``window`` (halves that do not agree at all).
 
     Raises
     ------
@@ -212,16 +222,21 @@ def sharpen(volume: ArrayLike, correlation: FSC, *, b_factor: float = 0.0) -> Fl
     """Return the mean of two halves weighted by its expected correlation with the truth at each frequency.
 
     Each shell is multiplied by ``sqrt(2 FSC / (1 + FSC))`` (Rosenthal and Henderson 2003) and by ``exp(b_factor k^2 / 4)``;
-    shells from the first that does not correlate are 0.
+    from the first shell without correlation on, all are 0.
 
     Parameters
     ----------
     volume
         The mean, shape ``(nz, ny, nx)``.
     correlation
-        Of the halves.
+        Correlation of the halves.
     b_factor
-        In square voxels; positive sharpens.
+        B of the factor in square voxels. Positive values sharpen.
+
+    Returns
+    -------
+    NDArray
+        The sharpened volume, the same shape.
     """
     data = np.asarray(volume, np.float64)
     c = np.nan_to_num(correlation.correlation)

@@ -1,4 +1,4 @@
-"""Radiation damage: how much of each frequency is left after an exposure."""
+"""Compute radiation damage: the share of each frequency that is left after an exposure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tomoprior.microscopy.grid import Floats, image_frequencies
 
 #: Critical exposure ``A k^B + C`` in electrons per square angstrom at 300 kV (Grant and Grigorieff, eLife 4 (2015) e06980).
 A, B, C = 0.245, -1.665, 2.81
-#: The same damage takes this share of the exposure at lower voltages (in kV).
+#: Share of the exposure that causes the same damage at a lower voltage (in kV).
 VOLTAGE_FACTORS = {200.0: 0.8, 100.0: 0.64}
 
 
@@ -20,9 +20,9 @@ def critical_exposure(frequency: ArrayLike, voltage: float = 300.0) -> Floats:
     Parameters
     ----------
     frequency
-        In cycles per angstrom, any shape.
+        Frequency in cycles per angstrom, any shape.
     voltage
-        In kilovolts. 200 and 100 kV damage more; other voltages are taken as 300 kV.
+        Acceleration voltage in kilovolts. 200 and 100 kV damage more; other voltages count as 300 kV.
 
     Returns
     -------
@@ -53,12 +53,12 @@ def exposure_filter(shape: tuple[int, int], pixel_size: float, dose: float, volt
     dose
         Accumulated exposure in electrons per square angstrom.
     voltage
-        In kilovolts.
+        Acceleration voltage in kilovolts.
 
     Returns
     -------
     NDArray
-        On the grid of ``rfft2``, shape ``(ny, nu // 2 + 1)``; 1 at frequency 0.
+        Values on the grid of ``rfft2``, shape ``(ny, nu // 2 + 1)``; 1 at frequency 0.
 
     Raises
     ------

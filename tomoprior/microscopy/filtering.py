@@ -1,4 +1,4 @@
-"""Filters of images: any transfer function, phase flipping, and weighting by dose."""
+"""Filter images: by any transfer function, by phase flipping, or by the dose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tomoprior.microscopy.transfer import Transfer
 def filter_images(images: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
     """Return images multiplied by a transfer function in Fourier space.
 
-    An image is periodic: what its point-spread function carries beyond one edge enters at the other. The map is its own
+    Images are periodic: what a point-spread function carries beyond one edge enters at the other. The map is its own
     adjoint, because the transfer function is real and even.
 
     Parameters
@@ -24,14 +24,19 @@ def filter_images(images: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
     images
         Shape ``(..., n_angles, ny, nu)``.
     transfer
-        Real, shape ``(n_angles, ny, nu // 2 + 1)``.
+        Real values, shape ``(n_angles, ny, nu // 2 + 1)``.
+
+    Returns
+    -------
+    torch.Tensor
+        Filtered images of the same shape.
     """
     filtered: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images).mul_(transfer), s=images.shape[-2:])
     return filtered
 
 
 def flip_phases(images: ArrayLike, transfer: Any) -> NDArray[np.float32]:
-    """Return images whose negative frequencies are inverted: multiplied by the sign of the transfer function.
+    """Return images with flipped phases: multiplied by the sign of the transfer function in Fourier space.
 
     Parameters
     ----------
@@ -39,16 +44,33 @@ def flip_phases(images: ArrayLike, transfer: Any) -> NDArray[np.float32]:
         Shape ``(n_angles, ny, nu)``.
     transfer
         ``Transfer`` or array; frequencies at which it is zero stay as they are.
+
+    Returns
+    -------
+    NDArray
+        float32, of the same shape.
     """
     stack = np.asarray(images)
     return np.stack([flip_image(image, transfer, i) for i, image in enumerate(stack)])
 
 
 def weight_by_dose(images: ArrayLike, transfer: Transfer) -> NDArray[np.float32]:
-    """Return images weighted by their exposure filters, each frequency divided by the root mean square of its filters.
+    """Return images weighted by their exposure filters, which are divided by their root mean square at each frequency.
 
     White noise of equal variance in all images keeps its mean power at each frequency (Grant and Grigorieff, eLife 4 (2015)
     e06980, eq. 9, up to the number of images).
+
+    Parameters
+    ----------
+    images
+        Shape ``(n_angles, ny, nu)``.
+    transfer
+        Transfer functions with a dose.
+
+    Returns
+    -------
+    NDArray
+        float32, of the same shape.
 
     Raises
     ------

@@ -39,7 +39,7 @@ class Transfer:
     Raises
     ------
     InputError
-        If neither a CTF nor a dose is given, or their numbers differ.
+        Without a CTF and a dose, or if their numbers differ.
 
     Examples
     --------
@@ -119,7 +119,7 @@ class Transfer:
         Parameters
         ----------
         geometry
-            Of the reconstruction: its angles, width and thickness tell the depth of the specimen.
+            Geometry of the reconstruction. Its angles, width and thickness give the depth of the specimen.
         """
         record: dict[str, Any] = {"pixel_size": self.pixel_size, "images": "periodic", "zero_frequency": 0.0}
         if self.ctf is not None:
@@ -134,7 +134,7 @@ class Transfer:
 
 
 def neglected_gradient(geometry: Geometry, pixel_size: float, voltage: float) -> dict[str, float]:
-    """Return the largest errors of the CTF's phase, in radians at the Nyquist frequency, from one defocus for a whole image.
+    """Return the largest phase errors of a CTF with one defocus for a whole image, in radians at the Nyquist frequency.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def neglected_gradient(geometry: Geometry, pixel_size: float, voltage: float) ->
     pixel_size
         Edge of a pixel in angstrom.
     voltage
-        In kilovolts.
+        Acceleration voltage in kilovolts.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def bin_transfer(transfer: Any, factor: int, image_shape: tuple[int, int]) -> An
     Parameters
     ----------
     transfer
-        ``Transfer``, or an array on the grid of the images, of which the low frequencies are cut out.
+        ``Transfer``, or an array on the grid of the images; the low frequencies are cut out of an array.
     factor
         Pixels of the old images along each axis of a new one.
     image_shape

@@ -1,4 +1,4 @@
-"""The projector of a microscope: projections multiplied by a transfer function, as images or as spectra.
+"""Projectors of a microscope: projections multiplied by a transfer function, as images or as spectra.
 
 Images are periodic: what a point-spread function carries beyond one edge of an image enters at the other. The transfer
 function is real and even, so that the filter of an image is its own adjoint.
@@ -24,17 +24,17 @@ class FilteredProjector(Projector):
     Parameters
     ----------
     projector
-        A.
+        The projector A.
     transfer
-        Real values on the grid of ``rfft2`` of the images, shape ``(n_angles, ny, nu // 2 + 1)``, or an object that NumPy
-        converts to such an array (``tomoprior.microscopy.Transfer``).
+        The transfer function H: real values on the grid of ``rfft2`` of the images, shape ``(n_angles, ny, nu // 2 + 1)``, or
+        an object that NumPy converts to such an array (``tomoprior.microscopy.Transfer``).
 
     Attributes
     ----------
     transfer
-        float32 on the projector's device.
+        Values of H, float32, on the projector's device.
     bare
-        A, without H.
+        The projector A, without H.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class FilteredProjector(Projector):
 
     @property
     def couples_slices(self) -> bool:
-        """True: the filter of an image couples its rows."""
+        """Whether slices are coupled: always, because the filter of an image couples its rows."""
         return True
 
     @property
@@ -91,9 +91,9 @@ class FilteredProjector(Projector):
         return self.transfer.abs().amax((1, 2), keepdim=True)
 
     def bound_rows(self, sums: torch.Tensor) -> torch.Tensor:
-        """Return divisors of the rows of this operator, with which iterations converge, from the row sums of A.
+        """Return divisors of the rows of this operator, from the row sums of A; iterations converge with them.
 
-        A filter mixes the pixels of an image, so that one number bounds all of them: the largest row sum times the gain.
+        A filter mixes the pixels of an image. One number therefore bounds all of them: the largest row sum times the gain.
 
         Parameters
         ----------
@@ -184,7 +184,9 @@ class FilteredProjector(Projector):
 
 
 def _make_even(transfer: torch.Tensor, nu: int) -> torch.Tensor:
-    """Return the even part: only columns that hold both a frequency and its negative can differ from it.
+    """Return the even part of a transfer function.
+
+    It can differ only in columns that hold both a frequency and its negative.
 
     With astigmatism, the Nyquist column differs between ``ky`` and ``-ky``, which are one frequency there.
     """
@@ -196,13 +198,13 @@ def _make_even(transfer: torch.Tensor, nu: int) -> torch.Tensor:
 
 
 class SpectrumProjector(FilteredProjector):
-    """``H F A``: the spectra of the filtered projections, as real numbers, with lengths as those of the images.
+    """``H F A``: the spectra of the filtered projections, as real numbers, with the same norms as the images.
 
     A fit to spectra has the same least-squares solution as a fit to images. It takes one Fourier transform instead of two, and
     has step sizes for each frequency, so that frequencies with little transfer converge as fast as others.
 
-    The range is ``(n_angles, ny, 2 * (nu // 2 + 1))``: real and imaginary part in turn of ``rfft2`` with ``norm="ortho"``,
-    times the square root of 2 where a value stands for its conjugate too.
+    The range is ``(n_angles, ny, 2 * (nu // 2 + 1))``: real and imaginary parts in turn, from ``rfft2`` with ``norm="ortho"``,
+    times the square root of 2 for values that also stand for their conjugate.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What makes a reconstruction doubtful, by its projections and its residual: warnings in Python, notes on the command line."""
+"""Find reasons to doubt a reconstruction, from its projections and its residual: warnings in Python, notes in a shell."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tomoprior.errors import ResultWarning
 from tomoprior.geometry import Geometry
 from tomoprior.series.field_of_view import describe_field_of_view
 
-#: A volume whose relative residual is larger explains next to nothing of the projections. A volume of zeros has 1.
+#: Relative residual above which a volume explains almost nothing of the projections. A volume of zeros has 1.
 EXPLAINS_NOTHING = 0.9
-#: Rounding of a residual of 1.
+#: Distance from a residual of 1 that counts as rounding.
 ROUNDING = 1e-3
 
 
 def describe_fit(provenance: Mapping[str, Any]) -> list[str]:
-    """Return a line for the user if the residual in a record says that the volume explains nothing, else no line."""
+    """Return one line for the user if the residual in a record is so large that the volume explains nothing, else none."""
     residual = provenance.get("residual")
     if residual is None or not residual > EXPLAINS_NOTHING:
         return []

@@ -1,4 +1,4 @@
-"""One volume from the results of several methods, combined frequency by frequency."""
+"""Combine the results of several methods to one volume, frequency by frequency."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from tomoprior.metrics import fsc, measured_region
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.halves import HalfReconstructions
 
-#: A correlation above this counts as this: noise-free halves would have weight without bound.
+#: Largest correlation that counts: without a limit, the weight of noise-free halves would be infinite.
 MOST_CORRELATION = 0.99
-#: Shells of the weights are averaged over this many neighbours on either side, because a shell's correlation is noisy.
+#: Number of neighbours on either side over which weights are averaged, because a shell's correlation is noisy.
 NEIGHBOURS = 1
 
 
 def fuse(results: Sequence[HalfReconstructions], *, trust: Sequence[float] | None = None, floor: float = 0.0) -> Reconstruction:
-    """Combine results of several methods for one series, frequency by frequency.
+    """Return the combination of several methods' results for one series, frequency by frequency.
 
-    Inside the directions between the smallest and the largest tilt, a member's weight at a frequency is ``c / (1 - c)``, with c
-    the correlation of its halves: signal over noise, which is the best weight for independent errors. Halves say nothing
-    about the missing wedge. There the weights are ``trust``.
+    In directions between the smallest and the largest tilt, a member's weight at a frequency is ``c / (1 - c)``, where c is the
+    correlation of its halves. This is signal over noise, the best weight for independent errors. Halves give no evidence about
+    the missing wedge. There the weights are ``trust``.
 
     Parameters
     ----------
     results
-        Of ``reconstruct_halves`` by different methods from the same halves; all on one grid.
+        Results of ``reconstruct_halves`` by different methods from the same halves, all on one grid.
     trust
         Weight of each member in the missing wedge, not negative. None: in proportion to the correlation of its halves
-        there, which tells how stable its invention is, not whether it is true.
+        there, which measures how stable its invention is, not whether it is true.
     floor
-        Least weight of a member at measured frequencies, from 0 to 1 over the number of members.
+        Smallest weight of a member at measured frequencies: from 0 to one over the number of members.
 
     Returns
     -------
@@ -66,8 +66,8 @@ def fuse(results: Sequence[HalfReconstructions], *, trust: Sequence[float] | Non
     angles = np.concatenate([results[0].first.geometry.angles, results[0].second.geometry.angles])
     measured = measured_region(geometry.shape, angles, mode="wedge")
     trusted = _supported(results, measured) if trust is None else _check_trust(trust, len(results))
-    # of the halves, not with the truth: a member that holds much noise has to count little, and ``predicted`` does not tell the
-    # power of its noise (weights by it cost 2 dB on particles at a signal-to-noise ratio of 0.05)
+    # the correlation of the halves, not with the truth: a noisy member must have little weight, and ``predicted`` does not show
+    # the power of its noise (weights by it cost 2 dB on particles at a signal-to-noise ratio of 0.05)
     correlations = [_correlation(result, measured) for result in results]
     snr = np.stack([c / (1 - c) for c in correlations])
     shares = snr / np.maximum(snr.sum(0), 1e-300)
@@ -100,12 +100,12 @@ def _correlation(result: HalfReconstructions, measured: NDArray[np.bool_]) -> ND
 
 
 def _supported(results: Sequence[HalfReconstructions], measured: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return each member's mean correlation between its halves in the missing wedge, divided by the sum."""
+    """Return each member's mean correlation between its halves in the missing wedge, divided by the sum over all members."""
     scores = []
     for result in results:
         curve = fsc(result.first.volume, result.second.volume, region=~measured, mask=None)
         known = np.isfinite(curve.correlation) & (curve.count > 0)
-        # a shell of a few Fourier voxels says little
+        # the correlation of a shell with few Fourier voxels is mostly noise
         scores.append(max(float(np.average(curve.correlation[known], weights=curve.count[known])), 0.0) if known.any() else 0.0)
     total = sum(scores)
     return np.asarray([score / total if total > 0 else 1 / len(results) for score in scores], np.float64)

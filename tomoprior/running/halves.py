@@ -1,4 +1,4 @@
-"""Two reconstructions of independent halves of the data, and what their agreement says."""
+"""Reconstruct two independent halves of the data, and compare the results."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tomoprior.series import TiltSeries
 
 #: Fewest tilts for halves of tilts.
 FEWEST_TILTS = 4
-#: The method without a prior that predicts the correlation with the truth, and its iterations: few, before noise grows.
+#: Method without a prior that predicts the correlation with the truth, and its iterations: few, before noise grows.
 LINEAR_METHOD, LINEAR_ITERATIONS = "cgls", 4
-#: Edge of the window of the local resolution in voxels, at most.
+#: Largest edge of the window of the local resolution, in voxels.
 WINDOW = 16
 
 
@@ -34,7 +34,7 @@ class HalfReconstructions:
     Attributes
     ----------
     first, second
-        Of the halves, by the same method with the same settings.
+        Reconstructions of the halves, by the same method with the same settings.
     mean
         Their mean. Its provenance has the resolution.
     sharpened
@@ -42,7 +42,7 @@ class HalfReconstructions:
     correlation
         FSC of the halves in the directions that the tilts measured, inside a soft mask.
     predicted
-        Expected FSC of the mean with the truth in these directions, by linear reconstructions of the other half: see
+        Expected FSC of the mean with the truth in these directions, from linear reconstructions of the other half: see
         ``tomoprior.metrics.halfmaps.predict_truth_fsc``.
     local
         Local resolution as a length in the unit of the geometry, shape ``(nz, ny, nx)``; None for volumes below 8 voxels.
@@ -77,8 +77,8 @@ def reconstruct_halves(
 ) -> HalfReconstructions:
     """Reconstruct two halves of the data and compare them.
 
-    The prior of a method is in both halves. Where the data say nothing, in the missing wedge, halves agree about what it
-    invents; therefore only the directions between the smallest and the largest tilt count.
+    The prior of a method acts on both halves. In the missing wedge, which has no data, the halves agree about what the prior
+    invents. Therefore the comparison uses only the directions between the smallest and the largest tilt.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def reconstruct_halves(
     Returns
     -------
     HalfReconstructions
-        Both volumes, their mean, its resolution in all and in each place.
+        Both volumes, their mean, its resolution for the whole volume and around each voxel.
 
     Raises
     ------
@@ -123,9 +123,9 @@ def reconstruct_halves(
 def compare_halves(
     first: Reconstruction, second: Reconstruction, angles: Any, linear: tuple[Reconstruction, Reconstruction] | None = None
 ) -> HalfReconstructions:
-    """Compare two reconstructions of independent halves that measured the tilts ``angles`` (radians) together.
+    """Return the comparison of two reconstructions of independent halves with the tilts ``angles`` (radians) together.
 
-    ``linear`` are reconstructions of the same halves by a linear method; by default the halves themselves are taken as such.
+    ``linear`` holds reconstructions of the same halves by a linear method. By default the halves themselves serve as these.
     """
     geometry = first.geometry
     mean = ((np.asarray(first.volume) + np.asarray(second.volume)) / 2).astype(np.float32)
@@ -133,7 +133,7 @@ def compare_halves(
     correlation = half_map_fsc(first.volume, second.volume, soft_mask(mean), region=region)
     plain = (first.volume, second.volume) if linear is None else (linear[0].volume, linear[1].volume)
     predicted = predict_truth_fsc((first.volume, second.volume), plain, region=region)
-    # a curve that crosses nowhere has a frequency of 0: nothing is resolved
+    # a curve without a crossing has a frequency of 0: nothing is resolved
     resolution, half_resolution = (
         geometry.voxel_size / frequency if frequency else math.inf
         for frequency in (predicted.crossing(0.5), correlation.resolved_frequency)
@@ -166,10 +166,10 @@ def compare_halves(
 def choose_by_halves(
     series: TiltSeries, other: TiltSeries, method: str | Method, name: str, values: Sequence[Any], **arguments: Any
 ) -> tuple[Any, list[float]]:
-    """Return the value of a setting with which each half predicts the images of the other half best, and all errors.
+    """Return the value of a setting with which each half best predicts the images of the other half, and all errors.
 
-    Noise of the halves is independent, so that a fit of one half's noise does not help to predict the other: the choice works
-    at any signal-to-noise ratio. Halves must have the same tilts (even and odd frames).
+    The noise of the halves is independent. A fit of one half's noise therefore does not help to predict the other half, and the
+    choice works at any signal-to-noise ratio. Halves must have the same tilts (even and odd frames).
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def choose_by_halves(
     method, arguments
         As for ``tomoprior.reconstruct``.
     name, values
-        A setting of the method, and the values to try.
+        Name of a setting of the method, and the values to try.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Specimens wider than the detector or the grid: what the borders of the projections and the axis say about it."""
+"""Find specimens that are wider than the detector or the grid, by the borders of the projections and by the axis."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from tomoprior.geometry import Geometry
 
-#: Tilts that are looked at.
+#: Number of tilts that are examined.
 SAMPLED = 5
 #: Share of a tilt's largest value, averaged over rows, above which its border is not empty.
 EMPTY = 0.1
-#: Off the middle by this share of the detector, the axis of a full turn means half acquisition.
+#: Distance of the axis from the middle, as a share of the detector, above which a full turn is half acquisition.
 OFF_MIDDLE = 1 / 16
 
 
 def describe_field_of_view(projections: Any, geometry: Geometry) -> list[str]:
-    """Return lines for the user about a specimen that is wider than the grid; none if all is well.
+    """Return lines for the user about a specimen that is wider than the grid; no line if the grid is wide enough.
 
-    A section, thinner than it is wide, always goes on beyond the detector: methods pad its grid, and nothing is said.
+    A section, thinner than it is wide, always continues beyond the detector. Methods pad its grid, and no line mentions it.
 
     Parameters
     ----------
     projections
-        Shape ``geometry.range_shape``; a few tilts are read.
+        Shape ``geometry.range_shape``. Only a few tilts are read.
     """
     nz, _, nx = geometry.shape
     nu = geometry.detector[1]
@@ -48,7 +48,7 @@ def describe_field_of_view(projections: Any, geometry: Geometry) -> list[str]:
     if share <= EMPTY:
         return []
     return [
-        f"the specimen goes on beyond the detector (its borders hold {100 * share:.0f} % of the maximum): what lies outside "
+        f"the specimen extends beyond the detector (its borders hold {100 * share:.0f} % of the maximum): what lies outside "
         f"appears at the rim of the volume. A wider grid takes it up: --width {2 * nx} --thickness {2 * nz} (width=, "
         "thickness=); for a section, give its --thickness; for a background, --subtract auto"
     ]

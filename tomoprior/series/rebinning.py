@@ -1,4 +1,4 @@
-"""Interpolation of a fan-beam series on the rays of a parallel beam."""
+"""Rebin a fan-beam series to the rays of a parallel beam."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tomoprior.errors import InputError
 from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.series.series import TiltSeries
 
-#: A step between tilts this many times the median one is a gap, across which nothing is interpolated.
+#: A step between tilts of more than this many median steps is a gap. Nothing is interpolated across it.
 GAP = 4.0
 
 
@@ -33,8 +33,8 @@ def rebin_fan(series: TiltSeries, angles: ArrayLike | None = None) -> TiltSeries
     Returns
     -------
     TiltSeries
-        With a ``Geometry`` of the same grid, detector pixels of one voxel, and a weight for each pixel. The detector covers
-        the rays of the fan; the axis is in its middle.
+        The series with a ``Geometry`` of the same grid, detector pixels of one voxel, and a weight for each pixel. The detector
+        covers the rays of the fan; the axis is in its middle.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def rebin_fan(series: TiltSeries, angles: ArrayLike | None = None) -> TiltSeries
     trust = np.ones(fan.range_shape, np.float32)
     if series.weights is not None:
         trust *= series.weights if series.weights.ndim == 3 else series.weights[:, None, None]
-    data = np.where(trust > 0, data, 0) * trust  # a tilt without weight has no part in a ray between it and the next
+    data = np.where(trust > 0, data, 0) * trust  # a tilt without weight does not contribute to a ray between it and the next
     out, weights = np.zeros((2, *parallel.range_shape), np.float32)
     u = np.arange(nu) + 0.5 - nu / 2
     gamma = np.arcsin(u / fan.source_distance)
@@ -100,8 +100,8 @@ def _sort_angles(angles: NDArray[np.float64]) -> tuple[NDArray[np.intp], bool]:
 def _find_tilts(
     theta: NDArray[np.float64], angles: NDArray[np.float64], *, turns: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return where angles lie among sorted ones, as fractional indices, and which lie between neighbours."""
-    theta = angles[0] + np.mod(theta - angles[0] + 1e-9, 2 * math.pi) - 1e-9  # a turn more or less is the same ray
+    """Return the fractional indices of angles among sorted ones, and which of them lie between neighbours."""
+    theta = angles[0] + np.mod(theta - angles[0] + 1e-9, 2 * math.pi) - 1e-9  # a full turn more or less is the same ray
     nodes = np.append(angles, angles[0] + 2 * math.pi) if turns else angles
     at = np.interp(theta, nodes, np.arange(len(nodes)))
     gaps = np.diff(nodes)
@@ -111,7 +111,7 @@ def _find_tilts(
 
 
 def _wrap(sinogram: NDArray[np.float32], *, turns: bool) -> NDArray[np.float32]:
-    """Return the sinogram with its first tilt again at the end if the tilts go around."""
+    """Return the sinogram, with its first tilt also at the end if the tilts make a full turn."""
     return np.concatenate([sinogram, sinogram[:1]]) if turns else sinogram
 
 

@@ -1,4 +1,4 @@
-"""The support of an isolated object, as its projections allow it: a mask for methods that take one."""
+"""Find the support of an isolated object from its projections: a mask for methods that take one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.series.series import TiltSeries
 
-#: The automatic threshold: this share of the 99th percentile, and at least so many standard deviations of the noise.
+#: The automatic threshold: this share of the 99th percentile, and at least this number of standard deviations of the noise.
 SHARE, DEVIATIONS = 0.03, 5.0
-#: Passes of the fit of a disc; in each, edges far from the disc of the pass before weigh less.
+#: Number of passes of the fit of a disc. In each, edges far from the previous disc have less weight.
 PASSES = 10
 
 
@@ -28,7 +28,7 @@ class Disc:
     radius: float
 
     def distances(self, x: ArrayLike, z: ArrayLike) -> NDArray[np.float64]:
-        """Return how far points lie outside the edge, negative inside; ``x`` and ``z`` broadcast."""
+        """Return the distances of points from the edge, negative inside; ``x`` and ``z`` broadcast."""
         return np.asarray(np.hypot(np.subtract(x, self.x), np.subtract(z, self.z)) - self.radius)
 
     def project(self, geometry: Geometry, y: int = 0, samples: int = 4) -> NDArray[np.float64]:
@@ -50,8 +50,8 @@ def support_from_projections(
 ) -> NDArray[np.bool_]:
     """Return the mask of the voxels that an isolated object can fill, from the projections alone.
 
-    An object of positive density leaves no ray through it without a signal. So it lies, in every tilt, between the outermost
-    rays that have one. The object must be isolated: nothing else may lie in the beam, and the background of the projections
+    Every ray through an object of positive density has a signal. In every tilt, the object therefore lies between the outermost
+    rays with a signal. The object must be isolated: nothing else may lie in the beam, and the background of the projections
     must be zero.
 
     Parameters
@@ -59,7 +59,7 @@ def support_from_projections(
     series
         Projections in a parallel or a fan beam, aligned, with a background of zero.
     shape
-        ``hull``: all voxels that every tilt allows, slice by slice. Rays beside the detector allow everything.
+        ``hull``: all voxels that every tilt allows, slice by slice. Rays beside the detector exclude nothing.
         ``disc``: the disc that fits the edges in all tilts best, slice by slice; for round objects, and few tilts.
     threshold
         Projections above it are signal; by default 3 % of the 99th percentile, or five standard deviations of the noise
@@ -144,11 +144,11 @@ def _intersect_tilts(
     if not signal.any():
         raise InputError(f"slice {y} has no signal above {threshold:.4g}; give a lower threshold")
     first, last = signal.argmax(1).astype(float), nu - 1.0 - signal[:, ::-1].argmax(1)
-    first[first == 0], last[last == nu - 1] = -np.inf, np.inf  # beside the detector nothing is known
+    first[first == 0], last[last == nu - 1] = -np.inf, np.inf  # rays beside the detector exclude nothing
     first[~signal.any(1)], last[~signal.any(1)] = -np.inf, np.inf
     z, x = np.arange(nz)[:, None] - (nz - 1) / 2, np.arange(nx)[None, :] - (nx - 1) / 2
     index = geometry.detector_positions(x, z, y)
-    # a pixel of the detector sees half a pixel more on either side, and a voxel reaches farther than its centre
+    # a detector pixel extends half a pixel to either side of its centre, and a voxel extends beyond its centre too
     scale = np.abs(geometry.detector_positions(1.0, 0.0, y) - geometry.detector_positions(-1.0, 0.0, y)).max() / 2
     reach = 0.5 + (margin + 0.5) * max(scale, 1e-9)
     inside = (index >= first[:, None, None] - reach) & (index <= last[:, None, None] + reach)
@@ -156,7 +156,7 @@ def _intersect_tilts(
 
 
 def _find_edges(row: NDArray[np.float64], threshold: float) -> tuple[float, float]:
-    """Return where a projection crosses the threshold first and last, between pixels; NaN where an edge is not seen."""
+    """Return the first and the last crossing of the threshold, between pixels; NaN if an edge is not visible."""
     above = np.flatnonzero(ndimage.median_filter(row, 3, mode="nearest") > threshold)
     if len(above) < 2 or above[0] == 0 or above[-1] == len(row) - 1:
         return np.nan, np.nan

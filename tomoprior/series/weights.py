@@ -1,4 +1,4 @@
-"""Weights of tilts and of pixels."""
+"""Check and combine weights of tilts and of pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays of any source, as NumPy arrays that torch can use. torch itself is not imported here."""
+"""Convert arrays of any source to NumPy arrays that torch can use. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tomoprior.errors import InputError
 
 
 def to_float32(array: Any, *, contiguous: bool = True) -> NDArray[np.float32]:
-    """Return real values as a float32 array that torch can wrap: writable, without reversed axes, a copy only if needed.
+    """Return real values as a float32 array that torch can wrap: writable, without reversed axes, copied only if necessary.
 
     Parameters
     ----------
     array
-        A NumPy array, a torch tensor with or without gradients, or an array that is read when it is indexed.
+        A NumPy array, a torch tensor with or without gradients, or an array that reads its values when it is indexed.
     contiguous
-        False keeps the order of the axes in memory.
+        True: the values are contiguous in memory. False: the order of the axes in memory stays.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def to_float32(array: Any, *, contiguous: bool = True) -> NDArray[np.float32]:
     array = detach(array)
     data = array if isinstance(array, np.ndarray) else np.asarray(array[...] if hasattr(array, "dtype") else array)
     if np.ma.is_masked(data):
-        raise InputError("an array with masked values is taken for projections only; fill the values first (.filled(0))")
+        raise InputError("masked values are possible in projections only; fill the values first (.filled(0))")
     if data.dtype.kind not in "fiub":
         raise InputError(f"expected real numbers, got dtype {data.dtype}")
     data = np.require(np.asarray(data), np.float32, ["C", "W"] if contiguous else ["W"])
@@ -52,7 +52,7 @@ def split_mask(array: Any) -> tuple[Any, NDArray[np.float32] | None]:
     values
         The array itself if nothing is masked; else a copy with 0 for masked values.
     weights
-        None if nothing is masked; shape ``(n_angles,)`` if each tilt is masked as a whole or not at all; else the shape of the
+        None if nothing is masked. Shape ``(n_angles,)`` if each tilt is masked completely or not at all, else the shape of the
         array.
     """
     if not isinstance(array, np.ma.MaskedArray):

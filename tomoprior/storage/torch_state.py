@@ -1,4 +1,4 @@
-"""What torch keeps for the whole process: its default type, and its threads, which do not survive a fork."""
+"""Manage the state of torch in a process: its default type, and its threads, which do not survive a fork."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 
 _lock = threading.Lock()
-#: Number of blocks in which torch's default is float32, and the default before the first of them.
+#: Number of open blocks in which torch's default is float32, and the default before the first of them.
 _blocks = 0
 _before = torch.float32
 _forked = False
@@ -38,7 +38,7 @@ def float32_by_default() -> Iterator[None]:
 
 
 def most_threads(count: int) -> int:
-    """Return ``count``, and 1 in a forked process, where more threads of OpenMP would wait for ever."""
+    """Return ``count``, but 1 in a forked process, where more threads of OpenMP would wait for ever."""
     return 1 if _forked else count
 
 

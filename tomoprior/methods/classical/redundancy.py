@@ -1,4 +1,4 @@
-"""Rays that a full turn measures once or twice: weights, and a detector that is as wide on either side of the axis.
+"""Weight rays that a full turn measures once or twice, on a detector that is equally wide on either side of the axis.
 
 With the axis off the middle ("half acquisition"), a turn of 360 degrees sees rays near the axis from both sides, and rays
 farther out from one side only. Methods that sum over directions count both halves of a pair, so that a ray without a partner
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tomoprior.geometry import Geometry
 from tomoprior.methods.classical.angular import covers_full_turn
 
-#: An axis this close to the middle, in pixels, leaves no rays without a partner but those of the outermost pixel.
+#: Distance of the axis from the middle, in pixels, within which only rays of the outermost pixel are without a partner.
 CLOSE_TO_MIDDLE = 1.0
 #: Width of the transition between rays with and without a partner, as a share of the detector.
 TRANSITION = 1 / 8
@@ -26,7 +26,7 @@ TRANSITION = 1 / 8
 def balanced_geometry(geometry: Geometry) -> Geometry:
     """Return the geometry of a detector that reaches equally far on either side of the axis, if a full turn needs it.
 
-    It is the geometry itself for less than a full turn, and for an axis in the middle.
+    For less than a full turn, and for an axis in the middle, this is the geometry itself.
     """
     _, nu = geometry.detector
     missing = nu - 2 * geometry.center  # columns to add on the left; negative: on the right
@@ -37,10 +37,10 @@ def balanced_geometry(geometry: Geometry) -> Geometry:
 
 
 def balance(projections: torch.Tensor, geometry: Geometry) -> tuple[torch.Tensor, Geometry]:
-    """Weight projections ``(n_angles, ny, nu)`` so that every ray of a full turn counts once, on a balanced detector.
+    """Return projections on a balanced detector, weighted so that every ray of a full turn counts once, and their geometry.
 
-    The weights of a ray and of its partner, half a turn away, add up to 2. A ray without a partner has the weight 2. The added
-    columns are zero.
+    Projections have the shape ``(n_angles, ny, nu)``. The weights of a ray and of its partner, half a turn away, add up to 2.
+    A ray without a partner has the weight 2. The added columns are zero.
     """
     balanced = balanced_geometry(geometry)
     if balanced is geometry:

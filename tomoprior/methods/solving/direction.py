@@ -1,4 +1,4 @@
-"""The choice of the weight of differences along z by the tilts that it predicts best."""
+"""Choose the weight of differences along z by the prediction of held-out tilts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tomoprior.methods.solving.iterative import Monitor
 from tomoprior.methods.solving.problem import Problem, select_tilts
 from tomoprior.methods.solving.strength import Solver, resolve_strength
 
-#: Weights tried.
+#: Weights to try.
 Z_WEIGHTS = (1.0, 0.5, 0.35, 0.25)
-#: Iterations for each. Weights differ in the part of the volume that the tilts measure worst, which converges last.
+#: Iterations for each weight. Weights differ in the part of the volume that the tilts measure worst, which converges last.
 TRIAL_ITERATIONS = 100
 #: Cost of the trials in iterations of the solver.
 COST = len(Z_WEIGHTS) * TRIAL_ITERATIONS
 
 
 def choose_z_weight(problem: Problem, settings: Any, solver: Solver) -> Any:
-    """Return the settings with the weight whose volume, made without every fifth tilt, predicts those tilts best.
+    """Return the settings with the weight that predicts every fifth tilt best, from a volume of the other tilts.
 
     Each weight is tried at the strength that ``settings.reg_par`` gives for it.
 

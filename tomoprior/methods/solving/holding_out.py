@@ -1,4 +1,4 @@
-"""Tilts that are held out, so that a fit to the others has to predict them."""
+"""Hold out tilts, so that a fit to the others has to predict them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from tomoprior.errors import InputError
 from tomoprior.methods.solving.problem import Problem
 
-#: One tilt in this many is held out, never the first or the last: predicting those would be extrapolation.
+#: One tilt in this number is held out. The first and the last never are: to predict those would be extrapolation.
 HELD_OUT = 5
 #: Smallest shift in voxels between top and bottom of the grid from the first tilt to the last. Below it all tilts show the
-#: same image, and to predict one of them says nothing about the volume.
+#: same image, and the prediction of one of them does not judge the volume.
 PARALLAX = 2.0
 
 
 @dataclass(frozen=True)
 class HeldOutSplit:
-    """The tilts that are fitted, and those that the fit has to predict.
+    """The tilts to fit, and those that the fit has to predict.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class HeldOutSplit:
 
     @property
     def share(self) -> float:
-        """Part of the tilts' weight in ``keep``.
+        """Share of the tilts' weight that is in ``keep``.
 
         Multiply a strength for all tilts by this share to get the equivalent for ``keep``.
         """
@@ -43,7 +43,7 @@ class HeldOutSplit:
 
 
 def reason_against(problem: Problem) -> str | None:
-    """Return why these tilts cannot choose a setting by the prediction of held-out ones, or None if they can."""
+    """Return the reason why these tilts cannot choose a setting by the prediction of held-out ones, or None if they can."""
     order, _ = _order_tilts(problem)
     if len(order) < HELD_OUT:
         return f"{len(order)} tilt{'s are' if len(order) > 1 else ' is'} too few to hold some out"
@@ -55,7 +55,7 @@ def reason_against(problem: Problem) -> str | None:
 
 
 def hold_out_tilts(problem: Problem, advice: str = "give num_iter or reg_par a number") -> HeldOutSplit:
-    """Hold out every fifth tilt in the order of angle.
+    """Return the tilts to fit, and every fifth in the order of angle, which is held out.
 
     Raises
     ------
@@ -80,4 +80,4 @@ def _order_tilts(problem: Problem) -> tuple[NDArray[np.intp], NDArray[np.float64
     if problem.weights is not None:
         tilt_weights = problem.weights.mean((1, 2)).double().cpu().numpy()
     order = np.argsort(problem.A.geometry.angles, kind="stable")
-    return order[tilt_weights[order] > 0], tilt_weights  # a tilt without weight is no evidence
+    return order[tilt_weights[order] > 0], tilt_weights  # a tilt without weight gives no evidence

@@ -1,4 +1,4 @@
-"""Whether the tilts allow a lower bound of zero: decided from their background, their brightness and their lowest values."""
+"""Decide whether the tilts allow a lower bound of zero: by their background, their brightness and their lowest values."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 
 from tomoprior.methods.solving.problem import Problem
 
-#: Largest number of tilts that are looked at, spread over the range.
+#: Largest number of tilts that are examined, spread over the range.
 TILTS = 16
-#: Edges in pixels of the blocks whose means are judged: the smallest whose noise is at most ``NOISE`` of the signal.
+#: Edges in pixels of the blocks whose means are judged. The smallest with noise of at most ``NOISE`` of the signal counts.
 BLOCKS = (1, 2, 4, 8)
 NOISE = 0.12
 #: A level counts as zero within this share of the signal, plus ``SIGMAS`` standard deviations of the noise.
 TOLERANCE, SIGMAS = 0.05, 3.0
 #: Smallest share of blocks at zero, and largest share of blocks below it.
 BACKGROUND, NEGATIVE = 0.1, 0.002
-#: Smallest mean, as a share of the signal: the mean of data without their mean is zero.
+#: Smallest mean, as a share of the signal. Data from which the mean was subtracted have a mean of zero.
 MEAN = 0.02
 #: A section that fills every image is longer along tilted rays by 1 / cos. Smallest such growth of the path that can be judged,
-#: and the share of it by which the brightness has to grow, or may fall.
+#: and the share of it by which the brightness must grow, or may fall.
 GROWTH, FOLLOWS, FALLS = 0.15, 0.5, 0.1
 
 
 def resolve_bound(problem: Problem, settings: Any, settled: dict[str, Any]) -> Any:
-    """Return settings whose ``min_constraint`` is a number or None, and note the decision in ``settled`` if it was open.
+    """Return settings whose ``min_constraint`` is a number or None; add the decision to ``settled`` if it was open.
 
     ``auto`` becomes 0 where ``allows_positivity`` is true, else None.
     """
@@ -41,7 +41,7 @@ def resolve_bound(problem: Problem, settings: Any, settled: dict[str, Any]) -> A
 def allows_positivity(problem: Problem) -> bool:
     """Return True if the projections look like line integrals of a specimen without negative values.
 
-    The signal is the 99th percentile of the blocks' means. It must exceed the noise, hardly any block may lie below zero, and
+    The signal is the 99th percentile of the blocks' means. It must exceed the noise, almost no block may lie below zero, and
     the mean of all must be positive. In addition, zero must be known: some blocks are at zero, because the surroundings are
     empty and the tilts about equally bright, or the brightness grows with the path through a tilted section. Images without
     their mean have a mean of zero. Bright-field images have no background at zero, or get darker with the path. Both give

@@ -1,4 +1,4 @@
-"""A number of iterations that held-out tilts choose, for methods that fit the noise when they run too long."""
+"""Choose the number of iterations by held-out tilts, for methods that fit the noise when they run too long."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EarlyStopSettings(IterativeSettings):
     Attributes
     ----------
     plain
-        Values that close all open settings where ``num_iter`` is given: the published iteration, without choices.
+        Values that close all open settings if the user gives ``num_iter``: the published iteration, without choices.
     """
 
     plain: ClassVar[Mapping[str, Any]] = {"stop": None}
@@ -49,7 +49,7 @@ class EarlyStopSettings(IterativeSettings):
 
 
 class HeldOutMonitor(Monitor):
-    """Notes the iterate that predicts held-out tilts best, and stops when later ones are worse.
+    """Monitor that records the iterate that predicts held-out tilts best, and stops when later ones are worse.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class HeldOutMonitor(Monitor):
         self._train, self._test = train, test
 
     def stop(self, norm: float, **values: float) -> bool:
-        """Record the iterate and its error; return True if the best one is long past."""
+        """Record the iterate and its error; return True if the best one lies far enough back."""
         error = self._test.norm(self._test.A(self._train.x).sub_(self._test.data)) / self._test.scale
         within_tolerance = super().stop(norm, held_out=error, **values)
         if error < self.error:
@@ -77,12 +77,12 @@ class HeldOutMonitor(Monitor):
 
 
 class EarlyStopMethod(IterativeMethod):
-    """Frame of a method whose iterations can end early. A subclass defines ``iterate`` instead of ``solve``.
+    """Base of a method whose iterations can end early. A subclass defines ``iterate`` instead of ``solve``.
 
     Attributes
     ----------
     first_iterate
-        Number of the iterate that the solver reports first: 0 if it reports before an update, 1 if after it.
+        Number of the iterate that the solver reports first: 0 if it reports before an update, 1 if it reports after it.
     """
 
     first_iterate = 0
@@ -101,7 +101,7 @@ class EarlyStopMethod(IterativeMethod):
         return super().cost_in_pairs(geometry, settings) * (1.0 if settings.stop is None else 2.0)
 
     def open_settings(self, settings: Any) -> dict[str, Any]:
-        """Return the settings that are left to the method: the number of iterations, if held-out tilts choose it."""
+        """Return the settings that the method chooses: the number of iterations, if held-out tilts choose it."""
         left = super().open_settings(settings)
         return left if settings.stop is None else {**left, "num_iter": None, "stop": None}
 
