@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import WARNINGS
+
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "reproduce_coordinate_network.py"
 pytestmark = pytest.mark.slow
 
 
 def reproduce(folder: Path, *options: str) -> str:
     environment = {k: v for k, v in os.environ.items() if k != "TOMOPRIOR_DATA"} | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "error", str(SCRIPT), "--size", "tiny", "-o", str(folder), *options]
+    command = [sys.executable, *WARNINGS, str(SCRIPT), "--size", "tiny", "-o", str(folder), *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -16,8 +16,8 @@ from tomoprior.methods.diffusion.prior import Prior
 from .conftest import EXAMPLES
 
 TINY = {
-    "height": "16", "tile": "16", "field": "16,32", "widths": "16,16", "blocks": "1,1", "keep": "2", "batch": "1", "group": "1",
-    "tilts": "5,9", "ranges": "20,60", "tilt_step": "5,10", "num_cg": "10", "voxel_size": "10,12", "steps": "4",
+    "height": "16", "tile_size": "16", "field": "16,32", "widths": "16,16", "blocks": "1,1", "keep": "2", "batch_size": "1",
+    "group": "1", "tilts": "5,9", "ranges": "20,60", "tilt_step": "5,10", "num_cg": "10", "voxel_size": "10,12", "steps": "4",
 }  # fmt: skip
 SET = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
 
@@ -61,7 +61,7 @@ def test_a_packed_volume_is_trained_on(module, example, tmp_path):
     assert prior.card["data"] == ["train.zip"]
     assert len(prior.card["validation"]) == 4
     assert json.loads((tmp_path / "result/card.json").read_text()) == prior.card
-    assert "GFLOP a tile, forward and back" in said
+    assert "GFLOP per tile, forward and back" in said
     assert (tmp_path / "result/samples.png").read_bytes()[:4] == b"\x89PNG"
 
 

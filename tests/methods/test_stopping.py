@@ -154,7 +154,8 @@ def test_slabs_have_no_pilot_where_nothing_is_left_open(limited):
         ("tv", {"num_iter": 5}, True),
         ("tv", {"reg_par": 1.0}, True),
         ("tv", {"reg_par": 1.0, "min_constraint": 0}, False),
-        ("tikhonov", {}, False),
+        ("tikhonov", {}, True),
+        ("tikhonov", {"reg_par": 1.0}, False),
     ):
         method = methods.get(name)
         assert method.leaves_open(method.Settings.parse(values)) is is_open
