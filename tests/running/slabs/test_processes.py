@@ -25,11 +25,12 @@ GIVEN = {"num_iter": 30, "slab": 8, "device": "cpu"}
 
 
 def children(pid: int) -> list[int]:
-    """Processes of this machine whose parent is ``pid``."""
+    """Worker processes of tomoprior whose parent is ``pid``; other tests leave Python's resource tracker behind."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+            is_child = int(path.read_text().rpartition(")")[2].split()[1]) == pid
+            if is_child and b"tomoprior" in path.with_name("cmdline").read_bytes():
                 found.append(int(path.parent.name))
     return found
 
