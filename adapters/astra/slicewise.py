@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import astra
@@ -17,6 +14,7 @@ from tomoprior.errors import BackendError
 from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector.backends import Cost, Kind
 
+from ..thread_pool import thread_pool
 from .geometry import fan_refusal, kernel_name, slice_geometries
 
 
@@ -75,25 +73,9 @@ class SlicewiseBackend:
             if np.isnan(result[b, y, 0, 0]) and np.all(np.isfinite(image)):
                 raise BackendError("ASTRA returned without a result")
 
-        pool = _thread_pool()
-        for _ in pool.map(process_slice, np.ndindex(batch, ny)):
+        for _ in thread_pool().map(process_slice, np.ndindex(batch, ny)):
             pass
         return torch.from_numpy(result).permute(0, 2, 1, 3)
-
-
-_pools: dict[int, ThreadPoolExecutor] = {}
-_lock = threading.Lock()
-# a forked child has the pool without its threads, and would wait for them without end
-os.register_at_fork(after_in_child=_pools.clear)
-
-
-def _thread_pool() -> ThreadPoolExecutor:
-    """Return the pool of this process with as many threads as torch uses."""
-    width = torch.get_num_threads()
-    with _lock:
-        if width not in _pools:
-            _pools[width] = ThreadPoolExecutor(width, thread_name_prefix="astra-2d")
-        return _pools[width]
 
 
 def _delete_projectors(ids: list[int]) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -16,6 +14,8 @@ from numpy.typing import NDArray
 
 from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.projector.backends import Cost, Kind
+
+from ..thread_pool import thread_pool
 
 #: Largest number of slices in a block: 16 floats fill one vector register, and a block's copy of the volume stays small.
 LANES = 16
@@ -232,17 +232,5 @@ def _run(task: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> None:
     if len(arguments) == 1:
         task(*arguments[0])
         return
-    for future in [_pool().submit(task, *a) for a in arguments]:
+    for future in [thread_pool().submit(task, *a) for a in arguments]:
         future.result()
-
-
-_pools: dict[int, ThreadPoolExecutor] = {}
-_lock = threading.Lock()
-# a forked child has the pool without its threads, and would wait for ever
-os.register_at_fork(after_in_child=_pools.clear)
-
-
-def _pool() -> ThreadPoolExecutor:
-    """Return the pool of the process for torch's current number of threads."""
-    with _lock:
-        return _pools.setdefault(_threads(), ThreadPoolExecutor(_threads(), thread_name_prefix="projector"))
