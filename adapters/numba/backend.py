@@ -59,7 +59,8 @@ class NumbaBackend:
     def __init__(self, geometry: Geometry, kind: Kind, device: torch.device) -> None:
         self.geometry = geometry
         self._groups = geometry.slice_groups()
-        self._rays = [follow_rays(geometry, int(rows[0])) for rows in self._groups]
+        # a table for each of a thousand centres would exceed the volume: then each is computed when its slices are projected
+        self._shared_rays = follow_rays(geometry, 0) if len(self._groups) == 1 else None
 
     @classmethod
     def cost(cls, geometry: Geometry, kind: Kind) -> Cost:
@@ -67,7 +68,7 @@ class NumbaBackend:
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
         lanes = min(LANES, ny)
-        table = (24 if isinstance(geometry, FanGeometry) else 8) * n * nu * len(geometry.slice_groups())
+        table = (24 if isinstance(geometry, FanGeometry) else 8) * n * nu
         return Cost(table + 4 * lanes * (2 * (nz + 3) * (nx + 3) + n * nu), 0.01)
 
     @classmethod
@@ -135,7 +136,8 @@ class NumbaBackend:
         batch, _, ny, _ = x.shape
         source = x.permute(1, 3, 0, 2)
         result = x.new_empty(*out, batch, ny)
-        for slices, rays in zip(self._groups, self._rays, strict=True):
+        for slices in self._groups:
+            rays = self._shared_rays or follow_rays(self.geometry, int(slices[0]))
             for b in range(batch):
                 for begin, end, lanes in cut_blocks(len(slices)):
                     index = torch.from_numpy(slices[begin:end])
