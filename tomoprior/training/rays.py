@@ -7,11 +7,11 @@ from functools import cached_property
 import torch
 
 from tomoprior.geometry import Geometry
-from tomoprior.projector import LinearOperator
+from tomoprior.projector.operator import PairedOperator
 from tomoprior.projector.sparse import csr_product, csr_tensor
 
 
-class MatrixProjector(LinearOperator):
+class MatrixProjector(PairedOperator):
     """The map of ``Projector(geometry, kind="linear")`` up to rounding, for geometries whose slices share their rays.
 
     A training needs a new geometry every few seconds, for a batch of volumes, on a machine that may have no ASTRA: the matrix
@@ -24,11 +24,6 @@ class MatrixProjector(LinearOperator):
             raise ValueError("all slices must have the same rays")
         self.geometry, self.device = geometry, torch.device(device)
         self.domain_shape, self.range_shape = geometry.domain_shape, geometry.range_shape
-
-    @property
-    def T(self) -> LinearOperator:
-        """The exact adjoint."""
-        return _Adjoint(self)
 
     @cached_property
     def _pair(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,19 +67,6 @@ class MatrixProjector(LinearOperator):
 
     def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
         return _product(self._pair[1], batch, (self.domain_shape[0], self.domain_shape[2]))
-
-
-class _Adjoint(LinearOperator):
-    def __init__(self, projector: MatrixProjector) -> None:
-        self._projector, self.device = projector, projector.device
-        self.domain_shape, self.range_shape = projector.range_shape, projector.domain_shape
-
-    @property
-    def T(self) -> LinearOperator:
-        return self._projector
-
-    def _apply(self, batch: torch.Tensor) -> torch.Tensor:
-        return self._projector._apply_adjoint(batch)
 
 
 def _product(matrix: torch.Tensor, x: torch.Tensor, out: tuple[int, int]) -> torch.Tensor:
