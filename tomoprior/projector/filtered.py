@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
+from tomoprior.geometry.checks import to_tilt_indices
 from tomoprior.projector.projector import Projector
 
 
@@ -161,8 +162,7 @@ class FilteredProjector(Projector):
             If the selection is empty or does not fit.
         """
         geometry = self.geometry.select(views)
-        index = np.asarray(views)
-        index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.intp)
+        index = to_tilt_indices(views, self.geometry.n_angles)
         part = self.transfer[torch.from_numpy(index).to(self.device)]
         return type(self)(super().with_geometry(geometry), part)
 

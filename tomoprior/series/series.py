@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tomoprior.display import to_html, to_line
 from tomoprior.errors import GeometryError, InputError
 from tomoprior.geometry import MAX_ANGLE, Geometry
+from tomoprior.geometry.checks import to_tilt_indices
 from tomoprior.microscopy.transfer import bin_transfer, check_transfer, select_transfer
 from tomoprior.series.binning import block_mean
 from tomoprior.series.views import BinnedTilts, SelectedTilts
@@ -133,8 +134,7 @@ class TiltSeries:
             If the selection is empty or does not fit.
         """
         geometry = self.geometry.select(views)
-        index = np.asarray(views)
-        index = np.flatnonzero(index) if index.dtype == bool else index
+        index = to_tilt_indices(views, self.geometry.n_angles)
         data = (
             self.projections[index]
             if isinstance(self.projections, np.ndarray)
