@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tomoprior.alignment.rounds import Matcher, Pose
+from tomoprior.methods.solving.strength import parabola_minimum
 
 #: Angles of the search, degrees from the nominal angle.
 SEARCH = (-12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0)
@@ -14,11 +15,8 @@ def search_axis(matcher: Matcher, start: Pose, rounds: int) -> Pose:
     """Return the pose with the lowest residual among angles around the start; a parabola finds the angle between them."""
     offsets = np.deg2rad(SEARCH)
     tried = [matcher.refine(start.turned(start.axis_angle + offset), rounds) for offset in offsets]
-    residuals = np.array([np.average(step.residuals, weights=start.weights) for _, step in tried])
+    residuals = [float(np.average(step.residuals, weights=start.weights)) for _, step in tried]
     best = int(np.argmin(residuals))
     pose = tried[best][0]
-    if not 0 < best < len(offsets) - 1:
-        return pose
-    low, here, high = residuals[best - 1 : best + 2]
-    shift = 0.5 * (low - high) / max(low - 2 * here + high, 1e-30) * (offsets[1] - offsets[0])
-    return pose.turned(pose.axis_angle + float(shift))
+    steps = parabola_minimum(residuals) - best
+    return pose.turned(pose.axis_angle + steps * float(offsets[1] - offsets[0])) if steps else pose

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 from tomoprior import methods
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
+from tomoprior.methods.solving.strength import parabola_minimum
 from tomoprior.projector import Projector
 from tomoprior.series import TiltSeries
 from tomoprior.series.binning import block_mean
@@ -81,12 +82,8 @@ def _search(
     low, high = (gaussian_filter1d(means, width, axis=2, mode="nearest") for width in BAND)
     binned = torch.from_numpy(low - high)
     places = around + np.arange(-reach, reach + step / 2, step)
-    costs = np.array([_mismatch(binned, angles, place / factor) for place in places])
-    best = int(np.argmin(costs))
-    if not 0 < best < len(costs) - 1:
-        return float(places[best])
-    low, here, high = costs[best - 1 : best + 2]
-    return float(places[best] + 0.5 * step * (low - high) / max(low - 2 * here + high, 1e-30))
+    costs = [_mismatch(binned, angles, place / factor) for place in places]
+    return float(places[0] + step * parabola_minimum(costs))
 
 
 def _mismatch(sinograms: torch.Tensor, angles: NDArray[np.float64], center: float) -> float:
