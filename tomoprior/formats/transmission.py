@@ -63,6 +63,14 @@ class MinusLog(LazyArray):
 
     def _read(self, box: Box) -> NDArray[Any]:
         values = self._source.read(box).astype(np.float32)
+        # a median takes longer than the logarithm: it is computed only if at least half of the values can exceed the limit
+        if 2 * np.count_nonzero(values > MAX_TRANSMISSION) >= np.count_nonzero(np.isfinite(values)):
+            self._check_median(values)
+        out = np.full(values.shape, np.nan, np.float32)
+        np.log(values, out=out, where=values > 0)  # a NaN compares as False and stays
+        return np.negative(out, out=out)
+
+    def _check_median(self, values: NDArray[np.float32]) -> None:
         finite = values[np.isfinite(values)]
         typical = float(np.median(finite)) if finite.size else 0.0
         if typical > MAX_TRANSMISSION:
@@ -70,6 +78,3 @@ class MinusLog(LazyArray):
                 f"{self.path}: values with a median of {typical:.4g} are no transmissions, so their logarithm means nothing; "
                 "give the brightness without specimen (--i0 auto or --i0 VALUE) or flat fields (--flats)"
             )
-        out = np.full(values.shape, np.nan, np.float32)
-        np.log(values, out=out, where=values > 0)  # a NaN compares as False and stays
-        return np.negative(out, out=out)
