@@ -1,4 +1,4 @@
-"""Where the layouts of X-ray tomography keep things in an HDF5 file.
+"""Places of data, fields and angles in the HDF5 layouts of X-ray tomography.
 
 Sources: De Carlo et al., "Scientific data exchange", J. Synchrotron Rad. 21 (2014); the NeXus application definition NXtomo;
 the files that NSLS-II's FXI and the Core Imaging Library (CIL) write.

@@ -30,7 +30,7 @@ _FLAT_KEY, _DARK_KEY = 1, 2
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user says of a file: names of datasets, and whether counts are normalised (None: if there are flats)."""
+    """Options of the user for a file: names of datasets, and whether counts are normalised (None: if flats exist)."""
 
     dataset: str | None = None
     angles: str | None = None

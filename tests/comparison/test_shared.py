@@ -1,4 +1,4 @@
-"""How the tilts are split, and what belongs to the input of a comparison."""
+"""The split of the tilts, and the contents of the input of a comparison."""
 
 from __future__ import annotations
 

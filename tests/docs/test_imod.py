@@ -23,7 +23,7 @@ def trimvol_rx(volume: np.ndarray) -> np.ndarray:
 
 
 def imod_column(row: int, column: int, angle: float) -> float:
-    """Where ``tilt`` sees a point of its output slice, in columns from 0; its own counting starts at 1."""
+    """Return the column in which ``tilt`` sees a point of its output slice, from 0; its own counting starts at 1."""
     nz, _, nx = SHAPE
     cos_beta, sin_beta = np.cos(angle), -np.sin(angle)
     zz, xx = row + 1 - (nz / 2 + 0.5), column + 1 - (nx / 2 + 0.5)

@@ -1,4 +1,4 @@
-"""What all settings have: old names, ``none`` as a word, and descriptions in the docstrings."""
+"""Features of all settings: old names, ``none`` as a word, and descriptions in the docstrings."""
 
 import inspect
 import warnings

@@ -61,7 +61,7 @@ def names_for_examples(module: ModuleType) -> dict[str, Any]:
 
 
 def failures(examples: doctest.DocTest) -> str:
-    """What is wrong with the examples of one docstring; empty if nothing is."""
+    """Return the faults of the examples of one docstring; empty if there are none."""
     lines: list[str] = []
     doctest.DocTestRunner(optionflags=FLAGS).run(examples, out=lines.append)
     return "".join(lines)

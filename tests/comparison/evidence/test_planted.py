@@ -21,7 +21,7 @@ OBJECTS = Planted(CENTERS, CONTROLS, 2.5, 0.5)
 
 @pytest.fixture
 def respond(share, give):
-    """What is found if the response of a method to the objects is the given volume."""
+    """Return the evidence for a method whose response to the objects is the given volume."""
     background = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
     shared = replace(share(np.rad2deg(ANGLES), SHAPE), planted=OBJECTS)
 

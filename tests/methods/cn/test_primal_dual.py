@@ -75,7 +75,7 @@ def test_steps_are_balanced_by_the_root_of_the_strength_within_bounds(problem, r
 
 @pytest.mark.parametrize("degree", [1, 3])
 def test_least_squares_with_a_bound_meets_the_conditions_of_optimality(problem, degree):
-    """Where a weight is positive the derivative is zero; where it is zero the derivative is not negative."""
+    """The derivative is zero for positive weights, and not negative for weights of zero."""
     solver = solver_of(problem, degree, regulariser=None)
     state = solver.run(solver.start(), 0.0, 4000)
     slope = solver.basis.adjoint(problem.A.T(problem.A(solver.volume(state.c)) - problem.data))

@@ -22,7 +22,7 @@ FADE = 0.3
 
 @dataclass(frozen=True)
 class Prediction:
-    """How well a tilt is predicted.
+    """The error of a predicted tilt.
 
     Attributes
     ----------

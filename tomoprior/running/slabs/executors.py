@@ -1,4 +1,4 @@
-"""Where slabs are computed: in this process, in processes on this machine, or on a cluster."""
+"""Executors of slabs: in this process, in processes on this machine, or on a cluster."""
 
 from __future__ import annotations
 
