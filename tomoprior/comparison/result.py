@@ -56,7 +56,8 @@ class Entry:
         ``error_missing``, the error's power over the truth's in the measured directions and in the others; ``curves``:
         ``fsc``, ``present``, ``missing``, with threshold 0.5.
         ``agreement``: correlation with every other entry, by label.
-        ``tuned``: the chosen ``values``, and ``trials``, a list of ``{"values": ..., "error": ...}``.
+        ``tuned``: the chosen ``values``; ``trials``, a list of ``{"values": ..., "error": ...}``; ``why`` they are fewer than
+        the most that a method gets; ``cut``, why they ended early. Both are empty if there is no reason.
 
         A curve is ``{"frequency": [...], "correlation": [... or None], "crossing": number or None, "threshold": number}``,
         frequencies in cycles per voxel.
