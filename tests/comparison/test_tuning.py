@@ -86,7 +86,7 @@ def test_no_method_has_more_trials_than_another(shared, judged, values):
 
 def test_fewer_trials_have_a_reason():
     assert explain_trials(candidate(tunable={"third": (0, 1, 2)})) == "third: no other values"
-    assert explain_trials(candidate(tunable={})) == "chooses its settings by held-out tilts in every run"
+    assert explain_trials(candidate(tunable={})) == "held-out tilts choose in every run what is not given"
     assert explain_trials(candidate(given=["num_iter"])) == "its settings are given"
     assert explain_trials(candidate()) == "num_iter: no other values"  # five multiples of the default
     assert count_trials(plan_trials(candidate())) == 5

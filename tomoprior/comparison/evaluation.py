@@ -168,7 +168,9 @@ class Evaluation:
 
     def _check(self, name: str) -> dict[str, Any]:
         if name == "planted":
-            return planted(self.shared, self._run_method, self.store.array("volume"))
+            value, response = planted(self.shared, self._run_method, self.store.array("volume"))
+            self.store.put_array("response", response)
+            return value
         check: dict[str, Callable[[SharedInput, Reconstruct], dict[str, Any]]] = {"held_out": held_out, "halves": halves}
         return check[name](self.shared, self._run_method)
 

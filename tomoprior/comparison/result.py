@@ -61,6 +61,10 @@ class Entry:
 
         A curve is ``{"frequency": [...], "correlation": [... or None], "crossing": number or None, "threshold": number}``,
         frequencies in cycles per voxel.
+    response
+        Change of the volume when the test objects are added to the tilts, same shape; None without planted objects.
+    settled
+        Values that the method chose while it ran, such as the strength by held-out tilts.
     notes
         Statements of the method's record: warnings, and what it inferred.
     """
@@ -72,9 +76,11 @@ class Entry:
     message: str = ""
     volume: NDArray[np.float32] | None = None
     std: NDArray[np.float32] | None = None
+    response: NDArray[np.float32] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     memory: int | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    settled: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

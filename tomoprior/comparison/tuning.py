@@ -85,7 +85,7 @@ def explain_trials(candidate: Candidate) -> str:
     if candidate.set_by_user and values_to_try(replace(candidate, set_by_user=frozenset())):
         return "its settings are given"
     if isinstance(candidate.method, TunableMethod):
-        return "chooses its settings by held-out tilts in every run"
+        return "held-out tilts choose in every run what is not given"
     return "has no setting to try"
 
 

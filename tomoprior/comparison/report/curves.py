@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import Picture, add_legend, entries_with, looks, new_figure
+from tomoprior.comparison.report.figures import HALF, WIDE, Picture, add_legend, entries_with, looks, new_figure
 from tomoprior.comparison.report.plain import pick
 from tomoprior.comparison.result import Comparison
 from tomoprior.plot.correlation import Curve, draw_curves
@@ -50,7 +50,7 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
     if not shown:
         return None
     look, voxel, unit = looks(comparison), words.voxel(comparison.geometry), words.unit(comparison.geometry)
-    figure = new_figure(1.2 + 3.6 * len(shown) if len(shown) > 2 else 6.2, 3.6)  # two panels fill half the width of a page
+    figure = new_figure(WIDE if len(shown) > 2 else HALF, 3.6)
     axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
     threshold = float(next(iter(shown.values()))[0][1]["threshold"])
     alt = []
@@ -64,10 +64,8 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
     axes[0].set_ylabel("correlation")
     axes[-1].annotate(f"{threshold:g}", (1, threshold), (3, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center", fontsize=9.5)  # fmt: skip
-    add_legend(figure, axes[0], len(next(iter(shown.values()))))
-    return Picture(
-        name, title, caption, "Fourier shell correlation against frequency: " + "; ".join(alt) + ".", figure, len(shown) > 2
-    )
+    add_legend(figure, axes[0])
+    return Picture(name, title, caption, "Fourier shell correlation against frequency: " + "; ".join(alt) + ".", figure)
 
 
 def _curve(label: str, values: Any, look: Look) -> Curve:

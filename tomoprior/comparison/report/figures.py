@@ -14,6 +14,8 @@ from tomoprior.plot.figure import Figure
 from tomoprior.plot.looks import Look, look
 
 TRUTH = "#5B6470"
+#: Widest figure that half of the page's width shows without shrinking, in inches, and the width of a wide one.
+HALF, WIDE = 6.2, 12.0
 
 #: matplotlib's rcParams. Typed Any, because matplotlib's types list every name.
 STYLE: Any = {
@@ -47,14 +49,23 @@ def looks(comparison: Comparison) -> dict[str, Look]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its file name (no suffix), title, caption and alternative text; ``wide`` figures take the whole width."""
+    """A figure with its file name (no suffix), title, caption and alternative text."""
 
     name: str
     title: str
     caption: str
     alt: str
     figure: Figure
-    wide: bool = False
+
+    @property
+    def width(self) -> int:
+        """Return the width in CSS pixels, of which an inch has 96."""
+        return round(96 * float(self.figure.get_size_inches()[0]))
+
+    @property
+    def wide(self) -> bool:
+        """Return whether the figure takes the whole width of the page."""
+        return bool(self.figure.get_size_inches()[0] > HALF)
 
     def png(self, dpi: int = 200) -> bytes:
         """Return the figure as PNG."""
@@ -76,12 +87,13 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def add_legend(figure: Figure, axis: Any, count: int) -> None:
-    """Add one legend above all panels, from the handles of ``axis``."""
+def add_legend(figure: Figure, axis: Any) -> None:
+    """Add one legend above all panels, from the handles of ``axis``, in as many columns as the figure holds."""
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(
-        handles, [shorten_label(t) for t in labels], loc="outside upper left", ncols=min(6, max(1, count)), fontsize=9.5
-    )
+    names = [shorten_label(t) for t in labels]
+    column = 0.75 + 0.085 * max(map(len, names), default=0)  # inches: the line and a text of 9.5 points
+    across = int(figure.get_size_inches()[0] / column)
+    figure.legend(handles, names, loc="outside upper left", ncols=max(1, min(len(names), across)), fontsize=9.5)
 
 
 def shorten_label(text: str, length: int = 28) -> str:

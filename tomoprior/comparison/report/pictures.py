@@ -10,7 +10,7 @@ import numpy as np
 
 from tomoprior.comparison.report import words
 from tomoprior.comparison.report.curves import against_truth, between_halves
-from tomoprior.comparison.report.figures import STYLE, Picture, entries_with, looks, new_figure, shorten_label
+from tomoprior.comparison.report.figures import HALF, STYLE, WIDE, Picture, entries_with, looks, new_figure, shorten_label
 from tomoprior.comparison.report.slices import slices
 from tomoprior.comparison.report.tilts import predictions, residuals
 from tomoprior.comparison.result import Comparison
@@ -28,7 +28,7 @@ def agreement(comparison: Comparison) -> Picture | None:
     if not pairs:
         return None
     size = 1.5 + 0.5 * max(4, n)
-    figure = new_figure(size + 0.9, size)
+    figure = new_figure(min(size + 0.9, WIDE), size)
     axis = figure.subplots()
     axis.grid(False)
     least = min(pairs)[0]
@@ -65,7 +65,7 @@ def planted(comparison: Comparison) -> Picture | None:
     if not shown:
         return None
     look = looks(comparison)
-    figure = new_figure(6.2, 3.9)
+    figure = new_figure(HALF if len(shown) < 7 else WIDE, 3.9)
     axis = figure.subplots()
     axis.grid(axis="x", visible=False)
     axis.axhline(1, color="#22272E", lw=1, ls=(0, (4, 3)))
@@ -94,7 +94,9 @@ def planted(comparison: Comparison) -> Picture | None:
     axis.plot([], [], marker="o", mfc="none", mew=1.4, label="no object", **grey)
     axis.plot([], [], marker="x", mew=2, label="largest elsewhere", **grey)
     figure.legend(loc="outside upper left", ncols=3, fontsize=9.5)
-    axis.set_xticks(range(len(shown)), [shorten_label(e.label, 16) for e in shown])
+    names = [shorten_label(e.label, 16) for e in shown]
+    crowded = max(map(len, names)) * len(names) * 0.09 > figure.get_size_inches()[0] - 1  # inches, at 10 points
+    axis.set_xticks(range(len(shown)), names, rotation=20 if crowded else 0, ha="right" if crowded else "center")
     axis.set_xlim(-0.6, len(shown) - 0.4)
     axis.set_ylabel("share of its contrast")
     return Picture(
