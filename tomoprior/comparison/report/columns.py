@@ -128,7 +128,7 @@ TRUTH: tuple[Group, ...] = (
         "",
     ),
     Group(
-        "Share of error",
+        "Error",
         (
             _number_column("truth.error_present", "error_measured", "measured", "low"),
             _number_column("truth.error_missing", "error_unmeasured", "not measured", "low"),
@@ -199,8 +199,9 @@ TILTS: tuple[Group, ...] = (
             Column("seconds_checks", "", _seconds("checks")),
             Column("memory_bytes", "memory", _memory, lambda e, _: memory.format_bytes(e.memory or 0), better="low"),
         ),
-        "One reconstruction on this machine, without trials and checks.",
-        "Memory is the increase of the process's peak. It has no value where the increase is too small to measure.",
+        "One reconstruction on this machine, without trials and checks. Memory, where it can be measured: the increase of the "
+        "process's peak.",
+        "",
     ),
 )
 

@@ -91,9 +91,9 @@ def add_legend(figure: Figure, axis: Any) -> None:
     """Add one legend above all panels, from the handles of ``axis``, in as many columns as the figure holds."""
     handles, labels = axis.get_legend_handles_labels()
     names = [shorten_label(t) for t in labels]
-    column = 0.75 + 0.085 * max(map(len, names), default=0)  # inches: the line and a text of 9.5 points
-    across = int(figure.get_size_inches()[0] / column)
-    figure.legend(handles, names, loc="outside upper left", ncols=max(1, min(len(names), across)), fontsize=9.5)
+    widths, room = [0.7 + 0.08 * len(name) for name in names], figure.get_size_inches()[0]  # inches, at 9.5 points
+    across = len(names) if sum(widths) <= room else int(room / max(widths))
+    figure.legend(handles, names, loc="outside upper left", ncols=max(1, across), fontsize=9.5)
 
 
 def shorten_label(text: str, length: int = 28) -> str:

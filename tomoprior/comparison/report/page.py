@@ -91,7 +91,10 @@ def _run(entry: Entry) -> dict[str, Any]:
 
 
 def _shorten(value: Any) -> Any:
-    return words.format_number(value) if isinstance(value, float) else value
+    """Return a number with few digits, and other values as they are."""
+    if not isinstance(value, float):
+        return value
+    return int(value) if value.is_integer() else words.format_number(value)
 
 
 def _viewer(comparison: Comparison, grey: Window, packed: Packed | None) -> dict[str, Any]:

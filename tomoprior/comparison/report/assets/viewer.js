@@ -103,7 +103,7 @@ function drawAll() {
     }
     const voxel = state.at.x + known.shape.x * (state.at.y + known.shape.y * state.at.z);
     const deviation = std && state.mode === "values" ? ` ± ${digits(std[voxel] * known.spread, 2)}` : "";
-    card.querySelector("h3 output").textContent = read(voxel).toFixed(decimals).replace("-", "−") + deviation;
+    card.querySelector("h3 output").textContent = read(voxel).toFixed(decimals).replace(/^-(?=[0.]*$)/, "").replace("-", "−") + deviation;
   }
 }
 
