@@ -414,7 +414,7 @@ def test_it_fits_the_window(browser, path, width):
     assert not viewer.js(CUT_TABLES) or width < 1280
     assert viewer.js(BROKEN_WORDS) == []
     for drawn, natural in viewer.js("""return [...document.querySelectorAll('.drawing img')].map((i) =>
-            [i.getBoundingClientRect().width, parseFloat(i.style.getPropertyValue('--natural'))])"""):
+            [i.getBoundingClientRect().width, i.naturalWidth])"""):
         assert drawn / natural * 12 >= 11  # the smallest letters have 9 points, which are 12 pixels
     for view in viewer.js("""return [...document.querySelectorAll('.view')].map((v) => { const c = v.querySelector('.pixels');
             const [a, b] = [v.getBoundingClientRect(), v.closest('.card').getBoundingClientRect()];

@@ -181,15 +181,18 @@ def test_letters_of_every_plot_have_eleven_pixels(full, count):
     )
     drawn = pictures(dataclasses.replace(full, entries=entries, rankings=()))
     assert len(drawn) == 7 - (count == 1)
+    for figure, name in [(f, p.name) for p in drawn for f in (p.figure, p.narrow) if f is not None]:
+        points = min(t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text())
+        assert points / 72 * 96 * float(SHRUNK) >= 11, name
+        figure.draw_without_rendering()
+        for legend in figure.legends:
+            assert legend.get_window_extent().x1 <= figure.bbox.x1 + 1, name
     for picture in drawn:
-        points = min(t.get_fontsize() for t in picture.figure.findobj(Text) if t.get_visible() and t.get_text())
-        assert points / 72 * 96 * float(SHRUNK) >= 11, picture.name
         # in half of a page 1186 pixels wide, or in all of it: less the gap, the frame and its padding
         room = 1186 - 26 if picture.wide else (1186 - 26) / 2 - 26
         assert picture.width * float(SHRUNK) <= room, picture.name
-        picture.figure.draw_without_rendering()
-        for legend in picture.figure.legends:
-            assert legend.get_window_extent().x1 <= picture.figure.bbox.x1 + 1, picture.name
+        # a phone 360 pixels wide, less the margins, the frame and its padding
+        assert picture.narrow is None or 96 * picture.narrow.get_size_inches()[0] * float(SHRUNK) <= 360 - 28 - 26
 
 
 def test_bad_tilts_are_told_in_one_way(full):

@@ -14,8 +14,8 @@ from tomoprior.plot.figure import Figure
 from tomoprior.plot.looks import Look, look
 
 TRUTH = "#5B6470"
-#: Widest figure that half of the page's width shows without shrinking, in inches, and the width of a wide one.
-HALF, WIDE = 6.2, 12.0
+#: Widest figure that half of the page's width shows without shrinking, in inches, the width of a wide one, and of a phone's.
+HALF, WIDE, NARROW = 6.2, 12.0, 3.4
 
 #: matplotlib's rcParams. Typed Any, because matplotlib's types list every name.
 STYLE: Any = {
@@ -49,13 +49,14 @@ def looks(comparison: Comparison) -> dict[str, Look]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its file name (no suffix), title, caption and alternative text."""
+    """A figure with its file name (no suffix), title, caption, alternative text, and a version for a narrow window or None."""
 
     name: str
     title: str
     caption: str
     alt: str
     figure: Figure
+    narrow: Figure | None = None
 
     @property
     def width(self) -> int:
@@ -69,17 +70,22 @@ class Picture:
 
     def png(self, dpi: int = 200) -> bytes:
         """Return the figure as PNG."""
-        return self._as("png", dpi=dpi)
+        return _save(self.figure, "png", dpi=dpi)
 
     def svg(self) -> bytes:
         """Return the figure as SVG; the same figure gives the same bytes."""
-        return self._as("svg", metadata={"Date": None})
+        return _save(self.figure, "svg", metadata={"Date": None})
 
-    def _as(self, kind: str, **options: Any) -> bytes:
-        out = io.BytesIO()
-        with mpl.rc_context(STYLE):
-            self.figure.savefig(out, format=kind, **options)
-        return out.getvalue()
+    def narrow_svg(self) -> bytes | None:
+        """Return the version for a narrow window as SVG, or None."""
+        return None if self.narrow is None else _save(self.narrow, "svg", metadata={"Date": None})
+
+
+def _save(figure: Figure, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(out, format=kind, **options)
+    return out.getvalue()
 
 
 def new_figure(width: float, height: float) -> Figure:

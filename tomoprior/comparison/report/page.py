@@ -59,7 +59,7 @@ def _context(comparison: Comparison, pictures: Sequence[Picture]) -> dict[str, A
         "matched": comparison.about.get("match") not in (None, "none") and comparison.truth is not None,
         "truth_share": next((s for e in comparison.entries if (s := pick(e.evidence, "inferred.truth_share"))), None),
         "colours": {label: one.colour for label, one in look.items()} | {"truth": TRUTH},
-        "pictures": [(p, _embedded(p)) for p in pictures if p.name != "slices"],
+        "pictures": [(p, _embedded(p), _narrow(p)) for p in pictures if p.name != "slices"],
         "slices": next(((p, _data("png", p.png(100))) for p in pictures if p.name == "slices"), None),
         "timed": any(e.seconds for e in comparison.entries),
         "runs": [_run(e) for e in comparison.entries],
@@ -153,6 +153,11 @@ def _volume(comparison: Comparison, name: str, packed: Packed | None, changed: b
 def _embedded(picture: Picture) -> str:
     drawing = picture.svg()
     return _data("svg+xml", drawing) if len(drawing) <= DRAWING else _data("png", picture.png(110))
+
+
+def _narrow(picture: Picture) -> str | None:
+    drawing = picture.narrow_svg()
+    return None if drawing is None or len(drawing) > DRAWING else _data("svg+xml", drawing)
 
 
 def _data(kind: str, content: bytes) -> str:

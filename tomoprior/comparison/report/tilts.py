@@ -9,7 +9,7 @@ import numpy as np
 
 from tomoprior.comparison import summary
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import HALF, Picture, add_legend, entries_with, looks, new_figure
+from tomoprior.comparison.report.figures import HALF, NARROW, Picture, add_legend, entries_with, looks, new_figure
 from tomoprior.comparison.result import Comparison, Entry
 from tomoprior.plot.tilts import TiltCurve, draw_tilts
 
@@ -28,7 +28,7 @@ def residuals(comparison: Comparison) -> Picture | None:
         f"Relative residual of every tilt, for the volume from all tilts. {told} A smaller residual is not better by itself: "
         "noise can be fitted too.",
         f"Residual against tilt angle for {_labels(shown)}. {told}",
-        _against_angle(comparison, lines, "relative residual", named),
+        *(_against_angle(comparison, lines, "relative residual", named, width) for width in (HALF, NARROW)),
     )
 
 
@@ -47,7 +47,7 @@ def predictions(comparison: Comparison) -> Picture | None:
         "Relative error of tilts that the method did not see, after a scale, an offset and a shift are fitted to each. It "
         "includes the noise. " + ("Bad tilts are marked." if named else ""),
         f"Prediction error against tilt angle of held-out tilts; all together: {totals}.",
-        _against_angle(comparison, lines, "relative error", named),
+        *(_against_angle(comparison, lines, "relative error", named, width) for width in (HALF, NARROW)),
     )
 
 
@@ -83,10 +83,10 @@ def name_tilts(comparison: Comparison, tilts: Sequence[int]) -> dict[str, list[i
 
 
 def _against_angle(
-    comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[str, list[int]]
+    comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[str, list[int]], width: float
 ) -> Any:
     look = looks(comparison)
-    figure = new_figure(HALF, 3.6)
+    figure = new_figure(width, 3.6)
     axis = figure.subplots()
     curves = [TiltCurve(e.label, np.array(angles), np.array(values, float), look[e.label]) for e, angles, values in lines]
     draw_tilts(axis, curves, {name: np.rad2deg(comparison.geometry.angles[tilts]) for name, tilts in named.items()})
