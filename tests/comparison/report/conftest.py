@@ -90,7 +90,7 @@ def full():
                 volume=(truth + error * rng.normal(size=SHAPE)).astype(np.float32),
                 std=(0.5 * truth).astype(np.float32) if label == "cn" else None,
                 response=((1 - error) * objects).astype(np.float32) if label != "wbp" else None,  # its check failed
-                settled={"num_iter": 20, "more": {"deep": 2}} if label == "cn" else {},
+                settled={"num_iter": 20, "more": {"deep": 2}, "note": f"{NASTY}!"} if label == "cn" else {},
                 seconds={"reconstruction": 10 * error, "checks": 72.0},
                 memory=int(1e9 * error),
                 evidence=evidence(error, [other for other in errors if other != label]),

@@ -88,6 +88,7 @@ def test_names_and_messages_are_text(html, written):
     assert "b" not in {tag for tag, _ in html.tags}
     assert NASTY in html.text
     assert f"A series {NASTY}" in html.text
+    assert f"→ {NASTY}!" in html.text  # a value that a method's record holds
     raw = (written[0] / "report.html").read_text("utf-8")
     assert "<script>alert" not in raw
     assert "</script><script>alert(1)" in html.text
