@@ -61,6 +61,17 @@ def parse_size(value: Any) -> float | None:
     return number if 1e-15 < number < 1e15 else None
 
 
+def volume_unit(unit: str) -> str:
+    """Return the word for lengths in a volume: the symbol of the unit, or ``voxels`` if the voxel size is unknown.
+
+    Examples
+    --------
+    >>> volume_unit("nanometer"), volume_unit("pixel")
+    ('nm', 'voxels')
+    """
+    return "voxels" if unit == "pixel" else unit_symbol(unit)
+
+
 def unit_symbol(unit: str) -> str:
     """Return the symbol of a unit, ``nm`` for ``nanometer``; raises InputError for a unit that is not in ``UNITS``."""
     if unit not in _SHORT:

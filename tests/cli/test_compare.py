@@ -62,9 +62,9 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(run, series_file, tmp_path)
     ran = run(*arguments)
     assert ran.code == 0, ran.err
     # one for the volume, one for held-out, one for planted, two for halves, seven trials: four filters, and three more cutoffs
-    assert "estimate     wbp: 12 reconstructions, about" in ran.out
+    assert "estimate     wbp: 12 reconstructions (7 of 7 trials), about" in ran.out
     # sirt chooses by held-out tilts in every run
-    assert "estimate     sirt: 5 reconstructions, about" in ran.out
+    assert "sirt: 5 reconstructions (0 of 7 trials: held-out tilts choose in every run what is not given), about" in ran.out
     assert "estimate     wbp: 5 reconstructions, about" in run(*arguments, "--no-tune").out
     assert "estimate     all: about" in ran.out
     assert "dry run: nothing was written" in ran.out

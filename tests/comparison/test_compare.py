@@ -11,6 +11,7 @@ import pytest
 import tomoprior
 import tomoprior.comparison
 from tomoprior import Geometry, TiltSeries, metrics
+from tomoprior.comparison.evidence.planted import make_spheres
 from tomoprior.comparison.evidence.prediction import compare_with_prediction
 from tomoprior.errors import FormatError, InputError, OutputExistsError, SettingsError, UnknownNameError
 from tomoprior.reconstruction import Reconstruction
@@ -54,6 +55,13 @@ def test_held_out_tilts_are_those_of_the_series_and_were_not_seen(found, made):
     assert np.abs(evidence["shifts"]).max() < 0.2  # of data without misalignment
 
 
+def test_a_scan_of_one_slice_is_judged_like_any_other(series):
+    one = TiltSeries(series.projections[:, 8:9], Geometry(ANGLES, (20, 1, 28)))
+    entry = compare(one, ["wbp"], isolate=False, checks=["held_out", "halves"])["wbp"]
+    assert (entry.status, entry.message) == ("done", "")
+    assert 0 < entry.evidence["held_out"]["error"] < 1
+
+
 def test_planted_objects_are_found_where_they_are(found):
     planted = found["sirt"].evidence["planted"]
     assert planted["found"] == planted["of"] >= 1
@@ -61,6 +69,8 @@ def test_planted_objects_are_found_where_they_are(found):
     assert 0.5 < planted["contrast"] < 1.1
     assert np.abs(planted["controls"]).max() < 0.1
     assert planted["invented"] < 0.3
+    objects = make_spheres(found.planted, SHAPE).volume(SHAPE)
+    assert np.corrcoef(found["sirt"].response.ravel(), objects.ravel())[0, 1] > 0.8
 
 
 def test_without_a_truth_nothing_is_said_of_one(series):

@@ -192,6 +192,7 @@ def test_tuning_goes_by_tilts_that_the_judgement_does_not_use(series):
     tuned = result["counted"].evidence["tuned"]
     errors = {t["values"]["num_iter"]: t["error"] for t in tuned["trials"]}
     assert set(errors) == {1, 3, 40}
+    assert tuned["why"] == "num_iter: no other values"
     assert tuned["values"] == {"num_iter": min(errors, key=errors.get)} == {"num_iter": 40}
     assert result["counted"].settings["num_iter"] == 40
     assert calls[:3] == [16, 16, 16]  # of 25 tilts 5 are for the judgement, and 4 of the rest judge the trials
@@ -204,6 +205,7 @@ def test_what_the_user_gives_is_not_tuned(series):
     assert result["counted"].settings["num_iter"] == 2
     assert len(calls) == 1
     assert result["counted"].evidence["tuned"]["trials"] == []
+    assert result["counted"].evidence["tuned"]["why"] == "its settings are given"
 
 
 def test_values_that_cannot_be_tried_are_noted(series):

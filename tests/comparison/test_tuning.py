@@ -9,9 +9,9 @@ import pytest
 
 from tomoprior import Geometry, TiltSeries
 from tomoprior.comparison import tuning
-from tomoprior.comparison.candidates import Candidate
+from tomoprior.comparison.candidates import Candidate, make_candidates
 from tomoprior.comparison.shared import SharedInput
-from tomoprior.comparison.tuning import Tuned, tune, values_to_try
+from tomoprior.comparison.tuning import TRIALS, Tuned, count_trials, explain_trials, plan_trials, tune, values_to_try
 from tomoprior.errors import InputError
 from tomoprior.settings import Settings
 
@@ -64,6 +64,42 @@ def test_two_settings_at_most_and_none_that_the_user_has_set():
     assert list(values_to_try(candidate(given=["third"], tunable=named))) == ["strength", "num_iter"]
     assert values_to_try(candidate(given=["num_iter"])) == {}
     assert values_to_try(candidate(tunable={})) == {}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"num_iter": tuple(range(1, 30))},
+        {"num_iter": (1, 2, 3), "strength": (0.1, 0.2, 0.3, 0.4, 0.5)},
+        {"strength": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), "third": (1, 2)},
+    ],
+)
+def test_no_method_has_more_trials_than_another(shared, judged, values):
+    """However many values a method names: each gets the same number, and none of them twice."""
+    _, run = judged(lambda s: 1 / (s.num_iter + s.strength + s.third))
+    found = Tuned()
+    tune(shared, candidate(tunable=values), run, found)
+    assert len(found.trials) == TRIALS == count_trials(plan_trials(candidate(tunable=values)))
+    assert len({str(t["values"] | {"num_iter": t["values"].get("num_iter", 8)}) for t in found.trials}) == TRIALS
+    assert explain_trials(candidate(tunable=values)) == ""
+
+
+def test_fewer_trials_have_a_reason():
+    assert explain_trials(candidate(tunable={"third": (0, 1, 2)})) == "third: no other values"
+    assert explain_trials(candidate(tunable={})) == "held-out tilts choose in every run what is not given"
+    assert explain_trials(candidate(given=["num_iter"])) == "its settings are given"
+    assert explain_trials(candidate()) == "num_iter: no other values"  # five multiples of the default
+    assert count_trials(plan_trials(candidate())) == 5
+    # a setting whose only value is the default has nothing to choose from
+    assert plan_trials(candidate(tunable={"strength": (1.0,), "third": (0, 3)})) == {"third": [0, 3]}
+
+
+def test_the_registered_methods_have_all_trials_or_a_reason():
+    for name in ("wbp", "sirt", "sart", "cgls", "tv", "cn", "wiener", "wedge", "diffusion"):
+        (one,) = make_candidates([name])
+        count = count_trials(plan_trials(one))
+        assert count <= TRIALS
+        assert (count == TRIALS) == (explain_trials(one) == "")
 
 
 def test_the_value_with_the_smallest_error_is_chosen(shared, judged):

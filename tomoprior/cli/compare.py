@@ -153,14 +153,16 @@ def _truth(path: Path, geometry: Geometry) -> Reconstruction:
 
 
 def _print_costs(costs: list[Cost]) -> None:
-    """Print the estimated cost of each method, and of all."""
+    """Print the estimated cost of each method, with the number of its trials, and the cost of all."""
     from tomoprior.cli.console import format_estimate
+    from tomoprior.comparison.tuning import TRIALS
     from tomoprior.memory import format_bytes
 
     for cost in costs:
         plural = "s" if cost.reconstructions > 1 else ""
+        trials = f" ({cost.trials} of {TRIALS} trials{': ' * bool(cost.why)}{cost.why})" if cost.trials or cost.why else ""
         typer.echo(
-            f"{'estimate':<12} {cost.label}: {cost.reconstructions} reconstruction{plural}, "
+            f"{'estimate':<12} {cost.label}: {cost.reconstructions} reconstruction{plural}{trials}, "
             f"about {format_estimate(cost.seconds)}, {format_bytes(cost.memory)}"
         )
     typer.echo(f"{'estimate':<12} all: about {format_estimate(sum(cost.seconds for cost in costs))}, one after the other")

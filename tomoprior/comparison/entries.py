@@ -53,6 +53,8 @@ def make_entries(
                 entry,
                 volume=volume,
                 std=store.array("std") if reconstruction["std"] else None,
+                response=store.array("response") if "planted" in evidence else None,
+                settled=reconstruction["provenance"].get("settled", {}),
                 memory=reconstruction["memory"],
                 notes=tuple(map(str, reconstruction["provenance"].get("statement", ()))),
             )

@@ -102,7 +102,8 @@ class Evaluation:
                 tuned.values = tuned.best()
             except TomopriorError as error:
                 cut = f"not tuned: {one_line(error)}"
-            part = {**tuned.plain(), "seconds": time.monotonic() - start, "cut": cut}
+            why, seconds = tuning.explain_trials(self.candidate), time.monotonic() - start
+            part = {**tuned.plain(), "why": why, "cut": cut, "seconds": seconds}
             self.store.put("tuned", part)
         else:
             self.budget.add_earlier(part["seconds"])
@@ -167,7 +168,9 @@ class Evaluation:
 
     def _check(self, name: str) -> dict[str, Any]:
         if name == "planted":
-            return planted(self.shared, self._run_method, self.store.array("volume"))
+            value, response = planted(self.shared, self._run_method, self.store.array("volume"))
+            self.store.put_array("response", response)
+            return value
         check: dict[str, Callable[[SharedInput, Reconstruct], dict[str, Any]]] = {"held_out": held_out, "halves": halves}
         return check[name](self.shared, self._run_method)
 
@@ -202,7 +205,7 @@ def digest_candidate(shared_digest: str, candidate: Candidate, *, tune: bool) ->
         "shared": shared_digest,
         "method": candidate.method.name,
         "settings": candidate.settings.model_dump(mode="json"),
-        "tune": sorted(tuning.values_to_try(candidate)) if tune else None,
+        "tune": sorted(tuning.plan_trials(candidate)) if tune else None,
     }
     return compute_digest(plain)
 

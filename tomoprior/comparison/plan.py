@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tomoprior.comparison.arguments import select_checks
-from tomoprior.comparison.candidates import Candidate, make_candidates
+from tomoprior.comparison.candidates import make_candidates
 from tomoprior.comparison.shared import CHECKS, FEWEST, RECONSTRUCTIONS, order_tilts
-from tomoprior.comparison.tuning import values_to_try
+from tomoprior.comparison.tuning import count_trials, explain_trials, plan_trials
 from tomoprior.methods.base import Method
 from tomoprior.projector import Projector
 from tomoprior.projector.backends import Kind
@@ -31,6 +31,10 @@ class Cost:
         The name of the method in the comparison.
     reconstructions
         Number of reconstructions, including those of the checks and of the tuning.
+    trials
+        Number of the tuning's trials.
+    why
+        Why they are fewer than ``tuning.TRIALS``; empty if they are not, or without tuning.
     seconds
         Time of all of them; at most the budget.
     memory
@@ -39,6 +43,8 @@ class Cost:
 
     label: str
     reconstructions: int
+    trials: int
+    why: str
     seconds: float
     memory: int
 
@@ -61,22 +67,17 @@ def estimate_comparison(
     possible = [name for name in select_checks(checks) if tilts >= FEWEST[name]]
     costs = []
     for candidate in make_candidates(methods, settings):
-        trials = _count_trials(candidate) if tune else 0
+        trials = count_trials(plan_trials(candidate)) if tune else 0
         single = estimate_method(candidate.method, projector, candidate.settings)
         seconds = single.seconds * (1 + sum(TILTS[name] for name in possible) + TRIAL * trials)
         costs.append(
             Cost(
                 candidate.label,
                 1 + sum(RECONSTRUCTIONS[name] for name in possible) + trials,
+                trials,
+                explain_trials(candidate) if tune else "",
                 seconds if budget is None else min(seconds, budget),
                 single.memory,
             )
         )
     return costs
-
-
-def _count_trials(candidate: Candidate) -> int:
-    """Return the number of trials of the tuning: the own value and the listed ones, each setting after the other."""
-    own = {name: getattr(candidate.settings, name) for name in values_to_try(candidate)}
-    values = [len({own[name], *values}) for name, values in values_to_try(candidate).items()]
-    return sum(values) - max(0, len(values) - 1)  # the best of the first setting is known already

@@ -56,10 +56,15 @@ class Entry:
         ``error_missing``, the error's power over the truth's in the measured directions and in the others; ``curves``:
         ``fsc``, ``present``, ``missing``, with threshold 0.5.
         ``agreement``: correlation with every other entry, by label.
-        ``tuned``: the chosen ``values``, and ``trials``, a list of ``{"values": ..., "error": ...}``.
+        ``tuned``: the chosen ``values``; ``trials``, a list of ``{"values": ..., "error": ...}``; ``why`` they are fewer than
+        the most that a method gets; ``cut``, why they ended early. Both are empty if there is no reason.
 
         A curve is ``{"frequency": [...], "correlation": [... or None], "crossing": number or None, "threshold": number}``,
         frequencies in cycles per voxel.
+    response
+        Change of the volume when the test objects are added to the tilts, same shape; None without planted objects.
+    settled
+        Values that the method chose while it ran, such as the strength by held-out tilts.
     notes
         Statements of the method's record: warnings, and what it inferred.
     """
@@ -71,9 +76,11 @@ class Entry:
     message: str = ""
     volume: NDArray[np.float32] | None = None
     std: NDArray[np.float32] | None = None
+    response: NDArray[np.float32] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     memory: int | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    settled: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

@@ -29,7 +29,7 @@ from tomoprior.storage.digest import compute_digest
 CHECKS = ("held_out", "planted", "halves")
 
 #: Number of the evidence's definitions; results of another number are computed anew.
-EVIDENCE = 2
+EVIDENCE = 3
 
 #: Reconstructions that each check takes.
 RECONSTRUCTIONS = {"held_out": 1, "planted": 1, "halves": 2}

@@ -9,6 +9,7 @@ import numpy as np
 
 from tomoprior.comparison.result import Entry, Ranking
 from tomoprior.geometry import Geometry
+from tomoprior.units import volume_unit
 
 #: A tilt is called bad if it is an outlier for at least this share of the methods.
 CONSENT = 0.5
@@ -48,19 +49,24 @@ def _failed(entries: Sequence[Entry]) -> str:
 def _ranked(ranking: Ranking, done: Sequence[Entry]) -> str:
     first, *rest = ranking.groups
     figures = {e.label: _figure(e, ranking.by) for e in done}
-    shown = [f"{label} ({figures[label]})" for label in first]
+    # the first figure has its unit, the others are without
+    texts = [f"{k} ({_with_unit(figures[k], ranking.by) if k == first[0] else figures[k]})" for g in ranking.groups for k in g]
+    best, behind = texts[: len(first)], texts[len(first) :]
     if not rest:
-        return f"By {ranking.by} the methods cannot be ranked: {join_words(shown)}."
-    together = "" if len(first) == 1 else ", which this evidence cannot rank"
-    behind = [f"{label} ({figures[label]})" for group in rest for label in group]
+        return f"By {ranking.by} the methods cannot be ranked: {join_words(best)}."
+    together = "" if len(first) == 1 else " This evidence cannot rank them."
     verb = "is" if len(first) == 1 else "are"
-    return f"By {ranking.by} the best {verb} {join_words(shown)}{together}; behind: {', '.join(behind)}."
+    return f"By {ranking.by} the best {verb} {join_words(best)}.{together} Behind: {', '.join(behind)}."
 
 
 def _figure(entry: Entry, by: str) -> str:
     if by.startswith("the truth"):
-        return f"{entry.evidence['truth']['psnr_fitted']:.1f} dB"
-    return f"error {100 * entry.evidence['held_out']['error']:.3g} %"
+        return f"{entry.evidence['truth']['psnr_fitted']:.1f}"
+    return f"{100 * entry.evidence['held_out']['error']:.3g}"
+
+
+def _with_unit(figure: str, by: str) -> str:
+    return f"{figure} dB" if by.startswith("the truth") else f"error {figure} %"
 
 
 def _disagreement(rankings: Sequence[Ranking]) -> str:
@@ -70,8 +76,8 @@ def _disagreement(rankings: Sequence[Ranking]) -> str:
     if set(truth) & set(tilts):
         return ""
     return (
-        f"The truth and the held-out tilts disagree on the best ({join_words(truth)} and {join_words(tilts)}): held-out "
-        "tilts say nothing about the missing wedge."
+        f"The truth and the held-out tilts disagree on the best: {join_words(truth)} and {join_words(tilts)}. Held-out tilts "
+        "say nothing about the missing wedge."
     )
 
 
@@ -80,12 +86,12 @@ def _planted(done: Sequence[Entry]) -> str:
     if not tested:
         return ""
     results = {e.label: e.evidence["planted"] for e in tested}
-    words = [f"{label} {p['found']} ({p['contrast']:.2f} of the contrast)" for label, p in results.items()]
+    words = [f"{label} {p['found']} ({p['contrast']:.2f})" for label, p in results.items()]
     count = next(iter(results.values()))["of"]
-    text = f"{count} small objects were added to the tilts. The methods show at their places: {', '.join(words)}."
+    text = f"{count} small objects were added to the tilts. So many are shown (share of the contrast): {', '.join(words)}."
     inventors = [f"{label} ({p['invented']:.2f})" for label, p in results.items() if p["invented"] > INVENTED]
     if inventors:
-        text += f" {join_words(inventors)} also respond strongly where there is no object."
+        text += f" Strong responses where there is no object: {', '.join(inventors)}."
     return text
 
 
@@ -95,9 +101,9 @@ def _inferred(done: Sequence[Entry]) -> str:
         return ""
     low, high = min(shares, key=lambda k: shares[k]), max(shares, key=lambda k: shares[k])
     truth = next(iter(done)).evidence["inferred"]["truth_share"]
-    text = f"Directions that no tilt measured hold {_percent(shares[low])} of the power of {low}"
-    text += f", {_percent(shares[high])} of {high}" if high != low else ""
-    text += f", {_percent(truth)} of the truth" if truth is not None else ""
+    text = f"Power in directions that no tilt measured: {low} {_percent(shares[low])}"
+    text += f", {high} {_percent(shares[high])}" if high != low else ""
+    text += f", the truth {_percent(truth)}" if truth is not None else ""
     return text + ". This part is inferred, even if it looks real."
 
 
@@ -108,8 +114,8 @@ def _halves(done: Sequence[Entry], geometry: Geometry) -> str:
         return ""
     words = [f"{label} {_resolution(geometry.voxel_size, f)}" for label, f in known.items()]
     return (
-        f"Even and odd tilts agree (0.143, measured directions) down to, in {geometry.unit}s: {', '.join(words)}. "
-        "This ranks no methods, because a prior makes both halves alike."
+        f"Even and odd tilts agree in measured directions down to ({volume_unit(geometry.unit)}): {', '.join(words)}. "
+        "This ranks no methods: a prior makes both halves alike."
     )
 
 

@@ -1,4 +1,4 @@
-"""Choose one or two settings of each method by held-out tilts, never by a truth.
+"""Choose one or two settings of each method by held-out tilts, never by a truth, with the same number of trials for each.
 
 The held-out tilts of the final check are not used. Every fifth of the remaining tilts measures the error of the trials.
 """
@@ -17,8 +17,8 @@ from tomoprior.methods.base import TunableMethod
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 
-#: The largest number of settings that are tuned.
-MOST = 2
+#: The largest number of settings that are tuned, and of trials: the same for each method.
+MOST, TRIALS = 2, 7
 #: A method that names no values gets these multiples of its own number of iterations.
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -58,6 +58,37 @@ def values_to_try(candidate: Candidate) -> dict[str, Sequence[Any]]:
     return dict(list(free.items())[:MOST])
 
 
+def plan_trials(candidate: Candidate) -> dict[str, list[Any]]:
+    """Return the values to try for each setting, the own value first; at most ``TRIALS`` trials together.
+
+    The settings are tried one after the other, so the first value of the second setting is known already.
+    """
+    plan: dict[str, list[Any]] = {}
+    for name, values in values_to_try(candidate).items():
+        left = TRIALS - count_trials(plan) + (1 if plan else 0)
+        tried = list(dict.fromkeys([getattr(candidate.settings, name), *values]))[:left]
+        if len(tried) > 1:
+            plan[name] = tried
+    return plan
+
+
+def count_trials(plan: Mapping[str, Sequence[Any]]) -> int:
+    """Return the number of trials in a plan of ``plan_trials``."""
+    return sum(len(values) for values in plan.values()) - max(0, len(plan) - 1)
+
+
+def explain_trials(candidate: Candidate) -> str:
+    """Return why a method has fewer than ``TRIALS`` trials; empty if it has all."""
+    plan = plan_trials(candidate)
+    if plan:
+        return f"{' and '.join(plan)}: no other values" if count_trials(plan) < TRIALS else ""
+    if candidate.set_by_user and values_to_try(replace(candidate, set_by_user=frozenset())):
+        return "its settings are given"
+    if isinstance(candidate.method, TunableMethod):
+        return "held-out tilts choose in every run what is not given"
+    return "has no setting to try"
+
+
 def tune(shared: SharedInput, candidate: Candidate, run: Run, tuned: Tuned) -> Candidate:
     """Return the candidate with the best values: one setting after the other, by the error of predicted tilts.
 
@@ -71,8 +102,8 @@ def tune(shared: SharedInput, candidate: Candidate, run: Run, tuned: Tuned) -> C
     InputError
         For too few tilts to hold some out twice, or if no value of a setting can be tried.
     """
-    options = values_to_try(candidate)
-    if not options:
+    plan = plan_trials(candidate)
+    if not plan:
         return candidate
     keep, _ = choose_held_out(shared.series)
     inner = replace(shared, series=shared.series.select(keep))
@@ -94,10 +125,9 @@ def tune(shared: SharedInput, candidate: Candidate, run: Run, tuned: Tuned) -> C
             tuned.trials.append(note)
         return tried[key]
 
-    for name, values in options.items():
-        own = getattr(candidate.settings, name)
+    for name, values in plan.items():
         # the method's own value comes first: another one has to be better, not as good
-        errors = {value: error({**tuned.values, name: value}) for value in dict.fromkeys([own, *values])}
+        errors = {value: error({**tuned.values, name: value}) for value in values}
         best = min(errors, key=lambda value: errors[value])
         if errors[best] == float("inf"):
             raise InputError(f"no value of {name} could be tried: {tuned.trials[-1].get('message', '')}")

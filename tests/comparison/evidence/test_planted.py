@@ -26,7 +26,7 @@ def respond(share, give):
     shared = replace(share(np.rad2deg(ANGLES), SHAPE), planted=OBJECTS)
 
     def find(response):
-        return planted(shared, give((background + response).astype(np.float32))[0], background)
+        return planted(shared, give((background + response).astype(np.float32))[0], background)[0]
 
     return find
 

@@ -116,3 +116,12 @@ def test_pixels_without_weight_are_not_predicted():
 def test_an_empty_tilt_or_prediction():
     assert compare_with_prediction(np.ones(SHAPE), smooth(), np.ones(SHAPE)).square == pytest.approx(0, abs=1)
     assert compare_with_prediction(smooth(), np.zeros(SHAPE), np.ones(SHAPE)).square == pytest.approx(1)
+
+
+def test_a_tilt_of_one_row_is_judged_along_its_columns():
+    row = ndimage.gaussian_filter1d(np.random.default_rng(4).normal(size=64), 3)[None]
+    moved = ndimage.shift(row, (0, 1.4), order=3, mode="nearest")
+    found = compare_with_prediction(2 * moved + 1, row, np.ones_like(row))
+    assert found.shift == (pytest.approx(0, abs=1e-9), pytest.approx(1.4, abs=0.05))
+    assert found.scale == pytest.approx(2, rel=0.02)
+    assert found.square < 1e-3

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tomoprior import Geometry
+from tomoprior.comparison.evidence.planted import make_spheres
 from tomoprior.comparison.result import Comparison, Entry, Planted, Ranking
 
 SHAPE = (12, 16, 20)
@@ -57,7 +58,12 @@ def evidence(error, labels, *, bad=True):
             "curves": {k: curve(fall, 0.5, 0.4 - error) for k in ("fsc", "present", "missing")},
         },
         "agreement": {label: 0.9 - 0.01 * i for i, label in enumerate(labels)},
-        "tuned": {"values": {"reg_par": 0.02}, "trials": [{"values": {"reg_par": 0.02}, "error": error}]},
+        "tuned": {
+            "values": {"num_iter": 20},
+            "trials": [{"values": {"num_iter": 20}, "error": error}, {"values": {"num_iter": 40}, "error": 2 * error}],
+            "why": "num_iter: no other values",
+            "cut": "",
+        },
     }
 
 
@@ -70,6 +76,8 @@ def ramp(shape):
 @pytest.fixture(scope="session")
 def full():
     truth = ramp(SHAPE)
+    planted = Planted(np.array([[6.0, 8.0, 10.0], [3.0, 4.0, 5.0]]), np.array([[8.0, 12.0, 3.0]]), 2.0, 1.0)
+    objects = make_spheres(planted, SHAPE).volume(SHAPE)
     rng = np.random.default_rng(5)
     errors = {"wbp": 0.3, NASTY: 0.1, "cn": 0.05}
     entries = []
@@ -81,6 +89,8 @@ def full():
                 {"num_iter": 20, "note": NASTY, "bounds": [0, None], "more": {"deep": 1}},
                 volume=(truth + error * rng.normal(size=SHAPE)).astype(np.float32),
                 std=(0.5 * truth).astype(np.float32) if label == "cn" else None,
+                response=((1 - error) * objects).astype(np.float32) if label != "wbp" else None,  # its check failed
+                settled={"num_iter": 20, "more": {"deep": 2}, "note": f"{NASTY}!"} if label == "cn" else {},
                 seconds={"reconstruction": 10 * error, "checks": 72.0},
                 memory=int(1e9 * error),
                 evidence=evidence(error, [other for other in errors if other != label]),
@@ -93,7 +103,7 @@ def full():
         Geometry(np.deg2rad(ANGLES), SHAPE, voxel_size=4.0, unit="nanometer"),
         tuple(entries),
         truth=truth,
-        planted=Planted(np.array([[6.0, 8.0, 10.0], [3.0, 4.0, 5.0]]), np.array([[8.0, 12.0, 3.0]]), 2.0, 1.0),
+        planted=planted,
         rankings=(
             Ranking("agreement with the truth", (("cn",), (NASTY,), ("wbp",)), "a test over 8 blocks", "truth.rmse_fitted"),
             Ranking("prediction of held-out tilts", (("cn", NASTY), ("wbp",)), "a test over 3 tilts.", "held_out.error"),

@@ -1,13 +1,16 @@
 """The volumes inside the page: scale, precision, binning."""
 
 import base64
+import dataclasses
 import zlib
 
 import numpy as np
 import pytest
 
 from tomoprior import Geometry
-from tomoprior.comparison.report.volumes import bin_volume, pack
+from tomoprior.comparison.evidence.planted import make_spheres
+from tomoprior.comparison.report.planes import choose_planes
+from tomoprior.comparison.report.volumes import bin_volume, pack, responses
 from tomoprior.comparison.report.window import Window, window
 from tomoprior.comparison.result import Comparison, Entry
 from tomoprior.metrics import split_measured
@@ -75,13 +78,57 @@ def test_binning_takes_means_and_leaves_the_rest_out():
     assert bin_volume(volume, (1, 1, 1)) is volume
 
 
-def test_the_window_is_the_truths_and_holds_what_lies_beyond(full):
-    grey = window(full)
-    low, high = np.percentile(full.truth, (0.1, 99.9))
-    assert (grey.low, grey.high) == pytest.approx((low, high))
-    # the noisy volumes reach further, and half of the window at either end can be shown
-    assert grey.least == pytest.approx(low - grey.width / 2)
-    assert grey.most == pytest.approx(high + grey.width / 2)
+def several(*ranges, truth=None):
+    """Volumes with evenly spread values from low to high each."""
+    shape = (10, 10, 11)
+    made = [np.linspace(low, high, 1100, dtype=np.float32).reshape(shape) for low, high in ranges]
+    entries = tuple(Entry(str(i), "a", {}, volume=v) for i, v in enumerate(made))
+    true = None if truth is None else np.linspace(*truth, 1100, dtype=np.float32).reshape(shape)
+    return Comparison("", Geometry([-1.0, 1.0], shape), entries, truth=true)
+
+
+def test_the_window_is_the_truths_and_grows_to_hold_most_of_each_volume():
+    # of 0 to 1 the truth's 0.1 % at either end are cut; wbp, which loses the mean, has 5 % below -0.35
+    grey = window(several((0, 1), (-0.4, 0.6), truth=(0, 1)))
+    assert (grey.low, grey.high) == pytest.approx((-0.35, 0.999), abs=1e-3)
+    # a volume inside changes nothing
+    assert window(several((0.2, 0.7), truth=(0, 1))).low == pytest.approx(0.001, abs=1e-3)
+    # and one on another scale moves each end by half the truth's width at most
+    grey = window(several((0, 1), (-1000, 1000), truth=(0, 1)))
+    assert (grey.low, grey.high) == pytest.approx((-0.5, 1.5), abs=5e-3)
+    # half of the window at either end can be shown, as far as there are values
+    assert (grey.least, grey.most) == pytest.approx((-1.5, 2.5), abs=1e-2)
+
+
+def test_without_a_truth_the_window_is_the_methods_median():
+    grey = window(several((0, 1), (0, 1), (-0.4, 0.6)))
+    assert (grey.low, grey.high) == pytest.approx((-0.35, 0.999), abs=1e-3)
+
+
+def test_planted_objects_are_packed_as_the_change_of_each_volume(full):
+    packed = pack(full, window(full), 10**7)
+    objects = make_spheres(full.planted, full.geometry.shape).volume(full.geometry.shape)
+    assert "response" not in packed.parts["wbp"]  # its check failed
+    for name, share in (("truth", 1.0), ("cn", 0.95)):
+        shown = (unpacked(packed, name, "response").astype(float) - 128) * packed.reach
+        assert np.abs(shown - share * objects).max() < 0.02
+    assert list(responses(dataclasses.replace(full, planted=None))) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "planes"),
+    [
+        ((64, 64, 64), ("xy", "zy", "xz")),
+        ((320, 1, 320), ("xz",)),
+        ((640, 2, 640), ("xz",)),
+        ((1, 200, 300), ("xy",)),
+        ((20, 1000, 1000), ("xy",)),
+        ((24, 32, 64), ("xy", "zy", "xz")),
+        ((3, 2, 3), ("xz",)),
+    ],
+)
+def test_planes_too_thin_to_read_are_not_chosen(shape, planes):
+    assert choose_planes(shape) == planes
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0])

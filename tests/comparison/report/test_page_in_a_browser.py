@@ -255,20 +255,130 @@ def test_scale_and_offset_of_the_tilts(viewer, full):
     assert np.abs(viewer.pixels(3, "xy")[..., 0] - wanted).max() <= step / 2 + 1
 
 
-def test_marks_of_planted_objects_are_shown_and_taken_away(viewer):
+def test_planted_objects_are_shown_in_the_volumes_that_hold_them(viewer, full):
+    """Not in those without: circles there would mark nothing."""
     marked = """const c = document.querySelectorAll('.card')[0].querySelector('[data-plane=xy] .marks');
         const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;
         for (let i = 0; i < d.length; i += 4) n += d[i] > 180 && d[i + 1] > 140 && d[i + 2] < 120 && d[i + 3] > 150;
         return n;"""
     viewer.settled()
-    assert viewer.js(marked) > 20  # yellow of a circle: an object lies in the slice shown first
+    assert viewer.js(marked) == 0
+    viewer.set("at-z", 0)
+    viewer.click("input[value=planted]")
+    # the cross-hair goes to the first object, (6, 8, 10)
+    assert [viewer.js("return document.getElementById(arguments[0]).valueAsNumber", f"at-{a}") for a in "zyx"] == [6, 8, 10]
+    shown = "return [...document.querySelectorAll('.card')].map((c) => !c.hidden)"
+    viewer.settled()
+    assert viewer.js(shown) == [True, False, True, True]  # the check of wbp failed
+    assert viewer.js(marked) > 20
+    whole = full["cn"].volume + full["cn"].response
+    assert np.abs(viewer.pixels(3, "xy")[..., 0] - grey(whole, full)[6]).max() <= 2 * tolerance(full) + 2
     viewer.set("at-z", 11)
     viewer.settled()
     assert viewer.js(marked) == 0
-    viewer.set("at-z", NZ // 2)
-    viewer.click("#planted")
+    viewer.click("input[value=response]")
+    viewer.js("const s = document.getElementById('object'); s.value = 1; s.dispatchEvent(new Event('change'))")
+    change = viewer.pixels(3, "xy").astype(int)
+    there = full["cn"].response[3] > 0.5
+    assert (change[there][:, 0] > change[there][:, 2] + 30).all()
+    assert np.ptp(change[full["cn"].response[3] == 0]) <= 1
+    viewer.click("#circles")
     viewer.settled()
     assert viewer.js(marked) == 0
+
+
+PLACE = """const v = document.querySelectorAll('.card')[arguments[0]].querySelector('[data-plane=xy]');
+    const [a, b] = [v.getBoundingClientRect(), v.querySelector('.pixels').getBoundingClientRect()];
+    return [b.left - a.left, b.top - a.top, b.width / a.width, b.height / a.height, a.width, a.height];"""
+
+
+def test_planes_zoom_and_move_together(viewer):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    viewer.settled()
+    *_, width, height = viewer.js(PLACE, 0)
+    viewer.click("#zoom-in")
+    viewer.click("#zoom-in")
+    viewer.settled()
+    places = [viewer.js(PLACE, card) for card in range(4)]
+    assert all(place == pytest.approx(places[0]) for place in places)
+    left, top, *factors = places[0][:4]
+    assert factors == pytest.approx([2.25, 2.25])
+    # the middle stays in the middle
+    assert [left, top] == pytest.approx([-0.625 * width, -0.625 * height], abs=0.01)
+    # with the picture dragged, its point under the pointer follows, and the cross-hair stays
+    view = viewer.js("return document.querySelectorAll('.card')[1].querySelector('[data-plane=xy]')")
+    viewer.js("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", view)
+    viewer.click("input[name=drag][value=picture]")
+    before = viewer.js("return document.getElementById('at-x').value")
+    ActionChains(viewer.driver, duration=20).click_and_hold(view).move_by_offset(20, -10).release().perform()
+    viewer.settled()
+    assert viewer.js(PLACE, 2)[:2] == pytest.approx([left + 20, top - 10], abs=0.01)
+    assert viewer.js("return document.getElementById('at-x').value") == before
+    # nothing beyond the volume comes into sight
+    ActionChains(viewer.driver, duration=20).click_and_hold(view).move_by_offset(400, 0).release().perform()
+    viewer.settled()
+    assert viewer.js(PLACE, 0)[0] == pytest.approx(0, abs=0.01)
+    # a slider takes the picture along when the cross-hair would leave the sight
+    viewer.set("at-x", NX - 1)
+    viewer.settled()
+    left, _, across, _, width, _ = viewer.js(PLACE, 0)
+    assert left + across * width == pytest.approx(width, abs=0.01)
+    viewer.click("#zoom-whole")
+    viewer.settled()
+    assert viewer.js(PLACE, 0)[:4] == pytest.approx([0, 0, 1, 1])
+
+
+def test_the_wheel_zooms_at_the_pointer_only_with_control(viewer):
+    turn = """const v = document.querySelector('[data-plane=xy]'); const b = v.getBoundingClientRect();
+        return !v.dispatchEvent(new WheelEvent('wheel', {deltaY: -100, ctrlKey: arguments[0], clientX: b.left + b.width / 4,
+            clientY: b.top + b.height, bubbles: true, cancelable: true}));"""
+    assert viewer.js(turn, False) is False  # the page scrolls as usual
+    viewer.settled()
+    assert viewer.js(PLACE, 0)[:4] == pytest.approx([0, 0, 1, 1])
+    assert viewer.js(turn, True) is True
+    viewer.settled()
+    left, top, across, down, width, height = viewer.js(PLACE, 0)
+    assert across == pytest.approx(np.exp(0.5), rel=1e-3)
+    # the point under the pointer, a quarter from the left and at the lower end, stays
+    assert (width / 4 - left) / (across * width) == pytest.approx(0.25, abs=0.01)  # the event has whole pixels
+    assert (height - top) / (down * height) == pytest.approx(1, abs=0.01)
+
+
+def test_two_fingers_zoom(viewer):
+    viewer.js("""const v = document.querySelector('[data-plane=xy]'); const b = v.getBoundingClientRect();
+        v.setPointerCapture = () => {};
+        const send = (type, id, u, v_) => v.dispatchEvent(new PointerEvent(type, {pointerId: id, button: 0,
+            clientX: b.left + u, clientY: b.top + v_, bubbles: true}));
+        send('pointerdown', 1, 20, 20); send('pointerdown', 2, 60, 20);
+        send('pointermove', 2, 100, 20);
+        send('pointerup', 1, 20, 20); send('pointerup', 2, 100, 20);""")
+    viewer.settled()
+    assert viewer.js(PLACE, 0)[2] == pytest.approx(2)
+
+
+def test_one_plane_alone_is_large(viewer):
+    before = viewer.js(PLACE, 0)[4:]
+    viewer.js("const s = document.getElementById('planes'); s.value = 'xy'; s.dispatchEvent(new Event('change'))")
+    viewer.settled()
+    assert viewer.js("return document.querySelectorAll('.view:not([hidden])').length") == 4
+    assert viewer.js(PLACE, 0)[4] > 1.3 * before[0]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_scan_of_one_slice_fills_its_card(browser, tmp_path, width):
+    shape = (60, 1, 60)
+    volume = np.random.default_rng(1).random(shape, np.float32)
+    one = Comparison("slice", Geometry(np.deg2rad([-60.0, 0, 60]), shape), (Entry("wbp", "wbp", {}, volume=volume),))
+    path = tmp_path / "report.html"
+    path.write_text(rendered(one, []), "utf-8")
+    viewer = Viewer(browser, path, width)
+    viewer.settled()
+    (view,) = viewer.js("""return [...document.querySelectorAll('.view:not([hidden])')].map((v) => {
+        const b = v.getBoundingClientRect(); return [v.dataset.plane, b.width, b.height, v.closest('.card').clientWidth]; })""")
+    assert view[0] == "xz"
+    assert view[1] == view[2] > 0.7 * view[3]
+    assert np.abs(viewer.pixels(0, "xz")[..., 0] - grey(volume[:, 0], one)).max() <= tolerance(one)
 
 
 def test_volumes_are_chosen(viewer):
@@ -285,12 +395,27 @@ def test_volumes_are_chosen(viewer):
     assert viewer.js(shown) == [False, False, True, False]
 
 
+CUT_TABLES = "return [...document.querySelectorAll('.scroll')].some((s) => s.scrollWidth > s.clientWidth + 1)"
+#: Words of up to 20 letters in several lines.
+BROKEN_WORDS = """const out = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) for (const word of walk.currentNode.data.matchAll(/[A-Za-z_]{2,20}/g)) {
+        const range = document.createRange();
+        range.setStart(walk.currentNode, word.index); range.setEnd(walk.currentNode, word.index + word[0].length);
+        if (new Set([...range.getClientRects()].map((r) => Math.round(r.top))).size > 1) out.push(word[0]);
+    } return out;"""
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_fits_the_window(browser, path, width):
     viewer = Viewer(browser, path, width)
     viewer.settled()
     assert viewer.js("return document.documentElement.scrollWidth") <= width
     # every slice has its true aspect, whole or half pixels a voxel, and lies inside of its card
+    assert not viewer.js(CUT_TABLES) or width < 1280
+    assert viewer.js(BROKEN_WORDS) == []
+    for drawn, natural in viewer.js("""return [...document.querySelectorAll('.drawing img')].map((i) =>
+            [i.getBoundingClientRect().width, i.naturalWidth])"""):
+        assert drawn / natural * 12 >= 11  # the smallest letters have 9 points, which are 12 pixels
     for view in viewer.js("""return [...document.querySelectorAll('.view')].map((v) => { const c = v.querySelector('.pixels');
             const [a, b] = [v.getBoundingClientRect(), v.closest('.card').getBoundingClientRect()];
             return [a.width / c.width, a.height / c.height, a.left - b.left, b.right - a.right]; })"""):

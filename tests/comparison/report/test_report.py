@@ -9,10 +9,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 from tomoprior import Geometry
 from tomoprior.comparison.report import write_report
 from tomoprior.comparison.report.page import LIMIT, page
+from tomoprior.comparison.report.pictures import pictures
 from tomoprior.comparison.report.tilts import list_bad_tilts, name_tilts
 from tomoprior.comparison.result import Comparison, Entry
 from tomoprior.errors import FormatError, InputError, OutputExistsError
@@ -68,53 +70,167 @@ def test_every_file_is_there_and_nothing_else(written):
         assert picture[..., :3].std() > 0.02, path
 
 
-def test_the_page_asks_for_nothing_outside_of_itself(html):
+def test_the_page_asks_for_nothing_outside_of_itself(html, written):
     for tag, attributes in html.tags:
         for name in ("src", "href", "action", "data", "srcset"):
             value = attributes.get(name)
-            beside = tag == "a" and value in ("table.csv", "metrics.json", "figures/")  # links that a reader may follow
+            # links to files that a reader may open
+            beside = tag == "a" and value and not value.startswith("#") and (written[0] / value).exists()
             assert value is None or beside or value.startswith(("data:", "#")), (tag, name, value[:80])
     (policy,) = [a["content"] for a in html.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'")
     assert all(a["alt"] for a in html.all("img"))
+    linked = {a["href"] for a in html.all("a") if not a["href"].startswith("#")}
+    assert linked == {"table.csv", "metrics.json", "figures/", *(f"figures/{p.name}" for p in written[0].glob("figures/*.png"))}
 
 
 def test_names_and_messages_are_text(html, written):
     assert "b" not in {tag for tag, _ in html.tags}
     assert NASTY in html.text
     assert f"A series {NASTY}" in html.text
+    assert f"→ {NASTY}!" in html.text  # a value that a method's record holds
     raw = (written[0] / "report.html").read_text("utf-8")
     assert "<script>alert" not in raw
     assert "</script><script>alert(1)" in html.text
 
 
-def test_the_table_shows_what_there_is_and_marks_the_best_beyond_ties(html, written, full):
-    raw = (written[0] / "report.html").read_text("utf-8")
-    body = raw[raw.index("<tbody>") : raw.index("</tbody>")]
-    rows = {}
-    for row in body.split("</tr>")[:-1]:
-        cells = re.findall(r"<td[^>]*>(.*?)</td>", row, re.S)
-        rows[Page(row.split("</th>")[0]).text.split()[0]] = cells
-    headings = [re.sub("<.*?>", "", t) for t in re.findall(r"<th scope=\"col\".*?</th>", raw[: raw.index("<tbody>")])]
-    assert "VIF" not in headings  # NaN for all
-    cn = dict(zip(headings, rows["cn"], strict=True))
-    assert "<strong" in cn["PSNR fitted, dB"]
-    assert "32.0" in cn["PSNR fitted, dB"]
-    assert "<strong" not in cn["PSNR, dB"]  # plain values stand beside, and rank nothing
-    assert "26.0" in cn["PSNR, dB"]
-    assert cn["Resolution, nm"].find("11.4") >= 0  # 4 nm / 0.35
-    assert "<strong" not in cn["Error"]  # a tie in the ranking, although the number is the smallest
-    assert "<strong" not in cn["Residual"]  # the smallest, and yet no merit
-    assert "2 of 2" in cn["Recovered"]
-    assert "no agreement" in cn["Not measured, nm"]
-    assert "≤ 8.00" in cn["Measured, nm"]
-    assert "<strong" in dict(zip(headings, rows["cn"], strict=True))["Time"]
-    assert len(rows["tv"]) == 1
-    assert "reg_par: must be positive" in rows["tv"][0]
-    assert "scale and offset of each volume were fitted to the truth" in html.text
+def read_tables(text):
+    """Tables of numbers: for each its groups, and its rows by label: (group, column) and the cell's HTML."""
+    out = []
+    for table in re.findall(r'<table class="numbers">.*?</table>', text, re.S):
+        head, body = table.split("<tbody>")
+        groups = re.findall(r'colspan="(\d+)" class="group">(.*?)</th>', head)
+        names = [group for count, group in groups for _ in range(int(count))]
+        columns = re.findall(r'<th scope="col"(?: class="group")?>(.*?)</th>', head)
+        rows = {}
+        for row in body.split("</tr>")[:-1]:
+            cells = re.findall(r"<td[^>]*>(.*?)</td>", row, re.S)
+            label = Page(row.split("</th>")[0]).text.split()[0]
+            rows[label] = dict(zip(zip(names, columns, strict=True), cells, strict=True)) if len(cells) > 1 else cells
+        out.append((names, rows))
+    return out
+
+
+def test_the_tables_show_what_there_is_and_mark_the_best_beyond_ties(html, written):
+    (names, truth), (_, tilts) = read_tables((written[0] / "report.html").read_text("utf-8"))
+    assert list(truth) == ["wbp", '<b>&"sirt"$x$</b>', "cn"]  # what has no volume is told of once
+    cn = truth["cn"]
+    assert ("Likeness", "VIF") not in cn  # NaN for all
+    assert "<strong" in cn["PSNR, dB", "fitted"]
+    assert "32.0" in cn["PSNR, dB", "fitted"]
+    assert "<strong" not in cn["PSNR, dB", "as it is"]  # plain values stand beside, and rank nothing
+    assert "26.0" in cn["PSNR, dB", "as it is"]
+    assert "11.4" in cn["Resolution, nm", "all directions"]  # 4 nm / 0.35
+    assert sum("nm" in name for name in set(names)) == 1
+    assert not any("nm" in cell or "dB" in cell for cell in cn.values())
+    cn = tilts["cn"]
+    assert "<strong" not in cn["Unseen tilts", "error"]  # a tie in the ranking, although the number is the smallest
+    assert "<strong" not in cn["Own tilts", "residual"]  # the smallest, and yet no merit
+    assert "2 of 2" in cn["Planted objects", "recovered"]
+    assert "no agreement" in cn["Halves agree to, nm", "not measured"]
+    assert "≤ 8.00" in cn["Halves agree to, nm", "measured"]
+    assert "<strong" in cn["Cost", "time"]
+    assert len(tilts["tv"]) == 1
+    assert "reg_par: must be positive" in tilts["tv"][0]
+    assert "Scale and offset of each volume were fitted to the truth here, too" in html.text
     assert "10–14, 16–23" in html.text
     assert "cannot be ranked" in html.text
     assert "1–2" in html.text
+
+
+def test_settings_and_trials_of_each_method_are_in_sight(written):
+    text = (written[0] / "report.html").read_text("utf-8")
+    table = re.search(r'<table class="settings">.*?</table>', text, re.S)
+    assert text.count("<details", 0, table.start()) == text.count("</details>", 0, table.start())  # in no fold
+    rows = [Page(row).text.strip() for row in table[0].split("<tbody>")[1].split("</tr>")[:-1]]
+    assert re.match(r"wbp num_iter 20 tuned ; note .*; bounds 0, none ; more deep 1 2: num_iter: no other values", rows[0])
+    assert "more deep 1 → deep 2" in rows[2]  # chosen by the run; the chosen num_iter equals the setting
+    assert "→" not in rows[0]
+    assert rows[2].endswith("reconstruction 0.5 s checks 1 min 12 s")
+    assert rows[3] == "tv no settings not tuned"
+
+
+def test_memory_too_small_to_measure_has_no_value(full):
+    changed = tuple(dataclasses.replace(e, memory=0 if e.label == "wbp" else e.memory) for e in full.entries)
+    text = page(dataclasses.replace(full, entries=changed), [])
+    rows = read_tables(text)[1][1]
+    assert rows["wbp"]["Cost", "memory"] == "–"
+    assert "47.7 MiB" in rows["cn"]["Cost", "memory"]
+    assert " 0 B" not in Page(text).text
+
+
+def test_drawings_have_their_natural_size_in_the_page(full, written):
+    text = (written[0] / "report.html").read_text("utf-8")
+    shown = [int(width) for width in re.findall(r'style="--natural: (\d+)px"', text)]
+    slices, *others = [round(96 * p.figure.get_size_inches()[0]) for p in pictures(full)]
+    assert shown == [slices, *others]
+    assert f"min-width: calc({SHRUNK} * var(--natural))" in text
+
+
+#: The page shows a drawing with this share of its natural size at least; an inch has 96 pixels then.
+SHRUNK = ".92"
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_letters_of_every_plot_have_eleven_pixels(full, count):
+    """The smallest letters at the smallest size at which the page shows a drawing, whatever the number of methods."""
+    labels = [f"a rather long label {i}" for i in range(count)]
+    other = {label: {other: 0.5 for other in labels if other != label} for label in labels}
+    cn = full["cn"]
+    entries = tuple(
+        dataclasses.replace(cn, label=label, evidence={**cn.evidence, "agreement": other[label]}) for label in labels
+    )
+    drawn = pictures(dataclasses.replace(full, entries=entries, rankings=()))
+    assert len(drawn) == 7 - (count == 1)
+    for figure, name in [(f, p.name) for p in drawn for f in (p.figure, p.narrow) if f is not None]:
+        points = min(t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text())
+        assert points / 72 * 96 * float(SHRUNK) >= 11, name
+        figure.draw_without_rendering()
+        for legend in figure.legends:
+            assert legend.get_window_extent().x1 <= figure.bbox.x1 + 1, name
+    for picture in drawn:
+        # in half of a page 1186 pixels wide, or in all of it: less the gap, the frame and its padding
+        room = 1186 - 26 if picture.wide else (1186 - 26) / 2 - 26
+        assert picture.width * float(SHRUNK) <= room, picture.name
+        # a phone 360 pixels wide, less the margins, the frame and its padding
+        assert picture.narrow is None or 96 * picture.narrow.get_size_inches()[0] * float(SHRUNK) <= 360 - 28 - 26
+
+
+def test_bad_tilts_are_told_in_one_way(full):
+    """Never a bad tilt in one place and none in another."""
+
+    def words(outliers):
+        entries = [
+            dataclasses.replace(e, evidence={**e.evidence, "residual": {**e.evidence["residual"], "outliers": bad}})
+            for e, bad in zip(full.done, outliers, strict=True)
+        ]
+        changed = dataclasses.replace(full, entries=tuple(entries), rankings=())
+        (picture,) = [p for p in pictures(changed) if p.name == "residual_tilts"]
+        return picture.caption, Page(page(changed, [picture])).text
+
+    caption, text = words([[3], [3], []])
+    assert "Bad for at least half of the methods: tilt 13, −30°." in caption
+    caption, text = words([[3], [], []])
+    assert "Single methods have bad tilts: wbp (tilt 13, −30°)." in caption
+    assert "No tilt" not in text
+    caption, text = words([[], [], []])
+    assert "No tilt is bad." in caption
+    assert not re.search(r"\d+ bad", text)
+
+
+def test_a_scan_of_one_slice_shows_its_useful_plane_alone():
+    shape = (60, 1, 60)
+    volume = np.random.default_rng(1).random(shape, np.float32)
+    one = Comparison("slice", Geometry(np.deg2rad([-60.0, 0, 60]), shape), (Entry("wbp", "wbp", {}, volume=volume),))
+    (picture,) = pictures(one)
+    (axes,) = picture.figure.axes  # no strip of a pixel
+    width, height = axes.get_window_extent().size / picture.figure.dpi
+    assert width == pytest.approx(height)
+    assert width > 4  # inches
+    text = page(one, [picture])
+    assert json.loads(re.search(r'id="known">(.*?)</script>', text)[1])["planes"] == ["xz"]
+    assert 'value="all"' not in text
+    assert "x–y and z–y are too thin" in Page(text).text
 
 
 def test_the_csv_has_the_numbers_in_full(written, full):
@@ -173,9 +289,9 @@ def test_neighbouring_tilts_share_a_name(full):
 def test_a_check_that_did_not_end_leaves_the_numbers_and_says_so(full):
     cut = dataclasses.replace(full.entries[2], status="over budget", message="the check halves was cut off")
     text = page(dataclasses.replace(full, entries=(*full.entries[:2], cut)), [])
-    body = text[text.index("<tbody>") : text.index("</tbody>")]
+    body = text[text.index("<h3>From the tilts") : text.index('id="settings"')]
     assert re.search(
-        r'rowspan="2".*?cn.*?over budget.*?26\.0.*?<td class="none" colspan="\d+">the check halves was cut off', body, re.S
+        r'rowspan="2".*?cn.*?over budget.*?0\.0500.*?<td class="none" colspan="\d+">the check halves was cut off', body, re.S
     )
 
 
@@ -183,7 +299,7 @@ def test_little_evidence_makes_a_short_page(minimal, tmp_path):
     paths = write_report(minimal, tmp_path / "deep" / "er")
     assert {p.name for p in paths} == {"report.html", "table.csv", "metrics.json", "slices.png"}
     page = Page(paths[0].read_text("utf-8"))
-    assert "Share" in page.text
+    assert "share" in page.text
     for absent in ("PSNR", "Against the truth", "Planted", "Held-out", "Plots", "standard deviation", "Time", "Marked"):
         assert absent not in page.text, absent
     assert "voxel size unknown" in page.text

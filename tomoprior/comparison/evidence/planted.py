@@ -59,14 +59,18 @@ def place_objects(geometry: Geometry, density: float, mask: NDArray[Any] | None,
     return Planted(np.array(places[:half]), np.array(places[half : 2 * half]), float(radius), float(density))
 
 
-def planted(shared: SharedInput, reconstruct: Reconstruct, volume: NDArray[np.float32]) -> dict[str, Any]:
+def planted(
+    shared: SharedInput, reconstruct: Reconstruct, volume: NDArray[np.float32]
+) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Reconstruct with the objects, and find them in the difference from ``volume``.
 
     Returns
     -------
-    dict
+    evidence
         See ``tomoprior.comparison.result.Entry``. The recovered contrast is the least-squares height of the object in the
         response, ``<response, object> / <object, object>``; 1 is the full contrast.
+    response
+        The reconstruction with the objects minus ``volume``, shape ``(nz, ny, nx)``.
     """
     objects = shared.planted
     assert objects is not None
@@ -80,7 +84,7 @@ def planted(shared: SharedInput, reconstruct: Reconstruct, volume: NDArray[np.fl
     controls = [_interpolate(heights, at) for at in objects.controls]
     limit = max(float(np.mean(controls) + SIGMAS * np.std(controls)), SHARE)
     found = [r > limit and d <= objects.radius for r, d in zip(recovered, displaced, strict=True)]
-    return {
+    evidence = {
         "recovered": list(recovered),
         "displaced": list(displaced),
         "controls": controls,
@@ -89,6 +93,7 @@ def planted(shared: SharedInput, reconstruct: Reconstruct, volume: NDArray[np.fl
         "found": int(sum(found)),
         "of": len(found),
     }
+    return evidence, response
 
 
 def make_spheres(objects: Planted, shape: tuple[int, int, int], *, single: bool = False) -> Spheres:

@@ -83,7 +83,7 @@ def _fit_shift(p: Floats, q: Floats, background: list[Floats], window: Floats) -
     best_shift = shift
     for _ in range(STEPS):
         moved = _move(q, (shift[0], shift[1]))
-        coefficients = _misfit(p, [moved, *np.gradient(moved), *background], window)[1]
+        coefficients = _misfit(p, [moved, *_gradient(moved), *background], window)[1]
         if coefficients[0] <= 0:
             break
         shift = np.clip(shift - coefficients[1:3] / coefficients[0], -LARGEST_SHIFT, LARGEST_SHIFT)
@@ -91,6 +91,11 @@ def _fit_shift(p: Floats, q: Floats, background: list[Floats], window: Floats) -
         if coefficients[0] > 0 and error < best:
             best, best_shift = error, shift
     return float(best_shift[0]), float(best_shift[1])
+
+
+def _gradient(image: Floats) -> list[Floats]:
+    """Return the derivatives along y and x; zero along an axis of one pixel, where no shift can be seen."""
+    return [np.gradient(image, axis=axis) if n > 1 else np.zeros_like(image) for axis, n in enumerate(image.shape)]
 
 
 def _misfit(p: Floats, columns: list[Floats], window: Floats) -> tuple[float, Floats]:

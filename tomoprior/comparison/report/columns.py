@@ -24,7 +24,7 @@ class Column:
     name
         Name in ``table.csv``.
     title
-        Title on the page; ``{unit}`` becomes the unit of lengths. Empty for a column of ``table.csv`` only.
+        Title on the page. Empty for a column of ``table.csv`` only.
     value
         Returns the number of an entry, or None. The second argument is the voxel size in the unit of lengths.
     text
@@ -53,7 +53,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Group:
-    """Columns of one kind of evidence, with its meaning and its limit."""
+    """Columns of one kind of evidence, with its meaning and its limit; ``{unit}`` in the title is the unit of lengths."""
 
     title: str
     columns: tuple[Column, ...]
@@ -83,14 +83,6 @@ def _resolution(path: str, name: str, title: str, better: Better = "") -> Column
     return Column(name, title, value, text, detail, better, f"{path}.crossing")
 
 
-def _count(path: str, word: str) -> Text:
-    def text(entry: Entry, voxel: float) -> str:
-        items = pick(entry.evidence, path)
-        return f"{len(items)} {word}" if items else ""
-
-    return text
-
-
 def _found_of_all(entry: Entry, voxel: float) -> str:
     count, all_of = scalar(entry, "planted.found"), pick(entry.evidence, "planted.recovered")
     return "" if count is None or all_of is None else f"{count:.0f} of {len(all_of)}"
@@ -100,61 +92,80 @@ def _seconds(part: str) -> Callable[[Entry, float], float | None]:
     return lambda entry, _: entry.seconds.get(part)
 
 
+def _memory(entry: Entry, voxel: float) -> float | None:
+    """Return the peak memory, or None if what the process used before hides it."""
+    return None if not entry.memory or entry.memory < MEASURABLE else float(entry.memory)
+
+
 #: Smaller changes of the peak memory cannot be measured, in bytes.
 MEASURABLE = 2**20
 
-GROUPS: tuple[Group, ...] = (
+#: With a truth.
+TRUTH: tuple[Group, ...] = (
     Group(
-        "Against the truth",
+        "PSNR, dB",
         (
-            _number_column("truth.psnr_fitted", "psnr_fitted_db", "PSNR fitted, dB", "high", measure="truth.rmse_fitted"),
-            _number_column("truth.psnr", "psnr_db", "PSNR, dB"),
+            _number_column("truth.psnr_fitted", "psnr_fitted_db", "fitted", "high", measure="truth.rmse_fitted"),
+            _number_column("truth.psnr", "psnr_db", "as it is"),
+        ),
+        "Fitted: scale and offset of each volume are fitted to the truth first. This one ranks.",
+        "All of this table holds for this specimen, this noise and these tilts only.",
+    ),
+    Group(
+        "Likeness",
+        (
             _number_column("truth.ssim", "ssim", "SSIM", "high"),
             _number_column("truth.rmse", "rmse", "RMSE"),
             _number_column("truth.vif", "vif", "VIF", "high"),
-            _resolution("truth.curves.fsc", "resolution_truth", "Resolution, {unit}", "low"),
-            _number_column("truth.error_present", "error_measured", "Error, measured", "low"),
-            _number_column("truth.error_missing", "error_unmeasured", "Error, not measured", "low"),
         ),
-        "PSNR fitted ranks: scale and offset of each volume are fitted to the truth first. Resolution: where the Fourier shell "
-        "correlation of the soft-masked volumes falls below 0.5. Error: share of the truth's power, in measured directions "
-        "and in the others.",
-        "It holds for this specimen, this noise and these tilts only.",
+        "Structural similarity, root mean square error, and visual information fidelity.",
+        "",
     ),
     Group(
-        "Prediction",
-        (_number_column("held_out.error", "held_out_error", "Error", "low"),),
-        "Each method predicts tilts that it has not seen. The relative error is what remains after a scale, an offset and a "
-        "shift are fitted to each tilt. It ranks two methods only if no band of detail contradicts.",
-        "The tilts lie between measured ones, so this says nothing about the missing wedge.",
+        "Resolution, {unit}",
+        (_resolution("truth.curves.fsc", "resolution_truth", "all directions", "low"),),
+        "Where the Fourier shell correlation of the soft-masked volumes falls below 0.5.",
+        "",
     ),
     Group(
-        "Fit",
+        "Error",
         (
-            Column(
-                "residual",
-                "Residual",
-                lambda e, _: scalar(e, "residual.total"),
-                detail=_count("residual.outliers", "bad"),
-                measure="residual.total",
-            ),
+            _number_column("truth.error_present", "error_measured", "measured", "low"),
+            _number_column("truth.error_missing", "error_unmeasured", "not measured", "low"),
         ),
-        "The misfit of the volume with its own tilts. Bad tilts fit much worse than their neighbours.",
+        "The error's power over the truth's, in directions that a tilt measured and in the others.",
+        "",
+    ),
+)
+
+#: From the tilts alone.
+TILTS: tuple[Group, ...] = (
+    Group(
+        "Unseen tilts",
+        (_number_column("held_out.error", "held_out_error", "error", "low"),),
+        "Each method predicts tilts that it has not seen. A scale, an offset and a shift are fitted to each tilt first. It "
+        "ranks two methods only if no band of detail contradicts.",
+        "These tilts lie between measured ones. They say nothing about the missing wedge.",
+    ),
+    Group(
+        "Own tilts",
+        (_number_column("residual.total", "residual", "residual"),),
+        "The misfit of the volume with its own tilts.",
         "A small residual proves nothing: noise can be fitted too.",
     ),
     Group(
-        "Halves of the tilts",
+        "Halves agree to, {unit}",
         (
-            _resolution("halves.present", "resolution_halves_measured", "Measured, {unit}"),
-            _resolution("halves.missing", "resolution_halves_unmeasured", "Not measured, {unit}"),
+            _resolution("halves.present", "resolution_halves_measured", "measured"),
+            _resolution("halves.missing", "resolution_halves_unmeasured", "not measured"),
         ),
         "Two volumes, each from half of the tilts, agree down to this detail (0.143), in measured and in other directions.",
         "Where no tilt measured, both halves may be wrong in the same way.",
     ),
     Group(
         "Inferred",
-        (_number_column("inferred.share", "inferred_share", "Share"),),
-        "The share of the volume's power in directions that no tilt measured. This part is inferred.",
+        (_number_column("inferred.share", "inferred_share", "share"),),
+        "The share of the volume's power in directions that no tilt measured.",
         "Neither much nor little is good by itself. Only a truth or planted objects show whether it is right.",
     ),
     Group(
@@ -162,17 +173,17 @@ GROUPS: tuple[Group, ...] = (
         (
             Column(
                 "planted_contrast",
-                "Recovered",
+                "recovered",
                 lambda e, _: scalar(e, "planted.contrast"),
                 detail=_found_of_all,
                 better="one",
                 measure="planted.contrast",
             ),
-            _number_column("planted.invented", "planted_invented", "Invented", "low"),
+            _number_column("planted.invented", "planted_invented", "invented", "low"),
             Column("planted_found", "", lambda e, _: scalar(e, "planted.found")),
         ),
         "Spheres of known contrast are added to the tilts. Recovered: the share of the contrast that the volume shows, and how "
-        "many spheres it shows. Invented: the largest response far from all spheres.",
+        "many spheres. Invented: the largest response far from all spheres.",
         "It holds for spheres of this size and contrast, not for other structures.",
     ),
     Group(
@@ -180,21 +191,18 @@ GROUPS: tuple[Group, ...] = (
         (
             Column(
                 "seconds",
-                "Time",
+                "time",
                 _seconds("reconstruction"),
                 lambda e, _: format_duration(e.seconds["reconstruction"]),
                 better="low",
             ),
             Column("seconds_checks", "", _seconds("checks")),
-            Column(
-                "memory_bytes",
-                "Memory",
-                lambda e, _: None if e.memory is None else float(e.memory),
-                lambda e, _: memory.format_bytes(e.memory) if e.memory and e.memory >= MEASURABLE else "< 1 MB",
-                better="low",
-            ),
+            Column("memory_bytes", "memory", _memory, lambda e, _: memory.format_bytes(e.memory or 0), better="low"),
         ),
-        "One reconstruction on this machine, without the checks.",
-        "Memory is the increase of the process's peak.",
+        "One reconstruction on this machine, without trials and checks. Memory, where it can be measured: the increase of the "
+        "process's peak.",
+        "",
     ),
 )
+
+GROUPS = TRUTH + TILTS

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import Picture, add_legend, entries_with, looks, new_figure
+from tomoprior.comparison.report.figures import HALF, NARROW, WIDE, Picture, add_legend, entries_with, looks, new_figure
 from tomoprior.comparison.report.plain import pick
 from tomoprior.comparison.result import Comparison
 from tomoprior.plot.correlation import Curve, draw_curves
+from tomoprior.plot.figure import Figure
 from tomoprior.plot.looks import Look
 
 ALL = {"fsc": "all directions", "present": "measured directions", "missing": "directions no tilt measured"}
@@ -25,8 +27,8 @@ def against_truth(comparison: Comparison) -> Picture | None:
         "fsc_truth",
         "Agreement with the truth, by detail",
         "Fourier shell correlation with the truth: 1 is full agreement, 0 is none. Detail becomes finer to the right. The mark "
-        "shows where the smoothed curve falls below the dashed line at 0.5: the resolution. In the right panel no tilt "
-        "measured: what agrees there was inferred correctly.",
+        "shows where the smoothed curve falls below the dashed line at 0.5: the resolution. What agrees in directions no tilt "
+        "measured was inferred correctly.",
     )
 
 
@@ -39,7 +41,7 @@ def between_halves(comparison: Comparison) -> Picture | None:
         "fsc_halves",
         "Agreement of two halves of the tilts, by detail",
         "Fourier shell correlation of two reconstructions, each from every other tilt, with the threshold 0.143. High values "
-        "in the left panel mean reproducible. In the right panel they mean only that the method infers the same twice.",
+        "in measured directions mean reproducible. In the others they mean only that the method infers the same twice.",
     )
 
 
@@ -50,24 +52,31 @@ def _curves(comparison: Comparison, path: str, parts: tuple[str, ...], name: str
     if not shown:
         return None
     look, voxel, unit = looks(comparison), words.voxel(comparison.geometry), words.unit(comparison.geometry)
-    figure = new_figure(1.2 + 3.6 * len(shown) if len(shown) > 2 else 6.2, 3.6)  # two panels fill half the width of a page
-    axes = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
     threshold = float(next(iter(shown.values()))[0][1]["threshold"])
-    alt = []
-    for axis, (part, curves) in zip(axes, shown.items(), strict=True):
-        drawn = [_curve(e.label, c, look[e.label]) for e, c in curves]
-        draw_curves(axis, drawn, threshold, voxel)
-        ends = [f"{c.label} {_where(c.crossing, voxel, unit)}" for c in drawn if not np.isnan(c.crossing)]
+    drawn = {part: [_curve(e.label, c, look[e.label]) for e, c in curves] for part, curves in shown.items()}
+    ends = {part: [f"{c.label} {_where(c.crossing, voxel, unit)}" for c in curves if not np.isnan(c.crossing)]
+            for part, curves in drawn.items()}  # fmt: skip
+    alt = [f"in {ALL[part]} it falls below {threshold:g} for " + ", ".join(texts or ["none"]) for part, texts in ends.items()]
+    beside, below = new_figure(WIDE if len(shown) > 2 else HALF, 3.6), new_figure(NARROW, 0.8 + 2.5 * len(shown))
+    row = beside.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True)[0]
+    column = below.subplots(len(shown), 1, squeeze=False, sharey=True)[:, 0]
+    for figure, axes in ((beside, row), (below, column)):
+        _draw(figure, list(axes), drawn, threshold, voxel, unit)
+    return Picture(name, title, caption, "Fourier shell correlation against frequency: " + "; ".join(alt) + ".", beside, below)
+
+
+def _draw(
+    figure: Figure, axes: Sequence[Any], drawn: dict[str, list[Curve]], threshold: float, voxel: float, unit: str
+) -> None:
+    for axis, (part, curves) in zip(axes, drawn.items(), strict=True):
+        draw_curves(axis, curves, threshold, voxel)
         axis.set_title(ALL[part])
         axis.set_xlabel(f"frequency, 1/{'voxel' if unit == 'voxels' else unit}")
-        alt.append(f"in {ALL[part]} it falls below {threshold:g} for " + ", ".join(ends or ["none"]))
-    axes[0].set_ylabel("correlation")
+        if axis.get_subplotspec().is_first_col():
+            axis.set_ylabel("correlation")
     axes[-1].annotate(f"{threshold:g}", (1, threshold), (3, 0), xycoords=("axes fraction", "data"),
                       textcoords="offset points", va="center", fontsize=9.5)  # fmt: skip
-    add_legend(figure, axes[0], len(next(iter(shown.values()))))
-    return Picture(
-        name, title, caption, "Fourier shell correlation against frequency: " + "; ".join(alt) + ".", figure, len(shown) > 2
-    )
+    add_legend(figure, axes[0])
 
 
 def _curve(label: str, values: Any, look: Look) -> Curve:

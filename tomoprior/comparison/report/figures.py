@@ -14,6 +14,8 @@ from tomoprior.plot.figure import Figure
 from tomoprior.plot.looks import Look, look
 
 TRUTH = "#5B6470"
+#: Widest figure that half of the page's width shows without shrinking, in inches, the width of a wide one, and of a phone's.
+HALF, WIDE, NARROW = 6.2, 12.0, 3.4
 
 #: matplotlib's rcParams. Typed Any, because matplotlib's types list every name.
 STYLE: Any = {
@@ -47,28 +49,43 @@ def looks(comparison: Comparison) -> dict[str, Look]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its file name (no suffix), title, caption and alternative text; ``wide`` figures take the whole width."""
+    """A figure with its file name (no suffix), title, caption, alternative text, and a version for a narrow window or None."""
 
     name: str
     title: str
     caption: str
     alt: str
     figure: Figure
-    wide: bool = False
+    narrow: Figure | None = None
+
+    @property
+    def width(self) -> int:
+        """Return the width in CSS pixels, of which an inch has 96."""
+        return round(96 * float(self.figure.get_size_inches()[0]))
+
+    @property
+    def wide(self) -> bool:
+        """Return whether the figure takes the whole width of the page."""
+        return bool(self.figure.get_size_inches()[0] > HALF)
 
     def png(self, dpi: int = 200) -> bytes:
         """Return the figure as PNG."""
-        return self._as("png", dpi=dpi)
+        return _save(self.figure, "png", dpi=dpi)
 
     def svg(self) -> bytes:
         """Return the figure as SVG; the same figure gives the same bytes."""
-        return self._as("svg", metadata={"Date": None})
+        return _save(self.figure, "svg", metadata={"Date": None})
 
-    def _as(self, kind: str, **options: Any) -> bytes:
-        out = io.BytesIO()
-        with mpl.rc_context(STYLE):
-            self.figure.savefig(out, format=kind, **options)
-        return out.getvalue()
+    def narrow_svg(self) -> bytes | None:
+        """Return the version for a narrow window as SVG, or None."""
+        return None if self.narrow is None else _save(self.narrow, "svg", metadata={"Date": None})
+
+
+def _save(figure: Figure, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(out, format=kind, **options)
+    return out.getvalue()
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -76,12 +93,13 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def add_legend(figure: Figure, axis: Any, count: int) -> None:
-    """Add one legend above all panels, from the handles of ``axis``."""
+def add_legend(figure: Figure, axis: Any) -> None:
+    """Add one legend above all panels, from the handles of ``axis``, in as many columns as the figure holds."""
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(
-        handles, [shorten_label(t) for t in labels], loc="outside upper left", ncols=min(6, max(1, count)), fontsize=9.5
-    )
+    names = [shorten_label(t) for t in labels]
+    widths, room = [0.7 + 0.08 * len(name) for name in names], figure.get_size_inches()[0]  # inches, at 9.5 points
+    across = len(names) if sum(widths) <= room else int(room / max(widths))
+    figure.legend(handles, names, loc="outside upper left", ncols=max(1, across), fontsize=9.5)
 
 
 def shorten_label(text: str, length: int = 28) -> str:

@@ -72,5 +72,6 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "seconds": entry.seconds,
         "memory": entry.memory,
         "evidence": entry.evidence,
+        "settled": entry.settled,
         "notes": entry.notes,
     }

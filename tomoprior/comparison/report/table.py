@@ -1,13 +1,15 @@
-"""The table of a comparison: one row per entry, one column per number that exists."""
+"""The tables of a comparison: one row per entry, one column per number that exists."""
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.columns import GROUPS, Column, Group
+from tomoprior.comparison.report.columns import GROUPS, TILTS, TRUTH, Column, Group
+from tomoprior.comparison.report.words import NONE
 from tomoprior.comparison.result import Comparison, Entry, Ranking
 
 
@@ -40,8 +42,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows for the page."""
+    """A table for the page: title, headings and rows."""
 
+    title: str
     headings: tuple[Heading, ...]
     rows: tuple[Row, ...]
 
@@ -51,10 +54,17 @@ class Table:
         return any(cell.best for row in self.rows for cell in row.cells)
 
 
-def table(comparison: Comparison) -> Table:
-    """Return the table of the page."""
+def tables(comparison: Comparison) -> list[Table]:
+    """Return the tables of the page: against the truth, if there is one, and from the tilts, with what went wrong."""
+    against = _table("Against the truth", TRUTH, comparison)
+    tilts = _table("From the tilts", TILTS, comparison)
+    compared = tuple(row for row in against.rows if any(cell.text != NONE for cell in row.cells))
+    return [replace(against, rows=compared), tilts] if compared else [tilts]
+
+
+def _table(title: str, all_groups: Sequence[Group], comparison: Comparison) -> Table:
     voxel, unit = words.voxel(comparison.geometry), words.unit(comparison.geometry)
-    groups = [(g, [c for c in used_columns(g, comparison) if c.title]) for g in GROUPS]
+    groups = [(g, [c for c in used_columns(g, comparison) if c.title]) for g in all_groups]
     groups = [(g, columns) for g, columns in groups if columns]
     columns = [c for _, shown in groups for c in shown]
     best = {c.name: _best(c, comparison) for c in columns}
@@ -67,7 +77,8 @@ def table(comparison: Comparison) -> Table:
         return tuple(row) if entry.evidence or entry.volume is not None else ()
 
     return Table(
-        tuple(Heading(g.title, tuple(c.title.replace("{unit}", unit) for c in shown), g.what, g.limit) for g, shown in groups),
+        title,
+        tuple(Heading(g.title.replace("{unit}", unit), tuple(c.title for c in shown), g.what, g.limit) for g, shown in groups),
         tuple(Row(e, cells(e)) for e in comparison.entries),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tomoprior.comparison import summary
 from tomoprior.comparison.report import words
-from tomoprior.comparison.report.figures import Picture, add_legend, entries_with, looks, new_figure
+from tomoprior.comparison.report.figures import HALF, NARROW, Picture, add_legend, entries_with, looks, new_figure
 from tomoprior.comparison.result import Comparison, Entry
 from tomoprior.plot.tilts import TiltCurve, draw_tilts
 
@@ -20,16 +20,15 @@ def residuals(comparison: Comparison) -> Picture | None:
     if not shown:
         return None
     named = name_tilts(comparison, list_bad_tilts(comparison))
+    told = f"Bad for at least half of the methods: {'; '.join(named)}." if named else _tell_single(comparison, shown)
     lines = [(e, e.evidence["residual"]["angles"], e.evidence["residual"]["residuals"]) for e in shown]
     return Picture(
         "residual_tilts",
         "How well each tilt is explained",
-        "Relative residual of every tilt, for the volume from all tilts. "
-        + ("Tilts that do not fit with the others are marked." if named else "No tilt is bad for most methods.")
-        + " A smaller residual is not better by itself: noise can be fitted too.",
-        f"Residual against tilt angle for {_labels(shown)}; "
-        + (f"bad: {'; '.join(named)}." if named else "no tilt is bad for most methods."),
-        _against_angle(comparison, lines, "relative residual", named),
+        f"Relative residual of every tilt, for the volume from all tilts. {told} A smaller residual is not better by itself: "
+        "noise can be fitted too.",
+        f"Residual against tilt angle for {_labels(shown)}. {told}",
+        *(_against_angle(comparison, lines, "relative residual", named, width) for width in (HALF, NARROW)),
     )
 
 
@@ -46,10 +45,18 @@ def predictions(comparison: Comparison) -> Picture | None:
         "held_out_tilts",
         "How well unseen tilts are predicted",
         "Relative error of tilts that the method did not see, after a scale, an offset and a shift are fitted to each. It "
-        "includes the noise. " + ("Tilts that do not fit with the others are marked." if named else ""),
+        "includes the noise. " + ("Bad tilts are marked." if named else ""),
         f"Prediction error against tilt angle of held-out tilts; all together: {totals}.",
-        _against_angle(comparison, lines, "relative error", named),
+        *(_against_angle(comparison, lines, "relative error", named, width) for width in (HALF, NARROW)),
     )
+
+
+def _tell_single(comparison: Comparison, entries: Sequence[Entry]) -> str:
+    """Return the tilts that are outliers for single methods only, in words."""
+    order = np.argsort(np.argsort(comparison.geometry.angles))
+    outliers = {e.label: sorted(e.evidence["residual"].get("outliers", ()), key=lambda i: order[i]) for e in entries}
+    texts = [f"{label} ({'; '.join(name_tilts(comparison, tilts))})" for label, tilts in outliers.items() if tilts]
+    return f"Single methods have bad tilts: {', '.join(texts)}." if texts else "No tilt is bad."
 
 
 def list_bad_tilts(comparison: Comparison) -> list[int]:
@@ -76,16 +83,16 @@ def name_tilts(comparison: Comparison, tilts: Sequence[int]) -> dict[str, list[i
 
 
 def _against_angle(
-    comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[str, list[int]]
+    comparison: Comparison, lines: Sequence[tuple[Entry, Any, Any]], label: str, named: dict[str, list[int]], width: float
 ) -> Any:
     look = looks(comparison)
-    figure = new_figure(6.2, 3.6)
+    figure = new_figure(width, 3.6)
     axis = figure.subplots()
     curves = [TiltCurve(e.label, np.array(angles), np.array(values, float), look[e.label]) for e, angles, values in lines]
     draw_tilts(axis, curves, {name: np.rad2deg(comparison.geometry.angles[tilts]) for name, tilts in named.items()})
     axis.set_xlabel("tilt angle, degrees")
     axis.set_ylabel(label)
-    add_legend(figure, axis, len(lines))
+    add_legend(figure, axis)
     return figure
 
 

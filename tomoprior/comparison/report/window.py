@@ -12,8 +12,12 @@ from tomoprior.comparison.result import Comparison
 
 Volume = NDArray[np.float32]
 
-#: Percentiles shown as black and white: of the truth, which is clean, and of reconstructions, which have outliers.
+#: Percentiles that are the scale's first choice: of the truth, which is clean, and of reconstructions, which have outliers.
 CLEAN, NOISY = (0.1, 99.9), (0.5, 99.9)
+#: Percentiles of each volume that the scale holds, too. ``wbp`` loses the mean, so that much of it lies below the truth.
+INSIDE = (5, 95)
+#: The first choice grows at either end by this share of its width at most: no volume on another scale hides the others.
+GROWTH = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,9 @@ def volumes(comparison: Comparison) -> dict[str, Volume]:
 
 
 def window(comparison: Comparison) -> Window | None:
-    """Return the grey scale of a comparison: the truth's, or without a truth the median of the methods'; None without volumes.
+    """Return the grey scale of a comparison; None without volumes.
 
+    It is the truth's, or without a truth the median of the methods', and grows until it holds ``INSIDE`` of each volume.
     ``least`` and ``most`` extend it by half its width at either end, as far as there are values.
     """
     if not (shown := volumes(comparison)):
@@ -53,6 +58,9 @@ def window(comparison: Comparison) -> Window | None:
         low, high = _ends(samples)
         if not high > low:
             high = low + 1
+    ends = np.array([np.percentile(s, INSIDE) for s in samples])
+    room = GROWTH * (high - low)
+    low, high = min(low, max(low - room, ends[:, 0].min())), max(high, min(high + room, ends[:, 1].max()))
     least, most = _ends(samples)
     half = (high - low) / 2
     return Window(float(low), float(high), float(min(low, max(least, low - half))), float(max(high, min(most, high + half))))

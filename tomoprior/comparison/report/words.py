@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tomoprior.geometry import Geometry
-from tomoprior.units import unit_symbol
+from tomoprior.units import volume_unit
 
 #: The text for a missing value.
 NONE = "–"
@@ -56,7 +56,7 @@ def format_runs(numbers: Sequence[int]) -> str:
 
 def unit(geometry: Geometry) -> str:
     """Return the symbol of the unit of lengths; ``voxels`` if the voxel size is unknown."""
-    return "voxels" if geometry.unit == "pixel" else unit_symbol(geometry.unit)
+    return volume_unit(geometry.unit)
 
 
 def voxel(geometry: Geometry) -> float:

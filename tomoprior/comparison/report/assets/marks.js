@@ -1,5 +1,8 @@
 // Draw marks over a slice: cross-hair, planted objects, scale bar. Lengths are in voxels of the full volume.
 
+/** The modes that show the volumes with planted objects. */
+const PLANTED = ["planted", "response"];
+
 /** 1, 2 or 5 times a power of ten, at most `length`. */
 function round(length) {
   const power = 10 ** Math.floor(Math.log10(length));
@@ -32,19 +35,19 @@ function outlined(context, colour, path) {
   }
 }
 
-/** Draw all marks over one slice; `zoom` is CSS pixels per voxel. */
-function mark(canvas, known, state, plane, zoom) {
+/** Draw all marks over one slice. */
+function mark(canvas, known, state, plane) {
   const { across, down, along } = PLANES[plane];
-  const size = (axis) => known.shape[axis] * known.step[axis] * zoom;
+  const { width, height, left, top } = placeOf(known, state, plane);
+  const zoom = state.fit * state.zoom; // CSS pixels per voxel
   const middle = (axis) => (state.at[axis] + 0.5) * known.step[axis];
-  const [width, height] = [size(across), size(down)];
   const context = blank(canvas, width, height);
-  if (state.cross) cross(context, middle(across) * zoom, middle(down) * zoom, width, height);
-  if (known.planted && state.planted) {
+  if (state.cross) cross(context, left + middle(across) * zoom, top + middle(down) * zoom, width, height);
+  if (state.circles && PLANTED.includes(state.mode)) {
     circles(context, known.planted.controls, [4, 4], "#cfd8e3");
     circles(context, known.planted.centers, [], "#ffd23f");
   }
-  if (plane === "xy") bar(context, known, width, height, zoom);
+  if (plane === "xy" || state.planes === plane) bar(context, known, width, height, zoom);
 
   function circles(context, places, dash, colour) {
     const order = { z: 0, y: 1, x: 2 };
@@ -55,7 +58,7 @@ function mark(canvas, known, state, plane, zoom) {
       // half a voxel of the slice on either side belongs to it
       if (Math.abs(off) > known.planted.radius + known.step[along] / 2) continue;
       const radius = Math.max(Math.sqrt(Math.max(square, 1)) * zoom, 3);
-      const [u, v] = [across, down].map((axis) => (place[order[axis]] + 0.5) * zoom);
+      const [u, v] = [[across, left], [down, top]].map(([axis, first]) => first + (place[order[axis]] + 0.5) * zoom);
       outlined(context, colour, (c) => c.arc(u, v, radius + 1.5, 0, 2 * Math.PI));
     }
     context.setLineDash([]);

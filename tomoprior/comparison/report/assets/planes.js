@@ -25,12 +25,15 @@ function reading(known, state, entry) {
   const { least, most } = known.grey;
   const step = (most - least) / 255;
   const [a, b] = state.calibrated ? entry.calibration : [1, 0];
-  const { values, inferred } = entry;
+  const { values, inferred, response: changes } = entry;
   const whole = (i) => a * (least + values[i] * step) + b;
   const inferredPart = (i) => a * (inferred[i] - 128) * known.shift;
+  const response = (i) => a * (changes[i] - 128) * known.reach;
   switch (state.mode) {
     case "values": return whole;
     case "inferred": return inferredPart;
+    case "planted": return (i) => whole(i) + response(i);
+    case "response": return response;
     case "measured": return (i) => whole(i) - inferredPart(i);
     case "difference": {
       const other = reading(known, { ...state, mode: "values" }, known.entries[state.reference]);
@@ -59,7 +62,7 @@ const OVERLAY = [255, 106, 0];
 
 /** Colours and ends of the scale in use. */
 function scale(state) {
-  if (state.mode === "difference" || state.mode === "inferred") return { colours: SIGNED, low: -state.limit, high: state.limit };
+  if (["difference", "inferred", "response"].includes(state.mode)) return { colours: SIGNED, low: -state.limit, high: state.limit };
   return { colours: GREY, low: state.low, high: state.high };
 }
 

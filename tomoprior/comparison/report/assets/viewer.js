@@ -13,12 +13,16 @@ const state = {
   reference: 0,
   std: false,
   among: false,
-  planted: true,
+  circles: true,
+  drag: "cross",
+  planes: "all",
+  fit: 1,
+  zoom: 1,
+  middle: { x: 0.5, y: 0.5, z: 0.5 },
   calibrated: false,
   cross: true,
   shown: new Set(known.entries.keys()),
 };
-let zoom = 1;
 /** Decimals of a value that 8 bits can resolve. */
 const decimals = Math.min(12, Math.max(0, Math.ceil(-Math.log10((known.grey.most - known.grey.least) / 255))));
 
@@ -26,6 +30,8 @@ const EXPLAINED = {
   values: "",
   difference: () => `Each volume minus ${known.entries[state.reference].name}: red where it has more, blue where less.`,
   measured: "What lies in directions that a tilt measured: all that the data can vouch for.",
+  planted: "The volumes from tilts to which small spheres were added, in circles. A truth has the spheres as they are. Dashed: places without one, for comparison.",
+  response: "What the added spheres change: a good method shows them in the circles, and nothing elsewhere. Red where a volume has more, blue where less.",
   inferred: "What lies in directions that no tilt measured: this part of each volume was inferred. In a truth, it is what the tilts missed.",
 };
 
@@ -38,7 +44,7 @@ function fail(error) {
   throw error;
 }
 
-/** The largest zoom that fits cards of the wanted size; whole or half steps, so that pixels stay even. */
+/** Cards of the wanted size, and the pixels per voxel that fit them; whole or half steps, so that pixels stay even. */
 function layout() {
   const box = get("cards");
   const style = getComputedStyle(box);
@@ -52,14 +58,10 @@ function layout() {
   const inner = getComputedStyle(card);
   const room = (width - gap * (columns - 1)) / columns - parseFloat(inner.paddingLeft) - parseFloat(inner.paddingRight) - 2 - 4;
   const { shape, step } = known;
-  const exact = room / (shape.x * step.x + shape.z * step.z);
+  const across = state.planes === "all" ? null : PLANES[state.planes].across;
+  const exact = (across ? room + 4 : room) / (across ? shape[across] * step[across] : shape.x * step.x + shape.z * step.z);
   const voxel = exact * step.x;
-  zoom = voxel >= 1 ? Math.floor(voxel * 2) / 2 / step.x : exact;
-  for (const view of document.querySelectorAll(".view")) {
-    const { across, down } = PLANES[view.dataset.plane];
-    view.style.width = `${shape[across] * step[across] * zoom}px`;
-    view.style.height = `${shape[down] * step[down] * zoom}px`;
-  }
+  state.fit = voxel >= 1 ? Math.floor(voxel * 2) / 2 / step.x : exact;
   draw();
 }
 
@@ -77,24 +79,31 @@ function draw() {
 function drawAll() {
   for (const card of cards) {
     const index = Number(card.dataset.index);
-    card.hidden = !state.shown.has(index);
-    if (card.hidden) continue;
     const entry = known.entries[index];
+    card.hidden = !state.shown.has(index) || (PLANTED.includes(state.mode) && !entry.response);
+    if (card.hidden) continue;
     const read = reading(known, state, entry);
     const { std } = entry;
     const overlay = state.among ? known.among : state.std && std;
+    card.querySelector(".views").classList.toggle("single", state.planes !== "all");
     for (const view of card.querySelectorAll(".view")) {
       const { plane } = view.dataset;
+      view.hidden = state.planes !== "all" && state.planes !== plane;
+      if (view.hidden) continue;
       const canvas = view.querySelector(".pixels");
+      const place = placeOf(known, state, plane);
+      Object.assign(view.style, { width: `${place.width}px`, height: `${place.height}px`, touchAction: state.zoom > 1 ? "none" : "pan-y" });
+      const [whole, high] = [PLANES[plane].across, PLANES[plane].down].map((axis) => extent(known, state, axis));
+      Object.assign(canvas.style, { left: `${place.left}px`, top: `${place.top}px`, width: `${whole}px`, height: `${high}px` });
       canvas.width = known.shape[PLANES[plane].across];
       canvas.height = known.shape[PLANES[plane].down];
       const cover = overlay && state.mode === "values" ? slice(known.shape, plane, state.at, (i) => overlay[i] / 255) : null;
       paint(canvas, slice(known.shape, plane, state.at, read), scale(state), cover);
-      mark(view.querySelector(".marks"), known, state, plane, zoom);
+      mark(view.querySelector(".marks"), known, state, plane);
     }
     const voxel = state.at.x + known.shape.x * (state.at.y + known.shape.y * state.at.z);
     const deviation = std && state.mode === "values" ? ` ± ${digits(std[voxel] * known.spread, 2)}` : "";
-    card.querySelector("h3 output").textContent = read(voxel).toFixed(decimals).replace("-", "−") + deviation;
+    card.querySelector("h3 output").textContent = read(voxel).toFixed(decimals).replace(/^-(?=[0.]*$)/, "").replace("-", "−") + deviation;
   }
 }
 
@@ -122,8 +131,8 @@ function updateControls() {
   const words = EXPLAINED[state.mode];
   const source = state.among ? "the standard deviation among the methods" : "the standard deviation, where a method gives one";
   const std = (state.std || state.among) && state.mode === "values" ? ` Orange: ${source}; full at ${digits(255 * known.spread)}.` : "";
-  const circles = known.planted && state.planted ? " Circles: planted objects; dashed circles: places without an object, for comparison." : "";
-  get("explained").textContent = ((typeof words === "function" ? words() : words) + std + circles).trim();
+  get("explained").textContent = ((typeof words === "function" ? words() : words) + std).trim();
+  get("zoom-value").textContent = `× ${digits(state.zoom, 2)}`;
 }
 
 function change(changes) {
@@ -132,9 +141,15 @@ function change(changes) {
   draw();
 }
 
+/** Move the cross-hair, and the picture with it if it would leave the sight. */
+function goTo(at) {
+  const next = { ...state, at: { ...state.at, ...at } };
+  change({ at: next.at, ...followed(known, next) });
+}
+
 function move(axis, value) {
   const last = known.shape[axis] - 1;
-  change({ at: { ...state.at, [axis]: Math.max(0, Math.min(last, value)) } });
+  goTo({ [axis]: clamp(value, 0, last) });
 }
 
 /** Connect every control with the state. */
@@ -153,13 +168,16 @@ function connect() {
   get("limit").addEventListener("input", (e) => change({ limit: e.target.valueAsNumber }));
   get("reset").addEventListener("click", () => change(start()));
   for (const radio of document.querySelectorAll("input[name=mode]")) {
-    radio.addEventListener("change", () => change({ mode: radio.value }));
+    radio.addEventListener("change", () => {
+      change({ mode: radio.value });
+      if (PLANTED.includes(radio.value)) goToObject();
+    });
   }
   get("reference").addEventListener("change", (e) => {
     document.querySelector("input[name=mode][value=difference]").checked = true;
     change({ reference: Number(e.target.value), mode: "difference" });
   });
-  for (const name of ["std", "among", "planted", "calibrated", "cross"]) {
+  for (const name of ["std", "among", "circles", "calibrated", "cross"]) {
     get(name)?.addEventListener("change", (e) => {
       // one of the two lies over the values at a time
       const other = { std: "among", among: "std" }[name];
@@ -176,6 +194,20 @@ function connect() {
     });
   }
   get("size").addEventListener("change", layout);
+  get("object")?.addEventListener("change", goToObject);
+  get("planes").addEventListener("change", (e) => {
+    change({ planes: e.target.value, zoom: 1 });
+    layout();
+  });
+  state.planes = get("planes").value = known.planes.length > 1 ? "all" : known.planes[0];
+  for (const radio of document.querySelectorAll("input[name=drag]")) radio.addEventListener("change", () => change({ drag: radio.value }));
+  for (const [id, factor] of [["zoom-in", 1.5], ["zoom-out", 1 / 1.5], ["zoom-whole", 0]]) {
+    // the cross-hair stays in sight; 0 is the whole slice
+    get(id).addEventListener("click", () => {
+      const next = { ...state, zoom: clamp(state.zoom * factor, 1, MOST_ZOOM) };
+      change({ zoom: next.zoom, ...followed(known, next) });
+    });
+  }
   for (const view of document.querySelectorAll(".view")) trackPointer(view);
   let width = 0;
   new ResizeObserver(([entry]) => {
@@ -184,22 +216,54 @@ function connect() {
   }).observe(get("cards"));
 }
 
-/** Move the cross-hair to the pointer while a slice is pressed. */
+/** Move the cross-hair to the middle of the chosen planted object. */
+function goToObject() {
+  const place = known.planted.centers[Number(get("object").value)];
+  goTo(Object.fromEntries(["z", "y", "x"].map((axis, i) => {
+    const index = Math.floor((place[i] + 0.5) / known.step[axis]);
+    return [axis, clamp(index, 0, known.shape[axis] - 1)];
+  })));
+}
+
+/** Follow the pointers in a slice: one moves the cross-hair or the picture, two fingers zoom. */
 function trackPointer(view) {
-  const { across, down } = PLANES[view.dataset.plane];
-  const go = (event) => {
+  const { plane } = view.dataset;
+  const { across, down } = PLANES[plane];
+  const pressed = new Map(); // places of the pointers that are down
+  const local = (event) => {
     const box = view.getBoundingClientRect();
-    const index = (part, whole, axis) => Math.max(0, Math.min(known.shape[axis] - 1, Math.floor((part / whole) * known.shape[axis])));
-    const u = index(event.clientX - box.left, box.width, across);
-    const v = index(event.clientY - box.top, box.height, down);
-    change({ at: { ...state.at, [across]: u, [down]: v } });
+    return [event.clientX - box.left, event.clientY - box.top];
   };
+  const point = ([u, v]) => {
+    const place = placeOf(known, state, plane);
+    const index = (at, first, axis) => clamp(Math.floor(((at - first) / extent(known, state, axis)) * known.shape[axis]), 0, known.shape[axis] - 1);
+    change({ at: { ...state.at, [across]: index(u, place.left, across), [down]: index(v, place.top, down) } });
+  };
+  const drags = (event) => (state.drag === "picture") !== event.shiftKey;
   view.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     view.setPointerCapture(event.pointerId);
-    go(event);
+    pressed.set(event.pointerId, local(event));
+    if (pressed.size === 1 && !drags(event)) point(local(event));
   });
-  view.addEventListener("pointermove", (event) => { if (view.hasPointerCapture(event.pointerId)) go(event); });
+  view.addEventListener("pointermove", (event) => {
+    const before = pressed.get(event.pointerId);
+    if (!before) return;
+    const now = local(event);
+    if (pressed.size === 2) {
+      const [other] = [...pressed].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
+      const distance = ([u, v]) => Math.max(1, Math.hypot(u - other[0], v - other[1]));
+      change(zoomed(known, state, plane, distance(now) / distance(before), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2));
+    } else if (drags(event)) change(moved(known, state, plane, now[0] - before[0], now[1] - before[1]));
+    else point(now);
+    pressed.set(event.pointerId, now);
+  });
+  for (const end of ["pointerup", "pointercancel"]) view.addEventListener(end, (event) => pressed.delete(event.pointerId));
+  view.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return; // the plain wheel moves the page
+    event.preventDefault();
+    change(zoomed(known, state, plane, Math.exp(-event.deltaY / 200), ...local(event)));
+  }, { passive: false });
 }
 
 async function begin() {
