@@ -166,15 +166,19 @@ def spread_factors(measurements: list[list[float]]) -> tuple[float, float, float
 
 
 def standardise(prior: Prior, simulation: Simulation, samples: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ``(mean - truth) / std`` of the voxels of a series, and the probability that each lies inside the section."""
+    """Return ``(mean - truth) / std`` of the voxels of a series, and the probability that each lies inside the section.
+
+    With ``samples=0`` the standard deviation is that of the prior's error network.
+    """
     method = _Fixed(prior)
     series = simulation.series
+    source = {"samples": samples, "std": "samples"} if samples else {"samples": 0, "std": "network"}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         result = method.reconstruct(
             torch.from_numpy(series.projections),
             Projector(series.geometry, "cpu"),
-            method.Settings(samples=samples, check_prior=False),
+            method.Settings.parse({**source, "check_prior": False}),
         )
     assert result.std is not None
     truth = torch.from_numpy(simulation.truth.volume)

@@ -69,8 +69,10 @@ def cut_batch(draws: Sequence[Draw], blocks: Sequence[Draw], settings: TrainingS
     return Batch(truth, noisy, sigma, linear, inside, depth, coverage, numbers, use_series)
 
 
-def cut_tile(draw: Draw, size: tuple[int, int, int], rng: Generator, mirror: tuple[bool, ...]) -> tuple[torch.Tensor, ...]:
-    """Return truth, linear estimate, section, coverage, numbers and depth of a random tile.
+def cut_tile(
+    draw: Draw, size: tuple[int, int, int], rng: Generator, mirror: tuple[bool, ...], others: Sequence[torch.Tensor] = ()
+) -> tuple[torch.Tensor, ...]:
+    """Return truth, linear estimate, section, coverage, numbers and depth of a random tile, then ``others`` cut alike.
 
     Tissue counts as having no handedness. A series mirrored along x or z is the series with negated angles.
     """
@@ -83,7 +85,7 @@ def cut_tile(draw: Draw, size: tuple[int, int, int], rng: Generator, mirror: tup
     y = int(rng.integers(0, ny - rows + 1))
     box = (slice(None), slice(y, y + rows), slice(x, x + columns))
     part = draw.condition.tile(box)
-    volumes = torch.stack([draw.truth[box], part.linear, part.inside]).float()
+    volumes = torch.stack([draw.truth[box], part.linear, part.inside, *(v[box] for v in others)]).float()
     coverage, numbers = part.coverage.float(), part.numbers
     axes = [axis for axis, flip in enumerate(mirror) if flip]
     if axes:
@@ -91,8 +93,8 @@ def cut_tile(draw: Draw, size: tuple[int, int, int], rng: Generator, mirror: tup
         coverage = coverage.flip([{0: 0, 2: 1}[a] for a in axes if a != 1])
     if mirror[0] != mirror[2]:
         numbers = torch.cat([-numbers[1:2], -numbers[:1], numbers[2:]])
-    truth, linear, inside = (pad_to_height(v, height) for v in volumes)
-    return truth, linear, inside, pad_to_height(coverage, height), numbers, _depths(nz, height, str(truth.device))
+    truth, linear, inside, *rest = (pad_to_height(v, height) for v in volumes)
+    return truth, linear, inside, pad_to_height(coverage, height), numbers, _depths(nz, height, str(truth.device)), *rest
 
 
 @lru_cache(maxsize=256)

@@ -124,7 +124,8 @@ class Diffusion:
     def cost_in_pairs(self, geometry: Geometry, settings: DiffusionSettings) -> float:
         """Return the cost in pairs of a forward projection and an adjoint."""
         wider = 1 + 2 * compute_padding(geometry) / geometry.shape[2]
-        passes = settings.samples * settings.num_iter
+        settings = settings.resolve_samples(self.prior(settings).error_network is not None)
+        passes = settings.n_samples * settings.num_iter
         steps = 0.0 if settings.conditional and not settings.data_weight else passes * (settings.num_cg + 1.5)
         means = N_MIRRORED_PASSES if settings.conditional else 0
         return float(wider * (1.5 * NUM_ITER + steps + (passes + means) * NETWORK_COST / geometry.n_angles))
@@ -151,7 +152,8 @@ class Diffusion:
         check_grid_and_range(projector.geometry, prior, check_range=settings.check_prior)
         size = convert_voxel_size(projector.geometry, prior, check=settings.check_prior)
         device = projections.device
-        prior = replace(prior, denoiser=prior.denoiser.to(device))
+        prior = prior.to(device)
+        settings = settings.resolve_samples(prior.error_network is not None)
         geometry = replace(projector.geometry, voxel_size=size, unit=prior.unit)
         with torch.no_grad():
             slabs = PosteriorSlabs(projections, projector.with_geometry(geometry), weights, prior, settings, progress, inside)
@@ -178,14 +180,16 @@ class Diffusion:
         widening = settings.widening or (math.sqrt(misfit) if misfit > LARGEST_MISFIT else 1.0)
         std = None
         if variance is not None:
-            std = _smooth(variance).clamp_min(0).add_(MIN_STD**2).sqrt_().mul_(scale.gain)
-            std *= prior.std_factors(span, section.inside.to(std))
+            of_network = settings.std == "network"
+            std = (variance if of_network else _smooth(variance)).clamp_min(0).add_(MIN_STD**2).sqrt_().mul_(scale.gain)
+            std *= prior.std_factors(span, section.inside.to(std), of_network=of_network)
             std *= widening
         if inside is not None:
             volume = volume * inside
             std = None if std is None else std * inside
         voxel_size = slabs.projector.geometry.voxel_size
         determined_summary = summarise_determined_share(determined, prior.spectrum, voxel_size)
+        statement = write_statements(projector.geometry, determined_summary, tilt_weights, std is None, section, misfit)
         return Reconstruction(
             volume.contiguous(),
             projector.geometry,
@@ -194,6 +198,7 @@ class Diffusion:
             provenance={
                 "residual": slabs.residual(),
                 "samples": count,
+                "std": None if std is None else settings.std,
                 "prior": {"name": settings.prior or self.default_prior, **prior.card},
                 "scale": {"mean": scale.mean, "gain": scale.gain},
                 "section": section.to_dict(),
@@ -201,7 +206,7 @@ class Diffusion:
                 "widening": widening,
                 "tilt_weights": tilt_weights,
                 "determined": determined_summary,
-                "statement": write_statements(projector.geometry, determined_summary, tilt_weights, count, section, misfit),
+                "statement": statement,
                 "inferred": INFERRED,
                 "projector": projector.describe(),
             },

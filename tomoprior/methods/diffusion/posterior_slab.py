@@ -92,6 +92,11 @@ class PosteriorSlab:
         """Return the network's posterior mean, on the padded grid in the prior's units."""
         return self._denoise.mirrored_mean()
 
+    def estimate_error_variance(self, mean: torch.Tensor) -> torch.Tensor:
+        """Return the error network's variance of ``mean``, on the padded grid in the prior's units squared."""
+        assert self.prior.error_network is not None
+        return self._denoise.estimate_error_variance(self.prior.error_network, mean)
+
     def draw(self, seed: int, number: int, start: torch.Tensor, on_step: Callable[[Step], None] | None = None) -> torch.Tensor:
         """Draw sample ``number``, on the padded grid in the prior's units.
 

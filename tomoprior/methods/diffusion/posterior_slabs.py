@@ -66,7 +66,7 @@ class PosteriorSlabs:
 
     def _sample_slab(self, part: SlabPosterior, n_finished: int) -> None:
         """Sample one slab after ``n_finished`` others, and keep only its mean and variance."""
-        levels = self.settings.samples * self.settings.num_iter
+        levels = max(1, self.settings.n_samples * self.settings.num_iter)
         slab = self._make_slab(part.rows_with_halo)
         self.scale = slab.data.scale
         part.tilt_weights = slab.data.tilt_weights
@@ -78,17 +78,19 @@ class PosteriorSlabs:
         samples = RunningMoments()
         mean = slab.compute_mean() if self.settings.conditional else None
         try:
-            for number in range(self.settings.samples):
+            for number in range(self.settings.n_samples):
 
                 def report(step: Step, done: int = n_finished * levels + number * self.settings.num_iter) -> None:
                     if self.progress is not None:
                         self.progress(done + step.level + 1, len(self.parts) * levels, {"sigma": step.sigma})
 
                 samples.add(slab.draw(self.seed, number, slab.condition.linear if mean is None else mean, report))
+            if self.progress is not None and not self.settings.n_samples:
+                self.progress(n_finished + 1, len(self.parts), {})
         finally:  # an interrupted slab has the network's mean, or that of its samples so far
-            if samples.count:
+            if samples.count or self.settings.std == "network":
                 volume = samples.mean if mean is None or self.settings.mean == "samples" else mean
-                variance = samples.variance()
+                variance = slab.estimate_error_variance(volume) if self.settings.std == "network" else samples.variance()
                 part.count, part.variance = samples.count, None if variance is None else slab.data.crop(variance).clone()
                 part.mean = slab.data.crop(volume).clone()
                 seen = part.rows_with_halo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import torch
 
 from tomoprior.errors import FormatError
 from tomoprior.methods.diffusion.denoiser import Denoiser
+from tomoprior.methods.diffusion.error_network import ErrorNetwork
 from tomoprior.methods.diffusion.preconditioning import SIGMA_DATA
-from tomoprior.methods.diffusion.prior_header import HEADER_KEY, VERSION, PriorHeader, parse_version
+from tomoprior.methods.diffusion.prior_header import ERROR_PREFIX, HEADER_KEY, VERSION, PriorHeader, parse_version
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.methods.learning.unet import Shape
 from tomoprior.storage.lazy import one_line
@@ -48,6 +49,10 @@ class Prior:
         vacuum: ``((range, inside, faces, vacuum), ...)``.
     data_weight
         Recommended weight of the likelihood at each level of the sampler, relative to the conditioned denoiser.
+    error_network
+        Variance of the error of the denoiser's mean, on the CPU, in evaluation mode; None for a prior without it.
+    error_calibration
+        Factors on the error network's standard deviation, as in ``calibration``.
     card
         Facts of the model card: data, licence, settings, times, validation.
     """
@@ -61,6 +66,8 @@ class Prior:
     errors: tuple[tuple[float, float], ...] = ()
     calibration: tuple[tuple[float, float, float, float], ...] = ()
     data_weight: float = 0.0
+    error_network: ErrorNetwork | None = None
+    error_calibration: tuple[tuple[float, float, float, float], ...] = ()
     card: dict[str, Any] = field(default_factory=dict)
 
     def squared_error(self, sigma: float) -> float:
@@ -74,21 +81,28 @@ class Prior:
         levels, errors = np.log(np.array(self.errors)).T
         return float(np.exp(np.interp(math.log(sigma), levels, errors)))
 
-    def std_factors(self, span: float, inside: torch.Tensor) -> torch.Tensor:
-        """Return the factors on the samples' standard deviation for a tilt range of ``span`` degrees.
+    def std_factors(self, span: float, inside: torch.Tensor, *, of_network: bool = False) -> torch.Tensor:
+        """Return the factors on the standard deviation for a tilt range of ``span`` degrees.
 
         They have the shape of ``inside``, the probability that a voxel lies inside the section; a value between 0 and 1 means
-        that the voxel lies about a face.
+        that the voxel lies about a face. ``of_network`` selects those for the error network instead of those for samples.
         """
-        if not self.calibration:
+        table = self.error_calibration if of_network else self.calibration
+        if not table:
             return torch.ones_like(inside)
-        spans, *columns = np.array(self.calibration).T
+        spans, *columns = np.array(table).T
         within, faces, vacuum = (float(np.interp(math.log(span), np.log(spans), column)) for column in columns)
         weights = compute_region_weights(inside)
         return weights[0] * within + weights[1] * faces + weights[2] * vacuum
 
+    def to(self, device: torch.device) -> Prior:
+        """Return the prior with its networks on a device."""
+        network = self.error_network
+        return replace(self, denoiser=self.denoiser.to(device), error_network=None if network is None else network.to(device))
+
     def to_header(self) -> dict[str, Any]:
         """Return everything but the weights, as plain values."""
+        network = self.error_network
         return {
             "version": VERSION,
             "shape": self.denoiser.unet.shape.to_dict(),
@@ -100,12 +114,16 @@ class Prior:
             "errors": [list(pair) for pair in self.errors],
             "calibration": [list(row) for row in self.calibration],
             "data_weight": self.data_weight,
+            "error_shape": None if network is None else network.unet.shape.to_dict(),
+            "error_calibration": [list(row) for row in self.error_calibration],
             "card": self.card,
         }
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a safetensors file with weights in half precision; the file appears complete or not at all."""
         arrays = {name: value.detach().half() for name, value in self.denoiser.state_dict().items()}
+        if self.error_network is not None:
+            arrays |= {ERROR_PREFIX + name: value.detach().half() for name, value in self.error_network.state_dict().items()}
         save_tensors(Path(path), HEADER_KEY, self.to_header(), arrays, overwrite=overwrite)
 
     @classmethod
@@ -140,8 +158,14 @@ class Prior:
                 if not bool(torch.isfinite(value).all()):
                     raise ValueError(f"tensor {name} has values that are not finite")
             spectrum = Spectrum(header.spectrum.k, header.spectrum.power, header.spectrum.voxel_size)
+            error_arrays = {n.removeprefix(ERROR_PREFIX): arrays.pop(n) for n in list(arrays) if n.startswith(ERROR_PREFIX)}
+            error_network = None
             with torch.random.fork_rng(devices=[]):  # a new network draws weights, and a run's seed is drawn after it
                 denoiser = Denoiser(Shape.from_dict(header.shape.model_dump()), spectrum)
+                if header.error_shape is not None:
+                    error_network = ErrorNetwork(Shape.from_dict(header.error_shape.model_dump()))
+                    error_network.load_state_dict(error_arrays)
+                    error_network.eval().requires_grad_(False)
             denoiser.load_state_dict(arrays)  # converts them to float32
         except FileNotFoundError:
             raise FormatError(
@@ -153,7 +177,7 @@ class Prior:
             raise FormatError(f"{target}: not a prior saved by tomoprior ({one_line(error)})") from error
         return cls(
             denoiser.eval().requires_grad_(False), header.tile, spectrum, header.voxel_sizes, header.unit, header.ranges,
-            header.errors, header.calibration, header.data_weight, header.card,
+            header.errors, header.calibration, header.data_weight, error_network, header.error_calibration, header.card,
         )  # fmt: skip
 
 

@@ -9,11 +9,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from tomoprior.methods.diffusion.denoiser import CHANNELS, FEATURES
+from tomoprior.methods.diffusion.error_network import ERROR_CHANNELS, ERROR_FEATURES
 from tomoprior.methods.learning.unet import Shape, UNet
 from tomoprior.units import UNITS
 
 #: Key of the header's text in the file.
 HEADER_KEY = "tomoprior_prior"
+
+#: First part of the names of the error network's tensors in the file.
+ERROR_PREFIX = "error_network."
 
 #: Version of the file: the network's inputs and the layout of its layers.
 VERSION = 3
@@ -26,7 +30,7 @@ Positive = Annotated[float, Field(ge=1e-12, le=1e12)]
 Degrees = Annotated[float, Field(gt=0, le=360)]
 Factor = Annotated[float, Field(gt=0, le=1000)]
 Edge = Annotated[int, Field(ge=1, le=4096)]
-
+CalibrationTable = Annotated[tuple[tuple[Degrees, Factor, Factor, Factor], ...], Field(max_length=MAX_ROWS)]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -77,8 +81,10 @@ class PriorHeader(_Part):
     unit: str
     ranges: tuple[Degrees, Degrees]
     errors: Annotated[tuple[tuple[Positive, Positive], ...], Field(max_length=MAX_ROWS)]
-    calibration: Annotated[tuple[tuple[Degrees, Factor, Factor, Factor], ...], Field(max_length=MAX_ROWS)]
+    calibration: CalibrationTable
     data_weight: float = Field(ge=0, le=1)
+    error_shape: NetworkShape | None = None
+    error_calibration: CalibrationTable = ()
     card: dict[str, JsonValue]
 
     #: Element types that the weights may have in the file.
@@ -92,7 +98,10 @@ class PriorHeader(_Part):
             if low > high:
                 raise ValueError(f"{name} are not in rising order")
         _check_rising("noise levels of errors", tuple(row[0] for row in self.errors))
-        _check_rising("ranges of calibration", tuple(row[0] for row in self.calibration))
+        for table in (self.calibration, self.error_calibration):
+            _check_rising("ranges of calibration", tuple(row[0] for row in table))
+        if self.error_calibration and self.error_shape is None:
+            raise ValueError("error_calibration needs an error network")
         z, y, x = self.tile
         if z * y * x > MAX_TILE_VOXELS:
             raise ValueError(f"a tile has more than {MAX_TILE_VOXELS} voxels")
@@ -124,7 +133,15 @@ class PriorHeader(_Part):
         """
         with torch.device("meta"):  # no memory is allocated for the sizes that the file claims
             unet = UNet(CHANNELS, FEATURES, Shape.from_dict(self.shape.model_dump()))
-        expected = {f"unet.{name}": tuple(value.shape) for name, value in unet.state_dict().items()}
+            error_unet = None
+            if self.error_shape is not None:
+                error_unet = UNet(ERROR_CHANNELS, ERROR_FEATURES, Shape.from_dict(self.error_shape.model_dump()))
+        networks = {"unet.": unet} | ({} if error_unet is None else {f"{ERROR_PREFIX}unet.": error_unet})
+        expected = {
+            prefix + name: tuple(value.shape)
+            for prefix, network in networks.items()
+            for name, value in network.state_dict().items()
+        }
         for name in sorted(expected.keys() ^ tensors.keys()):
             raise ValueError(f"tensor {name[:60]!a} is {'missing' if name in expected else 'not part of the network'}")
         for name, (shape, dtype) in tensors.items():
@@ -132,8 +149,9 @@ class PriorHeader(_Part):
                 raise ValueError(f"tensor {name} has the shape {shape}, the network needs {expected[name]}")
             if dtype not in self.DTYPES:
                 raise ValueError(f"tensor {name} has elements of type {dtype}, not {', '.join(self.DTYPES)}")
-        if any(edge % multiple for edge, multiple in zip(self.tile, unet.multiple, strict=True)):
-            raise ValueError(f"tile {self.tile} is not a multiple of {unet.multiple}")
+        for network in networks.values():
+            if any(edge % multiple for edge, multiple in zip(self.tile, network.multiple, strict=True)):
+                raise ValueError(f"tile {self.tile} is not a multiple of {network.multiple}")
 
 
 class _Version(BaseModel):

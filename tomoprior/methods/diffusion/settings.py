@@ -7,7 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from tomoprior.errors import SettingsError
 from tomoprior.settings import Settings
+
+#: Posterior samples, where the standard deviation is theirs.
+DEFAULT_SAMPLES = 8
 
 
 class SeriesSettings(Settings):
@@ -63,7 +67,15 @@ class DiffusionSettings(SeriesSettings):
     """Settings of ``diffusion`` and ``diffusion.slice``."""
 
     prior: str | None = Field(None, description="File (.safetensors) or name of the prior; default: the method's own.")
-    samples: int = Field(8, ge=1, description="Number of posterior samples; 1 gives no standard deviation.")
+    samples: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Number of posterior samples. auto: 8, or none if mean and standard deviation are the networks'.",
+    )
+    std: Literal["auto", "network", "samples"] = Field(
+        "auto",
+        description="Source of the standard deviation: the prior's error network, or the samples. auto: the error network, "
+        "if the prior has one for the returned mean.",
+    )
     num_iter: int = Field(16, ge=1, description="Number of noise levels of each sample.")
     sigma_max: Annotated[float, Field(gt=0)] | None = Field(
         None, description="First noise level (the tissue's standard deviation is 0.5); default: 20, or 5 if conditional=false."
@@ -108,6 +120,39 @@ class DiffusionSettings(SeriesSettings):
         if self.sigma_min > self.first_level:
             raise ValueError("sigma_min must not exceed sigma_max")
         return self
+
+    @model_validator(mode="after")
+    def _check_samples(self) -> DiffusionSettings:
+        if self.samples == 0 and (self.mean == "samples" or self.std == "samples" or not self.conditional):
+            raise ValueError("samples=0 leaves nothing for mean=samples, std=samples or conditional=false")
+        if self.std == "network" and (self.mean == "samples" or not self.conditional):
+            raise ValueError(
+                "std=network is the error of the network's mean; it does not go with mean=samples or conditional=false"
+            )
+        return self
+
+    def resolve_samples(self, has_error_network: bool) -> DiffusionSettings:
+        """Return settings with a number of samples and the source of the standard deviation, for a prior.
+
+        An adapted network's error is not that of the prior's network, so that its standard deviation is that of samples.
+
+        Raises
+        ------
+        SettingsError
+            If ``std=network`` and the prior has no error network.
+        """
+        if self.std == "network" and not has_error_network:
+            raise SettingsError("std=network needs a prior with an error network; this one has none (std=samples works)")
+        fits = has_error_network and self.conditional and self.mean == "network" and not self.adapt
+        from_network = self.std == "network" or (self.std == "auto" and fits)
+        samples = (0 if from_network else DEFAULT_SAMPLES) if self.samples == "auto" else self.samples
+        return self.model_copy(update={"samples": samples, "std": "network" if from_network else "samples"})
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples after ``resolve_samples``."""
+        assert self.samples != "auto"
+        return self.samples
 
     @property
     def first_level(self) -> float:

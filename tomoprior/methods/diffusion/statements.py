@@ -11,7 +11,8 @@ from tomoprior.methods.diffusion.section import Section
 
 INFERRED = (
     "what no tilt measured - the missing wedge, the gaps between tilts, detail below their noise - is inferred from the tissue "
-    "that the prior was trained on; the samples' standard deviation shows how far they agree there, not whether they are right"
+    "that the prior was trained on; the standard deviation shows how far such tissue may differ there, not whether the "
+    "specimen is such tissue"
 )
 
 #: Squared residual over its expectation above which the prior does not fit the specimen. On tissue of the prior's kind it is
@@ -23,7 +24,7 @@ def write_statements(
     geometry: Geometry,
     determined: dict[str, float],
     tilt_weights: list[float],
-    samples: int,
+    lacks_std: bool,
     section: Section,
     misfit_per_ray: float = 1.0,
 ) -> list[str]:
@@ -33,8 +34,8 @@ def write_statements(
     ----------
     determined
         The three numbers of ``summarise_determined_share``.
-    samples
-        Number of samples.
+    lacks_std
+        True if the result has no standard deviation.
     misfit_per_ray
         Squared residual per ray, in units of the expected noise.
     """
@@ -61,8 +62,8 @@ def write_statements(
             "prior's kind, or the tilts are not aligned; the standard deviation was multiplied by "
             f"{factor:.1f} (adapt=20 may help)"
         )
-    if samples < 2:
-        lines.append("one sample gives no standard deviation; take samples=8 to see what is uncertain")
+    if lacks_std:
+        lines.append("fewer than two samples give no standard deviation; take samples=8 to see what is uncertain")
     return lines
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from tomoprior.methods.diffusion.denoiser import (
@@ -12,6 +14,7 @@ from tomoprior.methods.diffusion.denoiser import (
     crop_from_height,
     pad_to_height,
 )
+from tomoprior.methods.diffusion.error_network import ErrorNetwork
 from tomoprior.methods.diffusion.prior import choose_network_dtype
 from tomoprior.methods.learning.tiles import Box, blend, mirror_indices
 
@@ -112,6 +115,22 @@ class TiledDenoiser:
             self.condition, self._depth = before
         return total / len(mirror_images)
 
+    def estimate_error_variance(self, network: ErrorNetwork, mean: torch.Tensor) -> torch.Tensor:
+        """Return the variance of the error of ``mean``, the clean volume's mean given the condition; both ``(nz, ny, nx)``."""
+        padded = self._pad(mean)
+
+        def predict(boxes: list[Box]) -> torch.Tensor:
+            parts = [self.condition.tile(box) for box in boxes]
+            with torch.autocast(padded.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+                log_variance = network(
+                    torch.stack([padded[box] for box in boxes]), torch.stack([p.linear for p in parts]),
+                    torch.stack([p.inside for p in parts]), self._depth.expand(len(boxes), -1),
+                    torch.stack([p.coverage for p in parts]), self.condition.numbers.expand(len(boxes), -1),
+                )  # fmt: skip
+            return log_variance.exp()  # type: ignore[no-any-return]
+
+        return self._crop(self._blend(predict, padded))
+
     def __call__(self, x: torch.Tensor, sigma: float, phase: tuple[float, float] = (0.0, 0.0)) -> torch.Tensor:
         """Denoise ``(nz, ny, nx)``; ``phase`` places the tiles' borders, from 0 to 1 along y and x."""
         return self._crop(self._denoise_padded(self._pad(x), sigma, phase))
@@ -140,4 +159,9 @@ class TiledDenoiser:
                 )  # fmt: skip
             return clean  # type: ignore[no-any-return]
 
+        return self._blend(predict, padded, phase)
+
+    def _blend(
+        self, predict: Callable[[list[Box]], torch.Tensor], padded: torch.Tensor, phase: tuple[float, float] = (0.0, 0.0)
+    ) -> torch.Tensor:
         return blend(predict, padded.shape, self.tile, OVERLAP, phase, BATCH, padded.device)  # type: ignore[arg-type]
