@@ -137,10 +137,14 @@ class SplineField(Field):
     def from_state(cls, arrays: dict[str, torch.Tensor], values: dict[str, Any]) -> SplineField:
         """Restore a field; raises ValueError if sizes contradict each other."""
         nz, ny, nx = (check_size(n, 1) for n in values["shape"])
-        degree, pad = check_size(values["degree"], 1), check_size(values["pad"], 0)
-        nodes = SplineBasis(degree).nodes((nz, ny, nx + 2 * pad))
-        if degree not in DEGREES or tuple(arrays["weights"].shape) != nodes:
+        degree, pad = values["degree"], check_size(values["pad"], 0)
+        if degree not in DEGREES:  # a basis of a high degree takes hours
+            raise ValueError(f"{str(degree)[:40]!r} is no degree")
+        nodes = SplineBasis(int(degree)).nodes((nz, ny, nx + 2 * pad))
+        if tuple(arrays["weights"].shape) != nodes:
             raise ValueError(f"weights of shape {tuple(arrays['weights'].shape)} do not fit a grid of {(nz, ny, nx)}")
         mask = arrays.get("mask")
         check_mask(mask, (nz, ny, nx + 2 * pad))
-        return cls(arrays["weights"].float(), (nz, ny, nx), degree, pad=pad, background=float(values["background"]), mask=mask)
+        return cls(
+            arrays["weights"].float(), (nz, ny, nx), int(degree), pad=pad, background=float(values["background"]), mask=mask
+        )
