@@ -62,3 +62,21 @@ def test_the_process_reads_the_attributes_of_every_object_and_of_what_links_lead
     monkeypatch.setattr(trial.resource, "setrlimit", lambda *_: None)
     trial._read_everything(str(path))
     assert sorted(read) == ["/", "/elsewhere", "/exchange", "/exchange/data", "/exchange/theta"]
+
+
+@pytest.mark.parametrize("value", [2, 9, 255])
+def test_one_byte_of_the_type_of_units_cannot_crash(tmp_path, value):
+    """This byte tells the library whether a variable length is that of a text or of a list; a list crashes h5py."""
+    path = tmp_path / "a.emd"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("data/tomography")
+        group["data"] = np.ones((3, 4, 5), np.float32)
+        for i, (name, n) in enumerate((("angle", 3), ("y", 4), ("x", 5)), 1):
+            group[f"dim{i}"] = np.arange(n, dtype=float)
+            group[f"dim{i}"].attrs.update({"name": name, "units": "[deg]" if i == 1 else "[n_m]"})
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"units\0\0\0\x19\x01") + 9
+    raw[place] = value
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match=r"damaged, the HDF5 library crashes \(SIGSEGV\) on it"):
+        open_stack(path)
