@@ -15,6 +15,13 @@ from tomoprior import plugins
 from tomoprior.errors import SettingsError
 
 
+def first_fault(error: ValidationError) -> str:
+    """Return the first fault of a validation, without the value that is wrong: ``place: message``."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"][:8])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
+
+
 class Settings(BaseModel):
     """Base of every method's settings: unknown names are refused, and a value cannot be changed afterwards.
 

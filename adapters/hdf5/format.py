@@ -16,6 +16,7 @@ from tomoprior.storage.lazy import one_line
 
 from ..metadata import from_header
 from .stack import LINE_INTEGRALS, Choice, read_stack
+from .trial import try_in_a_process
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -52,6 +53,9 @@ class HDF5:
         """Open a file; counts are normalised region by region when they are read."""
         refuse_options(options, "HDF5")
         readable_bytes(path, 1)
+        failure = try_in_a_process(path)
+        if failure is not None:
+            raise FormatError(f"{path}: damaged, {failure} on it")
         try:
             with h5py.File(path, "r") as file:
                 return read_stack(file, path, Choice(dataset, angles_dataset, flats, darks, image_key, normalize))

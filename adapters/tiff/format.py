@@ -17,6 +17,7 @@ from tomoprior.formats.raw import RawSink, readable_bytes
 from tomoprior.storage.lazy import LazyArray, one_line
 
 from .array import FolderArray, check_page, quiet, stack_array
+from .chain import check_chain
 from .folder import SUFFIXES, Folder, list_images, sort_out_fields
 from .metadata import for_writing, from_file
 
@@ -56,6 +57,7 @@ class TIFF:
                 raise FormatError(f"{file}: not a TIFF file")
         try:
             with quiet() as lines, tifffile.TiffFile(files[0]) as tif:
+                check_chain(tif)
                 if not tif.series:
                     raise FormatError(f"{path}: no image in it")
                 data = _folder(tif, path, files) if path.is_dir() else stack_array(tif, path)

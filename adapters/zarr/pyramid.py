@@ -57,7 +57,7 @@ def metadata(name: str, shape: Shape, voxel_size: float, unit: str, origin: tupl
 def halve(values: NDArray[Any]) -> NDArray[Any]:
     """Return the means over 2 x 2 x 2 voxels, at odd ends over fewer; whole numbers are rounded."""
     whole = values.dtype.kind in "iu"
-    out: Any = values.astype(np.float64 if whole and values.dtype.itemsize > 2 else np.float32)
+    out: Any = values.astype(np.float64 if whole and values.dtype.itemsize > 2 else np.float32, copy=False)
     for axis, n in enumerate(values.shape):
         before = (slice(None),) * axis
         pairs = (*before, slice(0, n // 2))
@@ -75,7 +75,12 @@ def blocks(shape: Shape, edges: Shape) -> Iterator[tuple[slice, ...]]:
 
 
 def fill(source: Any, target: Any) -> None:
-    """Write a level from the previous one, shard by shard; at most eight shards are in memory."""
-    for box in blocks(target.shape, layout(target.shape)[1]):
-        above = tuple(slice(2 * s.start, min(2 * s.stop, n)) for s, n in zip(box, source.shape, strict=True))
-        target[box] = halve(source[above])
+    """Write a level from the previous one; in memory are a shard, and of the previous level what one layer of chunks takes."""
+    chunk, shard = layout(target.shape)
+    for box in blocks(target.shape, shard):
+        values = np.empty([s.stop - s.start for s in box], target.dtype)
+        for z in range(0, len(values), chunk[0]):  # even numbers of slices, so that the means are those of the whole
+            part = (slice(box[0].start + z, min(box[0].start + z + chunk[0], box[0].stop)), *box[1:])
+            above = tuple(slice(2 * s.start, min(2 * s.stop, n)) for s, n in zip(part, source.shape, strict=True))
+            values[z : z + chunk[0]] = halve(source[above])
+        target[box] = values

@@ -50,6 +50,12 @@ mutations = st.lists(
 cuts = st.one_of(st.none(), st.none(), st.integers(0, 1 << 16))
 
 
+@pytest.fixture(autouse=True)
+def without_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader itself is tested: a process of its own for each HDF5 file would take a fifth of a second."""
+    monkeypatch.setattr("tomoprior.adapters.hdf5.format.try_in_a_process", lambda path: None)
+
+
 def made(tmp_path: Path, name: str) -> Path:
     path = tmp_path / name
     if not path.exists():

@@ -297,3 +297,19 @@ def test_a_codec_that_fails_when_it_is_called_is_named(tmp_path: Path, monkeypat
     monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", Codecs(), raising=False)
     with pytest.raises(FormatError, match="compressed by DEFLATE, which needs the package imagecodecs"):
         open_stack(path)
+
+
+@pytest.mark.parametrize("big", [False, True], ids=["classic", "big"])
+@pytest.mark.parametrize("back_to", [0, 1, 2])
+def test_a_ring_of_images_is_refused(tmp_path, big, back_to):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.ones((3, 4, 5), np.uint8), bigtiff=big, photometric="minisblack")
+    with tifffile.TiffFile(path) as tif:
+        last, target, kind = tif.pages[2], tif.pages[back_to].offset, tif.tiff
+        place = last.offset + kind.tagnosize + len(last.tags) * kind.tagsize
+    raw = bytearray(path.read_bytes())
+    assert not any(raw[place : place + kind.offsetsize])  # the end of the chain
+    raw[place : place + kind.offsetsize] = target.to_bytes(kind.offsetsize, "little")
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match="its chain of images comes back to byte"):
+        open_stack(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -320,3 +321,18 @@ def test_images_without_a_chunk_are_named(tmp_path: Path, version: int, separato
     assert line.endswith("no chunk of the images 2-3, 4-5 was ever written; they are read as 0.0")
     array[2:6, 0, 0] = 1
     assert open_stack(path).warnings == ()
+
+
+def test_a_level_of_the_pyramid_takes_one_layer_of_chunks_of_the_level_above():
+    from tomoprior.adapters.zarr import pyramid
+
+    source = np.random.default_rng(0).random((1024, 34, 130), np.float32)
+    target = np.zeros((512, 17, 65), np.float32)
+    tracemalloc.start()
+    try:
+        pyramid.fill(source, target)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(target, pyramid.halve(source))
+    assert peak < target.nbytes + source.nbytes / 4  # of 1024 slices, 128 and the means of two at a time

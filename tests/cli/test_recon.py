@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -441,8 +442,11 @@ def test_what_does_not_fit_into_memory_goes_slab_by_slab(run, series_file, tmp_p
 
 
 def test_slabs_are_those_that_were_described_whatever_is_free_then(run, series_file, tmp_path, monkeypatch):
-    free = iter([1 << 30])  # when it is planned; then there is not enough for a slab
-    monkeypatch.setattr("tomoprior.memory.available", lambda: next(free, 1))
+    from tomoprior.cli.slabbed import _describe as describe
+
+    free = [1 << 30]  # when it is planned; then there is not enough for a slab
+    monkeypatch.setattr("tomoprior.memory.available", lambda: free[0])
+    monkeypatch.setattr("tomoprior.cli.slabbed._describe", lambda *a: (describe(*a), free.__setitem__(0, 1))[0])
     ran = run("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--slab", "auto")
     assert ran.code == 0, ran.err
     assert "slabs        1 of 12 rows" in ran.out
@@ -469,6 +473,17 @@ def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file
     assert "mask has shape (16, 11, 32), but the grid is (16, 12, 32)" in ran.err
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_least_memory_in_a_refusal_is_enough_and_less_is_not(run, series_file, tmp_path, monkeypatch, workers):
+    monkeypatch.setattr("tomoprior.running.slabs.run.interpreter_bytes", lambda device: 300 << 20)
+    base = ("recon", series_file, "-o", tmp_path / "v.mrc", *SLABBED, "--workers", workers, "--dry-run")
+    refused = run(*base, "--memory", "1MiB")
+    assert refused.code == 2
+    least = int(re.search(r"use --memory (\d+)MiB or more", refused.err)[1])
+    assert run(*base, "--memory", f"{least}MiB").code == 0
+    assert run(*base, "--memory", f"{least - 32}MiB").code == 2
+
+
 @pytest.mark.parametrize(
     ("options", "what"),
     [
@@ -476,7 +491,7 @@ def test_a_plan_counts_what_is_given_and_says_what_does_not_fit(run, series_file
         (("--memory", "much"), "a size such as 8GiB"),
         (("--workers", 2, "--scheduler", "tcp://a:1"), "give one of them"),
         (("--slab", 4, "--memory", "1MiB", "--dry-run"), None),
-        (("--slab", "auto", "--memory", "1MiB"), "1.0 MiB of memory are too little: 1 Python interpreter(s) alone take"),
+        (("--slab", "auto", "--memory", "1MiB"), "without the Python interpreter, and each worker has 0 B: use --memory "),
         (("--tls-ca", "/dev/null"), "--tls-ca, --tls-cert and --tls-key are given together"),
         (("--scheduler", "tcp://a:1", *TLS), "a scheduler with TLS has an address tls://"),
         (("--method", "cn", "--field", "f.safetensors", "--slab", 4), "--field: each slab has its own field"),

@@ -110,11 +110,16 @@ def test_adapters_import_each_other_relatively(path):
 def test_nothing_reads_pickles():
     """A pickle runs what its author likes. Only the shipped checks make one, of an object of their own."""
     for path in CORE + ADAPTERS:
-        # worker processes exchange pickles with the run that started them, through pipes that no one else has
-        if path.parent.name == "testing" or (path.parent.name, path.stem) in (("slabs", "processes"), ("slabs", "worker")):
+        if path.parent.name == "testing":
             continue
+        allowed = {"cloudpickle", "cloudpickle.dumps"}  # which writes, and reads nothing
+        if path == ROOT / "tomoprior/running/slabs/worker.py":
+            # a worker process gets its work from the run that started it, through a pipe that no one else has
+            assert path.read_text(encoding="utf-8").count("pickle.") == 1
+            allowed = {"pickle"}
         for module, line in imported(path):
-            assert module.split(".")[0] not in ("pickle", "dill", "cloudpickle", "shelve", "marshal"), f"{path}:{line}"
+            is_pickle = module.split(".")[0] in ("pickle", "dill", "cloudpickle", "shelve", "marshal")
+            assert not is_pickle or module in allowed, f"{path}:{line}"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert isinstance(node.value, ast.Constant), f"{path}:{node.lineno}"

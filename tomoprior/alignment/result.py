@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tomoprior.alignment.resampling import ResampledTilts, edge_weights
 from tomoprior.alignment.transforms import image_matrices, to_xf
@@ -16,7 +17,29 @@ from tomoprior.errors import InputError
 from tomoprior.formats.transforms import write_transforms
 from tomoprior.geometry import Geometry
 from tomoprior.series import TiltSeries
-from tomoprior.storage.lazy import as_lazy
+from tomoprior.settings import first_fault
+from tomoprior.storage.lazy import as_lazy, one_line
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Record(BaseModel):
+    """An alignment as its record holds it, from an untrusted file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    shifts: list[tuple[_Finite, _Finite]]
+    axis_angle: _Finite
+    detector: tuple[Annotated[int, Field(ge=1, lt=2**24)], Annotated[int, Field(ge=1, lt=2**24)]]
+    axis_position: _Finite = 0.0
+    rotations: list[_Finite] | None = None
+    magnifications: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    weights: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
+    residuals_before: list[float] | None = None
+    residuals_after: list[float] | None = None
+    bad_tilts: list[int] = []
+    statements: list[str] = []
+    history: list[dict[str, float]] = []
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,16 +154,17 @@ class Alignment:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Alignment:
         """Return the alignment that ``to_dict`` described; raises InputError."""
-        arrays = {"shifts", "rotations", "magnifications", "weights", "residuals_before", "residuals_after"}
-        tuples = {"detector", "bad_tilts", "statements", "history"}
-        parsed: dict[str, Any] = {
-            k: np.asarray(v, float) if k in arrays and v is not None else tuple(v) if k in tuples else v
-            for k, v in values.items()
-        }
         try:
-            return cls(**parsed)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"these are not the values of an alignment ({error})") from None
+            checked = _Record.model_validate(values).model_dump()
+        except ValidationError as error:
+            reason = one_line(ValueError(first_fault(error)))
+            raise InputError(f"these are not the values of an alignment ({reason})") from None
+        arrays = {"shifts", "rotations", "magnifications", "weights", "residuals_before", "residuals_after"}
+        parsed: dict[str, Any] = {
+            k: np.asarray(v, float) if k in arrays and v is not None else tuple(v) if isinstance(v, list) else v
+            for k, v in checked.items()
+        }
+        return cls(**parsed)
 
     def write_xf(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the transforms as IMOD's ``.xf``; raises OutputExistsError or FormatError.

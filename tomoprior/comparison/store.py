@@ -21,6 +21,7 @@ from tomoprior.formats.writing import replace_atomically
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.storage.files import remove_tree, reraise_disk_errors
 from tomoprior.storage.locking import exclusive_lock
+from tomoprior.storage.records import load_json
 
 #: This file marks the folder of a comparison.
 MARK = ".tomoprior-compare"
@@ -74,15 +75,15 @@ class Store:
         records = {name: record for name in (*PARTS, "outcome") if (record := self._read(name)) is not None}
         if not any(record.get("digest") != self.digest for record in records.values()):
             return None
-        settings = (records.get("outcome", {}).get("value") or {}).get("settings")
+        value = records.get("outcome", {}).get("value")
+        settings = value.get("settings") if isinstance(value, dict) else None
         return settings if isinstance(settings, dict) else {}
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            record = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return load_json(self.folder / f"{name}.json")
+        except FormatError:
             return None
-        return record if isinstance(record, dict) else None
 
 
 def save_array(path: Path, array: NDArray[np.float32]) -> None:
@@ -146,8 +147,8 @@ def check_earlier_results(out: Path, stores: dict[str, tuple[Store, dict[str, An
 def _reported_labels(out: Path) -> list[str]:
     """Return the labels in the report in ``out``."""
     try:
-        return [str(entry["label"]) for entry in json.loads((out / "metrics.json").read_text(encoding="utf-8"))["entries"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        return [str(entry["label"]) for entry in load_json(out / "metrics.json")["entries"]]
+    except (FormatError, KeyError, TypeError):
         return []
 
 

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats.sinks import RegionSink
+from tomoprior.storage.files import read_at_most
 from tomoprior.storage.lazy import Box, LazyArray
 
 # where the file system cannot reserve space, the C library writes into every block instead: too slow beyond this
@@ -180,7 +181,7 @@ def readable_bytes(path: Path, count: int, offset: int = 0) -> bytes:
             raise FormatError(f"{path}: {'a folder' if path.is_dir() else 'not a file'}, where a file was expected")
         with path.open("rb") as file:
             file.seek(offset)
-            return file.read(count)
+            return read_at_most(file, count)
     except FormatError:
         raise
     except OSError as error:

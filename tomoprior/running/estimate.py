@@ -138,6 +138,11 @@ def estimate_method(method: Method, projector: Projector, settings: Any) -> Esti
     return Estimate(needed.data, needed.projector, needed.method, seconds, projector.backend, str(projector.device))
 
 
+def warm_up(projector: Projector) -> None:
+    """Run a small product, so that the backend's libraries hold what they compile and keep, which counts as interpreter."""
+    _seconds_per_pair(projector)
+
+
 def _preparation(method: Method, projector: Projector) -> Cost:
     return projector.cost if method.uses_projector else Cost(0, 0.0)
 

@@ -13,6 +13,9 @@ from typing import BinaryIO
 from tomoprior.errors import FormatError, NoSuchFileError, OutputExistsError, TomopriorError
 from tomoprior.storage.lazy import one_line
 
+#: Bytes that ``read_at_most`` reads at a time.
+_PIECE = 1 << 16
+
 
 @contextmanager
 def replace_atomically(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
@@ -143,6 +146,15 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def read_at_most(file: BinaryIO, count: int) -> bytes:
+    """Return the next bytes of a file, at most ``count``; a short file takes little memory, whatever ``count`` is."""
+    pieces = []
+    while count > 0 and (piece := file.read(min(count, _PIECE))):
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
 
 
 def companion_path(path: Path, array: str) -> Path:

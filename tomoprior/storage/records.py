@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tomoprior.errors import FormatError, NoSuchFileError
+from tomoprior.storage.files import read_at_most
 from tomoprior.storage.lazy import one_line
 
 #: Default limit of a record's size in bytes. Records of long runs take a few MiB.
@@ -37,7 +38,7 @@ def load_json(path: Path, limit: int = SIZE_LIMIT) -> dict[str, Any]:
         if path.exists() and not path.is_file():
             raise ValueError("not a regular file")  # a pipe would wait for a writer
         with path.open("rb") as file:
-            content = file.read(limit + 1)
+            content = read_at_most(file, limit + 1)
         if len(content) > limit:
             raise ValueError(f"larger than {limit} bytes")
         return parse_json(content)

@@ -6,7 +6,9 @@ import torch
 
 from tomoprior.errors import FormatError, InputError, OutputExistsError
 from tomoprior.methods.cn import load_field
+from tomoprior.methods.cn.field import KEY
 from tomoprior.methods.cn.spline import DEGREES, SplineBasis, SplineField
+from tomoprior.storage.tensors import save_tensors
 
 SHAPE = (5, 6, 7)
 
@@ -120,3 +122,29 @@ def test_files_that_are_no_fields(tmp_path):
     for name in ("a", "b", "c", "missing"):
         with pytest.raises(FormatError, match=name):
             load_field(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("degree", 2**31), ("degree", 10**30), ("degree", "1"), ("degree", [1]), ("pad", -1), ("pad", 2**62), ("pad", 0.5),
+        ("shape", [5, 2**40, 7]), ("shape", [5.0, 6, 7]), ("shape", [5, 6]), ("shape", 3), ("background", 10**400),
+        ("background", "\x1b[31m" * 1000), ("kind", [1]),
+    ],
+)  # fmt: skip
+def test_a_field_with_a_value_that_is_none_of_a_field_is_refused_in_one_line(tmp_path, name, value):
+    arrays, values = field_of(1).state()
+    header = {"kind": "spline", "shape": list(SHAPE), **values} | {name: value}
+    save_tensors(tmp_path / "a.safetensors", KEY, header, arrays, overwrite=False)
+    with pytest.raises(FormatError, match="not a field saved by tomoprior") as refusal:
+        load_field(tmp_path / "a.safetensors")
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) < 500
+
+
+def test_a_mask_of_another_shape_than_the_field_is_refused(tmp_path):
+    arrays, values = field_of(1).state()
+    header = {"kind": "spline", "shape": list(SHAPE), **values}
+    save_tensors(tmp_path / "a.safetensors", KEY, header, arrays | {"mask": torch.ones(2, 2, 2)}, overwrite=False)
+    with pytest.raises(FormatError, match="mask of shape"):
+        load_field(tmp_path / "a.safetensors")

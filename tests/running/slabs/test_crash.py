@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
+import sys
 import time
 import warnings
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from tomoprior.formats import open_stack
 from tomoprior.running.slabs.journal import Journal
 from tomoprior.storage.files import remove_tree
 
-KILLS = 24
+KILLS = 99
 
 GIVEN = {
     "sirt": {"num_iter": 30, "slab": 8, "device": "cpu"},
@@ -72,6 +74,79 @@ def test_killed_again_and_again(series, tmp_path, bytes_of, method, extension):
     assert kills >= KILLS // 3
     assert bytes_of(out) == bytes_of(known)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one", out.name, f"{out.name}.json"]
+
+
+#: Events of Python at which a run changes what is on the disk.
+CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate", "shutil.rmtree"}
+
+
+def _finish(series, method, out, number):
+    """Continue a run whose slabs are done in a child; it kills itself before change ``number`` of the last step.
+
+    Returns whether it was killed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        state = {"count": -1}
+
+        def kill(event, arguments):
+            if state["count"] >= 0 and event in CHANGES:
+                if state["count"] == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                state["count"] += 1
+
+        from tomoprior.running.slabs import run
+
+        assemble = run.assemble
+
+        def begin(*arguments):
+            state["count"] = 0
+            return assemble(*arguments)
+
+        run.assemble = begin
+        sys.addaudithook(kill)
+        try:
+            tomoprior.reconstruct(series, method, out=out, resume=True, **GIVEN[method])
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or status == 0
+    return os.WIFSIGNALED(status)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extension", ["zarr", "mrc"])
+def test_killed_at_every_change_of_the_last_step(series, tmp_path, bytes_of, extension):
+    def stop(done, total, values):
+        if done == total:
+            raise KeyboardInterrupt
+
+    (tmp_path / "known").mkdir()
+    (tmp_path / "begun").mkdir()
+    name = f"v.{extension}"
+    known = tmp_path / "known" / name
+    tomoprior.reconstruct(series, "tv", out=known, **GIVEN["tv"])
+    with pytest.raises(KeyboardInterrupt):
+        tomoprior.reconstruct(series, "tv", out=tmp_path / "begun" / name, progress=stop, **GIVEN["tv"])
+    kills = 0
+    while True:
+        work = tmp_path / "work"
+        shutil.copytree(tmp_path / "begun", work)
+        killed = _finish(series, "tv", work / name, kills)
+        if killed:
+            tomoprior.reconstruct(series, "tv", out=work / name, resume=True, **GIVEN["tv"])
+        assert bytes_of(work / name) == bytes_of(known)
+        assert sorted(p.name for p in work.iterdir()) == [name, f"{name}.json"]
+        shutil.rmtree(work)
+        if not killed:
+            break
+        kills += 1
+    print(f"{kills} kills of {extension}")
+    assert kills > 20
 
 
 def test_killed_while_borders_are_blended(series, tmp_path, bytes_of, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import subprocess
@@ -124,6 +126,55 @@ def test_a_slab_that_kills_every_worker_is_an_error(monkeypatch):
     with ProcessExecutor(2) as executor, pytest.raises(BackendError, match=r"rows 0 to 8: .* died 2 times"):
         list(executor.run(Deadly(), [Slab(0, 0, 8, 0, 8)]))
     assert children(os.getpid()) == []
+
+
+class Failing:
+    """Work that fails as its argument says."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, slab, device=None):
+        raise self.error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (InputError("rows 0 to 8 are\nNaN"), InputError, "rows 0 to 8 are\nNaN"),
+        (MemoryError("2 GiB"), MemoryError, "2 GiB"),
+        (KeyError("x"), RuntimeError, "KeyError: 'x'"),
+        (SystemError("y"), RuntimeError, "SystemError: y"),
+    ],
+    ids=["ours", "memory", "Python's", "not ours"],
+)
+def test_the_error_of_a_worker_has_its_class_and_message(error, kind, message):
+    with ProcessExecutor(1) as executor, pytest.raises(kind) as caught:
+        list(executor.run(Failing(error), [Slab(0, 0, 8, 0, 8)]))
+    assert type(caught.value) is kind
+    assert str(caught.value) == message
+
+
+class Answer:
+    """A process whose standard output holds these bytes."""
+
+    def __init__(self, content):
+        self.stdout = io.BytesIO(content)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"record": {"rows"', b"\n", b"[1]\n", b"\xff\n", b"[" * 100_000 + b"\n"])
+def test_half_a_reply_is_the_death_of_a_worker(content):
+    with pytest.raises((EOFError, ValueError)):
+        processes._receive(Answer(content))
+
+
+def test_a_reply_is_a_record_or_an_error_and_never_code():
+    assert processes._receive(Answer(b'{"record": {"rows": [0, 8], "residual": NaN}}\n'))["rows"] == [0, 8]
+    for name in ("os", "annotations", "Any", "SystemExit", "Interrupted"):
+        found = processes._receive(Answer(json.dumps({"error": {"class": name, "message": "m"}}).encode() + b"\n"))
+        assert type(found) is RuntimeError
+        assert str(found) == f"{name}: m"
 
 
 SCRIPT = """

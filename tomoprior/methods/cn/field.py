@@ -20,6 +20,9 @@ KEY = "tomoprior"
 #: Points per evaluation: this bounds the memory and does not change the result.
 CHUNK = 65536
 
+#: Largest size of a saved field along an axis, in voxels.
+MAX_SIZE = 1 << 20
+
 
 class Field(ABC):
     """Density as a function of position.
@@ -119,3 +122,16 @@ class Field(ABC):
         """
         arrays, values = self.state()
         save_tensors(Path(path), KEY, {"kind": self.kind, "shape": list(self.shape), **values}, arrays, overwrite=overwrite)
+
+
+def check_size(value: Any, least: int) -> int:
+    """Return a number of voxels of a saved field; raises ValueError if it is none."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_SIZE:
+        raise ValueError(f"{str(value)[:40]!r} is no size")
+    return value
+
+
+def check_mask(mask: torch.Tensor | None, shape: tuple[int, int, int]) -> None:
+    """Raise ValueError if the mask of a saved field has another shape than its padded grid."""
+    if mask is not None and tuple(mask.shape) != shape:
+        raise ValueError(f"a mask of shape {tuple(mask.shape)} does not fit a padded grid of {shape}")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from tomoprior.errors import FormatError
 from tomoprior.methods.cn.field import KEY, Field
 from tomoprior.methods.cn.network import NetworkField
 from tomoprior.methods.cn.spline import SplineField
+from tomoprior.settings import first_fault
+from tomoprior.storage.lazy import one_line
 from tomoprior.storage.tensors import load_tensors
 
 #: The classes of fields, by the kind that the file's header names.
@@ -35,5 +39,6 @@ def load_field(path: str | Path) -> Field:
     try:
         values, arrays = load_tensors(Path(path), KEY, "a field saved by tomoprior")
         return KINDS[values.pop("kind")].from_state(arrays, values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{path}: not a field saved by tomoprior ({error})") from error
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        reason = ValueError(first_fault(error)) if isinstance(error, ValidationError) else error
+        raise FormatError(f"{path}: not a field saved by tomoprior ({one_line(reason)})") from error

@@ -13,7 +13,7 @@ import torch
 from tomoprior.methods.cn.encoders import make_coordinates, make_encoder, make_generator
 from tomoprior.methods.cn.encoders.base import Layer
 from tomoprior.methods.cn.encoders.siren import sine_bound
-from tomoprior.methods.cn.field import Field
+from tomoprior.methods.cn.field import Field, check_mask, check_size
 from tomoprior.methods.cn.presets import replace_old_activation
 from tomoprior.methods.cn.settings import CLASSES, NetworkSettings, ReluSettings, SirenSettings
 
@@ -203,12 +203,12 @@ class NetworkField(Field):
     @classmethod
     def from_state(cls, arrays: dict[str, torch.Tensor], values: dict[str, Any]) -> NetworkField:
         """Restore a field; raises ValueError, KeyError or TypeError for values that describe none."""
-        nz, ny, nx = (_check_size(n, 1) for n in values["shape"])
-        pad = _check_size(values["pad"], 0)
+        nz, ny, nx = (check_size(n, 1) for n in values["shape"])
+        pad = check_size(values["pad"], 0)
         settings = _read_architecture(values["network"])
         parts = []
         for index, numbers in enumerate(values["slices"]):
-            start, stop, first, last = (_check_size(n, 0) for n in numbers)
+            start, stop, first, last = (check_size(n, 0) for n in numbers)
             if not start <= first < last <= stop <= ny:
                 raise ValueError(f"slices {numbers} do not lie within {ny}")
             weights = {k.partition(".")[2]: v.float() for k, v in arrays.items() if k.startswith(f"{index}.")}
@@ -216,8 +216,7 @@ class NetworkField(Field):
                 NetworkPart(_build_network(settings, (nz, stop - start, nx + 2 * pad), weights), start, stop, first, last)
             )
         mask = arrays.get("mask")
-        if mask is not None and tuple(mask.shape) != (nz, ny, nx + 2 * pad):
-            raise ValueError(f"a mask of shape {tuple(mask.shape)} does not fit a grid of {(nz, ny, nx)}")
+        check_mask(mask, (nz, ny, nx + 2 * pad))
         scale, background = float(values["scale"]), float(values["background"])
         return cls(parts, (nz, ny, nx), settings, scale=scale, background=background, pad=pad, mask=mask)
 
@@ -231,12 +230,6 @@ def _read_architecture(saved: dict[str, Any]) -> NetworkSettings:
     if not issubclass(kind, SirenSettings) and saved.get("coordinates") == "per-axis":
         raise ValueError(f"coordinates=per-axis is no longer supported for encoder {saved['encoder']}")
     return kind.model_validate({name: saved[name] for name in ARCHITECTURE if name in kind.model_fields})
-
-
-def _check_size(value: Any, least: int) -> int:
-    if not isinstance(value, int) or value < least:
-        raise ValueError(f"{value!r} is no size")
-    return value
 
 
 def _build_network(

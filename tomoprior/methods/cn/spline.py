@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 
-from tomoprior.methods.cn.field import Field
+from tomoprior.methods.cn.field import Field, check_mask, check_size
 
 #: Supported degrees: odd, so that nodes lie on voxel centres.
 DEGREES = (1, 3, 5, 7)
@@ -136,10 +136,15 @@ class SplineField(Field):
     @classmethod
     def from_state(cls, arrays: dict[str, torch.Tensor], values: dict[str, Any]) -> SplineField:
         """Restore a field; raises ValueError if sizes contradict each other."""
-        shape, degree, pad = tuple(values["shape"]), int(values["degree"]), int(values["pad"])
-        nz, ny, nx = shape
-        nodes = SplineBasis(degree).nodes((nz, ny, nx + 2 * pad))
-        if degree not in DEGREES or tuple(arrays["weights"].shape) != nodes:
-            raise ValueError(f"weights of shape {tuple(arrays['weights'].shape)} do not fit a grid of {shape}")
+        nz, ny, nx = (check_size(n, 1) for n in values["shape"])
+        degree, pad = values["degree"], check_size(values["pad"], 0)
+        if degree not in DEGREES:  # a basis of a high degree takes hours
+            raise ValueError(f"{str(degree)[:40]!r} is no degree")
+        nodes = SplineBasis(int(degree)).nodes((nz, ny, nx + 2 * pad))
+        if tuple(arrays["weights"].shape) != nodes:
+            raise ValueError(f"weights of shape {tuple(arrays['weights'].shape)} do not fit a grid of {(nz, ny, nx)}")
         mask = arrays.get("mask")
-        return cls(arrays["weights"].float(), (nz, ny, nx), degree, pad=pad, background=float(values["background"]), mask=mask)
+        check_mask(mask, (nz, ny, nx + 2 * pad))
+        return cls(
+            arrays["weights"].float(), (nz, ny, nx), int(degree), pad=pad, background=float(values["background"]), mask=mask
+        )

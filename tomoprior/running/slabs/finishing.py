@@ -58,7 +58,7 @@ def assemble(job: Job, journal: Journal, more: dict[str, Any]) -> None:
     determined = folder / "determined.npy"
     if determined.exists():
         target = companion_path(folder / job.out.name, "determined")
-        values = np.load(determined, allow_pickle=False)
+        values = np.asarray(open_stack(determined).data[...])
         with writing(target, Header(values.shape), overwrite=True) as sink:
             sink[:, :, :] = values
     finished = [name for name in ARRAYS if companion_path(folder / job.out.name, name).exists()]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
-from tomoprior.formats import Header, Shared, registry
+from tomoprior.formats import Header, Shared, open_stack, registry
 from tomoprior.running.slabs.plan import Plan, Slab
 from tomoprior.running.slabs.records import RESUME_HINT
 from tomoprior.storage.files import companion_path, open_atomic, remove_tree, reraise_disk_errors
@@ -77,7 +77,7 @@ class Outputs:
         high_weight = ((np.arange(2 * plan.blend, dtype=np.float32) + 0.5) / (2 * plan.blend))[:, None]
         for array in self.arrays():
             with reraise_disk_errors(self.path(array), RESUME_HINT):
-                low, high = (np.load(self._side(array, border, side), mmap_mode="r") for side in ("low", "high"))
+                low, high = (self._kept(array, border, side, (nz, 2 * plan.blend, nx)) for side in ("low", "high"))
                 sink = _format(self.path(array)).reopen(self.path(array), self.header)
                 try:
                     for z in range(0, nz, SECTIONS):
@@ -110,6 +110,19 @@ class Outputs:
                     written = path / file.relative_to(pristine)
                     if file.is_file() and not (written.is_file() and written.read_bytes() == file.read_bytes()):
                         raise FormatError(f"{written}: damaged, so that finished slabs cannot be read; --overwrite begins anew")
+
+    def _kept(self, array: str, border: int, side: str, shape: tuple[int, int, int]) -> Any:
+        """Return the kept values as a lazy array; raises FormatError if the file is damaged."""
+        path = self._side(array, border, side)
+        try:
+            values = open_stack(path).data
+        except FormatError as error:
+            raise FormatError(f"{error}; --overwrite begins anew") from error
+        if values.shape != shape or values.dtype != np.float32:
+            raise FormatError(
+                f"{path}: {values.dtype} of shape {values.shape}, not float32 of {shape}; --overwrite begins anew"
+            )
+        return values
 
     def _side(self, array: str, border: int, side: str) -> Path:
         return self.folder / "borders" / f"{array}-{border:06d}-{side}.npy"

@@ -33,6 +33,9 @@ COPIES = 2
 #: Bytes beyond the estimate for every byte of a slab's result: compression while it is written.
 WRITING = 0.5
 
+#: The least memory in a message is rounded up to a multiple of these bytes: interpreters differ in size from run to run.
+ROUNDED_TO = 32 << 20
+
 
 @dataclass(frozen=True)
 class Slab:
@@ -135,8 +138,17 @@ def split_rows(geometry: Geometry, rows: int, halo: int, workers: int = 1) -> Pl
     return Plan(slabs, rows, halo, blend, workers)
 
 
-def choose_rows(geometry: Geometry, halo: int, needed: Callable[[int], int], budget: int, workers: int) -> int:
+def choose_rows(
+    geometry: Geometry, halo: int, needed: Callable[[int], int], budget: int, workers: int, reserved: int | None = None
+) -> int:
     """Return the rows of the highest slab that fits: ``needed(rows)`` is the bytes of a slab that sees ``rows``.
+
+    Parameters
+    ----------
+    budget
+        Bytes for each worker.
+    reserved
+        Bytes of all Python interpreters, where the user has set the memory of the run: an error names the least memory.
 
     Raises
     ------
@@ -159,9 +171,13 @@ def choose_rows(geometry: Geometry, halo: int, needed: Callable[[int], int], bud
     for rows in tried:
         if rows >= least and largest(rows) <= budget:
             return rows
+    more = "more memory"
+    if reserved is not None:
+        total = workers * largest(least) + reserved
+        more = f"--memory {-(-total // ROUNDED_TO) * (ROUNDED_TO >> 20)}MiB or more"
     raise InputError(
         f"a slab of {least} row(s) needs {memory.format_bytes(largest(least))} without the Python interpreter, and each "
-        f"worker has {memory.format_bytes(max(0, budget))}: use more memory, fewer workers, --bin, --backend astra-2d "
+        f"worker has {memory.format_bytes(max(0, budget))}: use {more}, fewer workers, --bin, --backend astra-2d "
         "or a smaller --thickness"
     )
 
@@ -176,6 +192,7 @@ def plan_slabs(
     workers: int = 1,
     budget: int | None = None,
     row_bytes: int = 0,
+    reserved: int | None = None,
 ) -> Plan:
     """Return the plan that cuts a volume into slabs that fit into memory.
 
@@ -189,6 +206,8 @@ def plan_slabs(
         Bytes for all workers together, without their Python interpreters; by default ``usable_memory``.
     row_bytes
         Bytes per row of the other inputs: weights of pixels, an initial volume, a mask.
+    reserved
+        As in ``choose_rows``.
 
     Raises
     ------
@@ -208,7 +227,7 @@ def plan_slabs(
         return _with_writing(part, estimate_memory(method, options.projector(part), own)) + COPIES * row_bytes * part.shape[1]
 
     each = (usable_memory(options.device) if budget is None else budget) // workers
-    return split_rows(geometry, choose_rows(geometry, halo, needed, each, workers), halo, workers)
+    return split_rows(geometry, choose_rows(geometry, halo, needed, each, workers, reserved), halo, workers)
 
 
 def estimate_cost(plan: Plan, geometry: Geometry, method: Method, settings: Any, options: ProjectorOptions) -> PlanCost:

@@ -1,25 +1,32 @@
-"""Slabs in several processes on this machine, which talk to this one through pipes: no network port is opened."""
+"""Slabs in several processes on this machine, which talk to this one through pipes: no network port is opened.
+
+A worker gets the work as one pickle, since a method may be a class of the caller's script, and then slabs as lines of JSON.
+Its replies are lines of JSON: this process never reads a pickle.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import queue
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
 from cloudpickle import dumps
 
-from tomoprior.errors import BackendError
+from tomoprior import errors
+from tomoprior.errors import BackendError, TomopriorError
 from tomoprior.memory import cpu_count
 from tomoprior.running.slabs.budget import interpreter_bytes, usable_memory
 from tomoprior.running.slabs.executors import RETRIES, Work
 from tomoprior.running.slabs.plan import Slab
+from tomoprior.storage.records import parse_json
 
 #: Environment variables that set the threads of numerical libraries when a process starts.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -98,16 +105,16 @@ class ProcessExecutor:
                         if process is None:
                             process = self._start(place)
                             _send(process, job)
-                        _send(process, pickle.dumps(slab))
-                        done, reply = _receive(process)
-                    except (OSError, EOFError, pickle.UnpicklingError):
+                        _send(process, json.dumps(asdict(slab)).encode() + b"\n")
+                        reply = _receive(process)
+                    except (OSError, EOFError, ValueError):
                         self._stop(process)
                         process = None
                         if self._closed:
                             return
                         continue
                     finished.put(reply)
-                    if not done:
+                    if isinstance(reply, BaseException):
                         return
                     break
                 else:
@@ -164,7 +171,27 @@ def _send(process: subprocess.Popen[bytes], message: bytes) -> None:
     process.stdin.flush()
 
 
-def _receive(process: subprocess.Popen[bytes]) -> tuple[bool, Any]:
+def _receive(process: subprocess.Popen[bytes]) -> dict[str, Any] | Exception:
+    """Return the record of a slab, or the error that ended it.
+
+    Raises
+    ------
+    EOFError, ValueError
+        If the worker died before or within its reply.
+    """
     assert process.stdout is not None
-    done, reply = pickle.load(process.stdout)
-    return bool(done), reply
+    line = process.stdout.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    reply = parse_json(line)
+    record, error = reply.get("record"), reply.get("error")
+    return record if isinstance(record, dict) else _to_error(error if isinstance(error, dict) else {})
+
+
+def _to_error(described: dict[str, Any]) -> Exception:
+    """Return the error that a worker described: one of ours, a lack of memory, or a RuntimeError that names the class."""
+    name, message = (str(described.get(key, "")) for key in ("class", "message"))
+    kind = MemoryError if name == "MemoryError" else getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, TomopriorError | MemoryError):
+        return kind(message)
+    return RuntimeError(f"{name}: {message}")

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tomoprior.errors import FormatError
-from tomoprior.storage.files import open_atomic
+from tomoprior.settings import first_fault
+from tomoprior.storage.files import open_atomic, read_at_most
 from tomoprior.storage.lazy import one_line
 
 #: Largest record that is read, in bytes.
@@ -99,7 +100,7 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(LARGEST + 1)
+            text = read_at_most(file, LARGEST + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -109,10 +110,7 @@ def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        reason = f"{where}: {first['msg']}" if where else first["msg"]
-        raise FormatError(f"{path}: not a record of tomoprior ({one_line(ValueError(reason))})") from None
+        raise FormatError(f"{path}: not a record of tomoprior ({one_line(ValueError(first_fault(error)))})") from None
 
 
 def write_record(path: Path, values: Mapping[str, Any]) -> None:

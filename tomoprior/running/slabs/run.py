@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tomoprior import memory as free_memory
 from tomoprior._version import __version__
 from tomoprior.errors import InputError, Interrupted, OutputExistsError
 from tomoprior.formats import Header
@@ -19,6 +18,7 @@ from tomoprior.progress import Progress
 from tomoprior.projector import ProjectorOptions
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.arguments import resolve_seed
+from tomoprior.running.estimate import warm_up
 from tomoprior.running.in_memory import check_transfer_use, describe_run
 from tomoprior.running.slabs import source
 from tomoprior.running.slabs.budget import interpreter_bytes
@@ -28,7 +28,7 @@ from tomoprior.running.slabs.finishing import assemble, check_outputs, open_resu
 from tomoprior.running.slabs.job import Job
 from tomoprior.running.slabs.journal import Journal, digest
 from tomoprior.running.slabs.outputs import Outputs, check_format
-from tomoprior.running.slabs.plan import Plan, Slab, plan_slabs
+from tomoprior.running.slabs.plan import ROWS, Plan, Slab, plan_slabs
 from tomoprior.series import TiltSeries
 from tomoprior.storage.arrays import detach, to_float32
 
@@ -179,19 +179,17 @@ def plan_run(
     initial, mask = _check_volumes(initial, mask, series.geometry.shape)
     if earlier_run.get("plan") and slab == "auto":
         slab = int(earlier_run["plan"]["rows"])  # the free memory of today must not change the plan
+    if slab == "auto":
+        warm_up(options.projector(series.geometry.rows(0, min(ROWS, series.geometry.shape[1]))))
+    reserved = None
     if memory is None:
         budget = executor.memory(options.device)
     else:
-        interpreters = executor.interpreters * interpreter_bytes(options.device)
-        budget = memory - interpreters
-        if budget <= 0 and slab == "auto":
-            raise InputError(
-                f"{free_memory.format_bytes(memory)} of memory are too little: {executor.interpreters} Python interpreter(s) "
-                f"alone take {free_memory.format_bytes(interpreters)}"
-            )
+        reserved = executor.interpreters * interpreter_bytes(options.device)
+        budget = memory - reserved
     return plan_slabs(
         series.geometry, method, settings, options, slab=slab, workers=executor.workers, budget=budget,
-        row_bytes=sum(_row_bytes(array) for array in (series.weights, initial, mask)),
+        row_bytes=sum(_row_bytes(array) for array in (series.weights, initial, mask)), reserved=reserved,
     )  # fmt: skip
 
 

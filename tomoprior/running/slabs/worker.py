@@ -1,11 +1,12 @@
-"""The program of a worker process: slabs arrive on standard input, and records leave on standard output.
+"""The program of a worker process: slabs arrive on standard input, and records leave on standard output, as lines of JSON.
 
 It is started as ``python -m tomoprior.running.slabs.worker PLACE`` by ``ProcessExecutor``. Only the parent has the
-pipes, so that no other user can reach the worker.
+pipes, so that no other user can reach the worker. The work itself arrives first, as a pickle of the parent.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -13,8 +14,8 @@ import sys
 
 import torch
 
-from tomoprior.errors import TomopriorError
 from tomoprior.running.slabs.executors import worker_device
+from tomoprior.running.slabs.plan import Slab
 
 
 def serve(place: int) -> None:
@@ -26,17 +27,12 @@ def serve(place: int) -> None:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     work = pickle.load(requests)
     device = worker_device(str(getattr(work, "device", "auto")), place, count, os.environ)
-    while True:
+    for line in requests:
         try:
-            slab = pickle.load(requests)
-        except EOFError:
-            return
-        try:
-            reply: tuple[bool, object] = (True, work(slab, device))
+            reply = json.dumps({"record": work(Slab(**json.loads(line)), device)})
         except Exception as error:
-            known = isinstance(error, TomopriorError | MemoryError)
-            reply = (False, error if known else RuntimeError(f"{type(error).__name__}: {error}"))
-        pickle.dump(reply, replies)
+            reply = json.dumps({"error": {"class": type(error).__name__, "message": str(error)}})
+        replies.write(reply.encode() + b"\n")
         replies.flush()
 
 
