@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from tomoprior.formats.angle_names import parse_angle_unit
 from tomoprior.units import parse_size, parse_unit
 
-from .layouts import AngleList, Layout, axes_order, parse_angle_unit
+from .layouts import AngleList, Layout, axes_order
 from .tree import Tree, attribute, attribute_text
 
 _TILT_NAMES = ("angle", "angles", "tilt", "tilts", "theta", "alpha", "stage tilt", "tilt angle", "tilt angles")

@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tomoprior.formats.fields import is_dark_name, is_flat_name
+
 SUFFIXES = (".tif", ".tiff")
 
 _NUMBER = re.compile(r"([0-9]+)")
 #: A sign belongs to a number if no letter or digit precedes it: ``ts_-60.0`` but not ``scan-060``.
 _SIGNED = re.compile(r"(?:(?<![0-9A-Za-z)\]])[-+])?[0-9]+(?:\.[0-9]+)?")
 _NEGATIVE = re.compile(r"(?<![0-9A-Za-z)\]])-[0-9]")
-_FLAT = re.compile(r"(?<![a-z])(flats?|flat-?field|whites?|open-?beam|bright-?field|bkg|background|ref|refhst|ob)(?![a-z])")
-_DARK = re.compile(r"(?<![a-z])(darks?|dark-?field|darkend|dc)(?![a-z])")
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def sort_out_fields(folder: Path) -> Folder:
     words = {p: _words(p) for p in files}
     if len(set(words.values())) < 2:
         return Folder(files, [], [])
-    flats = [p for p in files if _FLAT.search(words[p])]
-    darks = [p for p in files if _DARK.search(words[p]) and p not in flats]
+    flats = [p for p in files if is_flat_name(words[p])]
+    darks = [p for p in files if is_dark_name(words[p]) and p not in flats]
     images = [p for p in files if p not in flats and p not in darks]
     if not images:
         return Folder(files, [], [])

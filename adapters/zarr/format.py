@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
-from tomoprior.formats.checks import check_dtype, check_shape, refuse_options
+from tomoprior.formats.angle_names import best_angle_name, parse_angle_unit
+from tomoprior.formats.checks import MAX_SIDE, check_dtype, check_shape, refuse_options
 from tomoprior.formats.sinks import RegionSink
 from tomoprior.storage.lazy import Box, LazyArray, one_line
 
@@ -202,12 +203,26 @@ def _find_array(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict
     if not isinstance(member, zarr.Array):
         raise FormatError(f"{path}: no array {dataset or level!r} in the group")
     attrs = {k: v for k, v in opened.attrs.items() if k not in ("multiscales", "ome", "omero")} | dict(member.attrs)
+    attrs |= _angles_beside(opened, attrs)
     if image is not None and (dataset is None or dataset.strip("/") == level):
         known, lines = voxel(image)
         attrs |= known
         ours = attrs.get("voxel_size") is not None
         return member, attrs, [] if ours and not known else [f"{path}: {line}" for line in lines]
     return member, attrs, [] if image is not None else find_missing_images(member, path)
+
+
+def _angles_beside(group: Any, attrs: dict[str, Any]) -> dict[str, Any]:
+    """Return the angles in an array of the group, and their unit where it says so; nothing if attributes have them."""
+    if attrs.get("angles") is not None:
+        return {}
+    lists = {name: array for name, array in group.arrays() if array.ndim == 1 and 1 < array.size <= MAX_SIDE}
+    name = best_angle_name(lists)
+    if name is None or lists[name].dtype.kind not in "fiu":
+        return {}
+    said = next((str(lists[name].attrs[key]) for key in ("units", "unit", "angle_unit") if key in lists[name].attrs), "")
+    unit = parse_angle_unit(said)
+    return {name: np.asarray(lists[name][...], np.float64).tolist(), **({} if unit is None else {"angle_unit": unit})}
 
 
 def _stack(array: Any, attrs: dict[str, Any], path: Path, lines: list[str]) -> Stack:

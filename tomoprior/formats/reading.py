@@ -212,7 +212,7 @@ def read_series(
         **{key: stack.attrs[key] for key in _RECORDED if key in stack.attrs},
         "angles_from": series_angles.source,
         "labels": list(stack.labels),
-        "warnings": [*stack.warnings, *series_angles.notes],
+        "warnings": [*_warnings_that_hold(stack, series_angles.source == str(path)), *series_angles.notes],
         "counts": stack.counts,
         "origin": list(stack.origin),
         "attrs": dict(stack.attrs),
@@ -268,6 +268,13 @@ def _normalized(stack: Stack, path: Path, files: dict[str, Path]) -> Stack:
     data = normalize(_lazy(stack.data, path), path, arrays["flats"], arrays.get("darks", []))
     attrs = {**stack.attrs, "normalized": "divided by the flat field", "units": "transmission"}
     return replace(stack, data=data, attrs=attrs, counts=True)
+
+
+def _warnings_that_hold(stack: Stack, own_angles: bool) -> list[str]:
+    """Return the warnings of a stack without the one about rejected angles, if these are used after all."""
+    rejected = stack.rejected_angles
+    used = own_angles and rejected is not None
+    return [line for line in stack.warnings if not (used and rejected is not None and line.startswith(rejected.reason))]
 
 
 def _lazy(array: Any, path: Path) -> LazyArray:
