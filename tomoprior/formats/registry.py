@@ -73,7 +73,7 @@ def for_writing(path: Path) -> Format:
     NoSuchFileError
         If no format has the extension.
     """
-    formats = [get(name) for name in plugins.names(GROUP)]
+    formats = [f for f in map(get, plugins.names(GROUP)) if not getattr(f, "is_read_only", False)]
     for candidate in formats:
         if path.name.lower().endswith(candidate.extensions):
             return candidate
