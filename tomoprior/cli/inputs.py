@@ -16,7 +16,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-File: TypeAlias = Annotated[Path, typer.Argument(metavar="IN", help="Tilt series: MRC, HDF5, TIFF, Zarr, NumPy.", exists=True)]
+def check_exists(path: Path) -> Path:
+    """Return the path of an input, or raise BadParameter if it is neither an existing file nor an address."""
+    from tomoprior.formats.addresses import address_of
+
+    if address_of(path) is None and not path.exists():
+        raise typer.BadParameter(f"Path {str(path)!r} does not exist.")
+    return path
+
+
+File: TypeAlias = Annotated[
+    Path,
+    typer.Argument(
+        metavar="IN",
+        help="Tilt series: MRC, HDF5, TIFF, Zarr, NumPy; with extras .dm3, .dm4, .ser, .emd, and Zarr at https:// or s3://.",
+        callback=check_exists,
+    ),
+]
 Angles: TypeAlias = Annotated[
     str | None,
     typer.Option(

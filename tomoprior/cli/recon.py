@@ -138,6 +138,7 @@ def recon(
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior.cli import console, halved, opening, optics, parse, slabbed
     from tomoprior.errors import SettingsError
+    from tomoprior.formats.addresses import name_source
     from tomoprior.methods.base import CheckedMethod
     from tomoprior.projector import ProjectorOptions
     from tomoprior.running.arguments import resolve_method
@@ -166,7 +167,7 @@ def recon(
     if halves is not None:
         halved.check(halves, out, field, slabs=slabs.enabled, overwrite=overwrite)
     if slabs.scheduler is not None:  # its workers may have another working directory
-        file, initial, mask = file.resolve(), initial and initial.resolve(), mask and mask.resolve()
+        file, initial, mask = Path(name_source(file)), initial and initial.resolve(), mask and mask.resolve()
         options = replace(options, file=file)
     opened = opening.open_series(options)
     if isinstance(chosen, CheckedMethod):

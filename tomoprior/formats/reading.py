@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError, ReadingWarning
 from tomoprior.formats import registry, sidefiles
+from tomoprior.formats.addresses import name_source
 from tomoprior.formats.angle_sources import angles_from_caller, find_series_angles
 from tomoprior.formats.base import Stack
 from tomoprior.formats.brightness import Level, prepare_values
@@ -41,7 +42,7 @@ def open_stack(
     Parameters
     ----------
     path
-        A file or folder, recognised by its content.
+        A file or folder, recognised by its content, or the address of a Zarr store (``https://``, ``s3://``).
     minus_log
         Take minus the natural logarithm of the values when they are read: transmissions become line integrals. A value of zero
         or less becomes NaN; values that cannot be transmissions are refused when they are read.
@@ -207,7 +208,7 @@ def read_series(
         unit=(stack.unit if unit is None else unit),
     )
     metadata = {
-        "source": str(path.resolve()),
+        "source": name_source(path),
         "minus_log": bool(stack.attrs.get("minus_log", False)),
         **{key: stack.attrs[key] for key in _RECORDED if key in stack.attrs},
         "angles_from": series_angles.source,
@@ -255,9 +256,7 @@ def read_volume(path: str | Path, *, dataset: str | None = None) -> Reconstructi
     for line in stack.warnings:
         warnings.warn(line, ReadingWarning, stacklevel=2)
     geometry = Geometry([0.0], stack.data.shape, voxel_size=stack.voxel_size, unit=stack.unit)
-    return Reconstruction(
-        np.ascontiguousarray(stack.data[...], np.float32), geometry, provenance={"source": str(path.resolve())}
-    )
+    return Reconstruction(np.ascontiguousarray(stack.data[...], np.float32), geometry, provenance={"source": name_source(path)})
 
 
 def _normalized(stack: Stack, path: Path, files: dict[str, Path]) -> Stack:
