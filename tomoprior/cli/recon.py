@@ -140,6 +140,7 @@ def recon(
     from tomoprior.errors import SettingsError
     from tomoprior.formats.addresses import name_source
     from tomoprior.methods.base import CheckedMethod
+    from tomoprior.methods.solving.padding import settle_padding
     from tomoprior.projector import ProjectorOptions
     from tomoprior.running.arguments import resolve_method
     from tomoprior.running.estimate import estimate
@@ -182,6 +183,7 @@ def recon(
         raise SettingsError("--align needs the series in memory; for slabs, run `tomoprior align` first and give its output")
     if align:
         series, notes = _aligned(series, notes)
+    settings = settle_padding(settings, series.projections, series.geometry)
     if slabs.enabled:
         if dtype != "float32":
             raise SettingsError("--dtype: a volume that is made slab by slab is float32; its range is not known before its end")
