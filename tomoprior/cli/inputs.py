@@ -59,6 +59,10 @@ AngleRange: TypeAlias = Annotated[
 Exclude: TypeAlias = Annotated[
     str | None, typer.Option(help="Tilts to leave out, as 1,40-45; counted from 0, as `tomoprior info --views` lists them.")
 ]
+TiltAxis: TypeAlias = Annotated[
+    str,
+    typer.Option(metavar="x|y", help="Axis of the images along which the tilt axis lies. x: rows and columns change places."),
+]
 FlipHand: TypeAlias = Annotated[bool, typer.Option("--flip-hand", help="Negate the angles: the volume is mirrored in z.")]
 Center: TypeAlias = Annotated[
     str | None,
@@ -149,6 +153,7 @@ class SeriesOptions:
     angle_unit: str | None = None
     angle_range: tuple[float, float] | None = None
     exclude: str | None = None
+    tilt_axis: str = "y"
     flip_hand: bool = False
     center: str | None = None
     shifts: Path | None = None

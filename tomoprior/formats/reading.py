@@ -20,7 +20,7 @@ from tomoprior.formats.fields import normalize
 from tomoprior.geometry import Geometry
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
-from tomoprior.storage.lazy import LazyArray, WrappedArray
+from tomoprior.storage.lazy import LazyArray, TransposedArray, WrappedArray
 
 #: Options that say what was done to the values, for the record.
 _RECORDED = ("minus_log", "i0", "inverted", "subtracted", "normalized")
@@ -104,6 +104,7 @@ def read(
     unit: str | None = None,
     shifts: ArrayLike | str | Path | None = None,
     angle_unit: str | None = None,
+    tilt_axis: str = "y",
     **options: Any,
 ) -> TiltSeries:
     """Read a tilt series with its geometry; everything doubtful about the file is a ``ReadingWarning``.
@@ -126,6 +127,10 @@ def read(
         ``(dy, dx)`` per tilt in pixels, or an IMOD ``.xf`` file whose transforms are pure shifts.
     angle_unit
         ``"degree"`` or ``"radian"``: the unit of angles whose source states none.
+    tilt_axis
+        ``"y"`` or ``"x"``: the axis of the images along which the tilt axis lies. For x, rows and columns change places when
+        they are read; ``center`` and ``width`` are along the new x, ``shifts`` those of the images in the file. The volume has
+        the tilt axis along y; like the hand, its direction is not known (``flipped_hand``).
     options
         Passed to ``open_stack``, such as ``minus_log=True``.
 
@@ -149,7 +154,7 @@ def read(
     """
     series = read_series(
         path, angles=angles, center=center, thickness=thickness, width=width, voxel_size=voxel_size, unit=unit, shifts=shifts,
-        angle_unit=angle_unit, **options,
+        angle_unit=angle_unit, tilt_axis=tilt_axis, **options,
     )  # fmt: skip
     lines = list(series.metadata["warnings"])
     if series.metadata["counts"]:
@@ -172,13 +177,14 @@ def read_series(
     unit: str | None = None,
     shifts: ArrayLike | str | Path | None = None,
     angle_unit: str | None = None,
+    tilt_axis: str = "y",
     **options: Any,
 ) -> TiltSeries:
     """Read a tilt series as ``read`` does, without Python warnings.
 
     Parameters
     ----------
-    path, angles, center, thickness, width, voxel_size, unit, shifts, angle_unit, options
+    path, angles, center, thickness, width, voxel_size, unit, shifts, angle_unit, tilt_axis, options
         As for ``read``.
 
     Returns
@@ -192,24 +198,32 @@ def read_series(
         One line that says what is wrong.
     """
     path = Path(path)
+    if tilt_axis not in ("x", "y"):
+        raise InputError(f"tilt_axis (--tilt-axis) is 'x' or 'y', got {tilt_axis!r}; another angle needs `tomoprior align`")
     stack = open_stack(path, **options)
+    if tilt_axis == "x":
+        stack = replace(stack, data=TransposedArray(_lazy(stack.data, path), (0, 2, 1)))
     n, ny, nu = stack.data.shape
     if angles is None:
         series_angles = find_series_angles(path, stack, unit=angle_unit)
     else:
         series_angles = angles_from_caller(angles, path, n, unit=angle_unit)
+    image_shifts = _read_shifts(shifts, stack, path)
+    if tilt_axis == "x" and image_shifts is not None:
+        image_shifts = image_shifts[:, ::-1]
     geometry = Geometry(
         series_angles.values,
         (nu if thickness is None else thickness, ny, nu if width is None else width),
         (ny, nu),
         center=center,
-        shifts=_read_shifts(shifts, stack, path),
+        shifts=image_shifts,
         voxel_size=stack.voxel_size if voxel_size is None else voxel_size,
         unit=(stack.unit if unit is None else unit),
     )
     metadata = {
         "source": name_source(path),
         "minus_log": bool(stack.attrs.get("minus_log", False)),
+        **({"tilt_axis": "x"} if tilt_axis == "x" else {}),
         **{key: stack.attrs[key] for key in _RECORDED if key in stack.attrs},
         "angles_from": series_angles.source,
         "labels": list(stack.labels),

@@ -36,6 +36,7 @@ RECORDED_INPUT = (
     "normalized",
     "repaired_pixels",
     "binned",
+    "tilt_axis",
     "flipped_hand",
     "alignment",
     "warnings",
