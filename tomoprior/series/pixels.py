@@ -77,10 +77,11 @@ def describe_pixels(series: TiltSeries) -> PixelReport:
         values = image if good.all() else image[good]
         if not values.size:
             continue
-        low, high = min(low, float(values.min())), max(high, float(values.max()))
+        lowest, highest = float(values.min()), float(values.max())
+        low, high = min(low, lowest), max(high, highest)
         total, count = total + float(values.sum(dtype=np.float64)), count + values.size
         border_minus_middle += _border_contrast(image)
-        twins.add(i, image)
+        twins.add(i, image, is_blank=lowest == highest)
     mean = total / count if count else float("nan")
     kind = _guess_kind(series, low, mean, high, border_minus_middle)
     if not count:

@@ -19,16 +19,15 @@ class RepeatedImages:
     def __init__(self) -> None:
         self._blank: list[int] = []
         self._repeats: list[tuple[int, int]] = []
-        self._places: dict[tuple[int, float], int] = {}
+        self._places: dict[tuple[int, int], int] = {}
 
-    def add(self, tilt: int, image: NDArray[Any]) -> None:
-        """Look at the image of a tilt. Images of one value are blank; others are compared by a checksum of some rows."""
-        first = image.flat[0]
-        if first == image.flat[-1] and np.all(image == first):
+    def add(self, tilt: int, image: NDArray[Any], *, is_blank: bool) -> None:
+        """Note a tilt all of whose pixels have one value (``is_blank``), or compare some rows with those of earlier tilts."""
+        if is_blank:
             self._blank.append(tilt)
             return
-        rows = np.ascontiguousarray(image[:: max(1, len(image) // ROWS)])
-        key = zlib.crc32(rows.tobytes()), float(first)
+        rows = np.ascontiguousarray(image[:: max(1, len(image) // ROWS)]).tobytes()
+        key = zlib.crc32(rows), zlib.adler32(rows)
         earlier = self._places.setdefault(key, tilt)
         if earlier != tilt:
             self._repeats.append((tilt, earlier))
