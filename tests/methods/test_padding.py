@@ -88,12 +88,17 @@ def test_memory_and_work_grow_with_the_pad(slab):
 
 def test_the_pad_follows_the_axis():
     # the axis at 20 of 64: the outermost ray passes it at 44, 12 beyond the grid of 64
-    assert automatic_padding(Geometry(ANGLES, (64, 2, 64), center=20.0)) == 12
+    assert automatic_padding(Geometry(ANGLES, (64, 2, 64), center=20.0), is_truncated=False) == 12
     # an axis a little off the middle changes nothing for a whole object
-    assert automatic_padding(Geometry(ANGLES, (64, 2, 64), center=30.0)) == 0
-    # a section at zero tilt reaches as far as its outermost ray: 34 from the axis, and 80 / 2 of a grid for it
-    assert automatic_padding(Geometry(np.deg2rad([0.0]), (16, 2, 64), center=30.0)) == 2
-    assert automatic_padding(Geometry(ANGLES, (64, 2, 128), (2, 64), center=20.0)) == 32  # a section: rays at high tilt
+    assert automatic_padding(Geometry(ANGLES, (64, 2, 64), center=30.0), is_truncated=False) == 0
+    # a section at zero tilt reaches as far as its outermost ray, 34 from the axis
+    assert automatic_padding(Geometry(np.deg2rad([0.0]), (16, 2, 64), center=30.0), is_truncated=False) == 2
+
+
+def test_slices_with_axes_of_their_own_have_one_pad():
+    geometry = Geometry(ANGLES, (64, 2, 64), center=[20.0, 32.0])
+    assert [automatic_padding(geometry.rows(y, y + 1)) for y in (0, 1)] == [0, 0]
+    assert settle_padding(methods.get("sirt").Settings(), np.zeros(geometry.range_shape), geometry).pad == 12
 
 
 def test_the_pad_of_a_truncated_object_is_a_quarter_of_the_detector():

@@ -49,8 +49,7 @@ def describe_field_of_view(projections: Any, geometry: Geometry) -> list[str]:
     return [
         f"the specimen extends beyond the detector (its borders hold {100 * share:.0f} % of the maximum): what lies outside "
         f"appears at the rim of the volume. A wider grid takes it up: --width {2 * nx} --thickness {2 * nz} (width=, "
-        "thickness=); for a section, give its --thickness; for a background, --subtract auto. Methods with pad=auto add a "
-        "quarter of the width at either end meanwhile"
+        "thickness=); for a section, give its --thickness; for a background, --subtract auto"
     ]
 
 

@@ -16,7 +16,7 @@ from tomoprior.series.field_of_view import OFF_MIDDLE, extends_beyond_detector
 MAX_PAD = 0.25
 
 
-def automatic_padding(geometry: Geometry, *, is_truncated: bool = False) -> int:
+def automatic_padding(geometry: Geometry, *, is_truncated: bool | None = None) -> int:
     """Return the voxels to add at either end of x by the rule "auto".
 
     A grid thinner than it is wide is a section that continues beyond the field of view, and its material there is in the
@@ -30,17 +30,17 @@ def automatic_padding(geometry: Geometry, *, is_truncated: bool = False) -> int:
     geometry
         Grid and rays.
     is_truncated
-        True if the projections are not empty at the ends of the detector.
+        Whether the projections are not empty at the ends of the detector. None where this is not known, and the geometry may
+        be that of a few slices: then the axis is taken to be in the middle, because all slices must have one padding.
     """
     if isinstance(geometry, FanGeometry):
         return 0
     nz, _, nx = geometry.shape
     nu = geometry.detector[1]
-    ends = np.maximum(geometry.center, nu - geometry.center)
-    end = float(np.max(ends))
+    end = nu / 2 if is_truncated is None else float(np.max(np.maximum(geometry.center, nu - geometry.center)))
     if nz >= nx:
         reach = end + MAX_PAD * nu if is_truncated else end
-        needed = is_truncated or end - nu / 2 > OFF_MIDDLE * nu
+        needed = bool(is_truncated) or end - nu / 2 > OFF_MIDDLE * nu
         return max(0, math.ceil(reach - nx / 2)) if needed else 0
     cos, sin = np.abs(np.cos(geometry.angles)), np.abs(np.sin(geometry.angles))
     reach = float(np.max((end + sin * nz / 2) / np.maximum(cos, 1e-6)))
@@ -68,5 +68,13 @@ def settle_padding(settings: Any, projections: Any, geometry: Geometry) -> Any:
     """
     if getattr(settings, "pad", None) != "auto":
         return settings
-    pad = automatic_padding(geometry, is_truncated=extends_beyond_detector(projections, geometry))
+    return _with_pad(settings, automatic_padding(geometry, is_truncated=extends_beyond_detector(projections, geometry)))
+
+
+def fix_padding(settings: Any, geometry: Geometry) -> Any:
+    """Return the settings with the number for ``pad="auto"`` that a method takes by itself, from the shape of the grid."""
+    return _with_pad(settings, automatic_padding(geometry)) if getattr(settings, "pad", None) == "auto" else settings
+
+
+def _with_pad(settings: Any, pad: int) -> Any:
     return type(settings).parse({**settings.model_dump(), "pad": pad})
