@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tomoprior.formats import Header
+from tomoprior.formats.angle_names import best_angle_name, unit_of_name
 from tomoprior.formats.angles import UNITS, usable_angles
 from tomoprior.formats.checks import finite_triple
 from tomoprior.units import parse_size, parse_unit
@@ -40,16 +41,35 @@ def to_stack(values: Mapping[str, Any], n: int, path: Path) -> dict[str, Any]:
         warnings.append(f"{path}: a voxel size of {said} makes no sense; taken as 1 pixel")
         size, unit = 1.0, "pixel"
     out |= {"voxel_size": size, "unit": unit}
-    if values.get("angles") is not None:
+    name = _angle_key(values, n)
+    if name is not None:
+        unit_of_angles = values.get("angle_unit") if values.get("angle_unit") in UNITS else unit_of_name(name)
         # ours are radians; files of others that use the same name may hold degrees
-        unit_of_angles = values.get("angle_unit") if values.get("angle_unit") in UNITS else None
         out["angles"], out["rejected_angles"], notes = usable_angles(
-            values["angles"], n, str(path), unit=unit_of_angles, default="radian"
+            values[name],
+            n,
+            str(path) if name == "angles" else f"{path}: {name}",
+            unit=unit_of_angles,
+            default="radian" if name == "angles" else "degree",
         )
+        if name != "angles" and unit_of_angles is None:
+            out["assumed_angle_unit"] = "degree"
         warnings += notes
     labels = values.get("labels", ())
     if isinstance(labels, (list, tuple)):
         out["labels"] = tuple(str(label) for label in labels)
-    out["attrs"] = {k: v for k, v in values.items() if k not in _OURS}
+    out["attrs"] = {k: v for k, v in values.items() if k not in _OURS and k != name}
     out["warnings"] = tuple(warnings)
     return out
+
+
+def _angle_key(values: Mapping[str, Any], n: int) -> str | None:
+    """Return the key of the angles: ours, or another name for a list of ``n`` numbers."""
+    if values.get("angles") is not None:
+        return "angles"
+    lists = (k for k, v in values.items() if isinstance(v, (list, tuple)) and len(v) == n > 1 and _all_numbers(v))
+    return best_angle_name(lists)
+
+
+def _all_numbers(values: Any) -> bool:
+    return all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)

@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from tomoprior.formats.angle_names import parse_angle_unit
 from tomoprior.units import parse_size, parse_unit
 
-from .layouts import AngleList, Layout, axes_order, parse_angle_unit
+from .layouts import AngleList, Layout, axes_order
 from .tree import Tree, attribute, attribute_text
 
 _TILT_NAMES = ("angle", "angles", "tilt", "tilts", "theta", "alpha", "stage tilt", "tilt angle", "tilt angles")
@@ -48,7 +49,7 @@ def emd(tree: Tree) -> Layout | None:
         dim = f"{groups[0]}/dim{i}"
         attrs = tree.file[dim].attrs
         axes.append(Axis(attribute_text(attrs, "name"), attribute_text(attrs, "units"), _complete(tree.values(dim), n)))
-    return _layout(name, axes)
+    return layout_of_axes(name, axes)
 
 
 def hyperspy(tree: Tree) -> Layout | None:
@@ -67,14 +68,14 @@ def hyperspy(tree: Tree) -> Layout | None:
         step = scale if isinstance(scale, (int, float)) else 1.0
         start = offset if isinstance(offset, (int, float)) else 0.0
         axes.append(Axis(attribute_text(attrs, "name"), attribute_text(attrs, "units"), start + step * np.arange(float(n))))
-    layout = _layout(f"{names[0]}/data", axes)
+    layout = layout_of_axes(f"{names[0]}/data", axes)
     tilts = _tilts_of_etspy(tree, f"{names[0]}/metadata/Tomography")
     if tilts is not None:
         layout.angles.insert(0, tilts)
     return layout
 
 
-def _layout(name: str, axes: list[Axis]) -> Layout:
+def layout_of_axes(name: str, axes: list[Axis]) -> Layout:
     """Return the layout of an array whose axes are known: the tilt axis goes first, a volume is turned to z, y, x."""
     layout = Layout(name, xray=False)
     tilt = next((i for i, axis in enumerate(axes) if axis.is_tilt), None)

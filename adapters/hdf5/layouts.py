@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
+from tomoprior.formats.angle_names import is_angle_name, parse_angle_unit, unit_of_name
+from tomoprior.formats.fields import is_dark_name, is_flat_name
 from tomoprior.units import parse_size, parse_unit
 
 from .tree import Tree, attribute, attribute_text
@@ -60,15 +62,7 @@ def read_angle_list(tree: Tree, name: str, warnings: list[str]) -> AngleList | N
     unit = parse_angle_unit(said)
     if said and unit is None:
         warnings.append(f"{tree.path}: the unit {said!r} of {name} is unknown; taken as degrees")
-    return AngleList(tree.values(name), unit, name)
-
-
-def parse_angle_unit(text: str) -> str | None:
-    """Return ``"degree"`` or ``"radian"`` for a unit as files write it (``deg``, ``[rad]``, ``°``), or None."""
-    text = text.strip().strip("[]()").lower()
-    if text.startswith(("rad", "mrad")):
-        return "radian" if text.startswith("rad") else None
-    return "degree" if text.startswith(("deg", "°")) else None
+    return AngleList(tree.values(name), unit or unit_of_name(name), name)
 
 
 def data_exchange(tree: Tree) -> Layout | None:
@@ -78,6 +72,7 @@ def data_exchange(tree: Tree) -> Layout | None:
     layout = Layout("exchange/data")
     layout.flats = [f"exchange/{n}" for n in _WHITE if tree.dataset(f"exchange/{n}") is not None]
     layout.darks = [f"exchange/{n}" for n in _DARK if tree.dataset(f"exchange/{n}") is not None]
+    _add_fields_beside(tree, layout)
     angles = read_angle_list(tree, "exchange/theta", layout.warnings)
     layout.angles = [a for a in (angles, _rotation_of_tomoscan(tree)) if a is not None]
     groups = ("measurement/instrument/detector", "measurement/instrument/detection_system", "exchange")
@@ -173,6 +168,55 @@ def entries(tree: Tree) -> list[str]:
     groups = [n for n in tree.file if isinstance(tree.get(n), h5py.Group)]
     named = [n for n in groups if n.startswith("entry") or attribute_text(tree.file[n].attrs, "NX_class") == "NXentry"]
     return [base for n in named for base in (f"{n}/tomo_entry", n) if tree.group(base) is not None]
+
+
+def unnamed(tree: Tree) -> Layout | None:
+    """Return the layout of a file of an unknown kind with one array of images; None if there are more, or none.
+
+    Arrays whose names say that they are flat or dark fields are no choice. Angles are the array beside the images, or else
+    anywhere, that has a usual name and a value for each image.
+    """
+    images = [
+        n for n, d in tree.datasets() if d.ndim == 3 and d.dtype.kind in "fiu" and not (is_flat_name(n) or is_dark_name(n))
+    ]
+    if len(images) != 1:
+        return None
+    layout = Layout(images[0], xray=False)
+    layout.warnings = [f"{tree.path}: neither Data Exchange nor NXtomo; {images[0]} was read"]
+    _add_fields_beside(tree, layout)
+    layout.angles = angles_beside(tree, layout)
+    return layout
+
+
+def angles_beside(tree: Tree, layout: Layout) -> list[AngleList]:
+    """Return the lists of a usual name for angles with a value for each image, those in the group of the images first."""
+    n, group = tree.file[layout.data].shape[0], _group_of(layout.data)
+    names = [
+        m for m, d in tree.datasets() if is_angle_name(m) and d.ndim == 1 and d.shape[0] == n > 1 and d.dtype.kind in "fiu"
+    ]
+    names.sort(key=lambda name: (_group_of(name) != group, name))
+    return [a for a in (read_angle_list(tree, name, layout.warnings) for name in names) if a is not None]
+
+
+def _add_fields_beside(tree: Tree, layout: Layout) -> None:
+    """Add arrays in the group of the images whose names say that they are flat or dark fields, and say so."""
+    known = {layout.data, *layout.flats, *layout.darks}
+    group, shape = _group_of(layout.data), tree.file[layout.data].shape
+    members = tree.file[group or "/"]
+    for member in sorted(members):
+        name = f"{group}/{member}" if group else member
+        dataset = None if name in known else tree.dataset(name)
+        if dataset is None or dataset.ndim not in (2, 3) or dataset.shape[-2:] != shape[-2:] or dataset.dtype.kind not in "fiu":
+            continue
+        for kind, is_kind, fields in (("flat", is_flat_name, layout.flats), ("dark", is_dark_name, layout.darks)):
+            if is_kind(name):
+                fields.append(name)
+                layout.warnings.append(f"{tree.path}: {name} is taken as {kind} fields, by its name")
+                break
+
+
+def _group_of(name: str) -> str:
+    return name.strip("/").rpartition("/")[0]
 
 
 def _rotation_of_tomoscan(tree: Tree) -> AngleList | None:

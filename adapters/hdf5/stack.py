@@ -20,7 +20,18 @@ from ..metadata import to_stack
 from .array import HDF5Array, RescaledArray, check_filters
 from .axes import emd, hyperspy
 from .holes import check_sources, find_holes
-from .layouts import Layout, cil, data_exchange, entries, fxi, nxtomo, read_angle_list, read_keys
+from .layouts import (
+    Layout,
+    angles_beside,
+    cil,
+    data_exchange,
+    entries,
+    fxi,
+    nxtomo,
+    read_angle_list,
+    read_keys,
+    unnamed,
+)
 from .outside import describe_outside_sources
 from .tree import Tree, attribute, attribute_text
 
@@ -84,13 +95,15 @@ def _find_layout(tree: Tree, dataset: str | None) -> Layout:
     if dataset is not None:
         if tree.dataset(dataset) is None:
             raise FormatError(f"{tree.path}: no dataset {dataset!r} in it; {tree.describe()}")
-        return known if known is not None and known.data == dataset.strip("/") else Layout(dataset, xray=False)
+        if known is not None and known.data == dataset.strip("/"):
+            return known
+        layout = Layout(dataset, xray=False)
+        layout.angles = angles_beside(tree, layout) if len(tree.file[dataset].shape) == 3 else []
+        return layout
+    known = known or unnamed(tree)
     if known is not None:
         return known
     names = [name for name, candidate in tree.datasets() if candidate.ndim == 3 and candidate.dtype.kind in "fiu"]
-    if len(names) == 1:
-        warning = f"{tree.path}: neither Data Exchange nor NXtomo; {names[0]} was read"
-        return Layout(names[0], xray=False, warnings=[warning])
     what = "which dataset is meant? Say dataset=NAME (--dataset NAME)" if names else "no array with three axes in it"
     raise FormatError(f"{tree.path}: {what}; {tree.describe()}")
 

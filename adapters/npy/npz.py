@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Stack
+from tomoprior.formats.angle_names import is_angle_name
 from tomoprior.formats.checks import check_dtype, check_room, check_shape
 from tomoprior.formats.raw import reserve, write_at
 from tomoprior.formats.sinks import RegionSink
@@ -40,7 +41,10 @@ def is_npz(path: Path) -> bool:
 
 
 def read_npz(path: Path, dataset: str | None) -> Stack:
-    """Open the array ``dataset``, or ``projections``, ``volume`` or ``data``, or the only array of three axes."""
+    """Open the array ``dataset``, or ``projections``, ``volume`` or ``data``, or the only array of three axes.
+
+    Angles are the array ``angles``, or one of another usual name.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
@@ -49,7 +53,8 @@ def read_npz(path: Path, dataset: str | None) -> Stack:
                     raise FormatError(f"{path}: {member.filename} claims {member.file_size} bytes, more than are in it")
             name = _choose(path, archive, members, dataset)
             data = _open(path, archive, members[name])
-            values = {n: _small(path, archive, members.get(n)) for n in (*_METADATA, "metadata")}
+            named = [member for member in members if is_angle_name(member)]
+            values = {n: _small(path, archive, members.get(n)) for n in dict.fromkeys((*_METADATA, *named, "metadata"))}
     except FormatError:
         raise
     except Exception as error:

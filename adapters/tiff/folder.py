@@ -6,14 +6,17 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tomoprior.formats.fields import is_dark_name, is_flat_name
+
 SUFFIXES = (".tif", ".tiff")
 
 _NUMBER = re.compile(r"([0-9]+)")
 #: A sign belongs to a number if no letter or digit precedes it: ``ts_-60.0`` but not ``scan-060``.
 _SIGNED = re.compile(r"(?:(?<![0-9A-Za-z)\]])[-+])?[0-9]+(?:\.[0-9]+)?")
 _NEGATIVE = re.compile(r"(?<![0-9A-Za-z)\]])-[0-9]")
-_FLAT = re.compile(r"(?<![a-z])(flats?|flat-?field|whites?|open-?beam|bright-?field|bkg|background|ref|refhst|ob)(?![a-z])")
-_DARK = re.compile(r"(?<![a-z])(darks?|dark-?field|darkend|dc)(?![a-z])")
+#: A letter or word for a sign, at the start of a name or behind a mark: ``ts_m60.0``, ``tilt-p03``, ``n60``.
+_WORD_SIGN = re.compile(r"(?<![0-9A-Za-z])(m|n|p|neg|pos|minus|plus)(?=[0-9])", re.IGNORECASE)
+_MINUS = ("m", "n", "neg", "minus")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,18 @@ class Folder:
     darks: list[Path]
     warnings: tuple[str, ...] = ()
 
+    def tilt_angles(self) -> list[float] | None:
+        """Return the degrees in the names of the images, or None.
+
+        They are the one number of each name that is different in all names, has a negative value in some, and is at most 180.
+        """
+        names = [_signed_key(stem) for stem in _stems(self.images)]
+        if len({tuple(text for text, _ in name) for name in names}) != 1:
+            return None
+        columns = [[value for _, value in name] for name in zip(*names, strict=True)] if len(names) > 1 else []
+        tilts = [c for c in columns if min(c) < 0 < max(c) and max(map(abs, c)) <= 180 and len(set(c)) == len(c)]
+        return tilts[0] if len(tilts) == 1 else None
+
 
 def list_images(folder: Path) -> list[Path]:
     """Return all TIFF files of a folder in order; hidden files (``._a.tif`` of macOS) are left out."""
@@ -34,8 +49,9 @@ def list_images(folder: Path) -> list[Path]:
 
 def sort_files(files: list[Path]) -> list[Path]:
     """Return the files in natural order (2 before 10), or of signed numbers where some names hold negative ones."""
-    if any(_NEGATIVE.search(p.stem) for p in files):
-        return sorted(files, key=lambda p: (_signed_key(p.stem), p.name))
+    stems = dict(zip(files, _stems(files), strict=True))
+    if any(_NEGATIVE.search(stem) for stem in stems.values()):
+        return sorted(files, key=lambda p: (_signed_key(stems[p]), p.name))
     return sorted(files, key=lambda p: [int(t) if t.isdecimal() else t for t in _NUMBER.split(p.name)])
 
 
@@ -46,11 +62,11 @@ def sort_out_fields(folder: Path) -> Folder:
     is a stack of its own.
     """
     files = list_images(folder)
-    words = {p: _words(p) for p in files}
+    words = {p: _words(stem) for p, stem in zip(files, _stems(files), strict=True)}
     if len(set(words.values())) < 2:
         return Folder(files, [], [])
-    flats = [p for p in files if _FLAT.search(words[p])]
-    darks = [p for p in files if _DARK.search(words[p]) and p not in flats]
+    flats = [p for p in files if is_flat_name(words[p])]
+    darks = [p for p in files if is_dark_name(words[p]) and p not in flats]
     images = [p for p in files if p not in flats and p not in darks]
     if not images:
         return Folder(files, [], [])
@@ -73,6 +89,13 @@ def _signed_key(stem: str) -> list[tuple[str, float]]:
     return [*key, (stem[end:], 0.0)]
 
 
-def _words(path: Path) -> str:
+def _words(stem: str) -> str:
     """Return the name in lower case with ``#`` for each number and its sign."""
-    return _SIGNED.sub("#", path.stem).lower()
+    return _SIGNED.sub("#", stem).lower()
+
+
+def _stems(files: list[Path]) -> list[str]:
+    """Return the names without endings. Signs that are written as words become signs where names differ by them alone."""
+    plain = [p.stem for p in files]
+    signed = [_WORD_SIGN.sub(lambda match: "-" if match[1].lower() in _MINUS else "+", stem) for stem in plain]
+    return signed if len({_words(stem) for stem in signed}) < len({_words(stem) for stem in plain}) else plain

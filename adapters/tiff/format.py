@@ -11,6 +11,7 @@ import tifffile
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
+from tomoprior.formats.angles import usable_angles
 from tomoprior.formats.checks import check_dtype, check_shape, refuse_options
 from tomoprior.formats.fields import normalize as normalize_counts
 from tomoprior.formats.raw import RawSink, readable_bytes
@@ -28,7 +29,8 @@ _BROKEN = re.compile("invalid page|invalid offset|corrupt")
 class TIFF:
     """TIFF stacks. Read: ImageJ, OME and plain ones, of either byte order, also BigTIFF, and folders with a file an image.
 
-    The files of a folder are read in natural order (2 before 10) or in that of signed tilt angles in their names; flat and dark
+    The files of a folder are read in natural order (2 before 10) or in that of signed tilt angles in their names, which are its
+    angles unless a side file has others; flat and dark
     fields among them normalise the others, unless the option ``normalize`` of ``read`` is False. Written: uncompressed and in
     one piece, with voxel size and unit as ImageJ has them, or as OME-TIFF where ImageJ cannot.
     """
@@ -70,6 +72,9 @@ class TIFF:
                 elif normalize:
                     raise FormatError(f"{path}: no flat field in it; name one with flats=FILE (--flats FILE)")
                 more = len(tif.series) - 1
+                degrees = folder.tilt_angles() if path.is_dir() else None
+                if tif.pages.first.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+                    warnings.append(f"{path}: its small values are shown white (MinIsWhite); read as they are stored")
             broken = [line for line in lines if _BROKEN.search(line)]
             if broken:  # the images that can still be reached would pass for the whole
                 raise FormatError(f"{path}: truncated or damaged after {data.shape[0]} images ({broken[0]})")
@@ -80,6 +85,10 @@ class TIFF:
         warnings += [*fields.pop("warnings"), *(f"{path}: {line}" for line in lines)]
         if more:
             warnings.append(f"{path}: {more} more series of images in it are not used")
+        if degrees is not None and fields.get("angles") is None:
+            fields["angles"], fields["rejected_angles"], notes = usable_angles(degrees, data.shape[0], str(path), unit="degree")
+            fields["nominal_angles"] = True
+            warnings += [*notes, f"{path}: angles are those in the names of its files"]
         return Stack(data, warnings=tuple(dict.fromkeys(warnings)), **fields)
 
     def create(self, path: Path, header: Header) -> Sink:

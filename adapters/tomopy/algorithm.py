@@ -96,3 +96,12 @@ def _refuse_part_of_stack(request: Request, recon: NDArray[np.float32], *, is_ne
             f"{request.method.name} couples slices and has only a part of the stack: call tomopy.recon with ncore=1 "
             'and without nchunk, or accept separate chunks with options["independent_chunks"] = True'
         )
+    if isinstance(whole, np.ndarray) and whole.ndim == 3 and whole.shape[0] > recon.shape[0]:
+        # with init_recon the array may be a view of the caller's for another reason
+        warnings.warn(
+            f"{request.method.name} couples slices, and starts from {recon.shape[0]} of {whole.shape[0]} slices of an array; "
+            "if tomopy.recon has cut the stack into chunks, call it without nchunk, or accept them with "
+            'options["independent_chunks"] = True',
+            UserWarning,
+            stacklevel=4,
+        )

@@ -14,6 +14,7 @@ from tomoprior import methods
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.formats.angle_sources import degrees_note
 from tomoprior.geometry import Geometry
+from tomoprior.methods.solving.padding import fix_padding
 from tomoprior.running.reconstruct import reconstruct
 from tomoprior.series import TiltSeries
 from tomoprior.storage.arrays import detach, split_mask, to_float32
@@ -115,7 +116,8 @@ def recon(
     if slabbed:
         geometry = Geometry(theta, (rows, slices, width), (slices, columns), center=centers)
         result = reconstruct(
-            TiltSeries(TransposedArray(sinograms, (1, 0, 2)), geometry, weights), request.method, settings=request.settings,
+            TiltSeries(TransposedArray(sinograms, (1, 0, 2)), geometry, weights), request.method,
+            settings=fix_padding(request.settings, geometry),  # as in TomoPy's chunks, which know a few slices only
             slab=nchunk or "auto", initial=None if start is None else start.swapaxes(0, 1), device=request.device,
             kind=request.kind, backend=request.backend, seed=request.seed, threads=threads, progress=progress, **slabbed,
         )  # fmt: skip

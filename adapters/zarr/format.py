@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
-from tomoprior.formats.checks import check_dtype, check_shape, refuse_options
+from tomoprior.formats.addresses import address_of
+from tomoprior.formats.angle_names import best_angle_name, parse_angle_unit
+from tomoprior.formats.checks import MAX_SIDE, check_dtype, check_shape, refuse_options
 from tomoprior.formats.sinks import RegionSink
 from tomoprior.storage.lazy import Box, LazyArray, one_line
 
@@ -25,6 +27,7 @@ from . import pyramid
 from .bounded import bound_decoders
 from .holes import find_missing_images
 from .ngff import level_0, multiscale, voxel
+from .remote import opening, remote_store
 from .zipped import MARKS, check_members, is_zip_store
 
 _LARGEST_CHUNK = 8 << 30
@@ -34,7 +37,8 @@ _CHUNK = (8, 64, 512)  # of a tilt series: 1 MB of float32, some tilts by some r
 class Zarr:
     """Zarr stores in folders, and read also in zip archives (``.zarr.zip``).
 
-    Option of ``read``: ``dataset``, the path of an array in a group.
+    Option of ``read``: ``dataset``, the path of an array in a group. Stores at addresses (``https://``, ``s3://``) are read
+    through fsspec, which is the extra ``remote``.
 
     A volume is written as an OME-NGFF 0.5 image, a group of arrays ``0``, ``1``, ... of falling resolution; a tilt series as
     one array. ``voxel_size``, ``unit``, ``axes``, ``origin`` (and ``angles``, radians) are attributes of group or array too.
@@ -52,20 +56,27 @@ class Zarr:
     def read(self, path: Path, *, dataset: str | None = None, **options: Any) -> Stack:
         """Open a store; chunks are read when they are indexed."""
         refuse_options(options, "Zarr")
+        address = address_of(path)
+        if address is not None:
+            with opening(address):
+                return self._open(path, remote_store(address), dataset)
         if not path.is_dir() and not is_zip_store(path):
             raise FormatError(f"{path}: a file, where the folder or zip archive of a Zarr store was expected")
         if not self.matches(path):
             raise FormatError(f"{path}: no Zarr array or group in this folder")
         try:
-            with _no_warnings():
-                # consolidated metadata are a copy, which may be out of date
-                opened = zarr.open(_store(path), mode="r", use_consolidated=False)
-                array, attrs, lines = _find_array(opened, path, dataset)
-                return _stack(array, attrs, path, lines)
+            return self._open(path, _store(path), dataset)
         except FormatError:
             raise
         except Exception as error:  # zarr raises many types for broken metadata
             raise FormatError(f"{path}: not a readable Zarr store ({one_line(error)})") from error
+
+    def _open(self, path: Path, store: Any, dataset: str | None) -> Stack:
+        with _no_warnings():
+            # consolidated metadata are a copy, which may be out of date; an address may have no other list of its arrays
+            opened = zarr.open(store, mode="r", use_consolidated=None if address_of(path) else False)
+            array, attrs, lines = _find_array(opened, path, dataset)
+            return _stack(array, attrs, path, lines)
 
     def create(self, path: Path, header: Header) -> Sink:
         """Start an image or an array; a region that covers part of a shard or chunk is merged with its content."""
@@ -194,7 +205,7 @@ def _find_array(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict
     elif level is not None:
         member = _member(opened, base + level)
     else:
-        three = [name for name, array in opened.arrays() if array.ndim == 3]
+        three = [name for name, array in _arrays(opened) if array.ndim == 3]
         if len(three) != 1:
             names = ", ".join(sorted(opened.keys())[:8]) or "nothing"
             raise FormatError(f"{path}: which array is meant? Say dataset=NAME (--dataset NAME); in the group: {names}")
@@ -202,12 +213,36 @@ def _find_array(opened: Any, path: Path, dataset: str | None) -> tuple[Any, dict
     if not isinstance(member, zarr.Array):
         raise FormatError(f"{path}: no array {dataset or level!r} in the group")
     attrs = {k: v for k, v in opened.attrs.items() if k not in ("multiscales", "ome", "omero")} | dict(member.attrs)
+    attrs |= _angles_beside(opened, attrs)
     if image is not None and (dataset is None or dataset.strip("/") == level):
         known, lines = voxel(image)
         attrs |= known
         ours = attrs.get("voxel_size") is not None
         return member, attrs, [] if ours and not known else [f"{path}: {line}" for line in lines]
     return member, attrs, [] if image is not None else find_missing_images(member, path)
+
+
+def _arrays(group: Any) -> list[tuple[str, Any]]:
+    """Return the arrays of a group with their names; an empty list for a web server that does not list its files."""
+    try:
+        return list(group.arrays())
+    except Exception:
+        if isinstance(group.store, zarr.storage.FsspecStore):
+            return []
+        raise
+
+
+def _angles_beside(group: Any, attrs: dict[str, Any]) -> dict[str, Any]:
+    """Return the angles in an array of the group, and their unit where it says so; nothing if attributes have them."""
+    if attrs.get("angles") is not None:
+        return {}
+    lists = {name: array for name, array in _arrays(group) if array.ndim == 1 and 1 < array.size <= MAX_SIDE}
+    name = best_angle_name(lists)
+    if name is None or lists[name].dtype.kind not in "fiu":
+        return {}
+    said = next((str(lists[name].attrs[key]) for key in ("units", "unit", "angle_unit") if key in lists[name].attrs), "")
+    unit = parse_angle_unit(said)
+    return {name: np.asarray(lists[name][...], np.float64).tolist(), **({} if unit is None else {"angle_unit": unit})}
 
 
 def _stack(array: Any, attrs: dict[str, Any], path: Path, lines: list[str]) -> Stack:

@@ -197,7 +197,7 @@ table_rows = st.lists(
 @relaxed(150)
 @given(table_rows, st.sampled_from(["utf-8", "utf-16", "utf-16-le", "latin-1"]), st.booleans())
 def test_tables_of_angles(tmp_path: Path, text: str, encoding: str, cut: bool) -> None:
-    for suffix in (".txt", ".csv", ".tlt"):
+    for suffix in (".txt", ".csv", ".tlt", ".aln"):
         side = tmp_path / f"table{suffix}"
         side.write_bytes(text.encode(encoding)[: -1 if cut else None])
         try:
@@ -244,7 +244,7 @@ values_of_hdf5 = st.one_of(
 
 
 @relaxed(60)
-@given(st.sampled_from(["emd", "hyperspy", "cil", "nxtomo", "exchange", "fxi"]), st.data())
+@given(st.sampled_from(["emd", "hyperspy", "cil", "nxtomo", "exchange", "fxi", "unknown", "fields"]), st.data())
 def test_hdf5_layouts(tmp_path: Path, name: str, data: st.DataObject) -> None:
     path = tmp_path / "broken.h5"
     places = {
@@ -259,6 +259,8 @@ def test_hdf5_layouts(tmp_path: Path, name: str, data: st.DataObject) -> None:
             "exchange/data",
         ],
         "fxi": ["angle", "img_bkg", "img_dark", "img_tomo"],
+        "unknown": ["scan/theta", "tilt_angles", "scan/flats", "scan/images"],
+        "fields": ["exchange/rotation", "exchange/white_field", "exchange/dark", "exchange/data"],
     }[name]
     attributes = ["units", "name", "scale", "offset", "dim0", "initial_angle", "data_type", "axes", "tilts"]
     with h5py.File(path, "w") as f:
@@ -287,6 +289,30 @@ def test_names_in_a_folder_of_images(tmp_path: Path, names: list[str]) -> None:
     readable_or_refused(folder)
 
 
+@relaxed(40)
+@given(
+    st.sampled_from(["theta", "tilt_angles", "angles", "tilts", "angles_rad", "angle_unit"]),
+    st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.floats(), max_size=4), st.lists(st.text(max_size=3))),
+    st.booleans(),
+)
+def test_angles_in_attributes_and_arrays_of_others(tmp_path: Path, name: str, value: object, is_array: bool) -> None:
+    broken = tmp_path / "broken.zarr"
+    shutil.rmtree(broken, ignore_errors=True)
+    group = zarr.open_group(str(broken), mode="w", zarr_format=2)
+    group.create_array("images", data=np.ones(SHAPE, np.float32))
+    if is_array and isinstance(value, list):
+        try:
+            group.create_array(name, data=np.array(value, np.float64))
+        except ValueError:
+            return
+    else:
+        group.attrs[name] = value
+    readable_or_refused(broken)
+    with (tmp_path / "broken.npz").open("wb") as file:
+        np.savez(file, images=np.ones(SHAPE), **{name: np.array([] if value is None else value)})
+    readable_or_refused(tmp_path / "broken.npz")
+
+
 def one_page(tmp_path: Path) -> Path:
     path = tmp_path / "one.tif"
     if not path.exists():
@@ -297,7 +323,7 @@ def one_page(tmp_path: Path) -> Path:
 @relaxed(150)
 @given(st.one_of(lines.map(lambda t: t.encode("utf-8", "surrogatepass")), st.binary(max_size=200)))
 def test_side_files(tmp_path: Path, raw: bytes) -> None:
-    for suffix in (".tlt", ".rawtlt", ".txt", ".csv", ".mdoc", ".xf"):
+    for suffix in (".tlt", ".rawtlt", ".txt", ".csv", ".mdoc", ".xf", ".aln", ".star", ".tomostar", ".npy"):
         side = tmp_path / f"side{suffix}"
         side.write_bytes(raw)
         try:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+import tomoprior
 from tomoprior import Geometry, Projector, methods
-from tomoprior.methods.solving.problem import automatic_padding, resolve_padding
+from tomoprior.methods.solving.padding import automatic_padding, resolve_padding, settle_padding
+from tomoprior.series.field_of_view import extends_beyond_detector
 from tomoprior.simulate import Spheres
 
 ANGLES = np.deg2rad(np.linspace(-60, 60, 41))
@@ -82,3 +84,63 @@ def test_memory_and_work_grow_with_the_pad(slab):
     ]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_the_pad_follows_the_axis():
+    # the axis at 20 of 64: the outermost ray passes it at 44, 12 beyond the grid of 64
+    assert automatic_padding(Geometry(ANGLES, (64, 2, 64), center=20.0), is_truncated=False) == 12
+    # an axis a little off the middle changes nothing for a whole object
+    assert automatic_padding(Geometry(ANGLES, (64, 2, 64), center=30.0), is_truncated=False) == 0
+    # a section at zero tilt reaches as far as its outermost ray, 34 from the axis
+    assert automatic_padding(Geometry(np.deg2rad([0.0]), (16, 2, 64), center=30.0), is_truncated=False) == 2
+
+
+def test_slices_with_axes_of_their_own_have_one_pad():
+    geometry = Geometry(ANGLES, (64, 2, 64), center=[20.0, 32.0])
+    assert [automatic_padding(geometry.rows(y, y + 1)) for y in (0, 1)] == [0, 0]
+    assert settle_padding(methods.get("sirt").Settings(), np.zeros(geometry.range_shape), geometry).pad == 12
+
+
+def test_the_pad_of_a_truncated_object_is_a_quarter_of_the_detector():
+    assert automatic_padding(Geometry(ANGLES, (64, 2, 64)), is_truncated=True) == 16
+    # the axis at 20: the ray at 44, 16 beyond it, less the 32 of the grid
+    assert automatic_padding(Geometry(ANGLES, (64, 2, 64), center=20.0), is_truncated=True) == 28
+    # a grid that is wide enough already
+    assert automatic_padding(Geometry(ANGLES, (96, 2, 96), (2, 64)), is_truncated=True) == 0
+
+
+def test_borders_that_are_not_empty_settle_the_pad():
+    geometry = Geometry(ANGLES, (64, 4, 64))
+    settings = methods.get("sirt").Settings()
+    projections = np.zeros(geometry.range_shape, np.float32)
+    projections[..., 20:40] = 1
+    assert settle_padding(settings, projections, geometry).pad == 0
+    projections[..., 40:] = 0.5
+    assert settle_padding(settings, projections, geometry).pad == 16
+    given = methods.get("sirt").Settings(pad=3)
+    assert settle_padding(given, projections, geometry) is given
+    assert settle_padding(methods.get("wbp").Settings(), projections, geometry) == methods.get("wbp").Settings()
+
+
+def test_half_acquisition_looks_at_the_far_border_only():
+    geometry = Geometry(np.deg2rad(np.arange(0, 360, 10)), (128, 4, 128), (4, 64), center=10.0)
+    projections = np.zeros(geometry.range_shape, np.float32)
+    projections[..., :40] = 1  # full beside the axis, as it must be, and empty at the far end
+    assert not extends_beyond_detector(projections, geometry)
+    projections[..., 40:] = 0.5
+    assert extends_beyond_detector(projections, geometry)
+
+
+@pytest.mark.parametrize("name", ["sirt", "cgls"])
+def test_padding_helps_an_object_that_is_wider_than_the_detector(name, tmp_path):
+    phantom = Spheres.random((64, 16, 128), radius=(3, 6), fill=0.3, seed=4)
+    geometry = Geometry(ANGLES, (64, 16, 64))
+    series = tomoprior.TiltSeries(phantom.project(geometry).astype(np.float32), geometry)
+    truth = phantom.volume((64, 16, 128))[..., 32:96]
+    padded, bare = (tomoprior.reconstruct(series, name, num_iter=30, pad=pad) for pad in ("auto", 0))
+    assert padded.provenance["settings"]["pad"] == 16
+    errors = [float(((v.volume - truth)[..., [*range(8), *range(-8, 0)]] ** 2).mean()) for v in (padded, bare)]
+    assert errors[0] < 0.8 * errors[1]
+    # slabs share the pad of the whole series, and their volume is the same
+    slabs = tomoprior.reconstruct(series, name, num_iter=30, out=tmp_path / "v.npy", slab=5)
+    np.testing.assert_allclose(slabs.volume[...], padded.volume, atol=2e-3 * np.abs(truth).max())

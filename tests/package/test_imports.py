@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tomoprior
@@ -136,3 +137,11 @@ def test_nothing_is_caught_bare_and_nothing_printed(path):
             assert node.type is not None, f"{path}:{node.lineno} catches everything, KeyboardInterrupt too"
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print":
             assert "cli" in path.parts or path.name == "demo.py", f"{path}:{node.lineno} prints"
+
+
+def test_a_file_is_described_without_torch(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.ones((3, 4, 5), np.float32))
+    assert "torch" not in loaded_after(
+        f"from tomoprior.cli import main\ntry: main(['info', {str(path)!r}, '--no-pixels'])\nexcept SystemExit: pass"
+    )

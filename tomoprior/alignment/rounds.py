@@ -16,7 +16,7 @@ from tomoprior.alignment.matching import Step, match, remove_gauge
 from tomoprior.alignment.resampling import edge_weights, resample_image, spline_coefficients
 from tomoprior.alignment.transforms import image_matrices
 from tomoprior.geometry import Geometry
-from tomoprior.methods.solving.problem import resolve_padding
+from tomoprior.methods.solving.padding import resolve_padding
 from tomoprior.projector import Projector
 
 #: Largest step of a shift in one round, in pixels of the level.

@@ -62,6 +62,7 @@ def compare(
     darks: inputs.Darks = None,
     image_key: inputs.ImageKey = None,
     angle_unit: inputs.AngleUnit = None,
+    tilt_axis: inputs.TiltAxis = "y",
     angle_range: inputs.AngleRange = None,
     exclude: inputs.Exclude = None,
     flip_hand: inputs.FlipHand = False,
@@ -105,7 +106,8 @@ def compare(
         raise SettingsError(f"--volumes takes mrc or zarr, got {volumes!r}")
     options = inputs.SeriesOptions(
         file=file, angles=angles, dataset=dataset, angles_dataset=angles_dataset, flats=flats, darks=darks,
-        image_key=image_key, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
+        image_key=image_key, angle_unit=angle_unit, tilt_axis=tilt_axis, angle_range=angle_range,
+        exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, width=width, bin=bin, voxel_size=voxel_size, unit=unit,
         minus_log=minus_log, i0=i0, invert=invert, subtract=subtract, repair=repair,
     )  # fmt: skip

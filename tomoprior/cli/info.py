@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="A tilt series or a volume: MRC, HDF5, TIFF, Zarr, NumPy.", exists=True)],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A tilt series or a volume: MRC, HDF5, TIFF, Zarr, NumPy.", callback=inputs.check_exists),
+    ],
     pixels: Annotated[bool, typer.Option(help="Read the values too: range, bad pixels, counts or line integrals.")] = True,
     dataset: inputs.Dataset = None,
     angles_dataset: inputs.AnglesDataset = None,
+    angle_unit: inputs.AngleUnit = None,
     views: Annotated[bool, typer.Option("--views", help="List every tilt with its number and angle.")] = False,
 ) -> None:
     """Show shape, voxel size, angles and anything doubtful about a file."""
@@ -42,7 +46,7 @@ def info(
     typer.echo(f"voxel size   {stack.voxel_size:.6g} {stack.unit}")
     angles: SeriesAngles | None = None
     try:
-        angles = find_series_angles(file, stack)
+        angles = find_series_angles(file, stack, unit=angle_unit)
     except TomopriorError as error:
         has_some = stack.angles is not None or stack.rejected_angles is not None or find_angles(file) is not None
         typer.echo("angles       none that can be used" if has_some else "angles       none in the file or beside it")

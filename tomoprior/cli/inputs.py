@@ -16,7 +16,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-File: TypeAlias = Annotated[Path, typer.Argument(metavar="IN", help="Tilt series: MRC, HDF5, TIFF, Zarr, NumPy.", exists=True)]
+def check_exists(path: Path) -> Path:
+    """Return the path of an input, or raise BadParameter if it is neither an existing file nor an address."""
+    from tomoprior.formats.addresses import address_of
+
+    if address_of(path) is None and not path.exists():
+        raise typer.BadParameter(f"Path {str(path)!r} does not exist.")
+    return path
+
+
+File: TypeAlias = Annotated[
+    Path,
+    typer.Argument(
+        metavar="IN",
+        help="Tilt series: MRC, HDF5, TIFF, Zarr, NumPy; with extras .dm3, .dm4, .ser, .emd, and Zarr at https:// or s3://.",
+        callback=check_exists,
+    ),
+]
 Angles: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -42,6 +58,10 @@ AngleRange: TypeAlias = Annotated[
 ]
 Exclude: TypeAlias = Annotated[
     str | None, typer.Option(help="Tilts to leave out, as 1,40-45; counted from 0, as `tomoprior info --views` lists them.")
+]
+TiltAxis: TypeAlias = Annotated[
+    str,
+    typer.Option(metavar="x|y", help="Axis of the images along which the tilt axis lies. x: rows and columns change places."),
 ]
 FlipHand: TypeAlias = Annotated[bool, typer.Option("--flip-hand", help="Negate the angles: the volume is mirrored in z.")]
 Center: TypeAlias = Annotated[
@@ -133,6 +153,7 @@ class SeriesOptions:
     angle_unit: str | None = None
     angle_range: tuple[float, float] | None = None
     exclude: str | None = None
+    tilt_axis: str = "y"
     flip_hand: bool = False
     center: str | None = None
     shifts: Path | None = None

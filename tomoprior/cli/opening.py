@@ -87,7 +87,7 @@ def open_series(options: SeriesOptions) -> Opened:
     named = {name: getattr(options, name) for name in ("dataset", "angles_dataset", "image_key")}
     center = None if options.center == "auto" else parse.center(options.center)
     series = formats.read_series(
-        options.file, angles=options.angles, angle_unit=options.angle_unit, center=center,
+        options.file, angles=options.angles, angle_unit=options.angle_unit, center=center, tilt_axis=options.tilt_axis,
         thickness=options.thickness, width=options.width, voxel_size=options.voxel_size, unit=parse.unit(options.unit),
         shifts=options.shifts, minus_log=options.minus_log, i0=options.i0, invert=options.invert, subtract=options.subtract,
         flats=options.flats, darks=options.darks, **{name: value for name, value in named.items() if value is not None},

@@ -37,6 +37,7 @@ def recon(
     darks: inputs.Darks = None,
     image_key: inputs.ImageKey = None,
     angle_unit: inputs.AngleUnit = None,
+    tilt_axis: inputs.TiltAxis = "y",
     angle_range: inputs.AngleRange = None,
     exclude: inputs.Exclude = None,
     flip_hand: inputs.FlipHand = False,
@@ -138,7 +139,9 @@ def recon(
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior.cli import console, halved, opening, optics, parse, slabbed
     from tomoprior.errors import SettingsError
+    from tomoprior.formats.addresses import name_source
     from tomoprior.methods.base import CheckedMethod
+    from tomoprior.methods.solving.padding import settle_padding
     from tomoprior.projector import ProjectorOptions
     from tomoprior.running.arguments import resolve_method
     from tomoprior.running.estimate import estimate
@@ -153,7 +156,8 @@ def recon(
     )
     options = inputs.SeriesOptions(
         file=file, angles=angles, dataset=dataset, angles_dataset=angles_dataset, flats=flats, darks=darks,
-        image_key=image_key, angle_unit=angle_unit, angle_range=angle_range, exclude=exclude, flip_hand=flip_hand,
+        image_key=image_key, angle_unit=angle_unit, tilt_axis=tilt_axis, angle_range=angle_range,
+        exclude=exclude, flip_hand=flip_hand,
         center=center, shifts=shifts, thickness=thickness, width=width, bin=bin, voxel_size=voxel_size, unit=unit,
         minus_log=minus_log, i0=i0, invert=invert, subtract=subtract, repair=repair,
         ctf_file=ctf_file, ctf=ctf, dose_file=dose_file, dose_weight=dose_weight, voltage=voltage, cs=cs,
@@ -166,7 +170,7 @@ def recon(
     if halves is not None:
         halved.check(halves, out, field, slabs=slabs.enabled, overwrite=overwrite)
     if slabs.scheduler is not None:  # its workers may have another working directory
-        file, initial, mask = file.resolve(), initial and initial.resolve(), mask and mask.resolve()
+        file, initial, mask = Path(name_source(file)), initial and initial.resolve(), mask and mask.resolve()
         options = replace(options, file=file)
     opened = opening.open_series(options)
     if isinstance(chosen, CheckedMethod):
@@ -181,6 +185,7 @@ def recon(
         raise SettingsError("--align needs the series in memory; for slabs, run `tomoprior align` first and give its output")
     if align:
         series, notes = _aligned(series, notes)
+    settings = settle_padding(settings, series.projections, series.geometry)
     if slabs.enabled:
         if dtype != "float32":
             raise SettingsError("--dtype: a volume that is made slab by slab is float32; its range is not known before its end")

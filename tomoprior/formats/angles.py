@@ -23,11 +23,13 @@ MAX_DEGREES = 360_000.0
 
 _FEW = 10  # a list of more angles than this has steps that can be judged
 _RADIAN_STEP = 0.2  # a step of 0.2 degrees or of 11 degrees: a list with smaller steps is read as radians
+_JUDGED = 5  # fewer angles do not show that a stated unit is wrong
+_NEAR = 0.003  # share by which a range may differ from a half or a full turn that it is meant to be
 _HALF_TURN, _FULL_TURN = 3.2, 6.4  # pi and 2 pi, with some room for the last step
 
 
 class UnclearUnitError(InputError):
-    """Angles without a stated unit look like the other unit; the caller has to say which one is right."""
+    """Angles look like another unit than the stated or the usual one; the caller has to say which one is right."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def usable_angles(
     """Return the angles that a file holds for ``n`` tilts: ``(radians, None, notes)``, or ``(None, rejection, notes)``.
 
     A reader of a file uses this function rather than ``check_angles``: its image is good even if its angles are not, and a side
-    file may hold better ones.
+    file may hold better ones. A unit that the file states is doubted as ``check_stated_unit`` does.
 
     Parameters
     ----------
@@ -146,11 +148,59 @@ def usable_angles(
     """
     try:
         angles, notes = check_angles(values, source, unit=unit, default=default, n=n)
+        check_stated_unit(values, source, unit)
     except UnclearUnitError as error:
         return None, RejectedAngles(str(error), np.array(values, dtype=np.float64).reshape(-1)), (f"{error}; not used",)
     except InputError as error:
         return None, RejectedAngles(str(error)), (f"{error}; not used",)
     return angles, None, notes
+
+
+def check_stated_unit(values: Any, source: str, unit: str | None) -> None:
+    """Raise UnclearUnitError if a file states a unit that its angles deny.
+
+    Degrees that become multiples of 0.5 only when they are converted, or that cover exactly pi or 2 pi, are radians. Radians
+    that are multiples of 0.5, or that cover exactly 180 or 360, are degrees. A small range of degrees and several turns in
+    radians are neither.
+
+    Parameters
+    ----------
+    values
+        The numbers of the file.
+    source
+        What the message calls the list.
+    unit
+        The unit that the file states; None passes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tomoprior.formats.angles import check_stated_unit
+    >>> check_stated_unit(np.arange(-4, 5), "a.h5", "degree")
+    >>> check_stated_unit(np.linspace(0, 180, 91), "a.h5", "radian")
+    Traceback (most recent call last):
+    ...
+    tomoprior.formats.angles.UnclearUnitError: a.h5: 91 angles from 0 to 180 look like degrees, but the file says radian: ...
+    """
+    if unit is None:
+        return
+    array = np.array(values, dtype=np.float64).reshape(-1)
+    span = float(np.ptp(array)) if len(array) >= _JUDGED else 0.0
+    if not span:
+        return
+    if unit == "degree":
+        turn = abs(span - math.pi) < _NEAR * math.pi or abs(span - 2 * math.pi) < _NEAR * 2 * math.pi
+        rounded = float(np.abs(array).max()) < _FULL_TURN and _are_multiples(np.rad2deg(array), 0.5)
+        doubt = (turn or rounded) and not _are_multiples(array, 1e-3)
+    else:
+        turn = span > 4 * math.pi and min(abs(span - 180) / 180, abs(span - 360) / 360) < _NEAR
+        doubt = turn or (float(np.abs(array).max()) >= 2 and _are_multiples(array, 0.5))
+    if doubt:
+        other = "radian" if unit == "degree" else "degree"
+        raise UnclearUnitError(
+            f"{source}: {len(array)} angles from {array.min():g} to {array.max():g} look like {other}s, but the file says "
+            f"{unit}: say which they are with angle_unit (--angle-unit), {other} or {unit}"
+        )
 
 
 def looks_like_radians(values: NDArray[np.float64]) -> bool:

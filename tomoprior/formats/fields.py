@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,19 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError
 from tomoprior.formats.transmission import Transmission
 from tomoprior.storage.lazy import LazyArray
+
+_FLAT = re.compile(r"(?<![a-z])(flats?|flat-?field|whites?|open-?beam|bright-?field|bkg|background|ref|refhst|ob)(?![a-z])")
+_DARK = re.compile(r"(?<![a-z])(darks?|dark-?field|darkend|dc)(?![a-z])")
+
+
+def is_flat_name(name: str) -> bool:
+    """Return whether the name of a file or an array says that it holds flat fields; groups before a slash do not matter."""
+    return _FLAT.search(name.rsplit("/", 1)[-1].lower()) is not None
+
+
+def is_dark_name(name: str) -> bool:
+    """Return whether the name of a file or an array says that it holds dark fields."""
+    return _DARK.search(name.rsplit("/", 1)[-1].lower()) is not None
 
 
 class MeanFields:

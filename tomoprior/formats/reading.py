@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError, ReadingWarning
 from tomoprior.formats import registry, sidefiles
+from tomoprior.formats.addresses import name_source
 from tomoprior.formats.angle_sources import angles_from_caller, find_series_angles
 from tomoprior.formats.base import Stack
 from tomoprior.formats.brightness import Level, prepare_values
@@ -19,7 +20,7 @@ from tomoprior.formats.fields import normalize
 from tomoprior.geometry import Geometry
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
-from tomoprior.storage.lazy import LazyArray, WrappedArray
+from tomoprior.storage.lazy import LazyArray, TransposedArray, WrappedArray
 
 #: Options that say what was done to the values, for the record.
 _RECORDED = ("minus_log", "i0", "inverted", "subtracted", "normalized")
@@ -41,7 +42,7 @@ def open_stack(
     Parameters
     ----------
     path
-        A file or folder, recognised by its content.
+        A file or folder, recognised by its content, or the address of a Zarr store (``https://``, ``s3://``).
     minus_log
         Take minus the natural logarithm of the values when they are read: transmissions become line integrals. A value of zero
         or less becomes NaN; values that cannot be transmissions are refused when they are read.
@@ -103,6 +104,7 @@ def read(
     unit: str | None = None,
     shifts: ArrayLike | str | Path | None = None,
     angle_unit: str | None = None,
+    tilt_axis: str = "y",
     **options: Any,
 ) -> TiltSeries:
     """Read a tilt series with its geometry; everything doubtful about the file is a ``ReadingWarning``.
@@ -125,6 +127,10 @@ def read(
         ``(dy, dx)`` per tilt in pixels, or an IMOD ``.xf`` file whose transforms are pure shifts.
     angle_unit
         ``"degree"`` or ``"radian"``: the unit of angles whose source states none.
+    tilt_axis
+        ``"y"`` or ``"x"``: the axis of the images along which the tilt axis lies. For x, rows and columns change places when
+        they are read; ``center`` and ``width`` are along the new x, ``shifts`` those of the images in the file. The volume has
+        the tilt axis along y; like the hand, its direction is not known (``flipped_hand``).
     options
         Passed to ``open_stack``, such as ``minus_log=True``.
 
@@ -148,7 +154,7 @@ def read(
     """
     series = read_series(
         path, angles=angles, center=center, thickness=thickness, width=width, voxel_size=voxel_size, unit=unit, shifts=shifts,
-        angle_unit=angle_unit, **options,
+        angle_unit=angle_unit, tilt_axis=tilt_axis, **options,
     )  # fmt: skip
     lines = list(series.metadata["warnings"])
     if series.metadata["counts"]:
@@ -171,13 +177,14 @@ def read_series(
     unit: str | None = None,
     shifts: ArrayLike | str | Path | None = None,
     angle_unit: str | None = None,
+    tilt_axis: str = "y",
     **options: Any,
 ) -> TiltSeries:
     """Read a tilt series as ``read`` does, without Python warnings.
 
     Parameters
     ----------
-    path, angles, center, thickness, width, voxel_size, unit, shifts, angle_unit, options
+    path, angles, center, thickness, width, voxel_size, unit, shifts, angle_unit, tilt_axis, options
         As for ``read``.
 
     Returns
@@ -191,28 +198,36 @@ def read_series(
         One line that says what is wrong.
     """
     path = Path(path)
+    if tilt_axis not in ("x", "y"):
+        raise InputError(f"tilt_axis (--tilt-axis) is 'x' or 'y', got {tilt_axis!r}; another angle needs `tomoprior align`")
     stack = open_stack(path, **options)
+    if tilt_axis == "x":
+        stack = replace(stack, data=TransposedArray(_lazy(stack.data, path), (0, 2, 1)))
     n, ny, nu = stack.data.shape
     if angles is None:
         series_angles = find_series_angles(path, stack, unit=angle_unit)
     else:
         series_angles = angles_from_caller(angles, path, n, unit=angle_unit)
+    image_shifts = _read_shifts(shifts, stack, path)
+    if tilt_axis == "x" and image_shifts is not None:
+        image_shifts = image_shifts[:, ::-1]
     geometry = Geometry(
         series_angles.values,
         (nu if thickness is None else thickness, ny, nu if width is None else width),
         (ny, nu),
         center=center,
-        shifts=_read_shifts(shifts, stack, path),
+        shifts=image_shifts,
         voxel_size=stack.voxel_size if voxel_size is None else voxel_size,
         unit=(stack.unit if unit is None else unit),
     )
     metadata = {
-        "source": str(path.resolve()),
+        "source": name_source(path),
         "minus_log": bool(stack.attrs.get("minus_log", False)),
+        **({"tilt_axis": "x"} if tilt_axis == "x" else {}),
         **{key: stack.attrs[key] for key in _RECORDED if key in stack.attrs},
         "angles_from": series_angles.source,
         "labels": list(stack.labels),
-        "warnings": [*stack.warnings, *series_angles.notes],
+        "warnings": [*_warnings_that_hold(stack, series_angles.source == str(path)), *series_angles.notes],
         "counts": stack.counts,
         "origin": list(stack.origin),
         "attrs": dict(stack.attrs),
@@ -255,9 +270,7 @@ def read_volume(path: str | Path, *, dataset: str | None = None) -> Reconstructi
     for line in stack.warnings:
         warnings.warn(line, ReadingWarning, stacklevel=2)
     geometry = Geometry([0.0], stack.data.shape, voxel_size=stack.voxel_size, unit=stack.unit)
-    return Reconstruction(
-        np.ascontiguousarray(stack.data[...], np.float32), geometry, provenance={"source": str(path.resolve())}
-    )
+    return Reconstruction(np.ascontiguousarray(stack.data[...], np.float32), geometry, provenance={"source": name_source(path)})
 
 
 def _normalized(stack: Stack, path: Path, files: dict[str, Path]) -> Stack:
@@ -268,6 +281,13 @@ def _normalized(stack: Stack, path: Path, files: dict[str, Path]) -> Stack:
     data = normalize(_lazy(stack.data, path), path, arrays["flats"], arrays.get("darks", []))
     attrs = {**stack.attrs, "normalized": "divided by the flat field", "units": "transmission"}
     return replace(stack, data=data, attrs=attrs, counts=True)
+
+
+def _warnings_that_hold(stack: Stack, own_angles: bool) -> list[str]:
+    """Return the warnings of a stack without the one about rejected angles, if these are used after all."""
+    rejected = stack.rejected_angles
+    used = own_angles and rejected is not None
+    return [line for line in stack.warnings if not (used and rejected is not None and line.startswith(rejected.reason))]
 
 
 def _lazy(array: Any, path: Path) -> LazyArray:

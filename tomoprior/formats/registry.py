@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tomoprior import plugins
 from tomoprior.errors import FormatError, NoSuchFileError
+from tomoprior.formats.addresses import address_of
 from tomoprior.formats.base import Format
 
 GROUP = "tomoprior.formats"
@@ -28,7 +29,7 @@ def for_reading(path: Path) -> Format:
     Parameters
     ----------
     path
-        The file or folder; its first bytes are read.
+        The file or folder; its first bytes are read. An address (``https://``, ``s3://``) is that of a Zarr store.
 
     Returns
     -------
@@ -40,6 +41,8 @@ def for_reading(path: Path) -> Format:
     FormatError
         If there is no such file (``NoSuchFileError``), or neither its content nor its name fits a format.
     """
+    if address_of(path) is not None:
+        return get("zarr")
     try:
         if not path.exists():
             raise NoSuchFileError(f"{path}: no such file")
@@ -73,7 +76,7 @@ def for_writing(path: Path) -> Format:
     NoSuchFileError
         If no format has the extension.
     """
-    formats = [get(name) for name in plugins.names(GROUP)]
+    formats = [f for f in map(get, plugins.names(GROUP)) if not getattr(f, "is_read_only", False)]
     for candidate in formats:
         if path.name.lower().endswith(candidate.extensions):
             return candidate

@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tomoprior.errors import InputError
-from tomoprior.formats.angles import UNITS, check_angles
+from tomoprior.errors import FormatError, InputError
+from tomoprior.formats.angle_names import is_angle_name
+from tomoprior.formats.angles import UNITS, check_angles, check_stated_unit
 from tomoprior.formats.mdoc import mdoc_angles
-from tomoprior.formats.tables import AngleColumn, read_angle_column
+from tomoprior.formats.raw import readable_bytes
+from tomoprior.formats.tables import AngleColumn, read_angle_column, read_star_angles
+from tomoprior.formats.text import MAX_BYTES
 from tomoprior.formats.transforms import read_transforms
+from tomoprior.storage.lazy import one_line
 
 #: A pure shift may differ from the unit matrix by this: less than a pixel over a thousand.
 XF_TOLERANCE = 1e-3
@@ -28,8 +32,9 @@ def read_angles(path: str | Path, *, unit: str | None = None) -> NDArray[np.floa
     Parameters
     ----------
     path
-        ``.tlt``, ``.rawtlt``, ``.txt``: one angle per line, or a table; ``.csv``: a table with or without titles; ``.mdoc``:
-        ``TiltAngle`` of each ``[ZValue = k]``, in the order of k.
+        ``.tlt``, ``.rawtlt``, ``.txt``: one angle per line, or a table as AreTomo's ``.aln``; ``.csv``: a table with or without
+        titles; ``.mdoc``: ``TiltAngle`` of each ``[ZValue = k]``, in the order of k; ``.star``, ``.tomostar``: the tilt angles
+        of RELION and Warp; ``.npy``: an array.
     unit
         ``"degree"``, which such files hold, or ``"radian"``. By default degrees; a file whose numbers look like radians is
         refused, because they would be read as a range of three degrees.
@@ -83,12 +88,33 @@ def read_angles_and_notes(
     path = Path(path)
     if unit not in (None, *UNITS):
         raise InputError(f"the unit of angles is 'degree' or 'radian', got {unit!r}")
-    suffix = path.suffix.lower()
-    column = AngleColumn(mdoc_angles(path), []) if suffix == ".mdoc" else read_angle_column(path, commas=suffix == ".csv")
+    column = _read_column(path)
+    if unit is None:
+        check_stated_unit(column.values, str(path), column.unit)
     angles, notes = check_angles(
         column.values, str(path), unit=unit or column.unit, n=n, lines=column.lines if column.lines else None
     )
     return angles, (*column.notes, *notes)
+
+
+def _read_column(path: Path) -> AngleColumn:
+    suffix = path.suffix.lower()
+    if suffix == ".mdoc":
+        return AngleColumn(mdoc_angles(path), [])
+    if suffix in (".star", ".tomostar"):
+        return read_star_angles(path)
+    if suffix == ".npy":
+        return AngleColumn(_array_of_angles(path), [])
+    return read_angle_column(path, commas=suffix == ".csv")
+
+
+def _array_of_angles(path: Path) -> NDArray[np.float64]:
+    if readable_bytes(path, 6) != b"\x93NUMPY" or path.stat().st_size > MAX_BYTES:
+        raise FormatError(f"{path}: not an array of angles")
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), np.float64).reshape(-1)
+    except Exception as error:  # NumPy evaluates the header as Python source, which can raise anything
+        raise FormatError(f"{path}: not a readable array ({one_line(error)})") from error
 
 
 def write_angles(path: str | Path, angles: ArrayLike) -> None:
@@ -120,7 +146,8 @@ def list_angle_files(stack: str | Path) -> list[Path]:
     """Return all side files beside a stack that hold its angles, the best first.
 
     Refined angles (``.tlt``) come before nominal ones (``.rawtlt``, then AreTomo's ``NAME_TLT.txt``), and those before an
-    ``.mdoc``; ``NAME.tlt`` comes before ``NAME.mrc.tlt``. For IMOD's ``NAME_ali.mrc`` the files of ``NAME`` serve too.
+    ``.mdoc``; ``NAME.tlt`` comes before ``NAME.mrc.tlt``. For IMOD's ``NAME_ali.mrc`` the files of ``NAME``
+    serve too, and for a folder of images the files in it (``.tlt``, ``.rawtlt``, ``.mdoc``, ``angles.txt``).
 
     Parameters
     ----------
@@ -133,13 +160,22 @@ def list_angle_files(stack: str | Path) -> list[Path]:
         Existing files, without duplicates; empty if there are none.
     """
     stack = Path(stack)
+    inside = _angle_files_in(stack) if stack.is_dir() else []
     stem = stack.with_suffix("").stem if stack.suffix.lower() in (".gz", ".bz2") else stack.stem
     stems = [stem, stack.name]
     if _ALIGNED.search(stem):
         base = _ALIGNED.sub("", stem)
         stems += [base, f"{base}{stack.suffix}", f"{base}.mrc", f"{base}.st"]
     candidates = [stack.with_name(stem + ending) for ending in _ENDINGS for stem in stems]
-    return [path for path in dict.fromkeys(candidates) if path.is_file()]
+    return [path for path in dict.fromkeys([*candidates, *inside]) if path.is_file()]
+
+
+def _angle_files_in(folder: Path) -> list[Path]:
+    """Return the files with angles among the images of a folder: by their endings, or texts with a name such as angles.txt."""
+    endings = [ending for ending in _ENDINGS if ending.startswith(".")]
+    files = sorted(folder.iterdir())
+    by_ending = [path for ending in endings for path in files if path.suffix.lower() == ending]
+    return by_ending + [path for path in files if path.suffix.lower() in (".txt", ".csv") and is_angle_name(path.stem)]
 
 
 def read_shifts(path: str | Path) -> NDArray[np.float64]:

@@ -10,11 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
+from tomoprior.formats.star import read_star
 from tomoprior.formats.text import number, read_text
 
 _ANGLE_TITLE = re.compile(r"tilt|angle|theta|deg|rad", re.IGNORECASE)
 _RADIAN_TITLE = re.compile(r"\brad|_rad", re.IGNORECASE)
 _DEGREE_TITLE = re.compile(r"deg|°", re.IGNORECASE)
+#: Words in the title of a column that counts the tilts or says something else about them.
+_OTHER_TITLE = re.compile(
+    r"(?<![a-z])(id|idx|index|number|num|no|nr|order|count|sec|frames?|images?|axis|names?|files?|error|offset|dose|time|xtilt|ytilt)"
+    r"(?![a-z])",
+    re.IGNORECASE,
+)
+#: Columns of tilt angles in the tables of RELION and Warp, the best first.
+_STAR_ANGLES = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt")
+_MAX_DEGREES = 360
 
 
 @dataclass(frozen=True)
@@ -42,36 +52,44 @@ class AngleColumn:
 def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
     """Return the angles of a text file: one per line, or the column of angles in a table.
 
-    Empty lines and lines that start with ``#`` or ``%`` are left out. A first line of words has the titles of the columns. In a
-    table without titles the angles are the first column, or the second if the first one only counts the images.
+    Empty lines and lines that start with ``#`` or ``%`` are left out. A first line of words has the titles of the columns, or a
+    comment before the numbers that has a word for each column. In a table without titles the angles are the first column, or
+    the only other one that can hold angles if the first one counts the images.
 
     Raises
     ------
     FormatError
-        If the file is empty, holds anything but finite numbers, or its lines differ in their number of columns.
+        If the file is empty, holds anything but finite numbers, its lines differ in their number of columns, or more than one
+        column can hold the angles.
     """
     rows: list[list[str]] = []
     lines: list[int] = []
     titles: list[str] = []
+    comment: list[str] = []
     for place, line in enumerate(read_text(path).splitlines(), 1):
         text = line.strip()
+        if text.startswith("# Local Alignment"):  # the second part of AreTomo's .aln
+            break
         if not text or text.startswith(("#", "%")):
+            comment = comment if rows else _split(text.lstrip("#% "), commas=commas)
             continue
-        words = [word.strip() for word in re.split(r"[,;\t]", text)] if commas else text.split()
+        words = _split(text, commas=commas)
         if not rows and not titles and not any(_is_number(word) for word in words) and (commas or len(words) > 1):
             titles = words
             continue
         rows.append(words)
         lines.append(place)
     if not rows:
-        raise FormatError(f"{path}: no angle in it, the file is empty")
+        raise FormatError(f"{path}: no angle in it, {'no line of numbers' if titles else 'the file is empty'}")
     width = len(rows[0])
     if not commas:
         for words, place in zip(rows, lines, strict=True):
             if len(words) != width or (len(rows) == 1 and width > 1):
                 expected = "one angle is" if len(rows) == 1 or width == 1 else f"{width} are"
                 raise FormatError(f"{path}: line {place} has {len(words)} words where {expected} expected: {words[0][:40]!r}")
-    titled = next((i for i, title in enumerate(titles) if i < width and _ANGLE_TITLE.search(title)), None)
+    if not titles and width > 1 and len(comment) == width and not any(map(_is_number, comment)):
+        titles = comment
+    titled = _titled_column(titles[:width])
     at, notes = (titled, ()) if titled is not None else _untitled_column(rows, path)
     if any(len(words) <= at for words in rows):
         short = next(place for words, place in zip(rows, lines, strict=True) if len(words) <= at)
@@ -80,16 +98,69 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
     return AngleColumn(values, lines, _title_unit(titles[at]) if at < len(titles) else None, notes)
 
 
+def read_star_angles(path: Path) -> AngleColumn:
+    """Return the tilt angles in a STAR file of RELION or Warp, in degrees.
+
+    Raises
+    ------
+    FormatError
+        If the file is no STAR file, or has no column of tilt angles.
+    """
+    for column in _STAR_ANGLES:
+        for table in read_star(path):
+            values = table.numbers(column)
+            if values:
+                return AngleColumn(np.array(values), table.lines, "degree")
+    raise FormatError(f"{path}: no column of tilt angles in it ({', '.join(_STAR_ANGLES)})")
+
+
+def _split(text: str, *, commas: bool) -> list[str]:
+    return [word.strip() for word in re.split(r"[,;\t]", text)] if commas else text.split()
+
+
+def _titled_column(titles: list[str]) -> int | None:
+    """Return the place of the angles by the titles of the columns, or None if no title says so."""
+    named = [i for i, title in enumerate(titles) if _ANGLE_TITLE.search(title)]
+    best = [i for i in named if not _OTHER_TITLE.search(re.sub(r"[_\W]+", " ", titles[i]))] or named
+    return best[0] if best else None
+
+
 def _untitled_column(rows: list[list[str]], path: Path) -> tuple[int, tuple[str, ...]]:
-    """Return the place of the angles in a table without titles, and a note if it is not the first column."""
-    if len(rows) < 3 or any(len(words) < 2 or not all(map(_is_number, words[:2])) for words in rows):
+    """Return the place of the angles in a table without titles, and a note if it is not certain.
+
+    Raises
+    ------
+    FormatError
+        If the first column counts the images, and more than one other column can hold the angles.
+    """
+    width = min(len(words) for words in rows)
+    if len(rows) < 3 or width < 2 or not all(_is_number(words[0]) for words in rows):
         return 0, ()
-    first, second = (np.array([float(words[i]) for words in rows]) for i in (0, 1))
-    counts = np.array_equal(first, np.arange(len(rows)) + first[0]) and first[0] in (0, 1)
-    angles = np.all(np.abs(second) <= 360) and len(np.unique(second)) == len(second)
-    if not (counts and angles):
+    columns = {i: [words[i] for words in rows] for i in range(width)}
+    numbers = {i: np.array(words, float) for i, words in columns.items() if all(map(_is_number, words))}
+    if not _counts_images(numbers[0]):
         return 0, ()
-    return 1, (f"{path}: its first column counts the images; the angles are taken from the second",)
+    others = [i for i, values in numbers.items() if i and _can_be_angles(values)]
+    # a dose or a time has one sign
+    others = [i for i in others if numbers[i].min() < 0 < numbers[i].max()] or others
+    if len(others) > 1:
+        raise FormatError(
+            f"{path}: a table without titles whose columns {', '.join(str(i + 1) for i in others)} can all hold the angles; "
+            "give a file with the angles alone, or titles in its first line"
+        )
+    if others:
+        return others[0], (f"{path}: its first column counts the images; the angles are taken from column {others[0] + 1}",)
+    return 0, (f"{path}: its first column is taken as the angles, although it could count the images",)
+
+
+def _counts_images(values: NDArray[np.float64]) -> bool:
+    steps = np.diff(values)
+    return bool(values.min() >= 0 and np.all(values == np.round(values)) and (np.all(steps == 1) or np.all(steps == -1)))
+
+
+def _can_be_angles(values: NDArray[np.float64]) -> bool:
+    distinct = len(np.unique(values)) >= max(2, len(values) // 2)
+    return bool(distinct and np.abs(values).max() <= _MAX_DEGREES and not _counts_images(values))
 
 
 def _title_unit(title: str) -> str | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError
 from tomoprior.microscopy.exposure import exposure_filter
 from tomoprior.microscopy.transfer import Transfer
+
+if TYPE_CHECKING:
+    import torch
 
 
 def filter_images(images: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
@@ -31,6 +33,8 @@ def filter_images(images: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
     torch.Tensor
         Filtered images of the same shape.
     """
+    import torch  # a series is read, and described, without it
+
     filtered: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images).mul_(transfer), s=images.shape[-2:])
     return filtered
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from tomoprior._version import __version__
 from tomoprior.errors import InputError, Interrupted
 from tomoprior.methods.base import Method
+from tomoprior.methods.solving.padding import settle_padding
 from tomoprior.microscopy import Transfer
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector, ProjectorOptions, SpectrumProjector
@@ -35,6 +36,7 @@ RECORDED_INPUT = (
     "normalized",
     "repaired_pixels",
     "binned",
+    "tilt_axis",
     "flipped_hand",
     "alignment",
     "warnings",
@@ -89,6 +91,7 @@ def reconstruct_in_memory(
 ) -> Reconstruction:
     """Reconstruct a whole series and record the run; the other arguments are those of ``tomoprior.reconstruct``."""
     settings, seed = resolve_seed(settings, seed)
+    settings = settle_padding(settings, series.projections, series.geometry)
     check_transfer_use(series, method)
     projector: Projector = options.projector(series.geometry)
     started = time.perf_counter()

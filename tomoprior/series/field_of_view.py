@@ -43,8 +43,7 @@ def describe_field_of_view(projections: Any, geometry: Geometry) -> list[str]:
         ]
     if nz < nx or nx > 1.25 * (needed if half else nu):
         return []
-    left, right = _border_shares(projections, geometry.n_angles)
-    share = (right if middle < nu / 2 else left) if half else max(left, right)
+    share = _share_at_borders(projections, geometry)
     if share <= EMPTY:
         return []
     return [
@@ -52,6 +51,27 @@ def describe_field_of_view(projections: Any, geometry: Geometry) -> list[str]:
         f"appears at the rim of the volume. A wider grid takes it up: --width {2 * nx} --thickness {2 * nz} (width=, "
         "thickness=); for a section, give its --thickness; for a background, --subtract auto"
     ]
+
+
+def extends_beyond_detector(projections: Any, geometry: Geometry) -> bool:
+    """Return whether the borders of the projections are not empty, so that the specimen goes on beyond the detector.
+
+    For a full turn with the axis off the middle only the border far from the axis counts.
+
+    Parameters
+    ----------
+    projections
+        Shape ``geometry.range_shape``. Only a few tilts are read.
+    """
+    return geometry.detector[1] >= 8 and _share_at_borders(projections, geometry) > EMPTY
+
+
+def _share_at_borders(projections: Any, geometry: Geometry) -> float:
+    left, right = _border_shares(projections, geometry.n_angles)
+    nu, middle = geometry.detector[1], float(np.mean(geometry.center))
+    if abs(middle - nu / 2) > OFF_MIDDLE * nu and _turns_around(geometry.angles):
+        return right if middle < nu / 2 else left
+    return max(left, right)
 
 
 def _turns_around(angles: NDArray[np.float64]) -> bool:

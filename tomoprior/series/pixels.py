@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tomoprior.errors import InputError
 from tomoprior.series import TiltSeries
 from tomoprior.series.mending import PatchedArray, fill_pixels
+from tomoprior.series.repeats import RepeatedImages
 from tomoprior.storage.lazy import as_lazy
 
 _LARGE_MEAN = 10.0  # line integrals from -log are a few units at most
@@ -67,6 +68,7 @@ def describe_pixels(series: TiltSeries) -> PixelReport:
     nan, infinite = np.zeros(n, np.int64), np.zeros(n, np.int64)
     low, high, total, count = np.inf, -np.inf, 0.0, 0
     border_minus_middle = 0.0
+    twins = RepeatedImages()
     for i in range(n):
         image = np.asarray(series.projections[i])
         good = np.isfinite(image)
@@ -75,14 +77,17 @@ def describe_pixels(series: TiltSeries) -> PixelReport:
         values = image if good.all() else image[good]
         if not values.size:
             continue
-        low, high = min(low, float(values.min())), max(high, float(values.max()))
+        lowest, highest = float(values.min()), float(values.max())
+        low, high = min(low, lowest), max(high, highest)
         total, count = total + float(values.sum(dtype=np.float64)), count + values.size
         border_minus_middle += _border_contrast(image)
+        twins.add(i, image, is_blank=lowest == highest)
     mean = total / count if count else float("nan")
     kind = _guess_kind(series, low, mean, high, border_minus_middle)
     if not count:
         low = high = float("nan")
-    return PixelReport(nan, infinite, low, high, mean, kind, tuple(_find_warnings(series, nan, infinite, low, high, kind)))
+    lines = _find_warnings(series, nan, infinite, low, high, kind)
+    return PixelReport(nan, infinite, low, high, mean, kind, (*lines, *(twins.describe() if low < high else ())))
 
 
 def repair_pixels(series: TiltSeries) -> TiltSeries:

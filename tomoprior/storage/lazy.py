@@ -131,7 +131,7 @@ def to_numpy(part: Any) -> NDArray[Any]:
 
 def one_line(error: BaseException, limit: int = 200) -> str:
     """Return the message of an exception on one line of at most ``limit`` characters, or its class if it has no message."""
-    if isinstance(error, OSError) and error.errno:
+    if isinstance(error, OSError) and isinstance(error.errno, int):
         return os.strerror(error.errno)  # some libraries write a whole page as the message
     text = " ".join("".join(c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in str(error)).split())
     text = text or type(error).__name__

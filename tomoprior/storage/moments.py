@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
+if TYPE_CHECKING:
+    import torch  # files are written, and described, without it
 
-Value = TypeVar("Value", float, torch.Tensor)
+Value = TypeVar("Value", float, "torch.Tensor")
 
 
 def merge_moments(

@@ -14,11 +14,11 @@ from pydantic import Field
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Tunable
 from tomoprior.methods.solving.iterative import BoxSettings, Monitor, clamp_
+from tomoprior.methods.solving.padding import resolve_padding
 from tomoprior.methods.solving.problem import (
     Problem,
     ray_and_voxel_sums,
     reciprocal_,
-    resolve_padding,
     select_tilts,
     slices_share_rays,
 )

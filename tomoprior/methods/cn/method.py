@@ -15,7 +15,8 @@ from tomoprior.methods.cn.fitting import Fit
 from tomoprior.methods.cn.settings import CNSettings, NetworkSettings, SplineSettings
 from tomoprior.methods.cn.spline import SplineBasis
 from tomoprior.methods.solving import strength
-from tomoprior.methods.solving.problem import Problem, resolve_padding, set_up_problem
+from tomoprior.methods.solving.padding import resolve_padding
+from tomoprior.methods.solving.problem import Problem, set_up_problem
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction

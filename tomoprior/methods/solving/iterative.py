@@ -11,8 +11,9 @@ from pydantic import Field
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import ALLOCATOR_BYTES
+from tomoprior.methods.solving.padding import resolve_padding
 from tomoprior.methods.solving.positivity import resolve_bound
-from tomoprior.methods.solving.problem import Problem, resolve_padding, set_up_problem, slices_share_rays
+from tomoprior.methods.solving.problem import Problem, set_up_problem, slices_share_rays
 from tomoprior.progress import Progress
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
@@ -33,8 +34,9 @@ class IterativeSettings(Settings):
     pad: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Voxels added at either end of x while solving, for material beyond the field of view; they are cropped at "
-        "the end. auto: for a section thinner than wide, as far as its rays reach, at most a quarter of the width. "
-        "0: for an isolated object.",
+        "the end. auto: for a section thinner than wide, as far as its rays reach, at most a quarter of the width; for a "
+        "thicker grid, as far as the rays beside an axis off the middle, and a quarter of the detector farther where the "
+        "borders of the projections are not empty. 0: for an isolated object.",
     )
 
 

@@ -9,14 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.geometry import FanGeometry, Geometry
+from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
+from tomoprior.methods.solving.padding import resolve_padding
 from tomoprior.methods.solving.slice_sums import inner_products
 from tomoprior.projector import FilteredProjector, Projector
-
-#: Largest padding on either side, as a share of the width. Rays at high tilt leave any grid sooner or later. Their
-#: artefacts lie at the grid's edge; this padding keeps them out of the field of view at 1.5 times the cost.
-MAX_PAD = 0.25
 
 #: A divisor that is never zero.
 TINY = torch.finfo(torch.float32).tiny
@@ -80,26 +77,6 @@ class Problem:
     def crop(self, x: torch.Tensor) -> torch.Tensor:
         """Cut the padding off: return a view of the requested grid."""
         return x if self.pad == 0 else x[..., self.pad : x.shape[-1] - self.pad]
-
-
-def automatic_padding(geometry: Geometry) -> int:
-    """Return the voxels to add at either end of x so that rays through the field of view stay in the grid, up to ``MAX_PAD``.
-
-    A grid at least as thick as it is wide holds a whole object: rays that leave it meet nothing, and the padding is zero. A
-    thinner grid is a section that continues beyond the field of view, and its material there is in the projections. A fan
-    is taken to be around a whole object.
-    """
-    nz, _, nx = geometry.shape
-    if nz >= nx or isinstance(geometry, FanGeometry):
-        return 0
-    cos, sin = np.abs(np.cos(geometry.angles)), np.abs(np.sin(geometry.angles))
-    reach = np.max((geometry.detector[1] / 2 + sin * nz / 2) / np.maximum(cos, 1e-6))
-    return int(min(max(0.0, math.ceil(reach - nx / 2)), math.ceil(MAX_PAD * nx)))
-
-
-def resolve_padding(geometry: Geometry, pad: int | str) -> int:
-    """Return the voxels to add at either end of x for the setting ``pad``: a number, or "auto"."""
-    return automatic_padding(geometry) if pad == "auto" else int(pad)
 
 
 def set_up_problem(

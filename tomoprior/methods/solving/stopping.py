@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 from tomoprior.geometry import Geometry
 from tomoprior.methods.solving.holding_out import hold_out_tilts, reason_against
 from tomoprior.methods.solving.iterative import IterativeMethod, IterativeSettings, Monitor
-from tomoprior.methods.solving.problem import Problem, resolve_padding, select_tilts
+from tomoprior.methods.solving.padding import resolve_padding
+from tomoprior.methods.solving.problem import Problem, select_tilts
 from tomoprior.progress import Progress
 
 #: The search ends at this multiple of the best iteration so far, plus ``MIN_WAIT`` iterations: held-out errors fall smoothly.

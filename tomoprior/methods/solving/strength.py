@@ -16,7 +16,8 @@ from tomoprior.methods.solving import gradient
 from tomoprior.methods.solving.holding_out import HELD_OUT, hold_out_tilts, reason_against
 from tomoprior.methods.solving.iterative import IterativeSettings, Monitor
 from tomoprior.methods.solving.least_squares import solve_least_squares
-from tomoprior.methods.solving.problem import Problem, resolve_padding, select_tilts
+from tomoprior.methods.solving.padding import resolve_padding
+from tomoprior.methods.solving.problem import Problem, select_tilts
 
 #: Rule of thumb: strength = RULE_FACTOR * (sum of the tilts' weights) * (height of typical contrast). A feature r voxels wide
 #: loses about strength / (n_angles * r) of its height, so this costs a feature three voxels wide less than 1 %.

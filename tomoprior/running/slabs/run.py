@@ -14,6 +14,7 @@ from tomoprior._version import __version__
 from tomoprior.errors import InputError, Interrupted, OutputExistsError
 from tomoprior.formats import Header
 from tomoprior.methods.base import Method, PilotMethod, SettledMethod
+from tomoprior.methods.solving.padding import settle_padding
 from tomoprior.progress import Progress
 from tomoprior.projector import ProjectorOptions
 from tomoprior.reconstruction import Reconstruction
@@ -72,6 +73,7 @@ def reconstruct_to_file(
     check_transfer_use(series, method, slabs=True)
     tell = tell or (lambda _: None)
     settings, seed = resolve_seed(settings, seed)
+    settings = settle_padding(settings, series.projections, series.geometry)  # slabs share it
     out = out.absolute()  # workers may have another working directory
     check_format(out)
     initial, mask = _check_volumes(initial, mask, series.geometry.shape)
