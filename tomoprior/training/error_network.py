@@ -35,11 +35,11 @@ SEEN = 0.3
 class ErrorTrainingSettings(Settings):
     """Settings of ``train_error_network``."""
 
-    groups: int = Field(160, ge=1, description="Groups of simulated series.")
-    steps: int = Field(2000, ge=1, description="Number of steps.")
+    groups: int = Field(114, ge=1, description="Groups of simulated series.")
+    steps: int = Field(1500, ge=1, description="Number of steps.")
     batch_size: int = Field(4, ge=1, description="Tiles per step.")
-    learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate (Adam); it falls along half a cosine.")
-    warm_up: int = Field(50, ge=0, description="Steps in which the learning rate rises to its highest.")
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate (Adam); it falls along half a cosine.")
+    warm_up: int = Field(100, ge=0, description="Steps in which the learning rate rises to its highest.")
     weight_decay: float = Field(0.01, ge=0, description="Decay of the weights in each step, times the learning rate (AdamW).")
     widths: Levels = Field((16, 32, 32), description="Channels of the network per level.")
     blocks: Levels = Field((1, 1, 1), description="Residual blocks per level, on the way down and on the way up.")
