@@ -1,0 +1,140 @@
+"""Products of a parallel beam with rows of pixels and rays innermost, by ``parallel_kernel``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tomoprior.geometry import Geometry
+
+from . import copying
+from . import parallel_kernel as kernel
+from .rays import follow_rays
+from .threads import count_threads, run_parts, split
+
+#: Slices whose copies exist at a time, and slices for which places and weights are computed once.
+BLOCK, GROUP = 16, 8
+#: Bytes of the rows of a group in a tile of an image: they stay in a core's second-level cache.
+TILE_BYTES = 2**18
+#: Floats in 64 bytes, a cache line and the largest register.
+_ALIGNMENT = 16
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Rays that run closer to one axis of the slice, ordered within an angle so that their crossings grow.
+
+    Attributes
+    ----------
+    views
+        Indices of the angles.
+    falling
+        True for angles whose crossings fall with the pixel of the detector.
+    places
+        Crossings with the first row, with columns far away before and after, as ``parallel_kernel`` takes them.
+    slope, apart, length
+        Step of the crossings from row to row, their distance, and the length of a row's crossing, one for each angle.
+    transposed
+        True if the rows that the rays cross are the columns of the slice.
+    """
+
+    views: NDArray[np.int64]
+    falling: NDArray[np.bool_]
+    places: torch.Tensor
+    slope: NDArray[np.float32]
+    apart: NDArray[np.float32]
+    length: NDArray[np.float32]
+    transposed: bool
+
+
+def prepare_rays(geometry: Geometry, y: int) -> list[Bundle]:
+    """Return the rays of slice ``y``, in one or two bundles."""
+    nu = geometry.detector[1]
+    bundles = []
+    for rays in follow_rays(geometry, y):
+        start = rays.start[rays.views]
+        falls = start[:, -1] < start[:, 0]
+        start[falls] = start[falls, ::-1]
+        places = torch.from_numpy(_make_rows(len(start), 1, nu))[:, 0]
+        places[:, : kernel.BEFORE] = -kernel.FAR
+        places[:, kernel.BEFORE + nu :] = kernel.FAR
+        places[:, kernel.BEFORE : kernel.BEFORE + nu] = torch.from_numpy(start)
+        apart = np.maximum(1, (start[:, -1] - start[:, 0]) / np.float32(max(1, nu - 1)))
+        slope, length = (values[rays.views, 0] for values in (rays.slope, rays.length))
+        bundles.append(Bundle(rays.views, falls, places, slope, apart, length, rays.transposed))
+    return bundles
+
+
+def make_result(batch: int, rows: int, slices: int, columns: int) -> torch.Tensor:
+    """Return an empty tensor ``(batch, rows, slices, columns)`` in the memory layout of the results."""
+    return torch.empty(batch, rows, slices, columns)
+
+
+def cut_blocks(count: int) -> Iterator[tuple[int, int]]:
+    """Yield ``(begin, end)`` of blocks of slices."""
+    return ((begin, min(count, begin + BLOCK)) for begin in range(0, count, BLOCK))
+
+
+def project(volume: torch.Tensor, bundles: list[Bundle], out: torch.Tensor) -> None:
+    """Write the projections ``(n_angles, slices, nu)`` of ``(nz, slices, nx)`` to ``out``."""
+    _, slices, nu = out.shape
+    for b in bundles:
+        source = (volume.transpose(0, 2) if b.transposed else volume).numpy()
+        rows, _, columns = source.shape
+        image, rays = _make_rows(rows, slices, columns), _make_rows(len(b.views), slices, nu)
+
+        def follow(
+            begin: int, end: int, first: int, last: int, b: Bundle = b, image: Rows = image, rays: Rows = rays, n: int = columns
+        ) -> None:
+            places = b.places[begin:end].clone().numpy()
+            kernel.project(image, rays, places, b.slope, b.apart, nu, n, begin, end, first, last, _tile(image, last - first))
+            copying.write_rays(rays, out.numpy(), b.views, b.falling, b.length, begin, end, first, last)
+
+        run_parts(partial(copying.read_rows, source, image), split(rows, count_threads()))
+        run_parts(follow, _cut_parts(len(b.views), slices))
+
+
+def back_project(projections: torch.Tensor, bundles: list[Bundle], out: torch.Tensor) -> None:
+    """Write the back-projection ``(nz, slices, nx)`` of ``(n_angles, slices, nu)`` to ``out``."""
+    _, slices, nu = projections.shape
+    for number, b in enumerate(bundles):
+        target = (out.transpose(0, 2) if b.transposed else out).numpy()
+        rows, _, columns = target.shape
+        image, rays = _make_rows(rows, slices, columns), _make_rows(len(b.views), slices, nu)
+
+        def follow(
+            begin: int, end: int, first: int, last: int,
+            b: Bundle = b, image: Rows = image, rays: Rows = rays, target: Rows = target, add: bool = number > 0,
+        ) -> None:  # fmt: skip
+            places, n = b.places.clone().numpy(), target.shape[2]
+            kernel.back_project(
+                rays, image, places, b.slope, b.apart, nu, n, begin, end, first, last, _tile(image, last - first)
+            )
+            copying.write_rows(image, target, add, begin, end, first, last)
+
+        read = partial(copying.read_rays, projections.numpy(), rays, b.views, b.falling, b.length)
+        run_parts(read, split(len(b.views), count_threads()))
+        run_parts(follow, _cut_parts(rows, slices))
+
+
+def _cut_parts(things: int, slices: int) -> list[tuple[int, int, int, int]]:
+    """Return parts of angles or rows for groups of slices: enough for all threads."""
+    groups = split(slices, -(-slices // GROUP))
+    parts = split(things, -(-count_threads() // len(groups)))
+    return [(*part, *group) for group in groups for part in parts]
+
+
+def _make_rows(rows: int, slices: int, columns: int) -> Rows:
+    """Return zeros ``(rows, slices, columns)`` with the padding of the kernels, each row aligned (torch aligns the first)."""
+    return torch.zeros(rows, slices, -(-(columns + kernel.PAD) // _ALIGNMENT) * _ALIGNMENT).numpy()
+
+
+def _tile(image: Rows, slices: int) -> int:
+    return int(max(1, TILE_BYTES // (4 * slices * image.shape[2])))
