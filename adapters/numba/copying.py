@@ -1,42 +1,34 @@
-"""Copies between tensors of any strides and the rows that ``parallel_kernel`` takes, in tiles that suit the cache."""
+"""Copies between tensors and the rows that ``parallel_kernel`` takes."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from .compiling import compile_function
 from .parallel_kernel import BEFORE
+from .vectors import WIDTH, transpose
 
-#: Edge of a tile in pixels: a cache line of rows and of columns.
-TILE: int = 16
-
+ADDRESS = np.uint64
 _STRIDED = "float32[:, :, :]"
 _ROWS = "float32[:, :, ::1]"
 
 
-@compile_function(f"void({_STRIDED}, {_ROWS}, int64, int64)")
-def read_rows(source, image, begin, end):  # type: ignore[no-untyped-def]
-    """Copy ``source``, ``(rows, slices, columns)``, to the rows from ``begin`` to ``end`` of an image."""
-    _, slices, columns = source.shape
-    for top in range(begin, end, TILE):
-        bottom = min(end, top + TILE)
+@compile_function(f"void({_STRIDED}, {_STRIDED})")
+def copy_transposed(source, target):  # type: ignore[no-untyped-def]
+    """Copy ``(rows, slices, columns)``. Fast if the source's rows and the target's columns are adjacent in memory."""
+    rows, slices, columns = source.shape
+    step, target_step = ADDRESS(source.strides[2]), ADDRESS(target.strides[0])
+    adjacent = source.strides[0] == 4 and target.strides[2] == 4
+    for top in range(0, rows, WIDTH):
         for s in range(slices):
-            for left in range(0, columns, TILE):
-                for row in range(top, bottom):
-                    for column in range(left, min(columns, left + TILE)):
-                        image[row, s, BEFORE + column] = source[row, s, column]
-
-
-@compile_function(f"void({_ROWS}, {_STRIDED}, boolean, int64, int64, int64, int64)")
-def write_rows(image, target, add, begin, end, first_slice, last_slice):  # type: ignore[no-untyped-def]
-    """Copy rows of an image to ``target``, ``(rows, slices, columns)``, or add them to it."""
-    columns = target.shape[2]
-    for top in range(begin, end, TILE):
-        bottom = min(end, top + TILE)
-        for s in range(first_slice, last_slice):
-            for left in range(0, columns, TILE):
-                for row in range(top, bottom):
-                    for column in range(left, min(columns, left + TILE)):
-                        value = image[row, s, BEFORE + column]
-                        target[row, s, column] = target[row, s, column] + value if add else value
+            for left in range(0, columns, WIDTH):
+                a, b = source[top : top + WIDTH, s, left : left + WIDTH], target[top : top + WIDTH, s, left : left + WIDTH]
+                if adjacent and a.size == WIDTH * WIDTH:
+                    transpose(ADDRESS(a.ctypes.data), step, ADDRESS(b.ctypes.data), target_step)
+                else:
+                    for row in range(a.shape[0]):
+                        for column in range(a.shape[1]):
+                            b[row, column] = a[row, column]
 
 
 @compile_function(f"void({_STRIDED}, {_ROWS}, int64[::1], boolean[::1], float32[::1], int64, int64)")

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tomoprior.geometry import Geometry
 
@@ -23,8 +24,6 @@ BLOCK, GROUP = 16, 8
 TILE_BYTES = 2**18
 #: Floats in 64 bytes, a cache line and the largest register.
 _ALIGNMENT = 16
-
-Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Bundle:
 
     views: NDArray[np.int64]
     falling: NDArray[np.bool_]
-    places: torch.Tensor
+    places: Tensor
     slope: NDArray[np.float32]
     apart: NDArray[np.float32]
     length: NDArray[np.float32]
@@ -55,14 +54,14 @@ class Bundle:
 
 
 def prepare_rays(geometry: Geometry, y: int) -> list[Bundle]:
-    """Return the rays of slice ``y``, in one or two bundles."""
+    """Return the rays of slice ``y``, in one or two bundles, those across the columns first."""
     nu = geometry.detector[1]
     bundles = []
-    for rays in follow_rays(geometry, y):
+    for rays in reversed(follow_rays(geometry, y)):
         start = rays.start[rays.views]
         falls = start[:, -1] < start[:, 0]
         start[falls] = start[falls, ::-1]
-        places = torch.from_numpy(_make_rows(len(start), 1, nu))[:, 0]
+        places = _make_rows(len(start), 1, nu)[:, 0]
         places[:, : kernel.BEFORE] = -kernel.FAR
         places[:, kernel.BEFORE + nu :] = kernel.FAR
         places[:, kernel.BEFORE : kernel.BEFORE + nu] = torch.from_numpy(start)
@@ -72,7 +71,7 @@ def prepare_rays(geometry: Geometry, y: int) -> list[Bundle]:
     return bundles
 
 
-def make_result(batch: int, rows: int, slices: int, columns: int) -> torch.Tensor:
+def make_result(batch: int, rows: int, slices: int, columns: int) -> Tensor:
     """Return an empty tensor ``(batch, rows, slices, columns)`` in the memory layout of the results."""
     return torch.empty(batch, rows, slices, columns)
 
@@ -82,44 +81,62 @@ def cut_blocks(count: int) -> Iterator[tuple[int, int]]:
     return ((begin, min(count, begin + BLOCK)) for begin in range(0, count, BLOCK))
 
 
-def project(volume: torch.Tensor, bundles: list[Bundle], out: torch.Tensor) -> None:
+def project(volume: Tensor, bundles: list[Bundle], out: Tensor) -> None:
     """Write the projections ``(n_angles, slices, nu)`` of ``(nz, slices, nx)`` to ``out``."""
     _, slices, nu = out.shape
     for b in bundles:
-        source = (volume.transpose(0, 2) if b.transposed else volume).numpy()
+        source = volume.transpose(0, 2) if b.transposed else volume
         rows, _, columns = source.shape
         image, rays = _make_rows(rows, slices, columns), _make_rows(len(b.views), slices, nu)
+        inside = image[..., kernel.BEFORE : kernel.BEFORE + columns]
 
-        def follow(
-            begin: int, end: int, first: int, last: int, b: Bundle = b, image: Rows = image, rays: Rows = rays, n: int = columns
-        ) -> None:
-            places = b.places[begin:end].clone().numpy()
-            kernel.project(image, rays, places, b.slope, b.apart, nu, n, begin, end, first, last, _tile(image, last - first))
-            copying.write_rays(rays, out.numpy(), b.views, b.falling, b.length, begin, end, first, last)
-
-        run_parts(partial(copying.read_rows, source, image), split(rows, count_threads()))
-        run_parts(follow, _cut_parts(len(b.views), slices))
-
-
-def back_project(projections: torch.Tensor, bundles: list[Bundle], out: torch.Tensor) -> None:
-    """Write the back-projection ``(nz, slices, nx)`` of ``(n_angles, slices, nu)`` to ``out``."""
-    _, slices, nu = projections.shape
-    for number, b in enumerate(bundles):
-        target = (out.transpose(0, 2) if b.transposed else out).numpy()
-        rows, _, columns = target.shape
-        image, rays = _make_rows(rows, slices, columns), _make_rows(len(b.views), slices, nu)
+        def read(begin: int, end: int, b: Bundle = b, source: Tensor = source, inside: Tensor = inside) -> None:
+            if b.transposed:
+                copying.copy_transposed(source[begin:end].numpy(), inside[begin:end].numpy())
+            else:
+                inside[begin:end] = source[begin:end]
 
         def follow(
             begin: int, end: int, first: int, last: int,
-            b: Bundle = b, image: Rows = image, rays: Rows = rays, target: Rows = target, add: bool = number > 0,
+            b: Bundle = b, image: Tensor = image, rays: Tensor = rays, columns: int = columns,
         ) -> None:  # fmt: skip
-            places, n = b.places.clone().numpy(), target.shape[2]
-            kernel.back_project(
-                rays, image, places, b.slope, b.apart, nu, n, begin, end, first, last, _tile(image, last - first)
-            )
-            copying.write_rows(image, target, add, begin, end, first, last)
+            kernel.project(
+                image.numpy(), rays.numpy(), b.places[begin:end].clone().numpy(), b.slope, b.apart, nu, columns,
+                begin, end, first, last, _tile(image, last - first),
+            )  # fmt: skip
+            copying.write_rays(rays.numpy(), out.numpy(), b.views, b.falling, b.length, begin, end, first, last)
 
-        read = partial(copying.read_rays, projections.numpy(), rays, b.views, b.falling, b.length)
+        run_parts(read, split(rows, count_threads()))
+        run_parts(follow, _cut_parts(len(b.views), slices))
+
+
+def back_project(projections: Tensor, bundles: list[Bundle], out: Tensor) -> None:
+    """Write the back-projection ``(nz, slices, nx)`` of ``(n_angles, slices, nu)`` to ``out``."""
+    _, slices, nu = projections.shape
+    for number, b in enumerate(bundles):
+        target = out.transpose(0, 2) if b.transposed else out
+        rows, _, columns = target.shape
+        image, rays = _make_rows(rows, slices, columns), _make_rows(len(b.views), slices, nu)
+        inside = image[..., kernel.BEFORE : kernel.BEFORE + columns]
+
+        def follow(
+            begin: int, end: int, first: int, last: int,
+            b: Bundle = b, image: Tensor = image, rays: Tensor = rays, target: Tensor = target, inside: Tensor = inside,
+            add: bool = number > 0,
+        ) -> None:  # fmt: skip
+            kernel.back_project(
+                rays.numpy(), image.numpy(), b.places.clone().numpy(), b.slope, b.apart, nu, inside.shape[2],
+                begin, end, first, last, _tile(image, last - first),
+            )  # fmt: skip
+            part = slice(begin, end), slice(first, last)
+            if b.transposed:
+                copying.copy_transposed(inside[part].transpose(0, 2).numpy(), target[part].transpose(0, 2).numpy())
+            elif add:
+                target[part].add_(inside[part])
+            else:
+                target[part] = inside[part]
+
+        read = partial(copying.read_rays, projections.numpy(), rays.numpy(), b.views, b.falling, b.length)
         run_parts(read, split(len(b.views), count_threads()))
         run_parts(follow, _cut_parts(rows, slices))
 
@@ -131,10 +148,10 @@ def _cut_parts(things: int, slices: int) -> list[tuple[int, int, int, int]]:
     return [(*part, *group) for group in groups for part in parts]
 
 
-def _make_rows(rows: int, slices: int, columns: int) -> Rows:
+def _make_rows(rows: int, slices: int, columns: int) -> Tensor:
     """Return zeros ``(rows, slices, columns)`` with the padding of the kernels, each row aligned (torch aligns the first)."""
-    return torch.zeros(rows, slices, -(-(columns + kernel.PAD) // _ALIGNMENT) * _ALIGNMENT).numpy()
+    return torch.zeros(rows, slices, -(-(columns + kernel.PAD) // _ALIGNMENT) * _ALIGNMENT)
 
 
-def _tile(image: Rows, slices: int) -> int:
+def _tile(image: Tensor, slices: int) -> int:
     return int(max(1, TILE_BYTES // (4 * slices * image.shape[2])))

@@ -179,3 +179,26 @@ def pick(builder: Any, address: Any, index: Any) -> Any:
         return _call(builder, "llvm.x86.avx512.vpermi2var.ps.512", _FLOATS, low, index, high)
     a, b = (_call(builder, "llvm.x86.avx2.permps", _FLOATS, part, index) for part in (low, high))
     return builder.select(builder.icmp_signed("<", index, ir.Constant(_INTS, [WIDTH] * WIDTH)), a, b)
+
+
+@_define(types.void, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)
+def transpose(builder: Any, source: Any, source_step: Any, target: Any, target_step: Any) -> None:
+    """Copy ``WIDTH`` rows of ``WIDTH`` floats, with steps in bytes from row to row, as columns."""
+    vectors = []
+    for _ in range(WIDTH):
+        vectors.append(_read(builder, source))
+        source = builder.add(source, source_step)
+    half = 1
+    while half < WIDTH:  # exchange ever larger blocks on either side of the diagonal
+        for i in range(WIDTH):
+            if not i & half:
+                a, b = vectors[i], vectors[i + half]
+                upper = [WIDTH + j - half if j & half else j for j in range(WIDTH)]
+                lower = [WIDTH + j if j & half else j + half for j in range(WIDTH)]
+                vectors[i], vectors[i + half] = (
+                    builder.shuffle_vector(a, b, ir.Constant(_INTS, order)) for order in (upper, lower)
+                )
+        half *= 2
+    for values in vectors:
+        builder.store(values, builder.inttoptr(target, _FLOATS.as_pointer())).align = 4
+        target = builder.add(target, target_step)
