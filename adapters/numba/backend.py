@@ -47,7 +47,7 @@ class NumbaBackend:
         """Refuse every device but the CPU, and every kernel but the linear one."""
         if device.type != "cpu":
             return "it runs on the CPU"
-        if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        if _jit_is_disabled():
             return "NUMBA_DISABLE_JIT is set, and it has to be compiled"
         return None if kind == "linear" else "it has the linear kernel only"
 
@@ -61,10 +61,21 @@ class NumbaBackend:
         nz, _, nx = self.geometry.shape
         return self._map(projections, (nz, nx), self._blocks.back_project)
 
+    @classmethod
+    def interpolate(cls, projections: torch.Tensor, geometry: Geometry) -> torch.Tensor | None:
+        """Return the voxel-driven back-projection, ``(nz, ny, nx)`` from ``(n_angles, ny, nu)``; None where it cannot run."""
+        from . import vectors
+
+        if projections.device.type != "cpu" or not vectors.WIDTH or _jit_is_disabled():
+            return None
+        from . import voxel_blocks
+
+        return voxel_blocks.interpolate(projections, geometry)
+
     def _map(self, x: torch.Tensor, out: tuple[int, int], operation: Callable[..., None]) -> torch.Tensor:
         """Apply ``operation`` to blocks of slices, ``(row, slice, column)``."""
         batch, _, ny, _ = x.shape
-        result = self._blocks.make_result(batch, out[0], ny, out[1])
+        result: torch.Tensor = self._blocks.make_result(batch, out[0], ny, out[1])
         for slices in self._groups:
             rays = self._shared_rays or self._blocks.prepare_rays(self.geometry, int(slices[0]))
             for begin, end in self._blocks.cut_blocks(len(slices)):
@@ -77,6 +88,10 @@ class NumbaBackend:
                         operation(x[b, :, rows], rays, part)
                         result[b, :, rows] = part
         return result
+
+
+def _jit_is_disabled() -> bool:
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
 
 
 def _choose_blocks(geometry: Geometry) -> Any:

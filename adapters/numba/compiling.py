@@ -19,7 +19,8 @@ def compile_function(function_or_signature: Callable[..., Any] | str) -> Any:
 
 
 def _compile(function: Callable[..., Any], *signature: str) -> Any:
+    compiler: Any = njit
     try:
-        return njit(*signature, nogil=True, cache=True, error_model="numpy")(function)
+        return compiler(*signature, nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError:  # neither the package's folder nor the user's is writable
-        return njit(*signature, nogil=True, error_model="numpy")(function)
+        return compiler(*signature, nogil=True, error_model="numpy")(function)

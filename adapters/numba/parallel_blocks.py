@@ -61,7 +61,7 @@ def prepare_rays(geometry: Geometry, y: int) -> list[Bundle]:
         start = rays.start[rays.views]
         falls = start[:, -1] < start[:, 0]
         start[falls] = start[falls, ::-1]
-        places = _make_rows(len(start), 1, nu)[:, 0]
+        places = make_rows(len(start), 1, nu)[:, 0]
         places[:, : kernel.BEFORE] = -kernel.FAR
         places[:, kernel.BEFORE + nu :] = kernel.FAR
         places[:, kernel.BEFORE : kernel.BEFORE + nu] = torch.from_numpy(start)
@@ -87,7 +87,7 @@ def project(volume: Tensor, bundles: list[Bundle], out: Tensor) -> None:
     for b in bundles:
         source = volume.transpose(0, 2) if b.transposed else volume
         rows, _, columns = source.shape
-        image, rays = _make_rows(rows, slices, columns), _make_rows(len(b.views), slices, nu)
+        image, rays = make_rows(rows, slices, columns), make_rows(len(b.views), slices, nu)
         inside = image[..., kernel.BEFORE : kernel.BEFORE + columns]
 
         def read(begin: int, end: int, b: Bundle = b, source: Tensor = source, inside: Tensor = inside) -> None:
@@ -102,12 +102,12 @@ def project(volume: Tensor, bundles: list[Bundle], out: Tensor) -> None:
         ) -> None:  # fmt: skip
             kernel.project(
                 image.numpy(), rays.numpy(), b.places[begin:end].clone().numpy(), b.slope, b.apart, nu, columns,
-                begin, end, first, last, _tile(image, last - first),
+                begin, end, first, last, tile_rows(image, last - first),
             )  # fmt: skip
             copying.write_rays(rays.numpy(), out.numpy(), b.views, b.falling, b.length, begin, end, first, last)
 
         run_parts(read, split(rows, count_threads()))
-        run_parts(follow, _cut_parts(len(b.views), slices))
+        run_parts(follow, cut_parts(len(b.views), slices))
 
 
 def back_project(projections: Tensor, bundles: list[Bundle], out: Tensor) -> None:
@@ -116,7 +116,7 @@ def back_project(projections: Tensor, bundles: list[Bundle], out: Tensor) -> Non
     for number, b in enumerate(bundles):
         target = out.transpose(0, 2) if b.transposed else out
         rows, _, columns = target.shape
-        image, rays = _make_rows(rows, slices, columns), _make_rows(len(b.views), slices, nu)
+        image, rays = make_rows(rows, slices, columns), make_rows(len(b.views), slices, nu)
         inside = image[..., kernel.BEFORE : kernel.BEFORE + columns]
 
         def follow(
@@ -126,7 +126,7 @@ def back_project(projections: Tensor, bundles: list[Bundle], out: Tensor) -> Non
         ) -> None:  # fmt: skip
             kernel.back_project(
                 rays.numpy(), image.numpy(), b.places.clone().numpy(), b.slope, b.apart, nu, inside.shape[2],
-                begin, end, first, last, _tile(image, last - first),
+                begin, end, first, last, tile_rows(image, last - first),
             )  # fmt: skip
             part = slice(begin, end), slice(first, last)
             if b.transposed:
@@ -138,20 +138,21 @@ def back_project(projections: Tensor, bundles: list[Bundle], out: Tensor) -> Non
 
         read = partial(copying.read_rays, projections.numpy(), rays.numpy(), b.views, b.falling, b.length)
         run_parts(read, split(len(b.views), count_threads()))
-        run_parts(follow, _cut_parts(rows, slices))
+        run_parts(follow, cut_parts(rows, slices))
 
 
-def _cut_parts(things: int, slices: int) -> list[tuple[int, int, int, int]]:
+def cut_parts(things: int, slices: int) -> list[tuple[int, int, int, int]]:
     """Return parts of angles or rows for groups of slices: enough for all threads."""
     groups = split(slices, -(-slices // GROUP))
     parts = split(things, -(-count_threads() // len(groups)))
     return [(*part, *group) for group in groups for part in parts]
 
 
-def _make_rows(rows: int, slices: int, columns: int) -> Tensor:
+def make_rows(rows: int, slices: int, columns: int) -> Tensor:
     """Return zeros ``(rows, slices, columns)`` with the padding of the kernels, each row aligned (torch aligns the first)."""
     return torch.zeros(rows, slices, -(-(columns + kernel.PAD) // _ALIGNMENT) * _ALIGNMENT)
 
 
-def _tile(image: Tensor, slices: int) -> int:
+def tile_rows(image: Tensor, slices: int) -> int:
+    """Return the rows of an image that stay in the cache for a group of slices."""
     return int(max(1, TILE_BYTES // (4 * slices * image.shape[2])))

@@ -22,13 +22,13 @@ _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _FLOATS, _INTS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INT, WIDTH)
 
 
-class Floats(types.Type):  # type: ignore[misc]
+class Floats(types.Type):
     """Numba's type of a vector of single-precision values."""
 
     llvm = _FLOATS
 
 
-class Ints(types.Type):  # type: ignore[misc]
+class Ints(types.Type):
     """Numba's type of a vector of places."""
 
     llvm = _INTS
@@ -36,9 +36,9 @@ class Ints(types.Type):  # type: ignore[misc]
 
 @register_model(Floats)
 @register_model(Ints)
-class _Register(models.PrimitiveModel):  # type: ignore[misc]
+class _Register(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, kind.llvm)
+        super().__init__(manager, kind, kind.llvm)  # type: ignore[no-untyped-call]
 
 
 floats, ints = Floats("floats"), Ints("ints")

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tomoprior import Geometry, Projector
 from tomoprior.adapters.numba import lane_blocks, vectors
 from tomoprior.errors import BackendError
+from tomoprior.methods.classical import backprojection
+from tomoprior.projector import backends
 from tomoprior.testing import check_projector
 
 ANGLES = np.deg2rad(np.linspace(-63.1, 64.7, 20))
@@ -110,6 +112,29 @@ def test_blocks_hold_every_slice_once_and_waste_at_most_a_quarter(count):
         lanes = lane_blocks.count_lanes(end - begin)
         assert lanes in (1, 2, 4, 8, 16)
         assert 3 * lanes <= 4 * (end - begin) <= 4 * lanes
+
+
+@pytest.mark.skipif(not vectors.WIDTH, reason="this processor has no instructions for it")
+@pytest.mark.parametrize(
+    ("nz", "nx", "nu", "center"), [(33, 40, 45, 21.3), (5, 61, 20, 4.0), (40, 7, 50, None), (1, 1, 1, None)]
+)
+def test_voxels_look_up_the_detector_as_with_tables(nz, nx, nu, center, kernel):
+    if kernel == "lanes":
+        pytest.skip("lanes have no voxel-driven back-projection")
+    geometry = Geometry(np.deg2rad(SPECIAL), (nz, 3, nx), (3, nu), center)
+    projections = torch.rand(geometry.range_shape, generator=torch.Generator().manual_seed(0))
+    found, expected = backends.interpolate(projections, geometry), backprojection._multiply_tables(projections, geometry)
+    assert float((found - expected).norm()) < 1e-6 * float(expected.norm())
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (2, 1, 0), (1, 0, 2)])
+def test_memory_layout_changes_no_bit(order):
+    geometry = Geometry(ANGLES, (35, 3, 40))
+    A = Projector(geometry, "cpu", backend="numba")
+    x = torch.rand(A.domain_shape, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(A(x.permute(order).contiguous().permute(order)), A(x))
+    y = A(x)
+    assert torch.equal(A.T(y.permute(order).contiguous().permute(order)), A.T(y))
 
 
 def test_other_kernels_are_refused():
