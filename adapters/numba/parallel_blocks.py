@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -77,68 +76,73 @@ def make_result(batch: int, rows: int, slices: int, columns: int) -> Tensor:
 
 
 def cut_blocks(count: int) -> Iterator[tuple[int, int]]:
-    """Yield ``(begin, end)`` of blocks of slices."""
-    return ((begin, min(count, begin + BLOCK)) for begin in range(0, count, BLOCK))
+    """Yield ``(begin, end)`` of blocks of slices: two groups of them, or one where two would be most of the volume."""
+    block = BLOCK if count >= 2 * BLOCK else GROUP
+    return ((begin, min(count, begin + block)) for begin in range(0, count, block))
 
 
 def project(volume: Tensor, bundles: list[Bundle], out: Tensor) -> None:
     """Write the projections ``(n_angles, slices, nu)`` of ``(nz, slices, nx)`` to ``out``."""
-    _, slices, nu = out.shape
-    for b in bundles:
-        source = volume.transpose(0, 2) if b.transposed else volume
-        rows, _, columns = source.shape
-        image, rays = make_rows(rows, slices, columns), make_rows(len(b.views), slices, nu)
-        inside = image[..., kernel.BEFORE : kernel.BEFORE + columns]
+    for bundle in bundles:
+        _project_bundle(volume, bundle, out)
 
-        def read(begin: int, end: int, b: Bundle = b, source: Tensor = source, inside: Tensor = inside) -> None:
-            if b.transposed:
-                copying.copy_transposed(source[begin:end].numpy(), inside[begin:end].numpy())
-            else:
-                inside[begin:end] = source[begin:end]
 
-        def follow(
-            begin: int, end: int, first: int, last: int,
-            b: Bundle = b, image: Tensor = image, rays: Tensor = rays, columns: int = columns,
-        ) -> None:  # fmt: skip
-            kernel.project(
-                image.numpy(), rays.numpy(), b.places[begin:end].clone().numpy(), b.slope, b.apart, nu, columns,
-                begin, end, first, last, tile_rows(image, last - first),
-            )  # fmt: skip
-            copying.write_rays(rays.numpy(), out.numpy(), b.views, b.falling, b.length, begin, end, first, last)
+def _project_bundle(volume: Tensor, b: Bundle, out: Tensor) -> None:
+    source = volume.transpose(0, 2) if b.transposed else volume
+    rows, slices, columns = source.shape
+    nu = out.shape[2]
+    image, rays = make_rows(rows, slices, columns), make_rows(len(b.views), slices, nu)
+    inside = image[..., kernel.BEFORE : kernel.BEFORE + columns]
 
-        run_parts(read, split(rows, count_threads()))
-        run_parts(follow, cut_parts(len(b.views), slices))
+    def read(begin: int, end: int) -> None:
+        if b.transposed:
+            copying.copy_transposed(source[begin:end].numpy(), inside[begin:end].numpy())
+        else:
+            inside[begin:end] = source[begin:end]
+
+    def follow(begin: int, end: int, first: int, last: int) -> None:
+        kernel.project(
+            image.numpy(), rays.numpy(), b.places[begin:end].clone().numpy(), b.slope, b.apart, nu, columns,
+            begin, end, first, last, tile_rows(image, last - first),
+        )  # fmt: skip
+        copying.write_rays(rays.numpy(), out.numpy(), b.views, b.falling, b.length, begin, end, first, last)
+
+    run_parts(read, split(rows, count_threads()))
+    run_parts(follow, cut_parts(len(b.views), slices))
 
 
 def back_project(projections: Tensor, bundles: list[Bundle], out: Tensor) -> None:
     """Write the back-projection ``(nz, slices, nx)`` of ``(n_angles, slices, nu)`` to ``out``."""
-    _, slices, nu = projections.shape
-    for number, b in enumerate(bundles):
-        target = out.transpose(0, 2) if b.transposed else out
-        rows, _, columns = target.shape
-        image, rays = make_rows(rows, slices, columns), make_rows(len(b.views), slices, nu)
-        inside = image[..., kernel.BEFORE : kernel.BEFORE + columns]
+    for number, bundle in enumerate(bundles):
+        _back_project_bundle(projections, bundle, out, add=number > 0)
 
-        def follow(
-            begin: int, end: int, first: int, last: int,
-            b: Bundle = b, image: Tensor = image, rays: Tensor = rays, target: Tensor = target, inside: Tensor = inside,
-            add: bool = number > 0,
-        ) -> None:  # fmt: skip
-            kernel.back_project(
-                rays.numpy(), image.numpy(), b.places.clone().numpy(), b.slope, b.apart, nu, inside.shape[2],
-                begin, end, first, last, tile_rows(image, last - first),
-            )  # fmt: skip
-            part = slice(begin, end), slice(first, last)
-            if b.transposed:
-                copying.copy_transposed(inside[part].transpose(0, 2).numpy(), target[part].transpose(0, 2).numpy())
-            elif add:
-                target[part].add_(inside[part])
-            else:
-                target[part] = inside[part]
 
-        read = partial(copying.read_rays, projections.numpy(), rays.numpy(), b.views, b.falling, b.length)
-        run_parts(read, split(len(b.views), count_threads()))
-        run_parts(follow, cut_parts(rows, slices))
+def _back_project_bundle(projections: Tensor, b: Bundle, out: Tensor, *, add: bool) -> None:
+    """Write the back-projection of a bundle to ``out``, or add it, which is for rays along z only."""
+    target = out.transpose(0, 2) if b.transposed else out
+    rows, slices, columns = target.shape
+    nu = projections.shape[2]
+    image, rays = make_rows(rows, slices, columns), make_rows(len(b.views), slices, nu)
+    inside = image[..., kernel.BEFORE : kernel.BEFORE + columns]
+
+    def read(begin: int, end: int) -> None:
+        copying.read_rays(projections.numpy(), rays.numpy(), b.views, b.falling, b.length, begin, end)
+
+    def follow(begin: int, end: int, first: int, last: int) -> None:
+        kernel.back_project(
+            rays.numpy(), image.numpy(), b.places.clone().numpy(), b.slope, b.apart, nu, columns,
+            begin, end, first, last, tile_rows(image, last - first),
+        )  # fmt: skip
+        part = slice(begin, end), slice(first, last)
+        if b.transposed:
+            copying.copy_transposed(inside[part].transpose(0, 2).numpy(), target[part].transpose(0, 2).numpy())
+        elif add:
+            target[part].add_(inside[part])
+        else:
+            target[part] = inside[part]
+
+    run_parts(read, split(len(b.views), count_threads()))
+    run_parts(follow, cut_parts(rows, slices))
 
 
 def cut_parts(things: int, slices: int) -> list[tuple[int, int, int, int]]:
