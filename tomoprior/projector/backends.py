@@ -86,8 +86,9 @@ class Backend(Protocol):
         """
 
 
-#: Bytes of a matrix up to which it is faster than computing its entries in every product (measured on two cores: equal at 64 to
-#: 107 MiB, where the matrix no longer fits the last-level cache).
+#: Bytes of a matrix up to which it is used. Beyond it the last-level cache does not hold it, and computing its entries in every
+#: product is faster for any number of slices. The limit depends on the geometry of a slice only: a backend that depended on the
+#: number of slices would give slabs other bits than the whole volume.
 MATRIX_PAYS = 64 * 2**20
 
 
