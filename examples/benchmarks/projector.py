@@ -43,7 +43,7 @@ def main() -> None:
             astra.data2d.delete(number)
 
     t = torch.from_numpy(x)
-    operators = {name: Projector(geometry, "cpu", backend=name) for name in ("astra-matrix", "astra-2d")}
+    operators = {name: Projector(geometry, "cpu", backend=name) for name in ("numba", "astra-matrix", "astra-2d")}
     started = time.perf_counter()
     operators["astra-matrix"](t)
     prepared = time.perf_counter() - started

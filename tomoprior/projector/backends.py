@@ -30,7 +30,9 @@ class Backend(Protocol):
     ``forward`` takes ``(batch, nz, ny, nx)`` and returns ``(batch, n_angles, ny, nu)``, both float32 on ``device``;
     ``adjoint`` maps in the other direction. Neither may keep its argument, and both must be callable from several threads.
     ``Projector`` applies shifts along y; a backend works within slices only. A backend that keeps prepared data for later
-    projectors also has a class method ``clear_cache()`` that frees them.
+    projectors also has a class method ``clear_cache()`` that frees them. A backend with a fast voxel-driven back-projection
+    of a parallel beam has a class method ``interpolate(projections, geometry)``, which returns ``(nz, ny, nx)``, or None where
+    it cannot run.
     """
 
     name: ClassVar[str]
@@ -84,8 +86,9 @@ class Backend(Protocol):
         """
 
 
-#: Bytes of a matrix up to which it is faster than computing its entries in every product (measured on two cores: equal at 64 to
-#: 107 MiB, where the matrix no longer fits the last-level cache).
+#: Bytes of a matrix up to which it is used. Beyond it the last-level cache does not hold it, and computing its entries in every
+#: product is faster for any number of slices. The limit depends on the geometry of a slice only: a backend that depended on the
+#: number of slices would give slabs other bits than the whole volume.
 MATRIX_PAYS = 64 * 2**20
 
 
@@ -144,6 +147,29 @@ def choose_backend(name: str, geometry: Geometry, kind: Kind, device: torch.devi
     if reason is not None:
         raise BackendError(f"{name} cannot run here: {reason}")
     return backend
+
+
+def interpolate(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor | None:
+    """Return the voxel-driven back-projection of the first backend that has one; None if none can compute it here.
+
+    Parameters
+    ----------
+    projections
+        float32, shape ``(n_angles, ny, nu)``.
+    geometry
+        A parallel beam, whose shifts along y are undone already.
+
+    Returns
+    -------
+    torch.Tensor or None
+        Shape ``(nz, ny, nx)``: for every voxel the sum over tilts of the linearly interpolated detector values.
+    """
+    for name in plugins.names(GROUP):
+        backend = plugins.load(GROUP, name)
+        volume = backend.interpolate(projections, geometry) if hasattr(backend, "interpolate") else None
+        if volume is not None:
+            return volume  # type: ignore[no-any-return]
+    return None
 
 
 def clear_cache() -> None:

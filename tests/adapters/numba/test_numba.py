@@ -8,12 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tomoprior import Geometry, Projector
-from tomoprior.adapters.numba.backend import LANES, cut_blocks
+from tomoprior.adapters.numba import lane_blocks, vectors
 from tomoprior.errors import BackendError
+from tomoprior.methods.classical import backprojection
+from tomoprior.projector import backends
 from tomoprior.testing import check_projector
 
 ANGLES = np.deg2rad(np.linspace(-63.1, 64.7, 20))
+KERNELS = ["vectors", "lanes"] if vectors.WIDTH else ["lanes"]
 SPECIAL = [0, 45, -45, 90, -90, 180, 1e-7, -1e-4, 135, 60, -33.3]
+
+
+@pytest.fixture(params=KERNELS, autouse=True, scope="module")
+def kernel(request):
+    """Run all tests with both kernels: without the vectors of this processor, its lanes are used."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "lanes":
+            patch.setattr(vectors, "WIDTH", 0)
+        yield request.param
 
 
 @pytest.mark.parametrize(("nz", "nx", "nu"), [(32, 32, 32), (17, 40, 45), (40, 17, 30), (1, 9, 9), (9, 1, 3)])
@@ -64,12 +76,12 @@ def test_it_is_a_projector(geometry):
 
 
 def test_a_slice_has_the_same_bits_whatever_slices_are_with_it():
-    ny = 2 * LANES + 7
+    ny = 2 * lane_blocks.LANES + 7
     geometry = Geometry(ANGLES, (16, ny, 24), (ny, 27), center=13.1)
     x = torch.rand(geometry.domain_shape, generator=torch.Generator().manual_seed(0))
     whole = Projector(geometry, "cpu", backend="numba")
     y, back = whole(x), whole.T(whole(x))
-    for first, last in ((0, 1), (3, 5), (7, 7 + LANES), (1, ny - 1), (ny - 3, ny)):
+    for first, last in ((0, 1), (3, 5), (7, 7 + lane_blocks.LANES), (1, ny - 1), (ny - 3, ny)):
         part = Projector(geometry.rows(first, last), "cpu", backend="numba")
         assert torch.equal(part(x[:, first:last]), y[:, first:last])
         assert torch.equal(part.T(y[:, first:last]), back[:, first:last])
@@ -94,11 +106,35 @@ def test_threads_change_no_bit():
 
 @given(st.integers(1, 200))
 def test_blocks_hold_every_slice_once_and_waste_at_most_a_quarter(count):
-    blocks = list(cut_blocks(count))
-    assert [i for begin, end, _ in blocks for i in range(begin, end)] == list(range(count))
-    for begin, end, lanes in blocks:
+    blocks = list(lane_blocks.cut_blocks(count))
+    assert [i for begin, end in blocks for i in range(begin, end)] == list(range(count))
+    for begin, end in blocks:
+        lanes = lane_blocks.count_lanes(end - begin)
         assert lanes in (1, 2, 4, 8, 16)
         assert 3 * lanes <= 4 * (end - begin) <= 4 * lanes
+
+
+@pytest.mark.skipif(not vectors.WIDTH, reason="this processor has no instructions for it")
+@pytest.mark.parametrize(
+    ("nz", "nx", "nu", "center"), [(33, 40, 45, 21.3), (5, 61, 20, 4.0), (40, 7, 50, None), (1, 1, 1, None)]
+)
+def test_voxels_look_up_the_detector_as_with_tables(nz, nx, nu, center, kernel):
+    if kernel == "lanes":
+        pytest.skip("lanes have no voxel-driven back-projection")
+    geometry = Geometry(np.deg2rad(SPECIAL), (nz, 3, nx), (3, nu), center)
+    projections = torch.rand(geometry.range_shape, generator=torch.Generator().manual_seed(0))
+    found, expected = backends.interpolate(projections, geometry), backprojection._multiply_tables(projections, geometry)
+    assert float((found - expected).norm()) < 1e-6 * float(expected.norm())
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (2, 1, 0), (1, 0, 2)])
+def test_memory_layout_changes_no_bit(order):
+    geometry = Geometry(ANGLES, (35, 3, 40))
+    A = Projector(geometry, "cpu", backend="numba")
+    x = torch.rand(A.domain_shape, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(A(x.permute(order).contiguous().permute(order)), A(x))
+    y = A(x)
+    assert torch.equal(A.T(y.permute(order).contiguous().permute(order)), A.T(y))
 
 
 def test_other_kernels_are_refused():

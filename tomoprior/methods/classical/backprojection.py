@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tomoprior.geometry import Geometry
-from tomoprior.projector import rowshift
+from tomoprior.projector import backends, rowshift
 from tomoprior.projector.sparse import csr_product, csr_tensor
 
 #: Size of the blocks of interpolation indices and weights. All blocks use the same memory, in place: new memory and
@@ -23,6 +23,12 @@ def backproject(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     """Sum over tilts: ``(nz, ny, nx)`` from ``(n_angles, ny, nu)``; the detector is zero beyond its ends."""
     if geometry.couples_slices:
         projections = rowshift.undo(projections, geometry)
+    volume = backends.interpolate(projections, geometry)
+    return _multiply_tables(projections, geometry) if volume is None else volume
+
+
+def _multiply_tables(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Return the same by products with sparse matrices, on any device."""
     nz, ny, nx = geometry.shape
     n, _, nu = geometry.range_shape
     device = projections.device

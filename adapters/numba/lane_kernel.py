@@ -10,13 +10,12 @@ image, and the lanes of a block of slices innermost. A ray that misses the image
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from . import lanes as operations
+from . import lane_operations as operations
+from .compiling import compile_function
 
 F, ADDRESS = np.float32, np.uint64
 #: Columns of zeros before and after the image.
@@ -26,15 +25,7 @@ gather: Any = operations.gather
 scatter: Any = operations.scatter
 
 
-def _compile(function: Callable[..., Any]) -> Any:
-    """Compile a function that runs without Python's lock; a new process reads it from Numba's cache, if that is writable."""
-    try:
-        return njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # neither the package's folder nor the user's is writable
-        return njit(nogil=True, error_model="numpy")(function)
-
-
-@_compile
+@compile_function
 def _step(position, slope):  # type: ignore[no-untyped-def]
     """Move the crossings of all rays of an angle to the next row."""
     if slope.shape[0] == 1:
@@ -45,7 +36,7 @@ def _step(position, slope):  # type: ignore[no-untyped-def]
             position[u] -= slope[u]
 
 
-@_compile
+@compile_function
 def _cross(position, slope, length, columns, pixel, first, second):  # type: ignore[no-untyped-def]
     """Find pixel and weights of the rays that cross a row of the image, and their range; then step all to the next row.
 
@@ -76,7 +67,7 @@ def _cross(position, slope, length, columns, pixel, first, second):  # type: ign
     return begin, end
 
 
-@_compile
+@compile_function
 def project(image, rays, start, slope, length, views, tile, lanes):  # type: ignore[no-untyped-def]
     """Add the line integrals of ``image`` to ``rays[views]``.
 
@@ -102,7 +93,7 @@ def project(image, rays, start, slope, length, views, tile, lanes):  # type: ign
                     ray += step
 
 
-@_compile
+@compile_function
 def back_project(rays, image, start, slope, length, views, top, bottom, tile, lanes):  # type: ignore[no-untyped-def]
     """Add the transpose of ``project``, applied to ``rays[views]``, to the rows from ``top`` to ``bottom`` of ``image``."""
     _, width, n = image.shape
