@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from htc2022_data import Scan, draw, read_known_masks, read_scan
 from htc2022_holes import find_holes, fit_hardening
+from htc2022_learned import FINAL_SIZE, STRIDE, WEIGHTS, HoleNetwork, estimate_holes, load_network, refine_holes
 from htc2022_learned import SIZE as NETWORK_SIZE
-from htc2022_learned import STRIDE, WEIGHTS, HoleNetwork, estimate_holes, load_network
 from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 from skimage.io import imsave
@@ -64,9 +64,11 @@ def segment_by_tv(
 
 
 def segment_by_network(scan: Scan, hardening: NDArray[np.float64], network: HoleNetwork) -> NDArray[np.bool_]:
-    """Return the mask of the disc: material is where a hole has a probability below one half."""
-    holes = find_holes(scan.select(slice(None, None, STRIDE)), hardening, NETWORK_SIZE)
-    image, inside = holes.turn_back(estimate_holes(holes, network), scan.mask_size)
+    """Return the mask of the disc: material is where the density of holes is below one half."""
+    scan = scan.select(slice(None, None, STRIDE))
+    estimate = estimate_holes(find_holes(scan, hardening, NETWORK_SIZE), network)
+    holes = find_holes(scan, hardening, FINAL_SIZE)
+    image, inside = holes.turn_back(refine_holes(holes, estimate), scan.mask_size)
     return inside & (image <= 0.5)
 
 

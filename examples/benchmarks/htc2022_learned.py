@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from htc2022_holes import Holes
 from numpy.typing import NDArray
+from scipy.ndimage import zoom
 from torch import nn
 
 import tomoprior
@@ -27,6 +28,8 @@ SIZE = 128
 STRIDE = 2
 #: Iterations of bounded least squares from zero, and from an estimate.
 FIRST, NEXT = 30, 8
+#: Iterations from the last estimate on the grid of the result, and voxels along its edge.
+REFINEMENT, FINAL_SIZE = 48, 256
 #: Passes of the network.
 PASSES = 3
 #: Logits ``(z, slices, x)`` for four images, the range in degrees, and whether it is the first pass.
@@ -52,31 +55,27 @@ class HoleNetwork(nn.Module):
         return out[:, 0, :, 0].permute(1, 0, 2).float()
 
 
-class HoleModel:
-    """Data, operator and disc of some slices, and the passes of the network over them.
+class BoundedFit:
+    """Least squares with values from 0 to 1, and 0 outside the disc, for some slices.
 
     Parameters
     ----------
     data
         Projections of the holes in voxel units, ``(views, slices, pixels)``.
     geometry
-        Geometry with ``SIZE`` x slices x ``SIZE`` voxels, turned so that the middle of the range is 0.
+        Geometry of ``(z, slices, x)`` voxels, turned so that the middle of the range is 0.
     distances
         Distances of the voxels from the edge of the disc in voxels, negative inside, ``(z, slices, x)``.
     """
 
     def __init__(self, data: torch.Tensor, geometry: tomoprior.Geometry, distances: torch.Tensor) -> None:
-        self.data, self.degrees = data, geometry.n_angles - 1.0
+        self.data, self.inside = data, (distances <= -1).float()
         self.A = tomoprior.Projector(geometry, "cpu", backend="astra-matrix")
-        self.inside = (distances <= -1).float()
-        self.depth = distances.clamp(-16, 16) / 16
-        ones = torch.ones(self.A.domain_shape)
-        self.rays = self.A(ones).clamp_min(1).reciprocal()
+        self.rays = self.A(torch.ones(self.A.domain_shape)).clamp_min(1).reciprocal()
         self.voxels = self.A.T(torch.ones(self.A.range_shape)).clamp_min(1).reciprocal()
-        self.linear = self.fit(torch.zeros(self.A.domain_shape), FIRST)
 
     def fit(self, x: torch.Tensor, num_iter: int) -> torch.Tensor:
-        """Return the volume after some steps of least squares with values from 0 to 1, as SIRT weights them (FISTA)."""
+        """Return the volume after some steps from ``x`` with the weights of SIRT (FISTA)."""
         y, t = x, 1.0
         for _ in range(num_iter):
             step = self.A.T(self.rays * (self.A(y) - self.data)) * self.voxels
@@ -84,6 +83,16 @@ class HoleModel:
             t, last = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
             x, y = new, new + (last - 1) / t * (new - x)
         return x
+
+
+class HoleModel(BoundedFit):
+    """Data, operator and disc of some slices, and the passes of the network over them; parameters as of ``BoundedFit``."""
+
+    def __init__(self, data: torch.Tensor, geometry: tomoprior.Geometry, distances: torch.Tensor) -> None:
+        super().__init__(data, geometry, distances)
+        self.degrees = geometry.n_angles - 1.0
+        self.depth = distances.clamp(-16, 16) / 16
+        self.linear = self.fit(torch.zeros(self.A.domain_shape), FIRST)
 
     def images(self, estimate: torch.Tensor | None) -> torch.Tensor:
         """Return what the network sees, ``(4, z, slices, x)``."""
@@ -114,6 +123,15 @@ def estimate_holes(holes: Holes, network: Network) -> NDArray[np.float32]:
     )
     estimate = model.estimate(network)
     return ((estimate[:, 0] + estimate[:, 1].flip(1)) / 2).numpy()
+
+
+def refine_holes(holes: Holes, estimate: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the density of the holes on the grid of ``holes``: steps towards the data from an estimate on a coarser grid."""
+    factor = holes.geometry.shape[0] / len(estimate)
+    start = torch.from_numpy(zoom(estimate, factor, order=1, mode="nearest", grid_mode=True))[:, None]
+    distances = torch.from_numpy(holes.distances().astype(np.float32))[:, None]
+    fit = BoundedFit(torch.from_numpy(holes.projections)[:, None], holes.geometry, distances)
+    return fit.fit(start, REFINEMENT)[:, 0].numpy()
 
 
 def with_slices(geometry: tomoprior.Geometry, slices: int) -> tomoprior.Geometry:

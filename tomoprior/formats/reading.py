@@ -16,6 +16,7 @@ from tomoprior.formats.angle_sources import angles_from_caller, find_series_angl
 from tomoprior.formats.base import Stack
 from tomoprior.formats.brightness import Level, prepare_values
 from tomoprior.formats.fields import normalize
+from tomoprior.formats.geometry_files import read_geometry_beside
 from tomoprior.geometry import Geometry
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
@@ -113,7 +114,9 @@ def read(
         A file of any installed format.
     angles
         Radians, shape ``(n_angles,)``; or a side file (``.tlt``, ``.rawtlt``, ``.mdoc``: degrees); or a range of degrees as
-        ``"-60:60:2"``. By default what the file itself says, then a side file of the same name beside it.
+        ``"-60:60:2"``. By default what the file itself says, then a side file of the same name beside it. A geometry file,
+        ``series.geometry.json`` beside ``series.npy``, states angles, rays and axis instead, for a fan beam too
+        (``tomoprior.formats.geometry_files.read_geometry``).
     center, thickness
         As in ``Geometry``; by default the middle of the detector and its width.
     width
@@ -193,26 +196,36 @@ def read_series(
     path = Path(path)
     stack = open_stack(path, **options)
     n, ny, nu = stack.data.shape
-    if angles is None:
-        series_angles = find_series_angles(path, stack, unit=angle_unit)
+    found = read_geometry_beside(
+        path, (n, ny, nu), {"angles": angles, "angle_unit": angle_unit, "center": center, "shifts": shifts},
+        thickness=thickness, width=width, voxel_size=voxel_size, unit=unit,
+    )  # fmt: skip
+    notes: tuple[str, ...] = ()
+    if found is not None:
+        geometry, source = found[0], str(found[1])
     else:
-        series_angles = angles_from_caller(angles, path, n, unit=angle_unit)
-    geometry = Geometry(
-        series_angles.values,
-        (nu if thickness is None else thickness, ny, nu if width is None else width),
-        (ny, nu),
-        center=center,
-        shifts=_read_shifts(shifts, stack, path),
-        voxel_size=stack.voxel_size if voxel_size is None else voxel_size,
-        unit=(stack.unit if unit is None else unit),
-    )
+        series_angles = (
+            find_series_angles(path, stack, unit=angle_unit)
+            if angles is None
+            else angles_from_caller(angles, path, n, unit=angle_unit)
+        )
+        source, notes = series_angles.source, series_angles.notes
+        geometry = Geometry(
+            series_angles.values,
+            (nu if thickness is None else thickness, ny, nu if width is None else width),
+            (ny, nu),
+            center=center,
+            shifts=_read_shifts(shifts, stack, path),
+            voxel_size=stack.voxel_size if voxel_size is None else voxel_size,
+            unit=(stack.unit if unit is None else unit),
+        )
     metadata = {
         "source": str(path.resolve()),
         "minus_log": bool(stack.attrs.get("minus_log", False)),
         **{key: stack.attrs[key] for key in _RECORDED if key in stack.attrs},
-        "angles_from": series_angles.source,
+        "angles_from": source,
         "labels": list(stack.labels),
-        "warnings": [*stack.warnings, *series_angles.notes],
+        "warnings": [*stack.warnings, *notes],
         "counts": stack.counts,
         "origin": list(stack.origin),
         "attrs": dict(stack.attrs),
