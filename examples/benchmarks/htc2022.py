@@ -30,6 +30,7 @@ from skimage.filters import threshold_otsu
 from skimage.io import imsave
 
 import tomoprior
+from tomoprior.errors import FormatError
 
 #: Widest range of tilts in degrees, strength in units of the rule of ``tv``, and weight along z.
 SETTINGS = ((35, 4.0, 0.2), (360, 2.0, 0.25))
@@ -95,7 +96,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
-    network = load_network(args.weights) if args.method == "learned" else None
+    try:
+        network = load_network(args.weights) if args.method == "learned" else None
+    except FormatError as error:
+        raise SystemExit(str(error)) from None
     found = {
         level: [
             file for file in sorted(args.data.glob("*_limited.mat"))

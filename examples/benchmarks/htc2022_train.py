@@ -12,6 +12,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,13 @@ RANGES = {30: 0.36, 40: 0.24, 50: 0.16, 60: 0.14, 90: 0.1}
 BATCH = 8
 #: Learning rate, the batches over which it grows at the start, and the share of all batches over which it falls at the end.
 RATE, WARM_UP, FALL = 1.5e-3, 50, 0.4
+#: Facts about the weights, in their file.
+CARD = {
+    "network": "2-D U-Net of htc2022_learned.py: holes in discs from fan-beam scans of 30 to 90 degrees",
+    "data": "made-up discs of htc2022_phantoms.py, projected by ASTRA's strip kernel; no scan of the challenge",
+    "scanner": "Helsinki Tomography Challenge 2022 (Zenodo 8041800): distances and pixels of its training scans",
+    "licence": "GPL-3.0-or-later",
+}
 #: Longest time constant of the running average of the weights, in steps.
 AVERAGE = 300
 
@@ -88,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     scan = read_scan(sorted(args.training.glob("*_full.mat"))[0]).select(slice(None, None, STRIDE))
-    simulators = {degrees: Simulator(scan, degrees) for degrees in RANGES}
+    simulator = cache(partial(Simulator, scan))  # each holds a large matrix
     network = build_seeded(HoleNetwork, args.seed, "cpu")
     state, path = NetworkState(*initial_parts(network)), args.output.with_suffix(".state")
     spent = 0.0
@@ -102,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rng = np.random.default_rng((args.seed, state.step))
         degrees = int(rng.choice(list(RANGES), p=list(RANGES.values())))
         rate = RATE * min(1, (batch + 1) / WARM_UP, (1 - batch / args.batches) / FALL)
-        model, truth = simulators[degrees].draw(rng)
+        model, truth = simulator(degrees).draw(rng)
         estimate = None
         for number in range(PASSES):
             logits = network(model.images(estimate), model.degrees, estimate is None)
@@ -114,16 +122,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             saved = time.monotonic()
             text = "  ".join(f"{d}: {' '.join(f'{v:.4f}' for v in values)}" for d, values in recent.items())
             print(f"batch {batch}, {saved - started:.0f} s, {time.process_time():.0f} s of CPU  {text}", flush=True)
-            values = {"step": state.step, "seconds": saved - started}
-            save_tensors(path, KEY, values, arrays_of(state), overwrite=True)
-            save_weights(args.output, state)
-    save_weights(args.output, state)
+            save(args.output, state, saved - started)
+    save(args.output, state, time.monotonic() - started)
 
 
-def save_weights(path: Path, state: NetworkState) -> None:
-    """Write the average of the weights with half precision."""
+def save(path: Path, state: NetworkState, seconds: float) -> None:
+    """Write the state, and the average of the weights with half precision."""
+    values = {"step": state.step, "seconds": seconds}
+    save_tensors(path.with_suffix(".state"), KEY, values, arrays_of(state), overwrite=True)
     arrays = {name: array.to(torch.float16) for name, array in state.average.items()}
-    save_tensors(path, KEY, {"step": state.step}, arrays, overwrite=True)
+    save_tensors(path, KEY, {"step": state.step, "card": CARD}, arrays, overwrite=True)
 
 
 if __name__ == "__main__":
