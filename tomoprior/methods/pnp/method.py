@@ -78,7 +78,7 @@ class PnP(IterativeMethod):
     Settings = PnPSettings
     tunable: ClassVar[Tunable] = {"sigma": (0.05, 0.1, 0.2)}
     couples_slices = True
-    peak_arrays = (14.0, 2.0)
+    peak_arrays = (9.5, 1.5)
 
     def halo(self, geometry: Geometry, settings: Any) -> int:
         """Return the rows beyond its own that a slab of a larger volume needs."""
