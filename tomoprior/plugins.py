@@ -1,4 +1,4 @@
-"""Discovery of methods, projector backends, file formats and executors through entry points.
+"""Discovery of methods, projector backends, file formats, executors and denoisers through entry points.
 
 A package adds one by an entry in its own ``pyproject.toml``::
 
@@ -30,7 +30,7 @@ SYNONYMS = {
     "tikh": "tikhonov",
 }
 
-GROUPS = ("tomoprior.methods", "tomoprior.projectors", "tomoprior.formats", "tomoprior.executors")
+GROUPS = ("tomoprior.methods", "tomoprior.projectors", "tomoprior.formats", "tomoprior.executors", "tomoprior.denoisers")
 
 
 @cache

@@ -21,97 +21,56 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from htc2022_data import Scan, draw, read_known_masks, read_mask, read_scan
+from htc2022_data import Scan, draw, read_known_masks, read_scan
+from htc2022_holes import find_holes, fit_hardening
+from htc2022_learned import FINAL_SIZE, STRIDE, WEIGHTS, HoleNetwork, estimate_holes, load_network, refine_holes
+from htc2022_learned import SIZE as NETWORK_SIZE
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 from skimage.filters import threshold_otsu
 from skimage.io import imsave
 
 import tomoprior
-from tomoprior.series.support import Disc, fit_disc
+from tomoprior.errors import FormatError
 
 #: Widest range of tilts in degrees, strength in units of the rule of ``tv``, and weight along z.
 SETTINGS = ((35, 4.0, 0.2), (360, 2.0, 0.25))
 #: Voxels along an edge of the grid, and iterations of ``tv``.
 SIZE, ITERATIONS = 256, 400
-#: Degree of the polynomial from measured values to path lengths.
-DEGREE = 3
-#: Path length in millimetres at which the edge of the disc is read off: well above the scattered radiation beside it.
-EDGE = 5.0
-#: Tilts of a training scan that the fit of the polynomial uses: every so many.
-SPARSE = 20
 
 
-def fit_hardening(training: Path) -> NDArray[np.float64]:
-    """Return the coefficients of ``path = sum_k c_k value^(k + 1)``, by least squares over the training discs.
-
-    A polychromatic beam is absorbed less and less along its path. The path lengths, in millimetres, are the projections of
-    the true masks.
-    """
-    values, paths = [], []
-    for file in sorted(training.glob("*_full.mat")):
-        scan = read_scan(file)
-        truth = read_mask(file.with_name(f"{file.stem}_recon_fbp_seg.mat"))
-        scan = scan.select(slice(None, None, SPARSE)).binned(2)
-        geometry = scan.geometry(len(truth))
-        lengths = tomoprior.Projector(geometry, "cpu")(truth[:, None].astype(np.float32))[:, 0]
-        values.append(scan.sinogram.ravel())
-        paths.append(lengths.ravel() * scan.width / len(truth))
-    if not values:
-        raise SystemExit(f"{training} has no *_full.mat: the training scans are needed for the correction of beam hardening")
-    return np.linalg.lstsq(powers(np.concatenate(values)), np.concatenate(paths), rcond=None)[0]
-
-
-def powers(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the powers of the polynomial; there is no constant, since air has no path."""
-    return values[..., None] ** np.arange(1, DEGREE + 1)
-
-
-def segment(
+def segment_by_tv(
     scan: Scan, hardening: NDArray[np.float64], size: int = SIZE, iterations: int = ITERATIONS,
     setting: tuple[float, float] | None = None,
 ) -> NDArray[np.bool_]:  # fmt: skip
     """Return the mask of the disc, True where there is material, shape ``(scan.mask_size, scan.mask_size)``.
 
-    The series is turned so that the middle of its range is 0: then z is the direction that it measures worst. The disc is
-    known to be round, so its edge is fitted in the projections. What is reconstructed is the holes: the projections of the
-    full disc minus the measured ones, with density 0 to 1 and zero outside the disc.
+    What is reconstructed is the holes, with density 0 to 1 and zero outside the disc.
     """
-    middle = float(scan.degrees[[0, -1]].mean())
     span = float(np.ptp(scan.degrees))
     strength, z_weight = setting or next((s, w) for widest, s, w in SETTINGS if span <= widest)
-    scan = scan.binned(max(1, round(scan.mask_size / size)))
-    geometry = scan.geometry(size, middle)
-    voxel = scan.width / size  # millimetres
-    paths = powers(scan.sinogram) @ hardening / voxel
-    disc = fit_disc(paths, geometry, EDGE / voxel)
-    holes = disc.project(geometry) - paths
-    at = np.arange(size) - (size - 1) / 2
+    holes = find_holes(scan, hardening, size)
     result = tomoprior.reconstruct(
-        tomoprior.TiltSeries(holes[:, None].astype(np.float32), geometry),
+        tomoprior.TiltSeries(holes.projections[:, None], holes.geometry),
         "tv",
-        reg_par=strength * 0.005 * geometry.n_angles * (size / 128) ** 2,
+        reg_par=strength * 0.005 * holes.geometry.n_angles * (size / 128) ** 2,
         z_weight=z_weight,
         num_iter=iterations,
         max_constraint=1.0,
-        mask=disc.distances(at[None, :], at[:, None]) <= -1,
+        mask=holes.distances() <= -1,
         device="cpu",
         backend="astra-matrix",  # for a single slice faster than no matrix
     )
-    image, inside = turn_back(np.asarray(result.volume[:, 0]), disc, middle, scan.mask_size)
+    image, inside = holes.turn_back(np.asarray(result.volume[:, 0]), scan.mask_size)
     return inside & (image <= threshold_otsu(image[inside]))
 
 
-def turn_back(
-    image: NDArray[np.float32], disc: Disc, degrees: float, size: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the image, turned by ``degrees`` and sampled on ``size`` x ``size`` pixels, and the pixels inside the disc."""
-    n, turn = len(image), np.deg2rad(degrees)
-    at = (np.arange(size) - (size - 1) / 2) * n / size
-    z, x = np.meshgrid(at, at, indexing="ij")
-    x, z = x * np.cos(turn) - z * np.sin(turn), x * np.sin(turn) + z * np.cos(turn)
-    turned = map_coordinates(image.astype(np.float64), [z + (n - 1) / 2, x + (n - 1) / 2], order=1, mode="constant")
-    return turned, disc.distances(x, z) <= 0
+def segment_by_network(scan: Scan, hardening: NDArray[np.float64], network: HoleNetwork) -> NDArray[np.bool_]:
+    """Return the mask of the disc: material is where the density of holes is below one half."""
+    scan = scan.select(slice(None, None, STRIDE))
+    estimate = estimate_holes(find_holes(scan, hardening, NETWORK_SIZE), network)
+    holes = find_holes(scan, hardening, FINAL_SIZE)
+    image, inside = holes.turn_back(refine_holes(holes, estimate), scan.mask_size)
+    return inside & (image <= 0.5)
 
 
 def matthews(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -129,15 +88,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--levels", type=lambda s: [int(v) for v in s.split(",")], default=[1, 4, 5, 6, 7])
     parser.add_argument("--output", type=Path, required=True, help="folder for masks, scores and a picture")
     parser.add_argument("--method", choices=["tv", "learned"], default="tv")
-    parser.add_argument("--size", type=int, default=SIZE, help="voxels along an edge of the grid")
-    parser.add_argument("--iterations", type=int, default=ITERATIONS)
+    parser.add_argument("--size", type=int, default=SIZE, help="voxels along an edge of the grid of tv")
+    parser.add_argument("--iterations", type=int, default=ITERATIONS, help="iterations of tv")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="weights of the network, from htc2022_train.py")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
-    if args.method == "learned":
-        raise SystemExit("--method learned is not available: no prior for these discs has been trained; use --method tv")
+    try:
+        network = load_network(args.weights) if args.method == "learned" else None
+    except FormatError as error:
+        raise SystemExit(str(error)) from None
     found = {
         level: [
             file for file in sorted(args.data.glob("*_limited.mat"))
@@ -155,11 +117,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for file in files:
             started = time.process_time()
             scan, masks = read_scan(file), read_known_masks(file)
-            masks["tv"] = segment(scan, hardening, args.size, args.iterations)
+            if network is None:
+                masks["result"] = segment_by_tv(scan, hardening, args.size, args.iterations)
+            else:
+                masks["result"] = segment_by_network(scan, hardening, network)
             name, seconds = file.stem.removesuffix("_limited"), time.process_time() - started
-            imsave(args.output / f"{name}.png", masks["tv"].astype(np.uint8) * 255, check_contrast=False)
+            imsave(args.output / f"{name}.png", masks["result"].astype(np.uint8) * 255, check_contrast=False)
             score, fbp = (
-                matthews(masks[key], masks["truth"]) if {key, "truth"} <= set(masks) else float("nan") for key in ("tv", "fbp")
+                matthews(masks[key], masks["truth"]) if {key, "truth"} <= set(masks) else float("nan")
+                for key in ("result", "fbp")
             )
             rows.append({"level": level, "phantom": name, "score": score, "fbp": fbp, "seconds": seconds})
             pictures.append((f"level {level}, {np.ptp(scan.degrees):g} degrees", masks, score))
@@ -168,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         writer = csv.DictWriter(file_out, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    draw(pictures, args.output / "htc2022.png")
+    draw(pictures, f"tomoprior {args.method}", args.output / "htc2022.png")
     print("level  scores of the phantoms, sum")
     for level in args.levels:
         scores = [row["score"] for row in rows if row["level"] == level]

@@ -85,9 +85,9 @@ def _read_variable(path: Path) -> Any:
     return next(value for name, value in found.items() if not name.startswith("__"))
 
 
-def draw(pictures: Sequence[tuple[str, Mapping[str, NDArray[np.bool_]], float]], path: Path) -> None:
+def draw(pictures: Sequence[tuple[str, Mapping[str, NDArray[np.bool_]], float]], method: str, path: Path) -> None:
     """Draw a column for each phantom: the truth, the organisers' result and the result of this benchmark."""
-    names = {"truth": "truth", "fbp": "organisers' FBP", "tv": "tomoprior tv"}
+    names = {"truth": "truth", "fbp": "organisers' FBP", "result": method}
     figure, axes = plt.subplots(3, len(pictures), figsize=(2.2 * len(pictures), 6.9), squeeze=False)
     for column, (title, masks, score) in zip(axes.T, pictures, strict=True):
         column[0].set_title(title, fontsize=8)
@@ -95,7 +95,7 @@ def draw(pictures: Sequence[tuple[str, Mapping[str, NDArray[np.bool_]], float]],
             axis.axis("off")
             if key in masks:
                 axis.imshow(masks[key], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-                axis.text(4, 4, name if key != "tv" else f"{name}: {score:.3f}", color="white", va="top", fontsize=7)
+                axis.text(4, 4, name if key != "result" else f"{name}: {score:.3f}", color="white", va="top", fontsize=7)
     figure.tight_layout(pad=0.3)
     figure.savefig(path, dpi=80)
     plt.close(figure)

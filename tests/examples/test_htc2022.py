@@ -95,7 +95,7 @@ def test_what_is_missing_is_one_line(challenge, tmp_path):
     training, test = challenge
     options = ("--data", test, "--training", training, "--output", tmp_path)
     for arguments, message in (
-        ((*options, "--method", "learned"), "learned is not available"),
+        ((*options, "--method", "learned", "--weights", tmp_path / "none.safetensors"), "none.safetensors: no such file"),
         ((*options, "--levels", "3"), "no *_limited.mat of the levels [3]"),
         (("--data", test, "--training", tmp_path, "--output", tmp_path), "no *_full.mat"),
     ):

@@ -8,6 +8,7 @@ import torch
 
 import tomoprior
 from tomoprior import FanGeometry, Geometry, Projector, TiltSeries, methods
+from tomoprior.alignment.center import find_center
 from tomoprior.errors import InputError
 
 FAN = {"source_distance": 60.0, "detector_distance": 30.0}
@@ -61,7 +62,7 @@ REFUSING = ("wbp", "fourier", "wiener", "diffusion", "diffusion.slice", "wedge",
 
 @pytest.mark.parametrize("name", REFUSING)
 def test_methods_for_a_parallel_beam_refuse_a_fan_before_any_work(name, series, tmp_path):
-    message = "takes a parallel beam only: use sirt, sart, cgls, tikhonov, tv or cn, or turn .* tomoprior.rebin_fan"
+    message = "takes a parallel beam only: use sirt, sart, cgls, tikhonov, tv, cn or pnp, or turn .* tomoprior.rebin_fan"
     for values in ({}, {"out": tmp_path / "volume.zarr"}):
         with pytest.raises(InputError, match=message):
             tomoprior.reconstruct(series, name, device="cpu", **values)
@@ -78,6 +79,13 @@ def test_a_rebinned_series_goes_through_tv_with_its_weights(truth, series):
     assert np.linalg.norm(result.volume - truth) < 0.2 * np.linalg.norm(truth)
 
 
-def test_a_saved_fan_series_is_refused_rather_than_turned_into_a_parallel_one(tmp_path, series):
-    with pytest.raises(InputError, match="no place for a fan beam"):
-        tomoprior.write_series(series, tmp_path / "series.mrc")
+def test_alignment_and_the_search_for_the_axis_refuse_a_fan(series):
+    for function in (tomoprior.align, find_center):
+        with pytest.raises(InputError, match="takes a parallel beam only; turn the series into"):
+            function(series)
+
+
+def test_a_comparison_names_the_method_that_cannot_use_a_fan_before_any_work(series, tmp_path):
+    with pytest.raises(InputError, match="wbp takes a parallel beam only"):
+        tomoprior.compare(series, "sirt,wbp", out=tmp_path / "report")
+    assert not list(tmp_path.iterdir())

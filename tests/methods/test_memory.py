@@ -49,6 +49,7 @@ CLASSICAL = [
     ("fourier", {}),
     *[(name, {"num_iter": 3, "pad": 0}) for name in ("sirt", "cgls", "tikhonov", "tv")],
     ("sart", {"num_iter": 1, "pad": 0, "subset_size": 8}),
+    ("pnp", {"num_iter": 2, "num_cg": 2, "pad": 0, "denoiser": "torch:add"}),  # a denoiser that takes one more array
     ("astra.SIRT", {"num_iter": 1}),
 ]
 COORDINATES = [

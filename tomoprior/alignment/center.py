@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 from tomoprior import methods
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
+from tomoprior.methods.arguments import check_parallel
 from tomoprior.methods.solving.strength import parabola_minimum
 from tomoprior.projector import Projector
 from tomoprior.series import TiltSeries
@@ -49,6 +50,7 @@ def find_center(series: TiltSeries) -> float:
         For a smaller range of angles, or projections without contrast.
     """
     geometry = series.geometry
+    check_parallel(geometry, "the search for the axis")
     span = float(np.ptp(geometry.angles))
     if span < np.deg2rad(150):
         raise InputError(

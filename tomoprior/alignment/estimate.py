@@ -17,6 +17,7 @@ from tomoprior.alignment.rounds import Matcher, Pose
 from tomoprior.alignment.settings import AlignSettings
 from tomoprior.alignment.transforms import image_matrices
 from tomoprior.geometry import Geometry
+from tomoprior.methods.arguments import check_parallel
 from tomoprior.progress import Progress
 from tomoprior.series import TiltSeries
 
@@ -52,6 +53,7 @@ def estimate_alignment(
     """
     settings = settings or AlignSettings()
     nominal = series.geometry
+    check_parallel(nominal, "the alignment")
     angle = np.deg2rad(settings.tilt_axis or 0.0)
     n = nominal.n_angles
     factors = choose_bins(nominal.detector, settings)

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from tomoprior import memory
+from tomoprior.geometry import FanGeometry
 from tomoprior.methods.base import Method
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.doubts import describe_fit
@@ -35,9 +36,13 @@ def print_series(file: Path, series: TiltSeries, *, given_center: bool) -> None:
     typer.echo(f"angles       from {series.metadata.get('angles_from')}")
     low, high = geometry.center.min(), geometry.center.max()
     axis = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
-    typer.echo(
-        f"axis         at {axis} pixels from the left edge" + ("" if given_center else " (the middle; --center changes it)")
-    )
+    stated = given_center or isinstance(geometry, FanGeometry)
+    typer.echo(f"axis         at {axis} pixels from the left edge" + ("" if stated else " (the middle; --center changes it)"))
+    if isinstance(geometry, FanGeometry):
+        typer.echo(
+            f"rays         a fan: source {geometry.source_distance:.6g}, detector {geometry.detector_distance:.6g} voxels from "
+            f"the axis, pixels of {geometry.pixel_size:.6g} voxels"
+        )
     typer.echo(f"volume       {' x '.join(map(str, geometry.shape))} (z, y, x) voxels")
 
 

@@ -17,6 +17,7 @@ from tomoprior.cli.inputs import SeriesOptions
 from tomoprior.cli.opening import open_series
 from tomoprior.errors import InputError, NoSuchFileError, SettingsError
 from tomoprior.formats import sidefiles, write
+from tomoprior.formats.geometry_files import find_geometry_file, geometry_path
 from tomoprior.progress import progress_bar
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.halves import reconstruct_halves
@@ -45,7 +46,10 @@ def check(halves: str, out: Path, field: Path | None, *, slabs: bool, overwrite:
 def open_other(options: SeriesOptions, file: Path) -> TiltSeries:
     """Return the series of the second half, prepared like the first; without angles of its own it takes those of the first."""
     angles = options.angles
-    if angles is None and sidefiles.find_angles(file) is None:
+    if find_geometry_file(options.file) is not None:
+        if find_geometry_file(file) is None:
+            raise InputError(f"{file} needs a geometry file of its own, {geometry_path(file).name}, as {options.file} has one")
+    elif angles is None and sidefiles.find_angles(file) is None:
         found = sidefiles.find_angles(options.file)
         angles = None if found is None else str(found)
     return open_series(replace(options, file=file, angles=angles)).prepared()[0]

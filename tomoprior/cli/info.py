@@ -33,6 +33,7 @@ def info(
     from tomoprior.errors import TomopriorError
     from tomoprior.formats import open_stack, registry
     from tomoprior.formats.angle_sources import SeriesAngles, find_series_angles
+    from tomoprior.formats.geometry_files import find_geometry_file, read_geometry
     from tomoprior.formats.sidefiles import find_angles
     from tomoprior.memory import format_bytes
 
@@ -45,10 +46,16 @@ def info(
     typer.echo(f"shape        {shape[0]} x {shape[1]} x {shape[2]}  (tilt, y, u) of a series, (z, y, x) of a volume")
     typer.echo(f"voxel size   {stack.voxel_size:.6g} {stack.unit}")
     angles: SeriesAngles | None = None
+    beside = find_geometry_file(file)
     try:
-        angles = find_series_angles(file, stack, unit=angle_unit)
+        if beside is not None:
+            typer.echo(f"geometry     {read_geometry(beside, (shape[1], shape[2]))}  (from {beside})")
+        else:
+            angles = find_series_angles(file, stack, unit=angle_unit)
     except TomopriorError as error:
-        has_some = stack.angles is not None or stack.rejected_angles is not None or find_angles(file) is not None
+        has_some = (
+            beside is not None or stack.angles is not None or stack.rejected_angles is not None or find_angles(file) is not None
+        )
         typer.echo("angles       none that can be used" if has_some else "angles       none in the file or beside it")
         if has_some:
             typer.echo(f"warning      {error}")
@@ -61,7 +68,7 @@ def info(
     for warning in (*stack.warnings, *(() if angles is None else angles.notes)):
         typer.echo(f"warning      {warning}")
     if pixels:
-        _print_values(stack, is_series=angles is not None)
+        _print_values(stack, is_series=angles is not None or beside is not None)
 
 
 def _print_angles(degrees: NDArray[np.float64], source: str, *, views: bool) -> None:

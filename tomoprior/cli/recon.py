@@ -140,6 +140,7 @@ def recon(
     from tomoprior.cli import console, halved, opening, optics, parse, slabbed
     from tomoprior.errors import SettingsError
     from tomoprior.formats.addresses import name_source
+    from tomoprior.methods.arguments import check_rays
     from tomoprior.methods.base import CheckedMethod
     from tomoprior.methods.solving.padding import settle_padding
     from tomoprior.projector import ProjectorOptions
@@ -173,6 +174,7 @@ def recon(
         file, initial, mask = Path(name_source(file)), initial and initial.resolve(), mask and mask.resolve()
         options = replace(options, file=file)
     opened = opening.open_series(options)
+    check_rays(chosen, opened.geometry)
     if isinstance(chosen, CheckedMethod):
         chosen.check(opened.geometry, settings)
     projector = ProjectorOptions(device, kind, backend)  # type: ignore[arg-type]
@@ -230,13 +232,13 @@ def _aligned(series: TiltSeries, notes: list[str]) -> tuple[TiltSeries, list[str
 def _check_output(out: Path, files: list[Path], *, overwrite: bool) -> None:
     """Raise if OUT cannot be written, or is one of the input files."""
     from tomoprior.errors import OutputExistsError
-    from tomoprior.formats import sidefiles
+    from tomoprior.formats import geometry_files, sidefiles
     from tomoprior.formats.registry import for_writing
     from tomoprior.storage.files import check_target, record_path
 
     for_writing(out)
-    angle_file = sidefiles.find_angles(files[0])
-    for path in files if angle_file is None else [*files, angle_file]:
+    beside = (sidefiles.find_angles(files[0]), geometry_files.find_geometry_file(files[0]))
+    for path in [*files, *(path for path in beside if path is not None)]:
         if out.exists() and path.exists() and out.samefile(path):
             raise OutputExistsError(f"{out} is an input of this run, and is not overwritten")
     for target in (out, record_path(out)):

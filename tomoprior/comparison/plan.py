@@ -10,6 +10,7 @@ from tomoprior.comparison.arguments import select_checks
 from tomoprior.comparison.candidates import make_candidates
 from tomoprior.comparison.shared import CHECKS, FEWEST, RECONSTRUCTIONS, order_tilts
 from tomoprior.comparison.tuning import count_trials, explain_trials, plan_trials
+from tomoprior.methods.arguments import check_rays
 from tomoprior.methods.base import Method
 from tomoprior.projector import Projector
 from tomoprior.projector.backends import Kind
@@ -67,6 +68,7 @@ def estimate_comparison(
     possible = [name for name in select_checks(checks) if tilts >= FEWEST[name]]
     costs = []
     for candidate in make_candidates(methods, settings):
+        check_rays(candidate.method, series.geometry)
         trials = count_trials(plan_trials(candidate)) if tune else 0
         single = estimate_method(candidate.method, projector, candidate.settings)
         seconds = single.seconds * (1 + sum(TILTS[name] for name in possible) + TRIAL * trials)

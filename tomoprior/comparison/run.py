@@ -27,6 +27,7 @@ from tomoprior.comparison.subprocess_run import run_in_process
 from tomoprior.comparison.summary import summarize
 from tomoprior.errors import InputError, SettingsError
 from tomoprior.formats import read_volume
+from tomoprior.methods.arguments import check_rays
 from tomoprior.methods.base import Method
 from tomoprior.metrics.matching import Match
 from tomoprior.projector import ProjectorOptions
@@ -127,7 +128,10 @@ def compare(
     if budget is not None and not budget > 0:
         raise SettingsError(f"the budget must be a positive number of seconds, got {budget!r}")
     wanted = select_checks(checks)
-    series = series_to_compare(to_series(series))
+    series = to_series(series)
+    for candidate in candidates:
+        check_rays(candidate.method, series.geometry)
+    series = series_to_compare(series)
     if isinstance(truth, str | Path):
         truth = read_volume(truth)
     true_volume = None if truth is None else truth_to_compare(truth, series.geometry)

@@ -17,6 +17,7 @@ from tomoprior.formats.angle_sources import angles_from_caller, find_series_angl
 from tomoprior.formats.base import Stack
 from tomoprior.formats.brightness import Level, prepare_values
 from tomoprior.formats.fields import normalize
+from tomoprior.formats.geometry_files import read_geometry_beside
 from tomoprior.geometry import Geometry
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
@@ -115,7 +116,9 @@ def read(
         A file of any installed format.
     angles
         Radians, shape ``(n_angles,)``; or a side file (``.tlt``, ``.rawtlt``, ``.mdoc``: degrees); or a range of degrees as
-        ``"-60:60:2"``. By default what the file itself says, then a side file of the same name beside it.
+        ``"-60:60:2"``. By default what the file itself says, then a side file of the same name beside it. A geometry file,
+        ``series.geometry.json`` beside ``series.npy``, states angles, rays and axis instead, for a fan beam too
+        (``tomoprior.formats.geometry_files.read_geometry``).
     center, thickness
         As in ``Geometry``; by default the middle of the detector and its width.
     width
@@ -204,30 +207,43 @@ def read_series(
     if tilt_axis == "x":
         stack = replace(stack, data=TransposedArray(_lazy(stack.data, path), (0, 2, 1)))
     n, ny, nu = stack.data.shape
-    if angles is None:
-        series_angles = find_series_angles(path, stack, unit=angle_unit)
+    found = read_geometry_beside(
+        path, (n, ny, nu), {
+            "angles": angles, "angle_unit": angle_unit, "center": center, "shifts": shifts,
+            "tilt_axis": None if tilt_axis == "y" else tilt_axis,
+        },
+        thickness=thickness, width=width, voxel_size=voxel_size, unit=unit,
+    )  # fmt: skip
+    notes: tuple[str, ...] = ()
+    if found is not None:
+        geometry, source = found[0], str(found[1])
     else:
-        series_angles = angles_from_caller(angles, path, n, unit=angle_unit)
-    image_shifts = _read_shifts(shifts, stack, path)
-    if tilt_axis == "x" and image_shifts is not None:
-        image_shifts = image_shifts[:, ::-1]
-    geometry = Geometry(
-        series_angles.values,
-        (nu if thickness is None else thickness, ny, nu if width is None else width),
-        (ny, nu),
-        center=center,
-        shifts=image_shifts,
-        voxel_size=stack.voxel_size if voxel_size is None else voxel_size,
-        unit=(stack.unit if unit is None else unit),
-    )
+        series_angles = (
+            find_series_angles(path, stack, unit=angle_unit)
+            if angles is None
+            else angles_from_caller(angles, path, n, unit=angle_unit)
+        )
+        source, notes = series_angles.source, series_angles.notes
+        image_shifts = _read_shifts(shifts, stack, path)
+        if tilt_axis == "x" and image_shifts is not None:
+            image_shifts = image_shifts[:, ::-1]
+        geometry = Geometry(
+            series_angles.values,
+            (nu if thickness is None else thickness, ny, nu if width is None else width),
+            (ny, nu),
+            center=center,
+            shifts=image_shifts,
+            voxel_size=stack.voxel_size if voxel_size is None else voxel_size,
+            unit=(stack.unit if unit is None else unit),
+        )
     metadata = {
         "source": name_source(path),
         "minus_log": bool(stack.attrs.get("minus_log", False)),
         **({"tilt_axis": "x"} if tilt_axis == "x" else {}),
         **{key: stack.attrs[key] for key in _RECORDED if key in stack.attrs},
-        "angles_from": series_angles.source,
+        "angles_from": source,
         "labels": list(stack.labels),
-        "warnings": [*_warnings_that_hold(stack, series_angles.source == str(path)), *series_angles.notes],
+        "warnings": [*_warnings_that_hold(stack, source == str(path)), *notes],
         "counts": stack.counts,
         "origin": list(stack.origin),
         "attrs": dict(stack.attrs),

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats import registry, sidefiles
 from tomoprior.formats.base import Header, Sink
+from tomoprior.formats.geometry_files import geometry_path, write_geometry
 from tomoprior.geometry import FanGeometry, Geometry
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
@@ -190,7 +191,9 @@ def to_stored(volume: NDArray[np.float32], dtype: str) -> tuple[NDArray[Any], di
 def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = False, labels: tuple[str, ...] = ()) -> None:
     """Write a tilt series, tilt by tilt, with its angles (in the file, or as ``NAME.tlt`` beside it) and pixel size.
 
-    Centre, shifts and weights are not written, because the file formats of the field have no place for them.
+    Centre, shifts and weights are not written, because the file formats of the field have no place for them. The geometry of a
+    fan is written beside the series, ``series.geometry.json`` for ``series.npy``, where ``tomoprior.read`` finds it, with
+    centre and shifts.
 
     Parameters
     ----------
@@ -201,8 +204,6 @@ def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = Fals
 
     Raises
     ------
-    InputError
-        For a fan beam, which would come back as a parallel one.
     FormatError, OutputExistsError
         As ``writing``.
 
@@ -217,11 +218,14 @@ def write_series(series: TiltSeries, path: str | Path, *, overwrite: bool = Fals
     3
     """
     geometry = series.geometry
-    if isinstance(geometry, FanGeometry):
-        raise InputError(
-            "files of tilt series have no place for a fan beam: save the projections with numpy.save and geometry.to_dict() "
-            "as JSON, or turn the series into parallel rays with tomoprior.rebin_fan"
-        )
+    beside, fan = geometry_path(Path(path)), isinstance(geometry, FanGeometry)
+    if fan or beside.exists():
+        for target in (Path(path), beside):
+            check_target(target, overwrite=overwrite)
+        if fan:  # first, so that no file of a fan is ever without it
+            write_geometry(beside, geometry)
+        else:
+            beside.unlink()  # it describes the series that is replaced
     dtype = np.dtype(series.projections.dtype).newbyteorder("=")
     header = Header(
         shape=geometry.range_shape,

@@ -15,9 +15,15 @@ def check_rays(method: Any, geometry: Geometry) -> None:
     """Refuse a geometry other than a parallel beam unless the method declares ``any_rays``."""
     if isinstance(geometry, FanGeometry) and not getattr(method, "any_rays", False):
         raise InputError(
-            f"{method.name} takes a parallel beam only: use sirt, sart, cgls, tikhonov, tv or cn, or turn the series into "
+            f"{method.name} takes a parallel beam only: use sirt, sart, cgls, tikhonov, tv, cn or pnp, or turn the series into "
             "parallel rays with tomoprior.rebin_fan"
         )
+
+
+def check_parallel(geometry: Geometry, what: str) -> None:
+    """Raise InputError for a geometry other than a parallel beam; ``what`` is the subject of the message."""
+    if isinstance(geometry, FanGeometry):
+        raise InputError(f"{what} takes a parallel beam only; turn the series into parallel rays with tomoprior.rebin_fan")
 
 
 def check_projections(projections: torch.Tensor, projector: Projector) -> None:

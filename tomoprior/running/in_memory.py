@@ -101,7 +101,7 @@ def reconstruct_in_memory(
         record = {
             "method": method.name,
             "citation": method.citation,
-            "settings": settings.model_dump(),
+            "settings": settings.model_dump(mode="json"),
             "projector": projector.describe() if method.uses_projector and "projector" not in result.provenance else None,
             **result.provenance,
             **more,

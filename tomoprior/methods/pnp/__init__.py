@@ -1,0 +1,1 @@
+"""Plug-and-play priors: any denoiser as the prior of a reconstruction."""
