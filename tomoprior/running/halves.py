@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,8 @@ class HalfReconstructions:
         The length at which ``predicted`` falls below 0.5, in the unit of the geometry.
     half_resolution
         The length at which ``correlation.corrected`` falls below 0.143: that of a method without a prior.
+    series
+        The data of ``first`` and ``second``; None if only the volumes were compared.
     """
 
     first: Reconstruction
@@ -61,6 +63,7 @@ class HalfReconstructions:
     local: Any
     resolution: float
     half_resolution: float
+    series: tuple[TiltSeries, TiltSeries] | None = None
 
 
 def split_tilts(series: TiltSeries) -> tuple[TiltSeries, TiltSeries]:
@@ -117,7 +120,8 @@ def reconstruct_halves(
     first, second = (reconstruct(half, method, **arguments) for half in (a, b))
     plain = {name: arguments[name] for name in ("device", "kind", "backend", "threads") if name in arguments}
     linear = tuple(reconstruct(half, LINEAR_METHOD, num_iter=LINEAR_ITERATIONS, **plain) for half in (a, b))
-    return compare_halves(first, second, np.concatenate([a.geometry.angles, b.geometry.angles]), (linear[0], linear[1]))
+    compared = compare_halves(first, second, np.concatenate([a.geometry.angles, b.geometry.angles]), (linear[0], linear[1]))
+    return replace(compared, series=(a, b))
 
 
 def compare_halves(
