@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tomoprior import FilteredProjector, Geometry, Projector, TiltSeries, compare, reconstruct
+from tomoprior import FilteredProjector, Geometry, Projector, TiltSeries, reconstruct
 from tomoprior.errors import InputError
 from tomoprior.microscopy import CTF, Transfer
 from tomoprior.running.estimate import estimate
@@ -92,12 +92,10 @@ def test_methods_that_use_images_directly_refuse_before_any_work(series, method)
         reconstruct(series, method)
 
 
-def test_slabs_and_comparisons_are_refused_before_any_work(series, tmp_path):
+def test_slabs_are_refused_before_any_work(series, tmp_path):
     with pytest.raises(InputError, match="slab by slab"):
         reconstruct(series, "sirt", out=tmp_path / "v.zarr")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(InputError, match="transfer function"):
-        compare(series, ["sirt", "cgls"])
 
 
 def test_the_estimate_counts_the_filters(series):
