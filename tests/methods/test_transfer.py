@@ -111,3 +111,16 @@ def test_a_network_fits_all_slices_together(series):
         reconstruct(series, "cn", preset="paper", slices="all", num_iter=2)
     volume = reconstruct(series, "cn", encoder="fourier", slices="all", num_iter=3).volume
     assert torch.isfinite(torch.from_numpy(volume)).all()
+
+
+@pytest.fixture(scope="module")
+def noisy(series):
+    """The series with ten times as much noise as signal."""
+    noise = np.random.default_rng(3).normal(0, np.sqrt(10 * series.projections.var()), series.projections.shape)
+    return replace(series, projections=(series.projections + noise).astype(np.float32))
+
+
+def test_tv_converges_at_the_strengths_that_strong_noise_needs(noisy):
+    rule = reconstruct(noisy, "tv", reg_par="auto", num_iter=1).provenance["settled"]["reg_par"]
+    early, late = (reconstruct(noisy, "tv", reg_par=40 * rule, num_iter=n).volume for n in (100, 1500))
+    assert np.square(early - late).sum() < 0.05 * np.square(late).sum()
