@@ -122,5 +122,5 @@ def noisy(series):
 
 def test_tv_converges_at_the_strengths_that_strong_noise_needs(noisy):
     rule = reconstruct(noisy, "tv", reg_par="auto", num_iter=1).provenance["settled"]["reg_par"]
-    early, late = (reconstruct(noisy, "tv", reg_par=40 * rule, num_iter=n).volume for n in (100, 1500))
+    early, late = (reconstruct(noisy, "tv", reg_par=60 * rule, num_iter=n).volume for n in (100, 800))
     assert np.square(early - late).sum() < 0.05 * np.square(late).sum()
