@@ -49,7 +49,7 @@ if TYPE_CHECKING:  # the same names for type checkers
     from tomoprior.reconstruction import Reconstruction as Reconstruction
     from tomoprior.running.estimate import estimate as estimate
     from tomoprior.running.fusion import fuse as fuse
-    from tomoprior.running.halves import choose_by_halves as choose_by_halves
+    from tomoprior.running.half_choice import choose_by_halves as choose_by_halves
     from tomoprior.running.halves import reconstruct_halves as reconstruct_halves
     from tomoprior.running.reconstruct import reconstruct as reconstruct
     from tomoprior.series import TiltSeries as TiltSeries
@@ -99,7 +99,8 @@ else:
             "reconstruction": ["Reconstruction"],
             "running.estimate": ["estimate"],
             "running.fusion": ["fuse"],
-            "running.halves": ["choose_by_halves", "reconstruct_halves"],
+            "running.half_choice": ["choose_by_halves"],
+            "running.halves": ["reconstruct_halves"],
             "running.reconstruct": ["reconstruct"],
             "series": ["TiltSeries"],
             "series.pixels": ["repair_pixels"],

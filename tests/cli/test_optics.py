@@ -116,6 +116,18 @@ def test_halves_of_tilts_write_their_mean_and_its_resolution(run, images, tmp_pa
     assert "v.mrc" in again.err
 
 
+def test_a_fusion_of_methods_is_written_beside_their_mean(run, images, tmp_path):
+    arguments = ["recon", images[0], "-o", tmp_path / "v.mrc", "-m", "sirt", "--set", "num_iter=5", "--thickness", 16]
+    assert "--halves too" in run(*arguments, "--fuse", "cgls").err
+    assert "nothing" in run(*arguments, "--halves", "tilts", "--fuse", "nothing").err
+    ran = run(*arguments, "--halves", "tilts", "--fuse", "cgls")
+    assert ran.code == 0, ran.err
+    assert "explained of the other half: sirt " in ran.out
+    record = json.loads((tmp_path / "v_fused.mrc.json").read_text())
+    assert record["members"] == ["sirt", "cgls"]
+    assert values(tmp_path / "v_fused.mrc").shape == values(tmp_path / "v.mrc").shape
+
+
 def test_halves_of_frames_come_from_two_files(run, images, tmp_path):
     path, recorded, _ = images
     write_series(TiltSeries(recorded + 1, phantom_geometry(path)), tmp_path / "odd.mrc")

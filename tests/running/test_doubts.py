@@ -55,3 +55,10 @@ def test_the_line_depends_on_the_residual_and_the_bound(residual: float, bound: 
 @pytest.mark.parametrize("record", [{}, {"residual": None}, {"residual": 0.9}, {"residual": float("nan")}])
 def test_nothing_is_said_of_a_good_or_an_unknown_residual(record: dict[str, object]) -> None:
     assert describe_fit(record) == []
+
+
+def test_a_bound_that_the_tilts_chose_counts_as_a_bound() -> None:
+    record = {"residual": 1.0, "settings": {"min_constraint": "auto"}, "settled": {"min_constraint": 0.0}}
+    assert describe_fit(record)[0].startswith("the volume is zero")
+    record["settled"] = {"min_constraint": None}
+    assert "explains next to nothing" in describe_fit(record)[0]

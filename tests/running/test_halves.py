@@ -6,7 +6,8 @@ import pytest
 from tomoprior import Geometry, Projector, TiltSeries, reconstruct
 from tomoprior.errors import InputError
 from tomoprior.microscopy import CTF, Transfer
-from tomoprior.running.halves import choose_by_halves, reconstruct_halves, split_tilts
+from tomoprior.running.half_choice import choose_by_halves
+from tomoprior.running.halves import reconstruct_halves, split_tilts
 from tomoprior.simulate import simulate
 
 ANGLES = np.deg2rad(np.arange(-60, 61, 4))

@@ -18,8 +18,10 @@ from tomoprior.cli.opening import open_series
 from tomoprior.errors import InputError, NoSuchFileError, SettingsError
 from tomoprior.formats import sidefiles, write
 from tomoprior.formats.geometry_files import find_geometry_file, geometry_path
+from tomoprior.methods import get
 from tomoprior.progress import progress_bar
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.fusion import fuse
 from tomoprior.running.halves import reconstruct_halves
 from tomoprior.series import TiltSeries
 from tomoprior.storage.files import check_target, companion_path
@@ -28,8 +30,14 @@ from tomoprior.storage.files import check_target, companion_path
 COMPANIONS = ("half1", "half2", "sharpened", "resolution")
 
 
-def check(halves: str, out: Path, field: Path | None, *, slabs: bool, overwrite: bool) -> None:
+def check(halves: str | None, out: Path, field: Path | None, members: list[str], *, slabs: bool, overwrite: bool) -> None:
     """Check the options before any work: raise for options that halves exclude, a missing file, or outputs that exist."""
+    if halves is None:
+        if members:
+            raise SettingsError("--fuse weighs methods by halves of the data: give --halves too")
+        return
+    for name in members:
+        get(name)
     if slabs:
         raise SettingsError("--halves works in memory: leave --slab, --workers, --scheduler, --memory and --resume out")
     if field is not None:
@@ -39,7 +47,7 @@ def check(halves: str, out: Path, field: Path | None, *, slabs: bool, overwrite:
             raise NoSuchFileError(f"--halves takes tilts, or the file of the second half; {halves}: no such file")
         if out.exists() and Path(halves).samefile(out):
             raise InputError(f"{out} is an input of this run, and is not overwritten")
-    for name in COMPANIONS:
+    for name in [*COMPANIONS, *(["fused"] if members else [])]:
         check_target(companion_path(out, name), overwrite=overwrite)
 
 
@@ -63,12 +71,20 @@ def run(
     out: Path,
     notes: list[str],
     *,
+    members: list[str],
     overwrite: bool,
     **arguments: Any,
 ) -> None:
-    """Reconstruct both halves, and write the mean, both volumes, the sharpened mean and the local resolution."""
+    """Reconstruct both halves, and write the mean, both volumes, the sharpened mean and the local resolution.
+
+    With further ``members``, methods with their defaults, also write the fusion of all.
+    """
     with before_output(), progress_bar(method.name) as step:
         found = reconstruct_halves(series, other, method, settings=settings, progress=step, **arguments)
+    others = []
+    for name in members:
+        with before_output(), progress_bar(name) as step:
+            others.append(reconstruct_halves(series, other, name, progress=step, **arguments))
     record = {"command": shlex.join(sys.argv), "notes": notes}
     mean = replace(found.mean, provenance={**found.mean.provenance, **record})
     label = (f"tomoprior {__version__} {method.name}: mean of two halves",)
@@ -82,6 +98,13 @@ def run(
             path = companion_path(out, name)
             write(Reconstruction(volume, mean.geometry, provenance=mean.provenance), path, overwrite=overwrite, labels=label)
             typer.echo(f"{name:<12} {path}")
+    if others:
+        fused = fuse([found, *others])
+        fused = replace(fused, provenance={**fused.provenance, **record})
+        path = companion_path(out, "fused")
+        write(fused, path, overwrite=overwrite, labels=(f"tomoprior {__version__} fusion",))
+        shares = zip(fused.provenance["members"], fused.provenance["explained"], strict=True)
+        typer.echo(f"fused        {path}; explained of the other half: {', '.join(f'{n} {e:.3g}' for n, e in shares)}")
     typer.echo(f"resolution   {found.resolution:.4g} {mean.unit}: a correlation of 0.5 with the truth is expected")
     typer.echo(f"halves       correlate 0.143 at {found.half_resolution:.4g} {mean.unit}, which a prior makes too fine")
     console.print_result(mean, out, mean.provenance["seconds"])

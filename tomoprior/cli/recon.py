@@ -132,6 +132,14 @@ def recon(
             "OUT_half1, _half2, _sharpened and _resolution are written too.",
         ),
     ] = None,
+    fuse: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD",
+            help="With --halves: reconstruct by this method too, with its defaults, and write OUT_fused, the combination that "
+            "best predicts the other half at each frequency; may be repeated.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, estimate memory and time, write nothing.")
     ] = False,
@@ -168,8 +176,7 @@ def recon(
         out, [*options.files, *(path for path in (initial, mask) if path is not None)], overwrite=overwrite or slabs.resume
     )
     _check_field(field, chosen, overwrite=overwrite)
-    if halves is not None:
-        halved.check(halves, out, field, slabs=slabs.enabled, overwrite=overwrite)
+    halved.check(halves, out, field, fuse or [], slabs=slabs.enabled, overwrite=overwrite)
     if slabs.scheduler is not None:  # its workers may have another working directory
         file, initial, mask = Path(name_source(file)), initial and initial.resolve(), mask and mask.resolve()
         options = replace(options, file=file)
@@ -208,7 +215,7 @@ def recon(
     if halves is not None:
         other = None if halves == "tilts" else halved.open_other(options, Path(halves))
         halved.run(
-            series, other, chosen, settings, out, notes, overwrite=overwrite,
+            series, other, chosen, settings, out, notes, members=fuse or [], overwrite=overwrite,
             initial=start, mask=mask_volume, device=device, kind=kind, backend=backend, seed=seed, threads=threads,
         )  # fmt: skip
         return

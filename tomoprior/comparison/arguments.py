@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tomoprior import plugins
 from tomoprior.comparison.shared import CHECKS
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
+from tomoprior.microscopy import flip_phases
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.series import TiltSeries
 from tomoprior.storage.arrays import to_float32
@@ -22,15 +24,16 @@ TOLERANCE = 1e-3
 
 
 def series_to_compare(series: TiltSeries) -> TiltSeries:
-    """Return the series in memory.
+    """Return the series in memory, with flipped phases if it has a transfer function, whose absolute value it then has.
+
+    The noise and the content of images with flipped phases are those of the images. Methods that cannot use a transfer function
+    can use them, and all methods are judged by the same images.
 
     Raises
     ------
     InputError
-        For a transfer function, a single tilt, values that are not finite, or projections without any contrast.
+        For a single tilt, values that are not finite, or projections without any contrast.
     """
-    if series.transfer is not None:
-        raise InputError("a comparison takes no transfer function; correct the images first (tomoprior.microscopy.flip_phases)")
     if series.geometry.n_angles < 2:
         raise InputError("one tilt determines no volume: there is nothing to compare")
     series = series.load()
@@ -39,6 +42,9 @@ def series_to_compare(series: TiltSeries) -> TiltSeries:
         raise InputError(f"{bad} pixel(s) are NaN or infinite; repair them first (repair_pixels, --repair)")
     if series.projections.min() == series.projections.max():
         raise InputError(f"all projections are {series.projections.flat[0]:g} throughout: there is nothing to reconstruct")
+    if series.transfer is not None:
+        flipped = flip_phases(series.projections, series.transfer)
+        series = replace(series, projections=flipped, transfer=np.abs(np.asarray(series.transfer, np.float32)))
     return series
 
 

@@ -56,11 +56,20 @@ def make_entries(
                 response=store.array("response") if "planted" in evidence else None,
                 settled=reconstruction["provenance"].get("settled", {}),
                 memory=reconstruction["memory"],
-                notes=tuple(map(str, reconstruction["provenance"].get("statement", ()))),
+                notes=(*_note_transfer(shared, candidate), *map(str, reconstruction["provenance"].get("statement", ()))),
             )
         entries.append(replace(entry, evidence=evidence))
     pairs = agreement({e.label: e.volume for e in entries if e.volume is not None})
     return [replace(e, evidence={**e.evidence, "agreement": pairs[e.label]}) if pairs.get(e.label) else e for e in entries]
+
+
+def _note_transfer(shared: SharedInput, candidate: Candidate) -> tuple[str, ...]:
+    """Return a note on what the method made of the transfer function of the series, if it has one."""
+    if shared.series.transfer is None:
+        return ()
+    if shared.for_method(candidate.method).models_transfer:
+        return ("the transfer function of the microscope is in the model",)
+    return ("images with flipped phases: the method cannot use the transfer function of the microscope",)
 
 
 def make_rankings(entries: list[Entry]) -> list[Ranking]:

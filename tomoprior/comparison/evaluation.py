@@ -59,7 +59,7 @@ class Evaluation:
         step: Step | None = None,
         alone: bool = False,
     ) -> None:
-        self.shared, self.candidate, self.store = shared, candidate, store
+        self.shared, self.candidate, self.store = shared.for_method(candidate.method), candidate, store
         self.checks, self.tune, self.step, self.alone = checks, tune, step, alone
         self.budget = Budget(budget)
         self.state: dict[str, Any] = {"status": "done", "message": "", "seconds": {}}
@@ -139,7 +139,7 @@ class Evaluation:
             self.store.put_array("std", result.std)
         return {
             "std": result.std is not None,
-            "residual": residual(volume, series, self.shared.options.projector(series.geometry)),
+            "residual": residual(volume, series, self.shared.projector(series)),
             "provenance": json.loads(json.dumps(dict(result.provenance), default=str)),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
 from tomoprior.methods.solving.holding_out import HELD_OUT, split_held_out
 from tomoprior.progress import Progress
-from tomoprior.projector import ProjectorOptions
+from tomoprior.projector import FilteredProjector, Projector, ProjectorOptions
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.series import TiltSeries
@@ -54,6 +54,9 @@ class SharedInput:
         Arguments of the projector.
     seed
         Seed of every run.
+    models_transfer
+        Whether the method under test has the transfer function of ``series`` in its model. Other methods take the images, whose
+        phases are flipped, as they are.
     """
 
     series: TiltSeries
@@ -61,11 +64,23 @@ class SharedInput:
     planted: Planted | None = None
     options: ProjectorOptions = field(default_factory=ProjectorOptions)
     seed: int = 0
+    models_transfer: bool = True
+
+    def for_method(self, method: Method) -> SharedInput:
+        """Return the same input for a method, which decides how the transfer function is used."""
+        return replace(self, models_transfer=bool(getattr(method, "takes_transfer", False)))
+
+    def projector(self, series: TiltSeries) -> Projector:
+        """Return the projector from a volume of the method under test to the images of ``series``, tilts of this series."""
+        A: Projector = self.options.projector(series.geometry)
+        return A if series.transfer is None or not self.models_transfer else FilteredProjector(A, series.transfer)
 
     def reconstruct(
         self, series: TiltSeries, method: Method, settings: Any, progress: Progress | None = None
     ) -> Reconstruction:
         """Reconstruct ``series`` with the mask, device and seed of this comparison."""
+        if not self.models_transfer:
+            series = replace(series, transfer=None)
         return reconstruct_in_memory(
             series, method, settings, self.options, mask=self.mask, seed=self.seed, progress=progress
         )  # fmt: skip
@@ -89,10 +104,11 @@ class SharedInput:
         """Load what ``save`` wrote."""
         parameters = json.loads((folder / "input.json").read_text())
         arrays: dict[str, Any] = {}
-        for name in ("projections", "weights", "mask"):
+        for name in ("projections", "weights", "mask", "transfer"):
             path = folder / f"{name}.npy"
             arrays[name] = np.load(path, allow_pickle=False) if path.exists() else None
-        series = TiltSeries(arrays["projections"], Geometry.from_dict(parameters.pop("geometry")), arrays["weights"])
+        geometry = Geometry.from_dict(parameters.pop("geometry"))
+        series = TiltSeries(arrays["projections"], geometry, arrays["weights"], transfer=arrays["transfer"])
         planted = parameters.pop("planted")
         if planted is not None:
             centers, controls = (np.array(planted[k], float).reshape(-1, 3) for k in ("centers", "controls"))
@@ -100,7 +116,8 @@ class SharedInput:
         return cls(series, arrays["mask"], planted, seed=parameters.pop("seed"), options=ProjectorOptions(**parameters))
 
     def _arrays(self) -> dict[str, NDArray[np.float32] | None]:
-        return {"projections": self.series.projections, "weights": self.series.weights, "mask": self.mask}
+        arrays = {"projections": self.series.projections, "weights": self.series.weights, "mask": self.mask}
+        return arrays if self.series.transfer is None else {**arrays, "transfer": self.series.transfer}
 
     def _parameters(self) -> dict[str, Any]:
         """Return everything but the arrays, as plain values."""

@@ -21,10 +21,12 @@ def describe_fit(provenance: Mapping[str, Any]) -> list[str]:
     residual = provenance.get("residual")
     if residual is None or not residual > EXPLAINS_NOTHING:
         return []
-    settings = provenance.get("settings", {})
-    if settings.get("min_constraint") is not None and abs(residual - 1) < ROUNDING:
+    bound = provenance.get("settings", {}).get("min_constraint")
+    if bound == "auto":
+        bound = provenance.get("settled", {}).get("min_constraint")
+    if bound is not None and abs(residual - 1) < ROUNDING:
         return [
-            f"the volume is zero (residual {residual:.3g}): with min_constraint={settings['min_constraint']:g} nothing else "
+            f"the volume is zero (residual {residual:.3g}): with min_constraint={bound:g} nothing else "
             "fits values that are dark on bright; --invert (read(..., invert=True)) makes them bright on zero"
         ]
     return [

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from tomoprior.errors import InputError
 from tomoprior.methods.base import Method
 from tomoprior.metrics import FSC, measured_region
 from tomoprior.metrics.halfmaps import HalfMapFSC, half_map_fsc, local_resolution, predict_truth_fsc, sharpen, soft_mask
-from tomoprior.projector import FilteredProjector, Projector
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running.arguments import resolve_method
+from tomoprior.running.half_choice import check_pair, choose_open_settings
 from tomoprior.running.reconstruct import reconstruct
 from tomoprior.series import TiltSeries
 
@@ -23,6 +22,8 @@ from tomoprior.series import TiltSeries
 FEWEST_TILTS = 4
 #: Method without a prior that predicts the correlation with the truth, and its iterations: few, before noise grows.
 LINEAR_METHOD, LINEAR_ITERATIONS = "cgls", 4
+#: Arguments of ``tomoprior.reconstruct`` in memory that are no settings of a method.
+RUN = ("device", "kind", "backend", "initial", "mask", "seed", "threads", "progress", "fast")
 #: Largest edge of the window of the local resolution, in voxels.
 WINDOW = 16
 
@@ -50,6 +51,8 @@ class HalfReconstructions:
         The length at which ``predicted`` falls below 0.5, in the unit of the geometry.
     half_resolution
         The length at which ``correlation.corrected`` falls below 0.143: that of a method without a prior.
+    series
+        The data of ``first`` and ``second``; None if only the volumes were compared.
     """
 
     first: Reconstruction
@@ -61,6 +64,7 @@ class HalfReconstructions:
     local: Any
     resolution: float
     half_resolution: float
+    series: tuple[TiltSeries, TiltSeries] | None = None
 
 
 def split_tilts(series: TiltSeries) -> tuple[TiltSeries, TiltSeries]:
@@ -76,6 +80,9 @@ def reconstruct_halves(
     series: TiltSeries, other: TiltSeries | None = None, method: str | Method = "sirt", **arguments: Any
 ) -> HalfReconstructions:
     """Reconstruct two halves of the data and compare them.
+
+    Settings that the method leaves to held-out tilts (a strength, the degree of ``cn``, the end of an iteration) are chosen by
+    the halves, if these have the same tilts: so that each half predicts the images of the other half best.
 
     The prior of a method acts on both halves. In the missing wedge, which has no data, the halves agree about what the prior
     invents. Therefore the comparison uses only the directions between the smallest and the largest tilt.
@@ -113,11 +120,20 @@ def reconstruct_halves(
     if "out" in arguments:
         raise InputError("halves are compared in memory: leave out= away, and write the mean")
     a, b = split_tilts(series) if other is None else (series, other)
-    _check_pair(a, b)
-    first, second = (reconstruct(half, method, **arguments) for half in (a, b))
-    plain = {name: arguments[name] for name in ("device", "kind", "backend", "threads") if name in arguments}
+    check_pair(a, b)
+    run = {name: arguments.pop(name) for name in RUN if name in arguments}
+    resolved, settings = resolve_method(method, arguments.pop("settings", None), arguments, fast=run.pop("fast", False))
+    chosen: dict[str, Any] = {}
+    if other is not None and np.array_equal(a.geometry.angles, b.geometry.angles):
+        settings, chosen = choose_open_settings(a, b, resolved, settings, **run)
+    first, second = (reconstruct(half, resolved, settings=settings, **run) for half in (a, b))
+    plain = {name: run[name] for name in ("device", "kind", "backend", "threads") if name in run}
     linear = tuple(reconstruct(half, LINEAR_METHOD, num_iter=LINEAR_ITERATIONS, **plain) for half in (a, b))
-    return compare_halves(first, second, np.concatenate([a.geometry.angles, b.geometry.angles]), (linear[0], linear[1]))
+    compared = compare_halves(first, second, np.concatenate([a.geometry.angles, b.geometry.angles]), (linear[0], linear[1]))
+    record = compared.mean.provenance
+    record = {**record, "halves": {**record["halves"], "chosen": chosen}}
+    mean, sharpened = (replace(volume, provenance=record) for volume in (compared.mean, compared.sharpened))
+    return replace(compared, mean=mean, sharpened=sharpened, series=(a, b))
 
 
 def compare_halves(
@@ -161,64 +177,3 @@ def compare_halves(
         Reconstruction(sharp, geometry, provenance=record), correlation, predicted, local, resolution,
         half_resolution,
     )  # fmt: skip
-
-
-def choose_by_halves(
-    series: TiltSeries, other: TiltSeries, method: str | Method, name: str, values: Sequence[Any], **arguments: Any
-) -> tuple[Any, list[float]]:
-    """Return the value of a setting with which each half best predicts the images of the other half, and all errors.
-
-    The noise of the halves is independent. A fit of one half's noise therefore does not help to predict the other half, and the
-    choice works at any signal-to-noise ratio. Halves must have the same tilts (even and odd frames).
-
-    Parameters
-    ----------
-    series, other
-        The halves.
-    method, arguments
-        As for ``tomoprior.reconstruct``.
-    name, values
-        Name of a setting of the method, and the values to try.
-
-    Returns
-    -------
-    value, errors
-        The best of ``values``; for each value the sum of the squared errors over both predictions, divided by that of the data.
-
-    Raises
-    ------
-    InputError
-        If the halves have different geometries, or ``values`` is empty.
-    """
-    _check_pair(series, other)
-    if not np.array_equal(series.geometry.angles, other.geometry.angles):
-        raise InputError("halves predict each other's images only if they have the same tilts")
-    if not values:
-        raise InputError(f"no value of {name} to try")
-    errors = []
-    for value in values:
-        error = total = 0.0
-        for fitted, judged in ((series, other), (other, series)):
-            volume = reconstruct(fitted, method, **{**arguments, name: value}).volume
-            images = np.asarray(judged.projections[...], np.float32)
-            A = Projector(judged.geometry, "cpu")
-            if judged.transfer is not None:
-                A, images = FilteredProjector(A, judged.transfer), images - images.mean((1, 2), keepdims=True)
-            residual = A(torch.from_numpy(np.ascontiguousarray(volume, np.float32))).numpy() - images
-            weights = _broadcast(judged)
-            error += float((weights * residual.astype(np.float64) ** 2).sum())
-            total += float((weights * images.astype(np.float64) ** 2).sum())
-        errors.append(error / max(total, 1e-300))
-    return values[int(np.argmin(errors))], errors
-
-
-def _broadcast(series: TiltSeries) -> Any:
-    if series.weights is None:
-        return 1.0
-    return series.weights if series.weights.ndim == 3 else series.weights[:, None, None]
-
-
-def _check_pair(a: TiltSeries, b: TiltSeries) -> None:
-    first, second = ((g.shape, g.voxel_size, g.unit) for g in (a.geometry, b.geometry))
-    if first != second:
-        raise InputError(f"the halves have different grids: {a.geometry} and {b.geometry}")

@@ -26,7 +26,7 @@ def held_out(shared: SharedInput, reconstruct: Reconstruct) -> dict[str, Any]:
     keep, out = choose_held_out(series)
     test = series.select(out)
     volume = reconstruct(series.select(keep), "held_out").volume
-    forward, ones = project(volume, shared.options.projector(test.geometry))
+    forward, ones = project(volume, shared.projector(test))
     shape = test.projections.shape
     weights = None if test.weights is None else np.broadcast_to(broadcast_weights(test.weights), shape)
     tilts = [

@@ -11,12 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import fft
 
 from tomoprior.comparison.result import Planted
 from tomoprior.comparison.shared import Reconstruct, SharedInput
 from tomoprior.geometry import Geometry
+from tomoprior.microscopy import filter_images
 from tomoprior.simulate import Spheres
 
 #: Number of objects, and of places without an object (controls).
@@ -76,6 +78,8 @@ def planted(
     assert objects is not None
     geometry = shared.series.geometry
     added = make_spheres(objects, geometry.shape).project(geometry)
+    if shared.series.transfer is not None:  # the microscope acts on the objects too
+        added = filter_images(*map(torch.from_numpy, (added, shared.series.transfer))).numpy()
     with_objects = replace(shared.series, projections=shared.series.projections + added)
     response = reconstruct(with_objects, "planted").volume - volume
     single = make_spheres(objects, geometry.shape, single=True).volume(geometry.shape)

@@ -14,6 +14,7 @@ from tomoprior.methods.base import Tunable
 from tomoprior.methods.solving import direction, gradient, strength
 from tomoprior.methods.solving.iterative import BoxSettings, IterativeMethod, Monitor, clamp_
 from tomoprior.methods.solving.problem import Problem, ray_and_voxel_sums, reciprocal_
+from tomoprior.projector import FilteredProjector
 
 #: Rows beyond its own that a slab needs: rows farther away change a voxel by less than the error of the iterations.
 HALO = 16
@@ -74,7 +75,14 @@ class TV(IterativeMethod):
             monitor.settled["z_weight"] = float(settings.z_weight)
         reg_par, how = strength.resolve_strength(problem, settings, minimise)
         monitor.settled |= {"reg_par": reg_par * problem.weight_scale, "reg_par_by": how}
-        return minimise(problem, settings, reg_par, monitor)
+        return minimise(problem, settings, reg_par, monitor, balance=self._balance(problem, reg_par))
+
+    def _balance(self, problem: Problem, reg_par: float) -> float:
+        """Return the balance of the steps: that of the search with a transfer function, where penalties are strong, else 1."""
+        if not isinstance(problem.A, FilteredProjector):
+            return 1.0
+        rule = strength.RULE_FACTOR * strength.sum_tilt_weights(problem) * strength.estimate_contrast(problem)
+        return max(1.0, reg_par / (strength.STRONG * rule)) if rule else 1.0
 
     def halo(self, geometry: Geometry, settings: Any) -> int:
         """Return the rows beyond its own that a slab of a larger volume needs."""
@@ -99,12 +107,21 @@ class TV(IterativeMethod):
 
 
 def minimise(
-    problem: Problem, settings: TVSettings, reg_par: float, monitor: Monitor, duals: strength.DualVariables | None = None
+    problem: Problem,
+    settings: TVSettings,
+    reg_par: float,
+    monitor: Monitor,
+    duals: strength.DualVariables | None = None,
+    *,
+    balance: float = 1.0,
 ) -> torch.Tensor:
-    """Iterate at strength ``reg_par`` from ``problem.x`` and from ``duals``, or from dual variables that fit ``problem.x``."""
+    """Iterate at strength ``reg_par`` from ``problem.x`` and from ``duals``, or from dual variables that fit ``problem.x``.
+
+    Without ``duals``, ``balance`` is the factor of the dual steps, and the divisor of the primal steps.
+    """
     A, data, weights, x = problem.A, problem.data, problem.weights, problem.x
     rays, voxels = ray_and_voxel_sums(replace(problem, weights=None))
-    balance = 1.0 if duals is None else duals.balance
+    balance = balance if duals is None else duals.balance
     a = 1.0 if isinstance(settings.z_weight, str) else settings.z_weight
     column_sum = gradient.COLUMN_SUM - 2 * (1 - a)
     sigma, tau = reciprocal_(rays).mul_(balance), voxels.add_(column_sum).mul_(balance).reciprocal_()

@@ -206,7 +206,9 @@ class HyperparameterSearch:
             return False
 
         self.best_weights.start_trial(weights)
-        solver.run(state, reg_par * split.share, num_iter, watch)
+        solver.run(
+            state, reg_par * split.share, num_iter, watch, balance=max(1.0, reg_par / (strength.STRONG * self.units.rule))
+        )
         errors = _prediction_errors(split, solver, state.c)
         self.best_weights.offer(weights, float(errors.sum()) * split.test.scale**2)
         return errors
