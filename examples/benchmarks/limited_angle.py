@@ -51,7 +51,12 @@ def main() -> None:
     parser.add_argument("--bars", type=lambda s: s.split(","), default=list(BARS), help=", ".join(BARS))
     parser.add_argument("--ranges", type=lambda s: [int(v) for v in s.split(",")], default=[10, 20, 60, 120])
     parser.add_argument("--sections", type=int, default=6)
-    parser.add_argument("--samples", type=int, default=8, help="samples of each section; their standard deviation is scored")
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=0,
+        help="samples of each section, whose standard deviation is scored; default: the networks'",
+    )
     parser.add_argument(
         "--spread", type=lambda s: [int(v) for v in s.split(",")],
         help="sections, counted from 0, with this number of samples; they run first, and only the mean of the others is scored",

@@ -31,8 +31,8 @@ SAMPLE: Key = ("found", "sample")
 #: Largest tilt range in degrees with the prior of single slices, and the tilt range of the scores of single samples.
 SLICE_RANGE, SAMPLE_RANGE = 20, 60
 
-#: Settings of ``diffusion`` for its mean volume alone.
-MEAN_ONLY = {"samples": 1, "num_iter": 1}
+#: Settings of ``diffusion`` without samples: the standard deviation is the error network's, if the prior has one.
+NO_SAMPLES = {"samples": 0}
 
 
 def make_classical_run(faces: str, name: str, value: float) -> Run:
@@ -69,10 +69,9 @@ def make_tuned_runs(strengths: dict[str, float]) -> dict[Key, Run]:
 def make_learned_runs(span: int, prior_setting: dict[str, str], samples: int, slices: bool) -> dict[Key, Run]:
     """Return runs of ``wiener`` and ``diffusion`` for each column, with default settings except the prior.
 
-    Without a standard deviation (``samples=0``, or faces given) ``diffusion`` draws a single short sample: its volume is the
-    network's mean, which does not depend on samples.
+    With ``samples`` the standard deviation is theirs; the volume does not depend on them.
     """
-    sample_settings: dict[str, Any] = {"samples": samples} if samples else MEAN_ONLY
+    sample_settings: dict[str, Any] = {"samples": samples, "std": "samples"} if samples else NO_SAMPLES
 
     def method(name: str, given: bool = False, **values: Any) -> Run:
         return lambda c: reconstruct(c.series, name, mask=c.mask if given else None, **values)
@@ -82,7 +81,7 @@ def make_learned_runs(span: int, prior_setting: dict[str, str], samples: int, sl
         ("found", "wiener"): method("wiener", **prior_setting),
         ("given", "wiener"): method("wiener", given=True, **prior_setting),
         ("found", "diffusion"): method("diffusion", **sample_settings, **prior_setting),
-        ("given", "diffusion"): method("diffusion", given=True, **MEAN_ONLY, **prior_setting),
+        ("given", "diffusion"): method("diffusion", given=True, **NO_SAMPLES, **prior_setting),
     }
     if span == SAMPLE_RANGE and samples:
         runs[SAMPLE] = method("diffusion", samples=1, mean="samples", **prior_setting)

@@ -180,6 +180,15 @@ def test_settings_without_a_standard_deviation_are_refused(values):
         DiffusionSettings.parse(values)
 
 
+def test_no_samples_and_no_error_network_give_the_mean_alone(lively, small, tmp_path):
+    replace(lively, card={}).save(tmp_path / "plain.safetensors")
+    plain = {"prior": str(tmp_path / "plain.safetensors"), "num_iter": 2, "filled": True}
+    alone, sampled = (tomoprior.reconstruct(small.series, Diffusion(), device="cpu", samples=n, **plain) for n in (0, 2))
+    assert alone.std is None
+    assert np.array_equal(alone.volume, sampled.volume)
+    assert "fewer than two samples give no standard deviation" in alone.provenance["statement"][-1]
+
+
 def test_a_prior_without_an_error_network_says_so():
     with pytest.raises(SettingsError, match="needs a prior with an error network"):
         DiffusionSettings.parse({"std": "network"}).resolve_samples(False)

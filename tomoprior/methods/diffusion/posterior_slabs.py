@@ -88,9 +88,10 @@ class PosteriorSlabs:
             if self.progress is not None and not self.settings.n_samples:
                 self.progress(n_finished + 1, len(self.parts), {})
         finally:  # an interrupted slab has the network's mean, or that of its samples so far
-            if samples.count or self.settings.std == "network":
+            from_network = self.settings.std == "network"
+            if samples.count or from_network or not self.settings.n_samples:
                 volume = samples.mean if mean is None or self.settings.mean == "samples" else mean
-                variance = slab.estimate_error_variance(volume) if self.settings.std == "network" else samples.variance()
+                variance = slab.estimate_error_variance(volume) if from_network else samples.variance()
                 part.count, part.variance = samples.count, None if variance is None else slab.data.crop(variance).clone()
                 part.mean = slab.data.crop(volume).clone()
                 seen = part.rows_with_halo
