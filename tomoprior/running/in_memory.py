@@ -37,6 +37,7 @@ RECORDED_INPUT = (
     "binned",
     "flipped_hand",
     "alignment",
+    "refined_shifts",
     "warnings",
 )
 

@@ -12,7 +12,7 @@ from tomoprior.comparison.report import words
 from tomoprior.comparison.report.curves import against_truth, between_halves
 from tomoprior.comparison.report.figures import STYLE, Picture, entries_with, looks, new_figure, shorten_label
 from tomoprior.comparison.report.slices import slices
-from tomoprior.comparison.report.tilts import predictions, residuals
+from tomoprior.comparison.report.tilts import alignment, predictions, residuals
 from tomoprior.comparison.result import Comparison
 
 
@@ -109,7 +109,7 @@ def planted(comparison: Comparison) -> Picture | None:
 
 #: In the order of the page.
 ALL: tuple[Callable[[Comparison], Picture | None], ...] = (
-    slices, against_truth, predictions, residuals, between_halves, planted, agreement,
+    slices, against_truth, predictions, residuals, between_halves, planted, agreement, alignment,
 )  # fmt: skip
 
 
