@@ -34,8 +34,6 @@ class Match:
     precision
         Smaller eigenvalue of the normal matrix of each tilt's shift, relative to the sum of squares of its image, shape
         ``(n,)``: near zero where the image has no contrast in some direction.
-    variance
-        Weighted mean square of the residuals.
     """
 
     reprojections: NDArray[np.float32]
@@ -45,7 +43,6 @@ class Match:
     normal: NDArray[np.float64]
     residuals: NDArray[np.float64]
     precision: NDArray[np.float64]
-    variance: float
 
     @property
     def shifts(self) -> NDArray[np.float64]:
@@ -77,20 +74,17 @@ def match(images: NDArray[np.float32], reprojections: NDArray[np.float32], weigh
     """
     n = len(images)
     normal, residuals, precision = np.zeros((n, 2, 2)), np.zeros(n), np.zeros(n)
-    misfit = 0.0
     for i in range(n):
         w, difference = weights[i], images[i] - reprojections[i]
         total = max(float(np.sum(w * images[i] ** 2, dtype=np.float64)), 1e-30)
         squares = float(np.sum(w * difference**2, dtype=np.float64))
         residuals[i] = math.sqrt(squares / total)
-        misfit += squares
         slopes = np.gradient(reprojections[i])
         products = np.array([[np.sum(w * a * b, dtype=np.float64) for b in slopes] for a in slopes])
         precision[i] = np.linalg.eigvalsh(products)[0] / total
         normal[i] = products + (DAMPING * np.trace(products) / 2 + 1e-30) * np.eye(2)
     gradient, axis_gradient = _project(reprojections, weights, images - reprojections)
-    variance = misfit / max(float(weights.sum(dtype=np.float64)), 1e-30)
-    return Match(reprojections, weights, gradient, axis_gradient, normal, residuals, precision, variance)
+    return Match(reprojections, weights, gradient, axis_gradient, normal, residuals, precision)
 
 
 def _project(

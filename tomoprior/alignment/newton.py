@@ -94,12 +94,6 @@ class Response:
         own = np.linalg.solve(at.normal, rest[..., None])[..., 0]
         return np.asarray(np.tensordot(sizes, self.shifts, axes=1) + own), float(sizes @ self.axis_angles)
 
-    def axis_std(self, at: Match) -> float:
-        """Return the standard deviation of the angle of the axis from the noise in the residuals, radians."""
-        if not self.axis_angles.any():
-            return float("inf")
-        return float(np.sqrt(at.variance * (self.axis_angles @ np.linalg.solve(self.normal, self.axis_angles))))
-
 
 def make_smooth_shifts(angles: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return shifts that vary slowly over the tilts and that are no movement of the volume, shape ``(k, n, 2)``."""

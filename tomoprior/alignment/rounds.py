@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -77,7 +76,6 @@ class Matcher:
     method: str = "sirt"
     num_iter: int = 60
     history: list[dict[str, float]] = field(default_factory=list)
-    axis_std: float = math.inf
 
     def __post_init__(self) -> None:
         isolated = self.level.specimen == "isolated"
@@ -112,7 +110,6 @@ class Matcher:
             found = self.compare(pose)
             if number in RESPONSES and not rough:
                 response = Response.measure(found, angles, pose.weights, partial(self._displaced, pose), rotate=rotate)
-                self.axis_std = response.axis_std(found)
             move, turn = (found.shifts, 0.0) if rough else response.step(found)
             move = remove_gauge(np.clip(move, -LIMIT, LIMIT), angles, pose.weights)
             size = float(np.sqrt(np.average(move**2, axis=0, weights=pose.weights).sum()))
@@ -123,10 +120,8 @@ class Matcher:
             if size < CONVERGED and abs(turn) < CONVERGED_ANGLE:
                 break
             shifts = remove_gauge(pose.shifts / factor + move, angles, pose.weights) * factor
-            if (
-                np.abs(shifts - start.shifts).max() > factor * FURTHEST
-            ):  # the images at this binning do not determine the shifts
-                return start, self.compare(start)
+            if np.abs(shifts - start.shifts).max() > factor * FURTHEST:
+                return start, self.compare(start)  # the images at this binning do not determine the shifts
             turn = float(np.clip(turn, -LIMIT_ANGLE, LIMIT_ANGLE))
             pose = replace(pose, shifts=shifts, axis_angle=pose.axis_angle + turn)
         return pose, found

@@ -70,7 +70,7 @@ def save_alignment(
         alignment.write_xf(out.with_suffix(".xf"), overwrite=overwrite)
         picture = out.with_suffix(".png")
         with replace_atomically(picture, overwrite=overwrite) as temporary, reraise_disk_errors(picture):
-            plot.alignment(record["alignment"], series.geometry.angles, title=out.name).savefig(temporary, format="png")
+            plot.alignment(alignment.to_dict(), series.geometry.angles, title=out.name).savefig(temporary, format="png")
 
 
 def load_alignment(path: str | Path) -> Alignment:

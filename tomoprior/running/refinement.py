@@ -92,9 +92,10 @@ def _compare(
     weights = None if block.weights is None else to_tensor(block.weights, projector.device)
     result = run_method(method, data, projector, settings, weights=weights, seed=seed, threads=threads)
     reprojections = projector(torch.as_tensor(result.volume, device=projector.device)).cpu().numpy()
-    counted = np.zeros(block.geometry.range_shape, np.float32)
-    given = 1.0 if weights is None else weights.cpu().numpy()
-    counted += given if np.ndim(given) != 1 else given[:, None, None]
+    counted = np.ones(block.geometry.range_shape, np.float32)
+    if weights is not None:
+        given = weights.cpu().numpy()
+        counted *= given if given.ndim == 3 else given[:, None, None]
     inside = np.ones(block.geometry.detector, bool)
     for axis in (0, 1):
         reach = np.ceil(np.abs(shifts[:, axis]).max()) * (axis == 0) + MARGIN  # rows from outside are empty
