@@ -80,7 +80,7 @@ def test_the_record_is_read_back(tmp_path):
     alignment = Alignment(np.array([[1.0, 2.0], [0.5, 0.0], [-1.0, 3.0]]), 0.1, (20, 24), weights=np.array([1.0, 0.5, 1.0]))
     series = raw_series()
     save_alignment(alignment, series, tmp_path / "out.mrc")
-    assert {p.name for p in tmp_path.iterdir()} == {"out.mrc", "out.mrc.json", "out.xf", "out.tlt"}
+    assert {p.name for p in tmp_path.iterdir()} == {"out.mrc", "out.mrc.json", "out.xf", "out.tlt", "out.png"}
     back = load_alignment(tmp_path / "out.mrc.json")
     assert back.to_dict() == alignment.to_dict()
     from_imod = read_alignment(tmp_path / "out.xf", series)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from tomoprior.alignment.saving import load_alignment
 from tomoprior.formats import open_stack
 
@@ -44,13 +46,23 @@ def test_recon_aligns_and_records_it(run, series_file, tmp_path):
     assert len(record["input"]["alignment"]["shifts"]) == 25
 
 
-def test_recon_refuses_to_align_slab_by_slab(run, series_file, tmp_path):
-    done = run("recon", series_file, "-o", tmp_path / "volume.mrc", "--align", "--slab", "auto")
-    assert done.code != 0
-    assert "run `tomoprior align` first" in done.err
+def test_the_slabs_of_a_volume_share_one_alignment(run, series_file, tmp_path):
+    for name, more in (("whole", []), ("slabbed", ["--slab", "6"])):
+        done = run("recon", series_file, "-o", tmp_path / f"{name}.npy", "--align", "--set", "num_iter=5", *more)
+        assert done.code == 0, done.err
+    records = [json.loads((tmp_path / f"{name}.npy.json").read_text()) for name in ("whole", "slabbed")]
+    assert records[0]["input"]["alignment"]["shifts"] == records[1]["input"]["alignment"]["shifts"]
+    np.testing.assert_allclose(np.load(tmp_path / "slabbed.npy"), np.load(tmp_path / "whole.npy"), atol=1e-5)
 
 
 def test_the_centre_of_a_narrow_range_is_refused(run, series_file, tmp_path):
     done = run("recon", series_file, "-o", tmp_path / "volume.mrc", "--center", "auto")
     assert done.code != 0
     assert "120 degrees (150 are necessary)" in done.err
+
+
+def test_align_draws_what_it_found(run, series_file, tmp_path):
+    given = tmp_path / "given.xf"
+    given.write_text("1 0 0 1 -2 1\n" * 25)
+    run("align", series_file, "-o", tmp_path / "aligned.mrc", "--xf", given)
+    assert (tmp_path / "aligned.png").read_bytes().startswith(b"\x89PNG")

@@ -14,7 +14,7 @@ SEARCH = (-12.0, -8.0, -4.0, 0.0, 4.0, 8.0, 12.0)
 def search_axis(matcher: Matcher, start: Pose, rounds: int) -> Pose:
     """Return the pose with the lowest residual among angles around the start; a parabola finds the angle between them."""
     offsets = np.deg2rad(SEARCH)
-    tried = [matcher.refine(start.turned(start.axis_angle + offset), rounds) for offset in offsets]
+    tried = [matcher.refine(start.turned(start.axis_angle + offset), rounds, rough=True) for offset in offsets]
     residuals = [float(np.average(step.residuals, weights=start.weights)) for _, step in tried]
     best = int(np.argmin(residuals))
     pose = tried[best][0]

@@ -93,4 +93,5 @@ def make_level(images: NDArray[np.float32], bin: int, specimen: Specimen, axis: 
     width = max(1, round(BORDER * images.shape[axis]))
     turned = np.moveaxis(smooth, axis, -1)
     border = np.concatenate([turned[..., :width], turned[..., -width:]], axis=-1)
-    return Level(smooth - np.median(border, axis=(1, 2))[:, None, None], bin, 0.0, specimen)
+    margin = min(2 * LOWPASS, min(images.shape[1:]) / 16)
+    return Level(smooth - np.median(border, axis=(1, 2))[:, None, None], bin, margin, specimen)

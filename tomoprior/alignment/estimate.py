@@ -21,8 +21,10 @@ from tomoprior.methods.arguments import check_parallel
 from tomoprior.progress import Progress
 from tomoprior.series import TiltSeries
 
-#: Pixels that the shorter side of an image has at least at the coarsest level, and the longer side at most at the finest.
-COARSEST, FINEST = 14, 256
+#: Pixels that the longer side of an image has at least at the coarsest level, and at most at the finest.
+COARSEST, FINEST = 48, 256
+#: The same limit for the shorter side at the coarsest level.
+NARROWEST = 14
 #: An image of at most this many pixels is aligned unbinned.
 SMALL = 128 * 128
 
@@ -88,7 +90,7 @@ def choose_bins(detector: tuple[int, int], settings: AlignSettings) -> list[int]
         while max(detector) / finest > FINEST:
             finest *= 2
     factors = [finest]
-    while min(detector) // (2 * factors[0]) >= COARSEST:
+    while max(detector) // (2 * factors[0]) >= COARSEST and min(detector) // (2 * factors[0]) >= NARROWEST:
         factors.insert(0, 2 * factors[0])
     return factors
 
@@ -146,7 +148,7 @@ class _Search:
         starts = [given]
         if settings.coarse:
             starts += [replace(given, shifts=s * factor) for s in _first_shifts(matcher, given)]
-        tried = [matcher.refine(pose, settings.num_rounds // 2) for pose in starts]
+        tried = [matcher.refine(pose, settings.num_rounds // 2, rough=True) for pose in starts]
         pose, step = min(tried, key=lambda t: float(t[1].residuals.mean()))
         return cls(
             nominal, settings, specimen, angle, matcher, pose, step.residuals, step.precision, first.residuals,
@@ -155,7 +157,7 @@ class _Search:
 
     def with_axis(self, *, wide: bool) -> _Search:
         """Return the search with the refined angle of the axis; ``wide`` also tries angles around it."""
-        pose = search_axis(self.matcher, self.pose, self.settings.num_rounds // 2) if wide else self.pose
+        pose = search_axis(self.matcher, self.pose, self.settings.num_rounds // 3) if wide else self.pose
         refined = self._refined(self.matcher, pose)
         if refined.left_range:  # the images do not determine the angle, and the nominal one does less harm
             refined = replace(self, keeps_axis=True)._refined(self.matcher, self.pose)

@@ -1,4 +1,4 @@
-"""Read alignments of other programs: IMOD's ``.xf`` and ``.prexg``, AreTomo's ``.aln``, the axis in SerialEM's ``.mdoc``."""
+"""Read alignments of other programs: IMOD, AreTomo, RELION and Warp, and the axis in SerialEM's ``.mdoc``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.alignment.estimate import choose_detector
+from tomoprior.alignment.relion import read_global_alignment
 from tomoprior.alignment.result import Alignment
 from tomoprior.alignment.saving import load_alignment
-from tomoprior.alignment.transforms import from_xf
+from tomoprior.alignment.transforms import from_xf, turn_shifts
 from tomoprior.errors import FormatError, InputError
 from tomoprior.formats.mdoc import read_mdoc
 from tomoprior.formats.text import number, read_text
@@ -29,7 +30,8 @@ def read_alignment(path: str | Path, series: TiltSeries, *, tilt_axis: float | N
     Parameters
     ----------
     path
-        ``.xf`` or ``.prexg`` of IMOD, ``.aln`` of AreTomo, or the ``.json`` that ``tomoprior align`` wrote.
+        ``.xf`` or ``.prexg`` of IMOD, ``.aln`` of AreTomo, the ``.star`` of a tilt series of RELION 5, Warp's ``.xml``, or the
+        ``.json`` that ``tomoprior align`` wrote.
     series
         The raw series. Tilts that were left out of it are left out of the alignment (by ``series.views``).
     tilt_axis
@@ -48,6 +50,9 @@ def read_alignment(path: str | Path, series: TiltSeries, *, tilt_axis: float | N
     views = np.arange(series.geometry.n_angles) if series.views is None else series.views
     if path.suffix == ".aln":
         rotations, magnifications, shifts = _read_aln(path, views)
+    elif path.suffix in (".star", ".xml"):
+        rotations, shifts = read_global_alignment(path, series, views)
+        magnifications = np.ones(len(shifts))
     else:
         table = read_transforms(path)
         if len(table) != series.geometry.n_angles and views.max() >= len(table):
@@ -61,9 +66,7 @@ def read_alignment(path: str | Path, series: TiltSeries, *, tilt_axis: float | N
             )
     if tilt_axis is not None:
         rotations = rotations + tilt_axis
-        c, s = np.cos(tilt_axis), np.sin(tilt_axis)
-        # the aligned frame turns by the angle too: (dy, dx) in its axes
-        shifts = shifts @ np.array([[c, s], [-s, c]])
+        shifts = turn_shifts(shifts, np.full(len(shifts), tilt_axis))  # the aligned frame turns by the angle too
     axis = float(np.arctan2(np.sin(rotations).mean(), np.cos(rotations).mean()))
     return Alignment(
         shifts, axis, choose_detector(series.geometry, axis), rotations=rotations - axis, magnifications=magnifications
@@ -121,7 +124,4 @@ def _read_aln(path: Path, views: NDArray[np.intp]) -> tuple[NDArray[np.float64],
     table = np.array([rows[int(v)] for v in views])
     rotations = np.deg2rad(table[:, 1])
     # AreTomo shifts the raw image by (-TX, -TY) and then turns it
-    raw = table[:, [4, 3]]
-    c, s = np.cos(rotations), np.sin(rotations)
-    shifts = np.stack([c * raw[:, 0] - s * raw[:, 1], s * raw[:, 0] + c * raw[:, 1]], -1)
-    return rotations, np.ones(len(table)), shifts
+    return rotations, np.ones(len(table)), turn_shifts(table[:, [4, 3]], rotations)

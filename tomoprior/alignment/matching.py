@@ -1,4 +1,4 @@
-"""Compute one step of projection matching: how far each image lies from the reprojection of the current volume."""
+"""Compare images with the reprojections of the current volume: the gradient of the misfit by the shifts and the tilt axis."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ DAMPING = 1e-2
 
 
 @dataclass(frozen=True)
-class Step:
-    """The step of a round.
+class Match:
+    """Images at some places, compared with the reprojections of a volume.
+
+    An image that lies ``e`` away from its place is ``q - e . grad q``, where ``q`` is its reprojection. An error ``d`` of the
+    axis' angle adds ``d (row dq/dcolumn - column dq/drow)``, with rows and columns from the middle.
 
     Attributes
     ----------
-    shifts
-        ``(dy, dx)`` to add to the shifts, pixels, shape ``(n, 2)``.
-    axis_angle
-        Radians to add to the angle of the tilt axis.
+    reprojections, weights
+        Reprojections ``q`` and weights of the pixels, shape ``(n, ny, nu)``.
+    gradient
+        Products of the residuals with these derivatives by ``(dy, dx)``, shape ``(n, 2)``.
+    axis_gradient
+        The same for the angle of the axis.
+    normal
+        Products of the derivatives by ``(dy, dx)`` with each other, damped, shape ``(n, 2, 2)``.
     residuals
         ``||image - reprojection||`` over ``||image||`` of each tilt, shape ``(n,)``.
     precision
@@ -29,25 +36,34 @@ class Step:
         ``(n,)``: near zero where the image has no contrast in some direction.
     """
 
-    shifts: NDArray[np.float64]
-    axis_angle: float
+    reprojections: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    gradient: NDArray[np.float64]
+    axis_gradient: float
+    normal: NDArray[np.float64]
     residuals: NDArray[np.float64]
     precision: NDArray[np.float64]
 
+    @property
+    def shifts(self) -> NDArray[np.float64]:
+        """Steps of the shifts that each tilt would take alone, pixels, shape ``(n, 2)``."""
+        return np.asarray(np.linalg.solve(self.normal, self.gradient[..., None])[..., 0])
 
-def match(
-    images: NDArray[np.float32],
-    reprojections: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    tilt_weights: NDArray[np.float64],
-    *,
-    limit: float,
-    rotate: bool,
-) -> Step:
-    """Return one damped Gauss-Newton step of each tilt's shift, and of the angle of the tilt axis.
+    def derivative(self, shifts: NDArray[np.float64], axis_angle: float) -> NDArray[np.float32]:
+        """Return the change of the reprojections for shifts ``(n, 2)`` and an angle of the axis, shape ``(n, ny, nu)``."""
+        _, ny, nu = self.reprojections.shape
+        rows, columns = np.arange(ny)[:, None] - (ny - 1) / 2, np.arange(nu) - (nu - 1) / 2
+        g_row, g_column = np.gradient(self.reprojections, axis=(1, 2))
+        dy, dx = shifts[:, 0, None, None], shifts[:, 1, None, None]
+        return np.asarray((axis_angle * rows - dx) * g_column - (axis_angle * columns + dy) * g_row, np.float32)
 
-    An image that lies ``e`` away from its place is ``q - e . grad q``, where ``q`` is its reprojection. An error ``d`` of the
-    axis' angle adds ``d (row dq/dcolumn - column dq/drow)``, with rows and columns from the middle.
+    def project(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+        """Return the weighted products of images with the derivatives by shifts ``(n, 2)`` and by the angle of the axis."""
+        return _project(self.reprojections, self.weights, images)
+
+
+def match(images: NDArray[np.float32], reprojections: NDArray[np.float32], weights: NDArray[np.float32]) -> Match:
+    """Compare images with reprojections.
 
     Parameters
     ----------
@@ -55,43 +71,34 @@ def match(
         Both at the current shifts, shape ``(n, ny, nu)``.
     weights
         Weights of the pixels, of the same shape.
-    tilt_weights
-        Weights of the tilts in the step of the common angle, shape ``(n,)``.
-    limit
-        Largest step of a shift in pixels.
-    rotate
-        True: also compute a step of the angle. False: that step is zero.
     """
-    n, ny, nu = images.shape
-    rows, columns = np.arange(ny)[:, None] - (ny - 1) / 2, np.arange(nu) - (nu - 1) / 2
-    shifts, residuals, precision = np.zeros((n, 2)), np.zeros(n), np.zeros(n)
-    curvature = slope = 0.0
-    parts = []
+    n = len(images)
+    normal, residuals, precision = np.zeros((n, 2, 2)), np.zeros(n), np.zeros(n)
     for i in range(n):
-        w, q = weights[i], reprojections[i]
-        difference = images[i] - q
-        total = float(np.sum(w * images[i] ** 2, dtype=np.float64))
-        residuals[i] = math.sqrt(float(np.sum(w * difference**2, dtype=np.float64)) / max(total, 1e-30))
-        g_row, g_column = np.gradient(q)
-        basis = [-g_row, -g_column]
-        if rotate:
-            basis.append(rows * g_column - columns * g_row)
-        weighted = [w * b for b in basis]
-        normal = np.array([[np.sum(a * b, dtype=np.float64) for b in basis] for a in weighted])
-        right = np.array([np.sum(a * difference, dtype=np.float64) for a in weighted])
-        damped = normal[:2, :2] + DAMPING * np.trace(normal[:2, :2]) / 2 * np.eye(2) + 1e-30 * np.eye(2)
-        precision[i] = np.linalg.eigvalsh(normal[:2, :2])[0] / max(total, 1e-30)
-        shifts[i] = np.linalg.solve(damped, right[:2])
-        if rotate:
-            # the shift of the tilt explains a part of the rotation; only the rest counts
-            cross = np.linalg.solve(damped, normal[:2, 2])
-            curvature += tilt_weights[i] * (normal[2, 2] - normal[2, :2] @ cross)
-            slope += tilt_weights[i] * (right[2] - normal[2, :2] @ shifts[i])
-            parts.append(cross)
-    angle = slope / curvature if rotate and curvature > 0 else 0.0
-    if rotate:
-        shifts -= angle * np.array(parts)
-    return Step(np.clip(shifts, -limit, limit), angle, residuals, precision)
+        w, difference = weights[i], images[i] - reprojections[i]
+        total = max(float(np.sum(w * images[i] ** 2, dtype=np.float64)), 1e-30)
+        squares = float(np.sum(w * difference**2, dtype=np.float64))
+        residuals[i] = math.sqrt(squares / total)
+        slopes = np.gradient(reprojections[i])
+        products = np.array([[np.sum(w * a * b, dtype=np.float64) for b in slopes] for a in slopes])
+        precision[i] = np.linalg.eigvalsh(products)[0] / total
+        normal[i] = products + (DAMPING * np.trace(products) / 2 + 1e-30) * np.eye(2)
+    gradient, axis_gradient = _project(reprojections, weights, images - reprojections)
+    return Match(reprojections, weights, gradient, axis_gradient, normal, residuals, precision)
+
+
+def _project(
+    reprojections: NDArray[np.float32], weights: NDArray[np.float32], images: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], float]:
+    _, ny, nu = images.shape
+    rows, columns = np.arange(ny)[:, None] - (ny - 1) / 2, np.arange(nu) - (nu - 1) / 2
+    products, axis = np.zeros((len(images), 2)), 0.0
+    for i, image in enumerate(images):
+        weighted = weights[i] * image
+        by_row, by_column = (weighted * slope for slope in np.gradient(reprojections[i]))
+        products[i] = -by_row.sum(dtype=np.float64), -by_column.sum(dtype=np.float64)
+        axis += float(np.sum(rows * by_column - columns * by_row, dtype=np.float64))
+    return products, axis
 
 
 def remove_gauge(shifts: NDArray[np.float64], angles: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

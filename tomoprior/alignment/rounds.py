@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from tomoprior import methods
-from tomoprior.alignment.acceleration import Anderson
 from tomoprior.alignment.contrast import Level
-from tomoprior.alignment.matching import Step, match, remove_gauge
+from tomoprior.alignment.matching import Match, match, remove_gauge
+from tomoprior.alignment.newton import Response
 from tomoprior.alignment.resampling import edge_weights, resample_image, spline_coefficients
 from tomoprior.alignment.transforms import image_matrices
 from tomoprior.geometry import Geometry
@@ -21,15 +22,14 @@ from tomoprior.projector import Projector
 
 #: Largest step of a shift in one round, in pixels of the level.
 LIMIT = 1.0
-#: Largest movement of an image in the rounds of a level, as a share of its shorter side; beyond it, all return to their start.
-FURTHEST = 0.4
+#: Largest movement of an image in the rounds of a level, in pixels of the level; beyond it, all return to their start.
+FURTHEST = 8.0
 #: Rounds end when the steps of the shifts fall below this root mean square, in pixels of the level.
-CONVERGED = 0.001
-#: The same limit for a step of the axis' angle, radians.
-CONVERGED_ANGLE = np.deg2rad(0.0005)
-#: Factor of a step of the angle, and the largest step in radians. The volume follows a wrong angle, so that a plain step
-#: corrects a thirtieth to a hundredth of the error.
-GAIN, LIMIT_ANGLE = 10.0, np.deg2rad(1.0)
+CONVERGED = 0.003
+#: Rounds in which the response of the volume is computed anew.
+RESPONSES = (1, 5)
+#: The same limit for a step of the axis' angle, and the largest step, radians.
+CONVERGED_ANGLE, LIMIT_ANGLE = np.deg2rad(0.005), np.deg2rad(1.0)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Matcher:
     level: Level
     geometry: Geometry
     method: str = "sirt"
-    num_iter: int = 30
+    num_iter: int = 60
     history: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -83,50 +83,58 @@ class Matcher:
         # the padding is a part of the grid, because the reprojection needs it too
         self._projector = Projector(self.geometry.padded(pad), "cpu")
         self._method: Any = methods.get(self.method)
-        values: dict[str, Any] = {"num_iter": self.num_iter, "pad": 0}
-        if "min_constraint" in self._method.Settings.model_fields:
-            values["min_constraint"] = 0.0 if isolated else None
-        self._settings = self._method.Settings.parse(values)
+        values: dict[str, Any] = {"num_iter": self.num_iter, "pad": 0, "min_constraint": 0.0 if isolated else None}
+        self._settings = self._method.Settings.parse(
+            {k: v for k, v in values.items() if k in self._method.Settings.model_fields}
+        )
         self._coefficients = [spline_coefficients(image) for image in self.level.images]
 
-    def compare(self, pose: Pose, *, rotate: bool = False) -> Step:
-        """Return the step towards the reprojection of a reconstruction at the given places, in pixels of the level."""
+    def compare(self, pose: Pose) -> Match:
+        """Compare the images at their places with the reprojections of their reconstruction."""
         images, weights = self._images(pose)
-        weighted = torch.from_numpy(weights * pose.weights[:, None, None].astype(np.float32))
-        result = self._method.reconstruct(torch.from_numpy(images), self._projector, self._settings, weights=weighted)
-        reprojections = self._projector(result.volume).numpy()
-        return match(images, reprojections, weights, pose.weights, limit=LIMIT, rotate=rotate)
+        weights *= pose.weights[:, None, None].astype(np.float32)
+        return match(images, self._explain(images, weights), weights)
 
-    def refine(self, pose: Pose, rounds: int, *, rotate: bool = False) -> tuple[Pose, Step]:
+    def refine(self, pose: Pose, rounds: int, *, rotate: bool = False, rough: bool = False) -> tuple[Pose, Match]:
         """Correct the shifts, and with ``rotate`` the angle of the axis, in at most ``rounds`` rounds.
+
+        ``rough`` takes the volume as fixed in each step: faster, but slow drifts remain.
 
         Returns
         -------
-        pose, step
-            The corrected places, and the last step with the residuals.
+        pose, found
+            The corrected places, and the last comparison with the residuals.
         """
-        anderson, angles, factor, start = Anderson(), self.geometry.angles, self.level.bin, pose
-        furthest = min(self.geometry.detector) * factor * FURTHEST
-        # the angle is counted in pixels at a quarter of the width, with the weight of all shifts together
-        scale = self.geometry.detector[1] / 4 * len(angles) ** 0.5
+        angles, factor, start = self.geometry.angles, self.level.bin, pose
         for number in range(1, rounds + 1):
-            step = self.compare(pose, rotate=rotate)
-            move = remove_gauge(step.shifts, angles, pose.weights)
+            found = self.compare(pose)
+            if number in RESPONSES and not rough:
+                response = Response.measure(found, angles, pose.weights, partial(self._displaced, pose), rotate=rotate)
+            move, turn = (found.shifts, 0.0) if rough else response.step(found)
+            move = remove_gauge(np.clip(move, -LIMIT, LIMIT), angles, pose.weights)
             size = float(np.sqrt(np.average(move**2, axis=0, weights=pose.weights).sum()))
             self.history.append({
                 "bin": factor, "round": number, "step": size * factor, "axis": float(np.rad2deg(pose.axis_angle)),
-                "residual": float(np.average(step.residuals, weights=pose.weights)),
+                "residual": float(np.average(found.residuals, weights=pose.weights)),
             })  # fmt: skip
-            if size < CONVERGED and abs(step.axis_angle) < CONVERGED_ANGLE:
+            if size < CONVERGED and abs(turn) < CONVERGED_ANGLE:
                 break
-            point = np.append(pose.shifts.ravel() / factor, pose.axis_angle * scale)
-            turn = float(np.clip(GAIN * step.axis_angle, -LIMIT_ANGLE, LIMIT_ANGLE))
-            point = anderson.step(point, np.append(move.ravel(), turn * scale))
-            shifts = remove_gauge(point[:-1].reshape(-1, 2), angles, pose.weights) * factor
-            if np.abs(shifts - start.shifts).max() > furthest:  # the images at this binning do not determine the shifts
-                return start, self.compare(start)
-            pose = replace(pose, shifts=shifts, axis_angle=float(point[-1] / scale))
-        return pose, step
+            shifts = remove_gauge(pose.shifts / factor + move, angles, pose.weights) * factor
+            if np.abs(shifts - start.shifts).max() > factor * FURTHEST:
+                return start, self.compare(start)  # the images at this binning do not determine the shifts
+            turn = float(np.clip(turn, -LIMIT_ANGLE, LIMIT_ANGLE))
+            pose = replace(pose, shifts=shifts, axis_angle=pose.axis_angle + turn)
+        return pose, found
+
+    def _displaced(self, pose: Pose, shifts: NDArray[np.float64], turn: float) -> Match:
+        return self.compare(replace(pose, shifts=pose.shifts + shifts * self.level.bin, axis_angle=pose.axis_angle + turn))
+
+    def _explain(self, images: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the reprojections of a reconstruction."""
+        result = self._method.reconstruct(
+            torch.from_numpy(images), self._projector, self._settings, weights=torch.from_numpy(weights)
+        )
+        return np.asarray(self._projector(result.volume).numpy())
 
     def _images(self, pose: Pose) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the images at their places and the weights of their pixels."""

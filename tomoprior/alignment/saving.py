@@ -1,4 +1,4 @@
-"""Write and read the outputs of an alignment: the aligned series with IMOD's ``.xf`` and ``.tlt`` beside it, and a record."""
+"""Write and read the outputs of an alignment: the aligned series, IMOD's ``.xf`` and ``.tlt``, a figure and a record."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tomoprior import plot
 from tomoprior._version import __version__
 from tomoprior.alignment.result import Alignment
 from tomoprior.errors import FormatError, OutputExistsError
@@ -24,7 +25,7 @@ from tomoprior.storage.records import load_json
 def check_outputs(out: Path, inputs: list[Path], *, overwrite: bool) -> None:
     """Check the outputs: raise if one exists and ``overwrite`` is not set, or if one is also an input."""
     for_writing(out)
-    for target in (out, out.with_suffix(".xf"), out.with_suffix(".tlt"), record_path(out)):
+    for target in (out, out.with_suffix(".xf"), out.with_suffix(".tlt"), out.with_suffix(".png"), record_path(out)):
         if target.exists() and any(path.exists() and target.samefile(path) for path in inputs):
             raise OutputExistsError(f"{target} is an input of this run, and is not overwritten")
         check_target(target, overwrite=overwrite)
@@ -33,7 +34,7 @@ def check_outputs(out: Path, inputs: list[Path], *, overwrite: bool) -> None:
 def save_alignment(
     alignment: Alignment, series: TiltSeries, out: Path, *, overwrite: bool = False, settings: dict[str, Any] | None = None
 ) -> None:
-    """Write the aligned series, tilt by tilt, with ``NAME.xf``, ``NAME.tlt`` and the record ``NAME.EXT.json``.
+    """Write the aligned series, tilt by tilt, with ``NAME.xf``, ``NAME.tlt``, ``NAME.png`` and the record ``NAME.EXT.json``.
 
     Parameters
     ----------
@@ -67,6 +68,9 @@ def save_alignment(
             with reraise_disk_errors(angle_file):
                 write_angles(angle_file, series.geometry.angles)
         alignment.write_xf(out.with_suffix(".xf"), overwrite=overwrite)
+        picture = out.with_suffix(".png")
+        with replace_atomically(picture, overwrite=overwrite) as temporary, reraise_disk_errors(picture):
+            plot.alignment(alignment.to_dict(), series.geometry.angles, title=out.name).savefig(temporary, format="png")
 
 
 def load_alignment(path: str | Path) -> Alignment:

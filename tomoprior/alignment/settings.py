@@ -36,5 +36,7 @@ class AlignSettings(Settings):
         description="Binning of the finest level. Default: 1 for small images, else 2 or more: at most 256 pixels.",
     )
     method: str = Field("sirt", description="Iterative method of the reconstructions.")
-    num_iter: int = Field(30, ge=1, description="Its iterations in each round: few, so that it does not fit noise and errors.")
-    num_rounds: int = Field(16, ge=2, description="Largest number of rounds at each level and angle.")
+    num_iter: int = Field(
+        60, ge=1, description="Its iterations in each round: detail that they do not reach pulls at the angle of the axis."
+    )
+    num_rounds: int = Field(12, ge=2, description="Largest number of rounds at each level and angle.")

@@ -31,6 +31,20 @@ def image_matrices(rotations: ArrayLike, magnifications: ArrayLike) -> NDArray[n
     return np.stack([np.stack([c, s], -1), np.stack([-s, c], -1)], -2)
 
 
+def turn_shifts(shifts: ArrayLike, rotations: ArrayLike) -> NDArray[np.float64]:
+    """Return shifts ``(dy, dx)`` of the raw images in the axes of the aligned images, shape ``(n, 2)``.
+
+    Parameters
+    ----------
+    shifts
+        ``(dy, dx)`` in the axes of the raw images, shape ``(n, 2)``.
+    rotations
+        Angles of the tilt axis in radians, shape ``(n,)``.
+    """
+    inverse = image_matrices(rotations, np.ones(len(np.asarray(rotations)))).transpose(0, 2, 1)
+    return np.asarray((inverse @ np.asarray(shifts, float)[..., None])[..., 0])
+
+
 def to_xf(rotations: ArrayLike, magnifications: ArrayLike, shifts: ArrayLike) -> NDArray[np.float64]:
     """Return the lines ``A11 A12 A21 A22 DX DY`` of IMOD's ``.xf``, shape ``(n, 6)``; they take raw images to aligned ones."""
     inverse = np.linalg.inv(image_matrices(rotations, magnifications))

@@ -45,14 +45,16 @@ def align(
     transpose: Annotated[bool, typer.Option("--transpose", help="Exchange x and y of the images first.")] = False,
     xf: Annotated[
         Path | None,
-        typer.Option(help="Take the transforms of this file (.xf, .prexg, .aln) instead of an estimate.", exists=True),
+        typer.Option(
+            help="Take the transforms of this file (.xf, .prexg, .aln, .star, .xml) instead of an estimate.", exists=True
+        ),
     ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the alignment; may be repeated.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the outputs if they exist.")] = False,
 ) -> None:
-    """Align a tilt series. Write OUT, its transforms (.xf) and angles (.tlt) for IMOD, and the record OUT.json."""
+    """Align a tilt series. Write OUT, transforms (.xf) and angles (.tlt) for IMOD, a figure (.png), and the record OUT.json."""
     import numpy as np
 
     from tomoprior.alignment import AlignSettings, estimate_alignment
@@ -90,4 +92,5 @@ def align(
             f"residual     {alignment.residuals_before.mean():.4f} before, {alignment.residuals_after.mean():.4f} after, "
             "mean of the tilts"
         )
-    typer.echo(f"wrote        {out}, with {out.with_suffix('.xf').name}, {out.with_suffix('.tlt').name} and {out.name}.json")
+    others = ", ".join(out.with_suffix(suffix).name for suffix in (".xf", ".tlt", ".png"))
+    typer.echo(f"wrote        {out}, with {others} and {out.name}.json")

@@ -11,6 +11,7 @@ import typer
 from tomoprior.cli import inputs
 
 if TYPE_CHECKING:
+    from tomoprior.methods.base import Method
     from tomoprior.projector import ProjectorOptions
     from tomoprior.series import TiltSeries
 
@@ -56,6 +57,15 @@ def recon(
     align: Annotated[
         bool, typer.Option("--align", help="Align the series first, as `tomoprior align` does; --bin applies before.")
     ] = False,
+    refine_shifts: Annotated[
+        int,
+        typer.Option(
+            "--refine-shifts",
+            metavar="ROUNDS",
+            min=0,
+            help="Rounds that refine the shifts of the tilts with the method itself; each costs a run on up to 128 rows.",
+        ),
+    ] = 0,
     ctf_file: inputs.CTFFile = None,
     ctf: inputs.CTFMode = None,
     dose_file: inputs.DoseFile = None,
@@ -190,10 +200,10 @@ def recon(
     if optics.ctf_mode(options) == "model":
         check_transfer_use(opened.series, chosen, slabs=slabs.enabled)
     series, notes = opened.prepared(lazily=slabs.enabled)
-    if align and slabs.enabled:
-        raise SettingsError("--align needs the series in memory; for slabs, run `tomoprior align` first and give its output")
-    if align:
+    if align:  # once, so that all slabs share it
         series, notes = _aligned(series, notes)
+    if refine_shifts and not dry_run:
+        series = _refined(series, chosen, settings, projector, refine_shifts, seed=seed, threads=threads)
     settings = settle_padding(settings, series.projections, series.geometry)
     if slabs.enabled:
         if dtype != "float32":
@@ -234,6 +244,22 @@ def _aligned(series: TiltSeries, notes: list[str]) -> tuple[TiltSeries, list[str
         alignment = estimate_alignment(series, progress=step)
     typer.echo(f"alignment    {alignment}")
     return alignment.apply(series), [*notes, *alignment.statements]
+
+
+def _refined(
+    series: TiltSeries, method: Method, settings: Any, projector: ProjectorOptions, rounds: int, **run: Any
+) -> TiltSeries:  # fmt: skip
+    """Return the series with refined shifts, and print how far they moved."""
+    from tomoprior.progress import progress_bar
+    from tomoprior.running.refinement import refine_shifts
+
+    with progress_bar("shifts") as step:
+        series = refine_shifts(series, method, settings, projector, rounds, progress=step, **run)
+    refined = series.metadata["refined_shifts"]
+    dy, dx = refined["rms_change"]
+    first, last = refined["residuals"][0], refined["residuals"][-1]
+    typer.echo(f"shifts       refined by {dy:.2f} (y) and {dx:.2f} (x) pixels r.m.s.; residual {first:.4f}, then {last:.4f}")
+    return series
 
 
 def _check_output(out: Path, files: list[Path], *, overwrite: bool) -> None:

@@ -39,6 +39,7 @@ RECORDED_INPUT = (
     "tilt_axis",
     "flipped_hand",
     "alignment",
+    "refined_shifts",
     "warnings",
 )
 

@@ -15,6 +15,7 @@ from tomoprior.progress import Progress
 from tomoprior.projector import ProjectorOptions
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
+from tomoprior.running import refinement
 from tomoprior.running.arguments import resolve_method, to_series, to_volume
 from tomoprior.running.doubts import warn_of_doubts
 from tomoprior.running.in_memory import reconstruct_in_memory
@@ -43,6 +44,7 @@ def reconstruct(
     progress: Progress | None = None,
     settings: Settings | None = None,
     fast: bool = False,
+    refine_shifts: int = 0,
     **values: Any,
 ) -> Reconstruction:
     """Reconstruct a tilt series.
@@ -96,6 +98,11 @@ def reconstruct(
         Leave nothing to held-out tilts: a fixed number of iterations, and strengths by a rule of thumb. ``values`` take
         precedence. Methods without such settings run as usual.
 
+    refine_shifts
+        Rounds that refine the shifts of the tilts with this method before the volume is made: each reconstructs, reprojects
+        and corrects the shifts. Each costs a run of the method on at most 128 rows. 5 halve an error of a pixel many times
+        over. With ``out`` all slabs share the result. The shifts must be right to about two pixels; see ``tomoprior.align``.
+
     Returns
     -------
     Reconstruction
@@ -124,6 +131,8 @@ def reconstruct(
     resolved, settings = resolve_method(method, settings, values, fast=fast)
     arguments.check_rays(resolved, series.geometry)
     options = ProjectorOptions(str(device), kind, backend)
+    if refine_shifts:
+        series = refinement.refine_shifts(series, resolved, settings, options, refine_shifts, seed=seed, threads=threads)
     common: dict[str, Any] = {
         "initial": initial, "mask": mask, "seed": seed, "threads": threads, "progress": progress,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from tomoprior import Geometry
+from tomoprior.alignment import Alignment
 from tomoprior.comparison.report import write_report
 from tomoprior.comparison.report.page import LIMIT, page
 from tomoprior.comparison.report.pictures import pictures
@@ -363,3 +364,16 @@ def test_large_volumes_are_binned_until_the_page_fits():
     assert "Shown binned by 2 × 2 × 2" in Page(text).text
     known = json.loads(re.search(r'id="known">(.*?)</script>', text).group(1))
     assert known["shape"] == {"z": 24, "y": 112, "x": 112}
+
+
+def test_an_alignment_has_a_figure_and_says_what_is_not_determined(full):
+    n = full.geometry.n_angles
+    found = Alignment(
+        np.zeros((n, 2)), 0.1, full.geometry.detector, residuals_before=np.full(n, 0.5), residuals_after=np.full(n, 0.2),
+        statements=("the angle of the tilt axis is not determined",),
+    )  # fmt: skip
+    aligned = dataclasses.replace(full, about={**full.about, "alignment": found.to_dict()})
+    names = [picture.name for picture in pictures(aligned)]
+    assert "alignment" in names
+    assert "alignment" not in [picture.name for picture in pictures(full)]
+    assert "the angle of the tilt axis is not determined" in Page(page(aligned, [])).text

@@ -71,6 +71,8 @@ def _context(comparison: Comparison, pictures: Sequence[Picture]) -> dict[str, A
 
 
 def _format_fact(name: str, value: Any) -> Any:
+    if name == "alignment":  # its numbers are in the figure
+        return "; ".join(value["statements"]) or "all tilts are placed"
     return words.format_runs(value) if name == "views" and isinstance(value, list) else value
 
 

@@ -23,7 +23,7 @@ from tomoprior.comparison.report.figures import (
     shorten_label,
 )
 from tomoprior.comparison.report.slices import slices
-from tomoprior.comparison.report.tilts import predictions, residuals
+from tomoprior.comparison.report.tilts import alignment, predictions, residuals
 from tomoprior.comparison.result import Comparison, Entry
 from tomoprior.plot.figure import Figure
 
@@ -139,7 +139,7 @@ def _contrasts(comparison: Comparison, shown: Sequence[Entry], width: float) -> 
 
 #: In the order of the page.
 ALL: tuple[Callable[[Comparison], Picture | None], ...] = (
-    slices, against_truth, predictions, residuals, between_halves, planted, agreement,
+    slices, against_truth, predictions, residuals, between_halves, planted, agreement, alignment,
 )  # fmt: skip
 
 

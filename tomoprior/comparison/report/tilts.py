@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tomoprior import plot
 from tomoprior.comparison import summary
 from tomoprior.comparison.report import words
 from tomoprior.comparison.report.figures import HALF, NARROW, Picture, add_legend, entries_with, looks, new_figure
@@ -29,6 +30,21 @@ def residuals(comparison: Comparison) -> Picture | None:
         "noise can be fitted too.",
         f"Residual against tilt angle for {_labels(shown)}. {told}",
         *(_against_angle(comparison, lines, "relative residual", named, width) for width in (HALF, NARROW)),
+    )
+
+
+def alignment(comparison: Comparison) -> Picture | None:
+    """Draw residuals, shifts and tilt axis of the alignment of the series, if it was aligned here."""
+    values = comparison.about.get("alignment")
+    if values is None:
+        return None
+    said = "; ".join(values["statements"]) or "all tilts are placed"
+    return Picture(
+        "alignment",
+        "How the tilts were aligned",
+        "Relative residual of every tilt before and after the alignment, its shifts, and the angle of the tilt axis.",
+        f"Residuals, shifts and tilt axis against tilt angle: {said}.",
+        plot.alignment(values, comparison.geometry.angles),
     )
 
 
