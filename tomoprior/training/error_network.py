@@ -21,12 +21,15 @@ from tomoprior.methods.learning.unet import Shape, build_seeded
 from tomoprior.progress import Progress
 from tomoprior.settings import Settings
 from tomoprior.simulate.tissue import Tissue
-from tomoprior.training.calibration import REPEATS, SEED, SERIES, calibration_series, measure_spread, spread_factors
+from tomoprior.training.calibration import SEED, SERIES, calibration_series, measure_spread, spread_factors
 from tomoprior.training.error_examples import ErrorExample, make_or_load
 from tomoprior.training.optimiser import GAMMA, PATIENCE
 from tomoprior.training.settings import Levels, TrainingSettings
 from tomoprior.training.simulator import Simulator
 from tomoprior.training.tiles import JITTER, MIRRORS, cut_tile
+
+#: Series of each tilt range for the factors. They vary by a factor of two from section to section, and a series takes seconds.
+REPEATS = 12
 
 #: Columns of a series count in the loss if at least this share of the tilts sees them.
 SEEN = 0.3
