@@ -27,7 +27,7 @@ def prepare_rays(geometry: Geometry, y: int) -> list[Rays]:
 
 def make_result(batch: int, rows: int, slices: int, columns: int) -> torch.Tensor:
     """Return an empty tensor ``(batch, rows, slices, columns)`` in the memory layout of the results."""
-    return torch.empty(rows, columns, batch, slices).permute(2, 0, 3, 1)
+    return torch.empty(rows, columns, batch, slices, dtype=torch.float32).permute(2, 0, 3, 1)
 
 
 def cut_blocks(count: int) -> Iterator[tuple[int, int]]:
@@ -69,7 +69,7 @@ def back_project(projections: torch.Tensor, rays: list[Rays], out: torch.Tensor)
     n, count, nu = projections.shape
     nz, _, nx = out.shape
     lanes = count_lanes(count)
-    data = torch.zeros(n, nu, lanes)
+    data = torch.zeros(n, nu, lanes, dtype=torch.float32)
     data[..., :count].copy_(projections.permute(0, 2, 1))
     for number, r in enumerate(rays):
         image = _make_image(nz, nx, lanes, transposed=r.transposed)

@@ -72,7 +72,7 @@ def prepare_rays(geometry: Geometry, y: int) -> list[Bundle]:
 
 def make_result(batch: int, rows: int, slices: int, columns: int) -> Tensor:
     """Return an empty tensor ``(batch, rows, slices, columns)`` in the memory layout of the results."""
-    return torch.empty(batch, rows, slices, columns)
+    return torch.empty(batch, rows, slices, columns, dtype=torch.float32)
 
 
 def cut_blocks(count: int) -> Iterator[tuple[int, int]]:
@@ -154,7 +154,7 @@ def cut_parts(things: int, slices: int) -> list[tuple[int, int, int, int]]:
 
 def make_rows(rows: int, slices: int, columns: int) -> Tensor:
     """Return zeros ``(rows, slices, columns)`` with the padding of the kernels, each row aligned (torch aligns the first)."""
-    return torch.zeros(rows, slices, -(-(columns + kernel.PAD) // _ALIGNMENT) * _ALIGNMENT)
+    return torch.zeros(rows, slices, -(-(columns + kernel.PAD) // _ALIGNMENT) * _ALIGNMENT, dtype=torch.float32)
 
 
 def tile_rows(image: Tensor, slices: int) -> int:

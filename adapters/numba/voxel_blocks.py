@@ -17,7 +17,7 @@ from .vectors import WIDTH
 
 def interpolate(projections: Tensor, geometry: Geometry) -> Tensor:
     """Sum over tilts: ``(nz, ny, nx)`` from ``(n_angles, ny, nu)``; the detector is zero beyond its ends."""
-    volume = torch.empty(geometry.shape)
+    volume = torch.empty(geometry.shape, dtype=torch.float32)
     groups = geometry.slice_groups()
     for slices in groups:
         for begin, end in cut_blocks(len(slices)):

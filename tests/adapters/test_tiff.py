@@ -242,22 +242,22 @@ def put_folder(folder: Path, names: list[str], level: float = 0.0) -> None:
 
 
 @pytest.mark.parametrize(
-    "names",
+    ("names", "has_angles"),
     [
-        [f"ts_{t:.1f}.tif" for t in (-60, -45.5, -45, -3, 0, 3, 45, 60)],
-        ["-60.tif", "-6.tif", "0.tif", "6.tif", "60.tif"],
-        ["ts -60.tif", "ts -2.tif", "ts +2.tif", "ts +60.tif"],
-        ["scan-1.tif", "scan-2.tif", "scan-10.tif"],  # a hyphen behind a letter is no sign
-        ["a-001_9.tif", "a-002_8.tif", "a-010_7.tif"],
-        [f"TS_01_{i:03d}_{t:.1f}.tif" for i, t in enumerate((0.0, -3.0, 3.0, -6.0))],  # in the order of acquisition
-        ["p_1.9.tif", "p_1.10.tif", "p_2.1.tif"],
+        ([f"ts_{t:.1f}.tif" for t in (-60, -45.5, -45, -3, 0, 3, 45, 60)], True),
+        (["-60.tif", "-6.tif", "0.tif", "6.tif", "60.tif"], True),
+        (["ts -60.tif", "ts -2.tif", "ts +2.tif", "ts +60.tif"], True),
+        (["scan-1.tif", "scan-2.tif", "scan-10.tif"], False),  # a hyphen behind a letter is no sign
+        (["a-001_9.tif", "a-002_8.tif", "a-010_7.tif"], False),
+        ([f"TS_01_{i:03d}_{t:.1f}.tif" for i, t in enumerate((0.0, -3.0, 3.0, -6.0))], True),  # in the order of acquisition
+        (["p_1.9.tif", "p_1.10.tif", "p_2.1.tif"], False),
     ],
 )
-def test_the_order_of_a_folder_is_that_of_its_numbers_and_signs(tmp_path: Path, names: list[str]) -> None:
+def test_the_order_of_a_folder_is_that_of_its_numbers_and_signs(tmp_path: Path, names: list[str], has_angles: bool) -> None:
     put_folder(tmp_path / "ts", names)
     stack = open_stack(tmp_path / "ts")
     np.testing.assert_array_equal(stack.data[:, 0, 0], np.arange(len(names)))
-    assert stack.warnings == ()
+    assert stack.warnings == ((f"{tmp_path / 'ts'}: angles are those in the names of its files",) if has_angles else ())
 
 
 def test_fields_in_a_folder_normalise_the_projections(tmp_path: Path) -> None:

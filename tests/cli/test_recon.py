@@ -575,7 +575,7 @@ def test_fast_leaves_nothing_to_held_out_tilts(run, series_file, tmp_path):
     out = tmp_path / "v.npy"
     ran = run("recon", series_file, "-o", out, "-m", "sart", "--thickness", 16, "--fast", "--set", "num_iter=3")
     assert ran.code == 0, ran.err
-    assert "num_iter=3, pad=auto" in ran.out
+    assert re.search(r"num_iter=3, pad=\d+", ran.out)
     assert "stop" not in ran.out
     ran = run("recon", series_file, "-o", out, "-m", "tv", "--thickness", 16, "--fast", "--dry-run", "--overwrite")
     assert "num_iter=100" in ran.out

@@ -109,6 +109,23 @@ def test_the_pad_of_a_truncated_object_is_a_quarter_of_the_detector():
     assert automatic_padding(Geometry(ANGLES, (96, 2, 96), (2, 64)), is_truncated=True) == 0
 
 
+@pytest.mark.parametrize("per_ray", [False, True])
+def test_rays_without_weight_do_not_count_as_borders(per_ray):
+    """A dead column at the end of the detector, or a tilt that is left out, is no specimen."""
+    geometry = Geometry(ANGLES, (64, 2, 64))
+    projections, weights = np.zeros(geometry.range_shape), np.ones(geometry.range_shape)
+    projections[:, :, 24:40] = 1
+    if per_ray:
+        projections[:, :, -3:], weights[:, :, -3:] = 1e30, 0
+    else:
+        projections[0] = np.nan
+        weights = np.r_[0.0, np.ones(len(ANGLES) - 1)]
+    assert not extends_beyond_detector(projections, geometry, weights)
+    end = 61 if per_ray else 64
+    projections[:, :, end - 3 : end] = 1
+    assert extends_beyond_detector(projections, geometry, weights)
+
+
 def test_borders_that_are_not_empty_settle_the_pad():
     geometry = Geometry(ANGLES, (64, 4, 64))
     settings = methods.get("sirt").Settings()

@@ -28,7 +28,8 @@ def recon(tomo: Any = DATA, theta: Any = THETA, **more: Any) -> Any:
 
 
 def reconstruct(projections: Any = DATA, weights: Any = None, **more: Any) -> Any:
-    return tomoprior.reconstruct(tomoprior.TiltSeries(projections, GEOMETRY, weights), "sirt", num_iter=3, **more).volume
+    series = tomoprior.TiltSeries(projections, GEOMETRY, weights)
+    return tomoprior.reconstruct(series, "sirt", num_iter=3, pad=0, **more).volume  # as for TomoPy's calls
 
 
 def algorithm(tomo: Any = DATA, theta: Any = THETA, **more: Any) -> Any:

@@ -204,7 +204,7 @@ def recon(
         series, notes = _aligned(series, notes)
     if refine_shifts and not dry_run:
         series = _refined(series, chosen, settings, projector, refine_shifts, seed=seed, threads=threads)
-    settings = settle_padding(settings, series.projections, series.geometry)
+    settings = settle_padding(settings, series.projections, series.geometry, series.weights)
     if slabs.enabled:
         if dtype != "float32":
             raise SettingsError("--dtype: a volume that is made slab by slab is float32; its range is not known before its end")

@@ -92,7 +92,7 @@ def reconstruct_in_memory(
 ) -> Reconstruction:
     """Reconstruct a whole series and record the run; the other arguments are those of ``tomoprior.reconstruct``."""
     settings, seed = resolve_seed(settings, seed)
-    settings = settle_padding(settings, series.projections, series.geometry)
+    settings = settle_padding(settings, series.projections, series.geometry, series.weights)
     check_transfer_use(series, method)
     projector: Projector = options.projector(series.geometry)
     started = time.perf_counter()

@@ -18,7 +18,7 @@ EMPTY = 0.1
 OFF_MIDDLE = 1 / 16
 
 
-def describe_field_of_view(projections: Any, geometry: Geometry) -> list[str]:
+def describe_field_of_view(projections: Any, geometry: Geometry, weights: Any = None) -> list[str]:
     """Return lines for the user about a specimen that is wider than the grid; no line if the grid is wide enough.
 
     A section, thinner than it is wide, always continues beyond the detector. Methods pad its grid, and no line mentions it.
@@ -27,6 +27,8 @@ def describe_field_of_view(projections: Any, geometry: Geometry) -> list[str]:
     ----------
     projections
         Shape ``geometry.range_shape``. Only a few tilts are read.
+    weights
+        Weights of the tilts or of the rays; rays of weight zero do not count.
     """
     nz, _, nx = geometry.shape
     nu = geometry.detector[1]
@@ -43,7 +45,7 @@ def describe_field_of_view(projections: Any, geometry: Geometry) -> list[str]:
         ]
     if nz < nx or nx > 1.25 * (needed if half else nu):
         return []
-    share = _share_at_borders(projections, geometry)
+    share = _share_at_borders(projections, geometry, weights)
     if share <= EMPTY:
         return []
     return [
@@ -53,7 +55,7 @@ def describe_field_of_view(projections: Any, geometry: Geometry) -> list[str]:
     ]
 
 
-def extends_beyond_detector(projections: Any, geometry: Geometry) -> bool:
+def extends_beyond_detector(projections: Any, geometry: Geometry, weights: Any = None) -> bool:
     """Return whether the borders of the projections are not empty, so that the specimen goes on beyond the detector.
 
     For a full turn with the axis off the middle only the border far from the axis counts.
@@ -62,12 +64,14 @@ def extends_beyond_detector(projections: Any, geometry: Geometry) -> bool:
     ----------
     projections
         Shape ``geometry.range_shape``. Only a few tilts are read.
+    weights
+        Weights of the tilts or of the rays; rays of weight zero do not count.
     """
-    return geometry.detector[1] >= 8 and _share_at_borders(projections, geometry) > EMPTY
+    return geometry.detector[1] >= 8 and _share_at_borders(projections, geometry, weights) > EMPTY
 
 
-def _share_at_borders(projections: Any, geometry: Geometry) -> float:
-    left, right = _border_shares(projections, geometry.n_angles)
+def _share_at_borders(projections: Any, geometry: Geometry, weights: Any) -> float:
+    left, right = _border_shares(projections, geometry.n_angles, weights)
     nu, middle = geometry.detector[1], float(np.mean(geometry.center))
     if abs(middle - nu / 2) > OFF_MIDDLE * nu and _turns_around(geometry.angles):
         return right if middle < nu / 2 else left
@@ -79,13 +83,16 @@ def _turns_around(angles: NDArray[np.float64]) -> bool:
     return bool(np.diff(turned, append=turned[0] + 2 * math.pi).max() < math.pi / 2)
 
 
-def _border_shares(projections: Any, n: int) -> tuple[float, float]:
+def _border_shares(projections: Any, n: int, weights: Any) -> tuple[float, float]:
     """Return the medians over some tilts of the left and the right border, as shares of the tilt's largest column."""
     shares = []
     for i in np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).round().astype(int)):
-        image = projections[int(i)]
-        image = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image, np.float64)
-        columns = np.mean(image, axis=0)
+        image = _to_array(projections[int(i)])
+        used = np.broadcast_to(True if weights is None else _to_array(weights[int(i)]) > 0, image.shape)
+        counts = used.sum(0)
+        if not counts.any():
+            continue
+        columns = np.where(used, image, 0.0).sum(0)[counts > 0] / counts[counts > 0]
         edge = max(1, len(columns) // 32)
         top = np.max(np.abs(columns))
         if np.isfinite(top) and top > 0:
@@ -94,3 +101,7 @@ def _border_shares(projections: Any, n: int) -> tuple[float, float]:
         return 0.0, 0.0
     left, right = np.median(shares, axis=0)
     return float(left), float(right)
+
+
+def _to_array(values: Any) -> NDArray[np.float64]:
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, np.float64)

@@ -52,7 +52,7 @@ def resolve_padding(geometry: Geometry, pad: int | str) -> int:
     return automatic_padding(geometry) if pad == "auto" else int(pad)
 
 
-def settle_padding(settings: Any, projections: Any, geometry: Geometry) -> Any:
+def settle_padding(settings: Any, projections: Any, geometry: Geometry, weights: Any = None) -> Any:
     """Return the settings with a number for ``pad="auto"``, chosen by the geometry and the borders of the projections.
 
     Settings of methods without padding, and numbers, stay as they are.
@@ -65,10 +65,13 @@ def settle_padding(settings: Any, projections: Any, geometry: Geometry) -> Any:
         Shape ``geometry.range_shape``; only a few tilts are read.
     geometry
         Grid and rays of the whole series: slabs of a volume share one padding.
+    weights
+        Weights of the tilts or of the rays; rays of weight zero do not count.
     """
     if getattr(settings, "pad", None) != "auto":
         return settings
-    return _with_pad(settings, automatic_padding(geometry, is_truncated=extends_beyond_detector(projections, geometry)))
+    truncated = extends_beyond_detector(projections, geometry, weights)
+    return _with_pad(settings, automatic_padding(geometry, is_truncated=truncated))
 
 
 def fix_padding(settings: Any, geometry: Geometry) -> Any:

@@ -73,7 +73,7 @@ def reconstruct_to_file(
     check_transfer_use(series, method, slabs=True)
     tell = tell or (lambda _: None)
     settings, seed = resolve_seed(settings, seed)
-    settings = settle_padding(settings, series.projections, series.geometry)  # slabs share it
+    settings = settle_padding(settings, series.projections, series.geometry, series.weights)  # slabs share it
     out = out.absolute()  # workers may have another working directory
     check_format(out)
     initial, mask = _check_volumes(initial, mask, series.geometry.shape)
