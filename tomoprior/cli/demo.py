@@ -17,7 +17,7 @@ def demo(
 ) -> None:
     """Simulate two tilt series over +-60 degrees, compare wbp, sirt, tv, cn and diffusion on them, and report."""
     from tomoprior.cli.compare import print_result
-    from tomoprior.cli.scenes import SCENES, SETTINGS
+    from tomoprior.cli.scenes import SCENES
     from tomoprior.comparison import compare
     from tomoprior.errors import FormatError
     from tomoprior.formats import write
@@ -38,7 +38,7 @@ def demo(
         typer.echo(f"{scene.name}: {scene.title}; {size} voxels (z, y, x), {series.geometry.n_angles} tilts\n")
         with stages_bar() as step:
             result = compare(
-                series, scene.methods, settings={k: v for k, v in SETTINGS.items() if k in scene.methods}, truth=truth,
+                series, scene.methods, truth=truth,
                 tune=False, out=out / scene.name,
                 title=f"{scene.name}: {scene.title}", seed=seed, progress=step, overwrite=overwrite,
                 about={"command": f"tomoprior demo --seed {seed}"},

@@ -12,9 +12,6 @@ from tomoprior.series import TiltSeries
 from tomoprior.simulate import Tissue, cells, simulate, tilt_series
 
 ANGLES = np.arange(-60, 61, 3)
-#: Settings other than the defaults, for the time of a demo: fewer and shorter samples. The volume of ``diffusion`` is the
-#: network's mean, which does not depend on them; its standard deviation is coarser.
-SETTINGS = {"diffusion": {"samples": 2, "num_iter": 6}}
 
 SeriesAndTruth = tuple[TiltSeries, NDArray[np.float32]]
 
@@ -32,7 +29,7 @@ class Scene:
     shape
         Shape of the volume in voxels.
     methods
-        Names of the methods; each runs at its default, except ``SETTINGS``.
+        Names of the methods; each runs at its default.
     """
 
     name: str
