@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.solving import gradient
-from tomoprior.methods.solving.holding_out import HELD_OUT, hold_out_tilts, reason_against
+from tomoprior.methods.solving.holding_out import HELD_OUT, choose_simplest, fitted_squares, hold_out_blocks, reason_against
 from tomoprior.methods.solving.iterative import IterativeSettings, Monitor
 from tomoprior.methods.solving.least_squares import solve_least_squares
 from tomoprior.methods.solving.problem import Problem, resolve_padding, select_tilts
@@ -104,7 +105,9 @@ def estimate_contrast(problem: Problem) -> float:
 
 
 def search_strength(problem: Problem, settings: Any, solver: Solver, rule_of_thumb: float, *, dual: bool = True) -> float:
-    """Return the strength that predicts every fifth tilt best from the other tilts.
+    """Return the largest strength that predicts held-out blocks of tilts not clearly worse than the best one does.
+
+    Brightness and background of a held-out tilt do not count.
 
     One run of the solver goes from strong to weak: simple volumes converge in a few iterations, and each is close to the next.
 
@@ -113,20 +116,25 @@ def search_strength(problem: Problem, settings: Any, solver: Solver, rule_of_thu
     InputError
         With fewer than five tilts that have a weight.
     """
-    tilts = hold_out_tilts(problem)
+    tilts = hold_out_blocks(problem)
     train, test = select_tilts(problem, tilts.keep), select_tilts(problem, tilts.out)
     trial = settings.model_copy(update={"num_iter": TRIAL_ITERATIONS, "residual_tolerance": None})
     x = torch.zeros_like(problem.x)
     duals = DualVariables(torch.zeros_like(train.data), gradient.zero_gradient(problem.x)) if dual else None
+    squares: list[NDArray[np.float64]] = []
     errors: list[float] = []
     for factor in FACTORS:
         if duals is not None:
             duals.balance = max(1.0, factor / STRONG)
         x = solver(replace(train, x=x), trial, factor * rule_of_thumb * tilts.share, Monitor(train, trial, None), duals)
-        errors.append(test.norm(test.A(x).sub_(test.data)))
+        squares.append(fitted_squares(test, test.A(x)))
+        errors.append(math.sqrt(squares[-1].sum()))
         if len(errors) > RISES and all(b > a for a, b in pairwise(errors[-RISES - 1 :])):
             break
-    return rule_of_thumb * FACTORS[0] / math.pow(2.0, parabola_minimum(errors))
+    step = float(choose_simplest(squares, test.scale**2))
+    if step == np.argmin(errors):
+        step = parabola_minimum(errors)
+    return rule_of_thumb * FACTORS[0] / math.pow(2.0, step)
 
 
 def parabola_minimum(values: Sequence[float]) -> float:
