@@ -70,7 +70,7 @@ def test_it_ends_where_the_error_has_risen_twice(limited):
 
     method = methods.get("tv")
     problem = problem_of(limited, limited.projector(limited.truth))
-    chosen = strength.search_strength(problem, method.Settings(), solver, 1.0)
+    chosen = strength.search_strength(problem, method.Settings(), solver, 1.0, blocks=True)
     assert len(tried) == 4
     assert tried == sorted(tried, reverse=True)
     assert all(state is duals[0] for state in duals)
@@ -92,7 +92,7 @@ def test_fewer_tilts_are_fitted_with_a_strength_in_proportion_to_their_weight(li
         values = torch.ones(25, 1, 1)
         values[2], values[3] = 0, 9
         problem = replace(problem, weights=values)
-    chosen = strength.search_strength(problem, methods.get("tv").Settings(), solver, 3.0)
+    chosen = strength.search_strength(problem, methods.get("tv").Settings(), solver, 3.0, blocks=True)
     np.testing.assert_allclose(tried, [3 * factor * share for factor in (1024, 512, 256, 128)], rtol=1e-12)
     # errors of 3, 1, 3: the vertex is at the second strength, which is one for all tilts again
     assert chosen == pytest.approx(3 * 512, rel=1e-5)

@@ -36,8 +36,10 @@ class EarlyStopSettings(IterativeSettings):
 
     stop: Literal["held-out"] | None = Field(
         "held-out",
-        description="held-out: iterate without every fifth tilt first; then use all tilts, for the fewest iterations that "
-        "predict these tilts not clearly worse than the best number does (at most twice the time of num_iter). none: exactly "
+        description="held-out: iterate without every fifth tilt first; then use all tilts, for as many iterations as "
+        "predict these tilts best; sart and cgls: the fewest that are not clearly worse (at most twice the time of "
+        "num_iter). none: exactly "
+        "num_iter). none: exactly "
         "num_iter iterations. Where num_iter is given and stop is not, stop is none.",
     )
 
@@ -73,18 +75,21 @@ class HeldOutMonitor(Monitor):
 
     def stop(self, norm: float, **values: float) -> bool:
         """Record the iterate and its error; return True if the best one lies far enough back."""
-        self.squares.append(prediction_squares(self._test, self._test.A(self._train.x)))
-        error = math.sqrt(self.squares[-1].sum()) / self._test.scale
+        prediction = self._test.A(self._train.x)
+        self.squares.append(prediction_squares(self._test, prediction))
+        error = self._test.norm(prediction.sub_(self._test.data)) / self._test.scale
         within_tolerance = super().stop(norm, held_out=error, **values)
         if error < self.error:
             self.best, self.error = self._iterate, error
         self._iterate += 1
         return within_tolerance or self._iterate > WAIT * self.best + MIN_WAIT
 
-    @property
-    def choice(self) -> int:
-        """Number of iterations to use: the fewest that predict the held-out tilts not clearly worse than the best."""
-        return max(1, self._first + choose_simplest(self.squares, self._test.scale**2))
+    def choose_iterate(self, simplest: bool) -> int:
+        """Return the number of iterations to use, at least 1.
+
+        It is that of the best iterate, or with ``simplest`` the fewest that predict held-out tilts not clearly worse.
+        """
+        return max(1, self._first + choose_simplest(self.squares, self._test.scale**2) if simplest else self.best)
 
 
 class EarlyStopMethod(IterativeMethod):
@@ -94,9 +99,12 @@ class EarlyStopMethod(IterativeMethod):
     ----------
     first_iterate
         Number of the iterate that the solver reports first: 0 if it reports before an update, 1 if it reports after it.
+    takes_simplest
+        True: the fewest iterations that predict held-out tilts not clearly worse than the best number does; False: the best.
     """
 
     first_iterate = 0
+    takes_simplest = True
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Return the bytes at the peak, with a volume and a copy of the projections for held-out tilts."""
@@ -128,10 +136,10 @@ class EarlyStopMethod(IterativeMethod):
         return self.iterate(problem, settings, monitor)
 
     def search(self, problem: Problem, settings: Any, monitor: Monitor) -> Any:
-        """Return settings with the fewest iterations that predict held-out tilts not clearly worse than the best number."""
+        """Return settings with the number of iterations that held-out tilts choose."""
         record = self.hold_out(problem, settings, monitor.progress)
         monitor.continue_after(record)
-        return settings.model_copy(update={"num_iter": record.choice})
+        return settings.model_copy(update={"num_iter": record.choose_iterate(self.takes_simplest)})
 
     def hold_out(self, problem: Problem, settings: Any, progress: Progress | None) -> HeldOutMonitor:
         """Iterate without every fifth tilt until the prediction of these tilts gets worse; return the record."""
