@@ -23,8 +23,14 @@ def noisy(limited):
 
 def watch(errors, first):
     """Calls of a monitor whose iterates have these held-out errors, until it stops; the best iterate."""
-    looks = iter(errors)
-    test = SimpleNamespace(A=lambda x: torch.zeros(1), data=torch.zeros(1), norm=lambda r: next(looks), scale=1.0)
+    looks = iter(float(e) for e in errors)
+    test = SimpleNamespace(
+        A=lambda x: torch.full((1, 1, 1), next(looks)),
+        data=torch.zeros(1, 1, 1),
+        weights=None,
+        scale=1.0,
+        norm=lambda r: float(r.norm()),
+    )
     train = SimpleNamespace(x=None, scale=1.0)
     monitor = HeldOutMonitor(train, test, methods.get("sirt").Settings(), None, first)
     calls = 0

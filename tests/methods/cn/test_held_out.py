@@ -6,6 +6,7 @@ import torch
 
 from tomoprior.errors import InputError
 from tomoprior.methods.cn import held_out
+from tomoprior.methods.solving.holding_out import is_clearly_worse
 
 
 def curve(best, *, noise=0.0, tilts=8):
@@ -43,8 +44,8 @@ def test_of_strengths_without_a_clear_difference_the_strongest_is_chosen():
 
 def test_paired_differences():
     base = np.array([1.0, 5, 2, 8])
-    assert held_out.is_clearly_worse(base + 0.01, base)  # small but the same for every tilt
-    assert not held_out.is_clearly_worse(base + np.array([1, -1, 1, -0.9]), base)
+    assert is_clearly_worse(base + 0.01, base)  # small but the same for every tilt
+    assert not is_clearly_worse(base + np.array([1, -1, 1, -0.9]), base)
 
 
 def test_noise_chooses_a_stronger_penalty(limited):

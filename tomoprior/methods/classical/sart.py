@@ -85,7 +85,7 @@ class SART(EarlyStopMethod):
             if careful.error < record.error:
                 record, relaxation = careful, SMALL_RELAXATION
         monitor.settled["relaxation"] = relaxation
-        return settings.model_copy(update={"num_iter": max(1, record.best), "relaxation": relaxation})
+        return settings.model_copy(update={"num_iter": record.choose_iterate(self.takes_simplest), "relaxation": relaxation})
 
     def iterate(self, problem: Problem, settings: SARTSettings, monitor: Monitor) -> torch.Tensor:
         """Run the iterations."""

@@ -41,6 +41,7 @@ class SIRT(EarlyStopMethod):
     Settings = SIRTSettings
     tunable: ClassVar[Tunable] = {}  # held-out tilts choose in every run
     peak_arrays = (2.0, 2.0)
+    takes_simplest = False  # its steps are small: fewer cost more than they save
     peak_sum_arrays = (1.0, 1.0)
 
     def iterate(self, problem: Problem, settings: SIRTSettings, monitor: Monitor) -> torch.Tensor:

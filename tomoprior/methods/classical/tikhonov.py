@@ -30,8 +30,9 @@ class TikhonovSettings(IterativeSettings):
     reg_par: Annotated[float, Field(ge=0)] | Literal["held-out"] = Field(
         "held-out",
         description="Strength of the penalty. A^T A has eigenvalues of about n_angles / (pi k) at k cycles per voxel; "
-        "detail is damped where reg_par (times (2 pi k)^2 for order 1) exceeds them. held-out: the strength that predicts "
-        "every fifth tilt best, from 1024 down to 1/64, at up to the cost of 420 more iterations; 1 with fewer than five "
+        "detail is damped where reg_par (times (2 pi k)^2 for order 1) exceeds them. held-out: the largest strength "
+        "that predicts held-out blocks of four tilts not clearly worse than the best one does, from 1024 down to 1/64, at up "
+        "to the cost of 420 more iterations; 1 with fewer than five "
         "tilts, or a range so narrow that all tilts show the same image.",
     )
     order: Literal[0, 1] = Field(1, description="0 penalises values, 1 differences between neighbouring voxels.")
@@ -59,7 +60,7 @@ class Tikhonov(IterativeMethod):
     def solve(self, problem: Problem, settings: TikhonovSettings, monitor: Monitor) -> torch.Tensor:
         """Choose the strength if the settings leave it open, then iterate."""
         rule = STRENGTH / problem.weight_scale
-        reg_par, how = strength.resolve_strength(problem, settings, minimise, rule, dual=False)
+        reg_par, how = strength.resolve_strength(problem, settings, minimise, rule, dual=False, blocks=True)
         if isinstance(settings.reg_par, str):
             monitor.settled |= {"reg_par": reg_par * problem.weight_scale, "reg_par_by": how}
         return minimise(problem, settings, reg_par, monitor)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tomoprior.methods.solving.holding_out import hold_out_tilts
+from tomoprior.methods.solving.holding_out import hold_out_tilts, is_clearly_worse, prediction_squares
 from tomoprior.methods.solving.problem import Problem, select_tilts
 
 #: Factor between strengths, and between those next to the best.
@@ -52,10 +52,7 @@ class Split:
 
     def prediction_errors(self, projections: torch.Tensor) -> NDArray[np.float64]:
         """Return the weighted squared error of each held-out tilt, divided by the weighted square of all held-out data."""
-        r, test = projections - self.test.data, self.test
-        total = test.scale**2
-        squares = (r * r).double() if test.weights is None else (r * r * test.weights).double()
-        return np.asarray(squares.sum((1, 2)).cpu().numpy()) / total
+        return prediction_squares(self.test, projections) / self.test.scale**2
 
     def subtract(self, volume: torch.Tensor) -> Split:
         """Return the split with the projections of ``volume`` subtracted from the data."""
@@ -89,8 +86,7 @@ def search_number(trial: Callable[[float], NDArray[np.float64]], first: float, l
 
     The trials go down from ``first`` by factors of ``FACTOR``, not below ``least``; then up if ``first`` is the best; at last
     to half and twice the best. The result is the largest number whose errors do not differ clearly from the best: the mean
-    difference of the squared errors is within one standard error (the rule of Breiman et al., Classification and Regression
-    Trees, 1984, section 3.4.3, on paired differences, in which the tilts' own noise cancels).
+    difference of the squared errors is within one standard error (``is_clearly_worse``).
 
     Parameters
     ----------
@@ -128,11 +124,3 @@ def search_number(trial: Callable[[float], NDArray[np.float64]], first: float, l
     best = min(errors, key=error)
     largest = max(value for value in errors if value >= best and not is_clearly_worse(errors[value], errors[best]))
     return largest, error(largest)
-
-
-def is_clearly_worse(worse: NDArray[np.float64], best: NDArray[np.float64]) -> bool:
-    """Return True if the mean of the paired differences exceeds its own standard error."""
-    difference = worse - best
-    if len(difference) < 2:
-        return bool(difference.sum() > 0)
-    return bool(difference.mean() > difference.std(ddof=1) / np.sqrt(len(difference)))

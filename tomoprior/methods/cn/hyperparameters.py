@@ -17,6 +17,7 @@ from tomoprior.methods.cn.primal_dual import PrimalDualSolver, PrimalDualState, 
 from tomoprior.methods.cn.settings import SplineSettings
 from tomoprior.methods.cn.spline import SplineBasis
 from tomoprior.methods.solving import strength
+from tomoprior.methods.solving.holding_out import is_clearly_worse
 from tomoprior.methods.solving.problem import Problem
 
 #: Iterations per trial of a strength (started from the trial before), of a degree, and of a level of the background.
@@ -118,7 +119,7 @@ class HyperparameterSearch:
             errors *= (part.test.scale / scale) ** 2
             if errors.sum() < best.sum():
                 best = errors
-            return bool(errors.sum() > LEVEL_FAILS**2 * best.sum()) and held_out.is_clearly_worse(errors, best)
+            return bool(errors.sum() > LEVEL_FAILS**2 * best.sum()) and is_clearly_worse(errors, best)
 
         low, high = 0.0, MAX_LEVEL * data_statistics.estimate_level(self.problem)
         fails(low)

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from tomoprior.geometry import Geometry
-from tomoprior.methods.solving.holding_out import hold_out_tilts, reason_against
+from tomoprior.methods.solving.holding_out import choose_simplest, hold_out_tilts, prediction_squares, reason_against
 from tomoprior.methods.solving.iterative import IterativeMethod, IterativeSettings, Monitor
 from tomoprior.methods.solving.padding import resolve_padding
 from tomoprior.methods.solving.problem import Problem, select_tilts
@@ -35,9 +37,11 @@ class EarlyStopSettings(IterativeSettings):
 
     stop: Literal["held-out"] | None = Field(
         "held-out",
-        description="held-out: iterate without every fifth tilt first, note the iteration that predicts these tilts best, then "
-        "use all tilts for as many iterations (at most twice the time of num_iter). none: exactly num_iter iterations. Where "
-        "num_iter is given and stop is not, stop is none.",
+        description="held-out: iterate without every fifth tilt first; then use all tilts, for as many iterations as "
+        "predict these tilts best; sart and cgls: the fewest that are not clearly worse (at most twice the time of "
+        "num_iter). none: exactly "
+        "num_iter). none: exactly "
+        "num_iter iterations. Where num_iter is given and stop is not, stop is none.",
     )
 
     @model_validator(mode="before")
@@ -56,6 +60,8 @@ class HeldOutMonitor(Monitor):
     ----------
     best, error
         Number of that iterate, and its error relative to the held-out tilts.
+    squares
+        Squared errors of every iterate, one per held-out tilt.
     """
 
     def __init__(
@@ -64,17 +70,27 @@ class HeldOutMonitor(Monitor):
         super().__init__(train, settings, progress)
         self.total = 2 * settings.num_iter
         self.best, self.error = first, math.inf
-        self._iterate = first
+        self.squares: list[NDArray[np.float64]] = []
+        self._first = self._iterate = first
         self._train, self._test = train, test
 
     def stop(self, norm: float, **values: float) -> bool:
         """Record the iterate and its error; return True if the best one lies far enough back."""
-        error = self._test.norm(self._test.A(self._train.x).sub_(self._test.data)) / self._test.scale
+        prediction = self._test.A(self._train.x)
+        self.squares.append(prediction_squares(self._test, prediction))
+        error = self._test.norm(prediction.sub_(self._test.data)) / self._test.scale
         within_tolerance = super().stop(norm, held_out=error, **values)
         if error < self.error:
             self.best, self.error = self._iterate, error
         self._iterate += 1
         return within_tolerance or self._iterate > WAIT * self.best + MIN_WAIT
+
+    def choose_iterate(self, simplest: bool) -> int:
+        """Return the number of iterations to use, at least 1.
+
+        It is that of the best iterate, or with ``simplest`` the fewest that predict held-out tilts not clearly worse.
+        """
+        return max(1, self._first + choose_simplest(self.squares, self._test.scale**2) if simplest else self.best)
 
 
 class EarlyStopMethod(IterativeMethod):
@@ -84,9 +100,12 @@ class EarlyStopMethod(IterativeMethod):
     ----------
     first_iterate
         Number of the iterate that the solver reports first: 0 if it reports before an update, 1 if it reports after it.
+    takes_simplest
+        True: the fewest iterations that predict held-out tilts not clearly worse than the best number does; False: the best.
     """
 
     first_iterate = 0
+    takes_simplest = True
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
         """Return the bytes at the peak, with a volume and a copy of the projections for held-out tilts."""
@@ -118,10 +137,10 @@ class EarlyStopMethod(IterativeMethod):
         return self.iterate(problem, settings, monitor)
 
     def search(self, problem: Problem, settings: Any, monitor: Monitor) -> Any:
-        """Return settings with the number of iterations that predicts held-out tilts best."""
+        """Return settings with the number of iterations that held-out tilts choose."""
         record = self.hold_out(problem, settings, monitor.progress)
         monitor.continue_after(record)
-        return settings.model_copy(update={"num_iter": max(1, record.best)})
+        return settings.model_copy(update={"num_iter": record.choose_iterate(self.takes_simplest)})
 
     def hold_out(self, problem: Problem, settings: Any, progress: Progress | None) -> HeldOutMonitor:
         """Iterate without every fifth tilt until the prediction of these tilts gets worse; return the record."""

@@ -10,10 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.solving import gradient
-from tomoprior.methods.solving.holding_out import HELD_OUT, hold_out_tilts, reason_against
+from tomoprior.methods.solving.holding_out import (
+    HELD_OUT,
+    choose_simplest,
+    fitted_squares,
+    hold_out_blocks,
+    hold_out_tilts,
+    reason_against,
+)
 from tomoprior.methods.solving.iterative import IterativeSettings, Monitor
 from tomoprior.methods.solving.least_squares import solve_least_squares
 from tomoprior.methods.solving.padding import resolve_padding
@@ -56,13 +64,19 @@ Solver = Callable[[Problem, Any, float, Monitor, DualVariables | None], torch.Te
 
 
 def resolve_strength(
-    problem: Problem, settings: Any, solver: Solver, rule_of_thumb: float | None = None, *, dual: bool = True
+    problem: Problem,
+    settings: Any,
+    solver: Solver,
+    rule_of_thumb: float | None = None,
+    *,
+    dual: bool = True,
+    blocks: bool = False,
 ) -> tuple[float, str]:
     """Return ``settings.reg_par`` as a number for ``problem``'s weights, and in words how it was chosen.
 
     It is the user's number, the rule of thumb, or the choice of held-out tilts. The rule of thumb also takes the place of
     held-out tilts that cannot choose. By default it is that of ``tv``, which grows with the contrast. Without ``dual`` the
-    solver has no dual variables.
+    solver has no dual variables. ``blocks`` as in ``search_strength``.
     """
     if not isinstance(settings.reg_par, str):
         return float(settings.reg_par) / problem.weight_scale, "given"
@@ -73,7 +87,7 @@ def resolve_strength(
     reason = reason_against(problem)
     if reason is not None:
         return rule_of_thumb, f"rule of thumb, because {reason}"
-    return search_strength(problem, settings, solver, rule_of_thumb, dual=dual), "held-out tilts"
+    return search_strength(problem, settings, solver, rule_of_thumb, dual=dual, blocks=blocks), "held-out tilts"
 
 
 def search_cost_in_pairs(reg_par: float | str) -> float:
@@ -104,8 +118,13 @@ def estimate_contrast(problem: Problem) -> float:
     return float(torch.quantile(height, 0.99)) or float(height.amax())
 
 
-def search_strength(problem: Problem, settings: Any, solver: Solver, rule_of_thumb: float, *, dual: bool = True) -> float:
+def search_strength(
+    problem: Problem, settings: Any, solver: Solver, rule_of_thumb: float, *, dual: bool = True, blocks: bool = False
+) -> float:
     """Return the strength that predicts every fifth tilt best from the other tilts.
+
+    With ``blocks``, neighbouring tilts are held out together, their brightness and background do not count, and the result is
+    the largest strength that predicts them not clearly worse than the best one does.
 
     One run of the solver goes from strong to weak: simple volumes converge in a few iterations, and each is close to the next.
 
@@ -114,20 +133,26 @@ def search_strength(problem: Problem, settings: Any, solver: Solver, rule_of_thu
     InputError
         With fewer than five tilts that have a weight.
     """
-    tilts = hold_out_tilts(problem)
+    tilts = hold_out_blocks(problem) if blocks else hold_out_tilts(problem)
     train, test = select_tilts(problem, tilts.keep), select_tilts(problem, tilts.out)
     trial = settings.model_copy(update={"num_iter": TRIAL_ITERATIONS, "residual_tolerance": None})
     x = torch.zeros_like(problem.x)
     duals = DualVariables(torch.zeros_like(train.data), gradient.zero_gradient(problem.x)) if dual else None
+    squares: list[NDArray[np.float64]] = []
     errors: list[float] = []
     for factor in FACTORS:
         if duals is not None:
             duals.balance = max(1.0, factor / STRONG)
         x = solver(replace(train, x=x), trial, factor * rule_of_thumb * tilts.share, Monitor(train, trial, None), duals)
-        errors.append(test.norm(test.A(x).sub_(test.data)))
+        prediction = test.A(x)
+        if blocks:
+            squares.append(fitted_squares(test, prediction))
+        errors.append(math.sqrt(squares[-1].sum()) if blocks else test.norm(prediction.sub_(test.data)))
         if len(errors) > RISES and all(b > a for a, b in pairwise(errors[-RISES - 1 :])):
             break
-    return rule_of_thumb * FACTORS[0] / math.pow(2.0, parabola_minimum(errors))
+    simplest = choose_simplest(squares, test.scale**2) if blocks else int(np.argmin(errors))
+    step = parabola_minimum(errors) if simplest == np.argmin(errors) else simplest
+    return rule_of_thumb * FACTORS[0] / math.pow(2.0, step)
 
 
 def parabola_minimum(values: Sequence[float]) -> float:
