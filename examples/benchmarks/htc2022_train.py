@@ -86,6 +86,14 @@ class Simulator:
         return (mm + error + noise * rng.standard_normal(mm.shape)) / self.mm
 
 
+def parse_shares(text: str) -> list[float]:
+    """Return how often each range is drawn, from numbers separated by commas."""
+    shares = [float(share) for share in text.split(",")]
+    if len(shares) != len(RANGES) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
+        raise argparse.ArgumentTypeError(f"expected {len(RANGES)} numbers that are not negative and sum to 1")
+    return shares
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, and write state and weights every two minutes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -93,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="file of the weights")
     parser.add_argument("--batches", type=int, default=3000, help="number of batches")
     parser.add_argument("--seed", type=int, default=0)
+    shares = f"how often each range of {', '.join(map(str, RANGES))} degrees is drawn, separated by commas"
+    parser.add_argument("--shares", type=parse_shares, default=list(RANGES.values()), help=shares)
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     scan = read_scan(sorted(args.training.glob("*_full.mat"))[0]).select(slice(None, None, STRIDE))
@@ -108,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started, saved, recent = time.monotonic() - spent, time.monotonic(), {degrees: [0.0] * PASSES for degrees in RANGES}
     while (batch := state.step // PASSES) < args.batches:
         rng = np.random.default_rng((args.seed, state.step))
-        degrees = int(rng.choice(list(RANGES), p=list(RANGES.values())))
+        degrees = int(rng.choice(list(RANGES), p=args.shares))
         rate = RATE * min(1, (batch + 1) / WARM_UP, (1 - batch / args.batches) / FALL)
         model, truth = simulator(degrees).draw(rng)
         estimate = None

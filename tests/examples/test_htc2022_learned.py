@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import subprocess
 import sys
@@ -102,6 +103,14 @@ def test_the_weights_are_small_and_belong_to_the_network(module, tmp_path):
     broken.write_bytes(b"no weights")
     with pytest.raises(FormatError, match=r"not a network of htc2022_train\.py"):
         learned.load_network(broken)
+
+
+def test_shares_of_the_ranges_sum_to_one(module):
+    parse = module("htc2022_train").parse_shares
+    assert parse("0.44,0.28,0.12,0.09,0.07") == [0.44, 0.28, 0.12, 0.09, 0.07]
+    for wrong in ("0.5,0.5", "0.5,0.5,0.5,0,0", "0.5,0.5,0.5,-0.5,0"):
+        with pytest.raises(argparse.ArgumentTypeError, match="5 numbers"):
+            parse(wrong)
 
 
 def write_scan(path, mask, degrees, variable):
