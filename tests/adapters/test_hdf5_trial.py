@@ -101,7 +101,7 @@ def test_a_trial_that_did_not_take_place_is_not_taken_for_one(path, tmp_path, mo
 def test_a_process_that_cannot_start_is_one_line(path, monkeypatch):
     monkeypatch.setattr(trial.sys, "executable", "/nowhere/python")
     trial._try.cache_clear()
-    with pytest.raises(FormatError, match="no process can try its metadata .*No such file"):
+    with pytest.raises(FormatError, match=r"no process can try its metadata .*No such file"):
         open_stack(path)
 
 
@@ -131,11 +131,9 @@ print(try_in_a_process(Path({path!r})))
 def test_a_program_on_the_command_line_can_try_in_a_folder_that_is_gone(path, tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
-    search = os.pathsep.join(filter(None, sys.path))
-    done = subprocess.run(
-        [sys.executable, "-c", TRY.format(path=str(path))], cwd=gone, env=os.environ | {"PYTHONPATH": search}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", TRY.format(path=str(path))]
+    done = subprocess.run(command, cwd=gone, env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, gone.exists()) == ("None\n", "", False)
 
 
