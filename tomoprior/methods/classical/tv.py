@@ -131,6 +131,7 @@ def minimise(
             gradient.add_adjoint_(descent, q, 1.0, a)
         xbar.copy_(x).neg_()
         x.sub_(descent.mul_(tau))
+        del descent  # else it is there beside the next one: a seventh volume
         problem.apply_mask_(clamp_(x, settings))
         xbar.add_(x, alpha=2)
         ax = A(x)
