@@ -53,7 +53,10 @@ class HDF5:
         """Open a file; counts are normalised region by region when they are read."""
         refuse_options(options, "HDF5")
         readable_bytes(path, 1)
-        failure = try_in_a_process(path)
+        try:
+            failure = try_in_a_process(path)
+        except OSError as error:
+            raise FormatError(f"{path}: not read, no process can try its metadata ({one_line(error)})") from error
         if failure is not None:
             raise FormatError(f"{path}: damaged, {failure} on it")
         try:

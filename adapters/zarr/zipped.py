@@ -39,5 +39,8 @@ def check_members(path: Path) -> None:
             raise FormatError(
                 f"{path}: {member.filename} is compressed again by zip, which is not unpacked beyond 16 MiB; store it (zip -0)"
             )
-        if member.compress_type == zipfile.ZIP_STORED and member.file_size > size:
-            raise FormatError(f"{path}: {member.filename} claims {member.file_size} bytes, more than are in the archive")
+        # zipfile takes memory for the compressed size before it sees the end of the file
+        stored = member.file_size if member.compress_type == zipfile.ZIP_STORED else 0
+        claimed = max(member.compress_size, stored)
+        if claimed > size:
+            raise FormatError(f"{path}: {member.filename} claims {claimed} bytes, more than are in the archive")

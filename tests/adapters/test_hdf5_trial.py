@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -41,19 +46,114 @@ def test_a_whole_file_passes_and_is_tried_once(path, monkeypatch):
     ("fault", "words"),
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", r"crashes \(SIGSEGV\)"),
-        ("while True: pass", "does not come to an end within 1 s"),
+        ("while True: pass", "does not come to an end within 1 s of processor time"),
     ],
 )
 def test_a_crash_and_a_loop_are_one_error(path, tmp_path, monkeypatch, fault, words):
-    program = Path(trial.__file__).read_text().replace("SECONDS = 10", "SECONDS = 1")
+    program = Path(trial.__file__).read_text().replace("ENOUGH, SECONDS = 5, 15", "ENOUGH, SECONDS = 5, 1")
     broken = tmp_path / "trial.py"
     broken.write_text(program.replace("            item.attrs[key]\n", f"            {fault}\n"))
     assert fault in broken.read_text()
+    assert "SECONDS = 5, 1\n" in broken.read_text()
     monkeypatch.setattr(trial, "__file__", str(broken))
     monkeypatch.setattr(trial, "SECONDS", 1)
     trial._try.cache_clear()
     with pytest.raises(FormatError, match=f"damaged, the HDF5 library {words} on it"):
         open_stack(path)
+
+
+def test_metadata_beyond_what_is_tried_are_no_fault(path, tmp_path, monkeypatch):
+    """A valid file may hold more than a trial reads in its time."""
+    hasty = tmp_path / "trial.py"
+    hasty.write_text(Path(trial.__file__).read_text().replace("ENOUGH, SECONDS = 5", "ENOUGH, SECONDS = 0"))
+    monkeypatch.setattr(trial, "__file__", str(hasty))
+    assert "SECONDS = 0, 15\n" in hasty.read_text()
+    trial._try.cache_clear()
+    assert open_stack(path).angles is not None
+    monkeypatch.undo()
+    read = []
+    monkeypatch.setattr(trial, "_read", lambda item: read.append(item.name))
+    monkeypatch.setattr(trial.resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(trial, "ENOUGH", 0)
+    trial._read_everything(str(path))
+    assert read == ["/"]
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
+        ("import no_such_module", "failed: ModuleNotFoundError: No module named 'no_such_module'"),
+    ],
+)
+def test_a_trial_that_did_not_take_place_is_not_taken_for_one(path, tmp_path, monkeypatch, program, words):
+    other = tmp_path / "trial.py"
+    other.write_text(program)
+    file = trial.__file__
+    monkeypatch.setattr(trial, "__file__", str(other))
+    trial._try.cache_clear()
+    with pytest.raises(FormatError, match=rf"not read, no process can try its metadata \(.*{words}"):
+        open_stack(path)
+    monkeypatch.setattr(trial, "__file__", file)
+    assert open_stack(path).angles is not None  # the next call tries again
+
+
+def test_a_process_that_cannot_start_is_one_line(path, monkeypatch):
+    monkeypatch.setattr(trial.sys, "executable", "/nowhere/python")
+    trial._try.cache_clear()
+    with pytest.raises(FormatError, match=r"no process can try its metadata .*No such file"):
+        open_stack(path)
+
+
+def test_a_crash_is_noticed_where_exit_codes_are_lost(path, tmp_path, monkeypatch):
+    """Where SIGCHLD is ignored, the system keeps no exit status and subprocess says 0."""
+    other = tmp_path / "trial.py"
+    other.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr(trial, "__file__", str(other))
+    trial._try.cache_clear()
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(FormatError, match="no process can try its metadata"):
+            open_stack(path)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+TRY = """
+import os
+from pathlib import Path
+from tomoprior.adapters.hdf5.trial import try_in_a_process
+os.rmdir(os.getcwd())
+print(try_in_a_process(Path({path!r})))
+"""
+
+
+def test_a_program_on_the_command_line_can_try_in_a_folder_that_is_gone(path, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", TRY.format(path=str(path))]
+    done = subprocess.run(command, cwd=gone, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, gone.exists()) == ("None\n", "", False)
+
+
+def _try_from_a_daemon(path: str, answer: multiprocessing.connection.Connection) -> None:
+    answer.send((multiprocessing.current_process().daemon, trial.try_in_a_process(Path(path)), _children()))
+
+
+def _children() -> str:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+
+
+@pytest.mark.skipif(not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="children are read from Linux's /proc")
+def test_a_daemon_can_try_and_leaves_no_process_behind(path):
+    here, there = multiprocessing.Pipe()
+    context = multiprocessing.get_context("fork")
+    daemon = context.Process(target=_try_from_a_daemon, args=(str(path), there), daemon=True)
+    daemon.start()
+    assert here.poll(60)
+    assert here.recv() == (True, None, "")
+    daemon.join()
 
 
 def test_the_process_reads_the_attributes_of_every_object_and_of_what_links_lead_to(path, monkeypatch):

@@ -62,6 +62,19 @@ def test_a_member_that_is_a_bomb_is_refused(store: Path, tmp_path: Path) -> None
         open_stack(packed)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_member_that_claims_more_than_the_archive_holds_is_refused(store: Path, tmp_path: Path, method: int) -> None:
+    """The directory of the archive says 256 MiB: zipfile would take them to read some hundred bytes."""
+    packed = pack(store, tmp_path / "v.zarr.zip", method)
+    raw = bytearray(packed.read_bytes())
+    entry = raw.rindex(b"zarr.json") - 46  # the last entry of the directory, whose fixed part has 46 bytes
+    assert raw[entry : entry + 4] == b"PK\x01\x02"
+    raw[entry + 20 : entry + 24] = (256 << 20).to_bytes(4, "little")  # the compressed size
+    packed.write_bytes(raw)
+    with pytest.raises(FormatError, match="claims 268435456 bytes, more than are in the archive"):
+        open_stack(packed)
+
+
 def test_a_broken_archive_is_one_line(store: Path, tmp_path: Path) -> None:
     packed = pack(store, tmp_path / "v.zarr.zip")
     packed.write_bytes(packed.read_bytes()[:-30])

@@ -64,6 +64,7 @@ class TV(IterativeMethod):
     Settings = TVSettings
     tunable: ClassVar[Tunable] = {}  # held-out tilts choose in every run
     couples_slices = True
+    # six volumes exist at the peak; the seventh is room for the matrices of the padded grid and of a search's tilts
     peak_arrays = (7.0, 5.0)
     peak_sum_arrays = (1.0, 1.0)
     pairs = 2.0
@@ -148,6 +149,7 @@ def minimise(
             gradient.add_adjoint_(descent, q, 1.0, a)
         xbar.copy_(x).neg_()
         x.sub_(descent.mul_(tau))
+        del descent  # else it exists beside the next one
         problem.apply_mask_(clamp_(x, settings))
         xbar.add_(x, alpha=2)
         ax = A(x)

@@ -102,7 +102,7 @@ class Journal:
                 continue
             where = name
             if isinstance(earlier, dict) and isinstance(now, dict):
-                key = next(k for k in {**earlier, **now} if earlier.get(k) != now.get(k))
+                key = next(k for k in {**earlier, **now} if k not in earlier or k not in now or earlier[k] != now[k])
                 where, earlier, now = f"{name}: {key}", earlier.get(key), now.get(key)
             raise InputError(
                 f"{self.out} was started with another {where} ({_short(earlier)}, now {_short(now)}); use the same value, or "
