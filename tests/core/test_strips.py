@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tomoprior import FilteredProjector, Geometry, Projector, TiltSeries, reconstruct
+from tomoprior.errors import InputError
 from tomoprior.methods.solving.problem import ray_and_voxel_sums, reciprocal_, set_up_problem
 from tomoprior.microscopy import CTF, Transfer, flip_phases
 from tomoprior.microscopy.strips import defocus_strips
@@ -27,7 +28,9 @@ def test_strips_have_the_defocus_of_a_tilted_plane_and_add_up_to_one():
     np.testing.assert_allclose(strips.windows.sum(0), 1)
     np.testing.assert_allclose(strips.windows[0, :50], 1)
     assert TRANSFER.describe(GEOMETRY)["ctf"]["strips"] == 2
-    assert TRANSFER.describe(GEOMETRY)["ctf"]["neglected_gradient_radians_at_nyquist"]["across"] == pytest.approx(0.268, abs=1e-3)
+    assert TRANSFER.describe(GEOMETRY)["ctf"]["neglected_gradient_radians_at_nyquist"]["across"] == pytest.approx(
+        0.268, abs=1e-3
+    )
     np.testing.assert_allclose(defocus_strips(replace(TRANSFER, hand=-1), GEOMETRY).offsets, -strips.offsets)
 
 
@@ -40,6 +43,11 @@ def test_no_strips_where_one_defocus_serves():
     narrow = Geometry(GEOMETRY.angles, (6, 4, 100), voxel_size=5.0, unit="angstrom")
     assert defocus_strips(replace(TRANSFER, image_shape=(4, 100)), narrow) is None
     assert defocus_strips(replace(TRANSFER, hand=0), GEOMETRY) is None
+
+
+def test_another_hand_is_refused():
+    with pytest.raises(InputError, match="hand of the defocus"):
+        replace(TRANSFER, hand=2)
 
 
 @pytest.mark.parametrize("kind", [FilteredProjector, SpectrumProjector])
@@ -89,14 +97,13 @@ def test_the_estimate_counts_the_filters_of_strips():
 
 @pytest.fixture(scope="module")
 def wide():
-    """A slab of small boxes across 2 micrometers, 21 tilts, recorded with the gradient of defocus."""
-    geometry = Geometry(np.deg2rad(np.linspace(-60, 60, 21)), (10, 4, 2000), voxel_size=10.0, unit="angstrom")
+    """A slab of small boxes across 2 micrometers, recorded with the gradient of defocus."""
+    geometry = Geometry(np.deg2rad(np.linspace(-60, 60, 21)), (12, 4, 4000), voxel_size=5.0, unit="angstrom")
     truth = np.zeros(geometry.shape, np.float32)
     rng = np.random.default_rng(1)
-    for x in range(4, 1994, 6):
-        z = int(rng.integers(1, 7))
-        truth[z : z + 3, :, x : x + 3] = 1
-    transfer = Transfer(geometry.detector, 10.0, ctf=[CTF(30000.0 + 500 * i) for i in range(21)])
+    for x, z in zip(rng.integers(2, 3996, 800), rng.integers(1, 9, 800), strict=True):
+        truth[z : z + 2, :, x : x + 2] = 1
+    transfer = Transfer(geometry.detector, 5.0, ctf=[CTF(30000.0 + 500 * i) for i in range(21)])
     clean = Projector(geometry, "cpu")(truth)
     images, _ = expose(np.asarray(clean), transfer, 1.0, 0.3, np.random.default_rng(1), geometry)
     return truth, TiltSeries(images, geometry, transfer=transfer)
@@ -106,15 +113,17 @@ def correlation(volume, truth):
     return float(np.corrcoef(volume.ravel(), truth.ravel())[0, 1])
 
 
+@pytest.mark.slow
 def test_strips_reconstruct_a_wide_slab_better_than_one_defocus(wide):
     truth, series = wide
     one = replace(series, transfer=replace(series.transfer, hand=0))
     wrong = replace(series, transfer=replace(series.transfer, hand=-1))
     found = [correlation(reconstruct(s, "cgls", num_iter=6).volume, truth) for s in (series, one, wrong)]
-    print(found)
-    assert found[0] > found[1] + 0.03 > found[2] + 0.03
+    assert found[0] > found[1] + 0.05
+    assert found[1] > found[2] + 0.05
 
 
+@pytest.mark.slow
 def test_phases_flip_by_strips(wide):
     truth, series = wide
     found = []
@@ -122,5 +131,4 @@ def test_phases_flip_by_strips(wide):
         images = flip_phases(series.projections, series.transfer, geometry)
         flipped = replace(series, projections=images, transfer=None)
         found.append(correlation(reconstruct(flipped, "cgls", num_iter=4).volume, truth))
-    print(found)
-    assert found[0] > found[1] + 0.02
+    assert found[0] > found[1] + 0.04

@@ -25,7 +25,7 @@ SAMPLE, SLICES, TILTS = 128, 16, 61
 #: With a transfer function: arrays of the size of the projections that filters, spectra and step sizes take, and the factor on
 #: the time (measured with 41 tilts of 128 x 128 pixels on one core: 1.25 for a pair of products).
 FILTER_ARRAYS, FILTER_TIME = 7, 1.3
-#: Arrays of that size for each further strip of columns: its filters, and the same with the scales of the two products.
+#: Arrays of that size for each further strip of columns: three half spectra of filters, and three more while they are prepared.
 STRIP_ARRAYS = 3
 
 
