@@ -57,7 +57,7 @@ def test_the_hand_of_the_defocus_is_recorded_and_another_refused(run, images, tm
     common += ["--thickness", 16, "--set", "num_iter=1", "--defocus-hand"]
     assert run(*common, "-1").code == 0
     assert json.loads((tmp_path / "v.mrc.json").read_text())["transfer"]["ctf"]["hand"] == -1
-    wrong = run(*common, 3)
+    wrong = run(*common, 3, "--overwrite")
     assert wrong.code != 0
     assert "hand of the defocus must be 1, -1 or 0" in wrong.err
 
