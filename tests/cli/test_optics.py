@@ -52,6 +52,16 @@ def test_the_model_finds_the_specimen_and_records_how(run, images, tmp_path, pha
     assert record["transfer"]["ctf"]["neglected_gradient_radians_at_nyquist"]["across"] == pytest.approx(expected, rel=1e-3)
 
 
+def test_the_hand_of_the_defocus_is_recorded_and_another_refused(run, images, tmp_path):
+    common = ["recon", images[0], "-o", tmp_path / "v.mrc", "-m", "cgls", "--ctf-file", tmp_path / "series.defocus"]
+    common += ["--thickness", 16, "--set", "num_iter=1", "--defocus-hand"]
+    assert run(*common, "-1").code == 0
+    assert json.loads((tmp_path / "v.mrc.json").read_text())["transfer"]["ctf"]["hand"] == -1
+    wrong = run(*common, 3, "--overwrite")
+    assert wrong.code != 0
+    assert "hand of the defocus must be 1, -1 or 0" in wrong.err
+
+
 def test_tilts_that_are_left_out_take_their_defocus_with_them(run, images, tmp_path):
     ran = run(
         "recon", images[0], "-o", tmp_path / "v.mrc", "-m", "cgls", "--ctf-file", tmp_path / "series.defocus",

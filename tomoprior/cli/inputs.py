@@ -136,6 +136,9 @@ Cs: TypeAlias = Annotated[
 AmplitudeContrast: TypeAlias = Annotated[
     float | None, typer.Option(help="Amplitude contrast from 0 to 1. Default: from --ctf-file, else 0.07.")
 ]
+DefocusHand: TypeAlias = Annotated[
+    int, typer.Option(help="Sign of the defocus' growth along the beam, 1 or -1; 0: one defocus for a whole image.")
+]
 Repair: TypeAlias = Annotated[bool, typer.Option("--repair", help="Replace NaN and infinite pixels by the median around them.")]
 
 
@@ -174,6 +177,7 @@ class SeriesOptions:
     voltage: float | None = None
     cs: float | None = None
     amplitude_contrast: float | None = None
+    defocus_hand: int = 1
 
     @property
     def files(self) -> list[Path]:

@@ -55,7 +55,12 @@ def with_transfer(series: TiltSeries, options: SeriesOptions) -> TiltSeries:
         )  # fmt: skip
         voltage = ctf[0].voltage
     transfer = Transfer(
-        geometry.detector, pixel_size_in_angstrom(geometry), ctf=ctf, dose=dose, voltage=300.0 if voltage is None else voltage
+        geometry.detector,
+        pixel_size_in_angstrom(geometry),
+        ctf=ctf,
+        dose=dose,
+        voltage=300.0 if voltage is None else voltage,
+        hand=options.defocus_hand,
     )
     return replace(series, transfer=transfer)
 
@@ -66,19 +71,23 @@ def with_corrected_images(series: TiltSeries, options: SeriesOptions) -> tuple[T
     from numpy.typing import NDArray
 
     from tomoprior.microscopy.filtering import dose_weights, filter_image, flip_image
-    from tomoprior.microscopy.transfer import neglected_gradient
+    from tomoprior.microscopy.strips import defocus_strips
     from tomoprior.series.views import FilteredTilts
     from tomoprior.storage.lazy import as_lazy
 
     transfer = series.transfer
     if transfer is None:
         return series, []
-    notes = []
+    notes: list[str] = []
+    strips = None
     if transfer.ctf is not None:
-        gradient = neglected_gradient(series.geometry, transfer.pixel_size, transfer.voltage)
+        strips = defocus_strips(transfer, series.geometry)
+        record = transfer.describe(series.geometry)["ctf"]
+        error = record["neglected_gradient_radians_at_nyquist"]
+        part = "one defocus for a whole image" if strips is None else f"one defocus for each of {record['strips']} strips"
         notes.append(
-            f"one defocus for a whole image: the phase of the CTF is off by up to {gradient['across']:.2g} radians across the "
-            f"slab and {gradient['depth']:.2g} along the beam, at the Nyquist frequency"
+            f"{part}: the phase of the CTF is off by up to {error['across']:.2g} radians across the slab and "
+            f"{error['depth']:.2g} along the beam, at the Nyquist frequency"
         )
     if ctf_mode(options) == "model":
         return series, notes
@@ -86,7 +95,7 @@ def with_corrected_images(series: TiltSeries, options: SeriesOptions) -> tuple[T
 
     def correct(image: NDArray[np.float32], i: int) -> NDArray[np.float32]:
         if transfer.ctf is not None:
-            image = flip_image(image, transfer, i)
+            image = flip_image(image, transfer, i, strips)
         return image if weights is None else filter_image(image, weights[i])
 
     if isinstance(series.projections, np.ndarray):

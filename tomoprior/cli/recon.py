@@ -73,6 +73,7 @@ def recon(
     voltage: inputs.Voltage = None,
     cs: inputs.Cs = None,
     amplitude_contrast: inputs.AmplitudeContrast = None,
+    defocus_hand: inputs.DefocusHand = 1,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be repeated.")
     ] = None,
@@ -181,6 +182,7 @@ def recon(
         minus_log=minus_log, i0=i0, invert=invert, subtract=subtract, repair=repair,
         ctf_file=ctf_file, ctf=ctf, dose_file=dose_file, dose_weight=dose_weight, voltage=voltage, cs=cs,
         amplitude_contrast=amplitude_contrast,
+        defocus_hand=defocus_hand,
     )  # fmt: skip
     _check_output(
         out, [*options.files, *(path for path in (initial, mask) if path is not None)], overwrite=overwrite or slabs.resume

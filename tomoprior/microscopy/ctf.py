@@ -8,7 +8,7 @@ projections are: the CTF is positive at low frequencies. CTFFIND and RELION, who
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -83,6 +83,13 @@ class CTF:
     def mean_defocus(self) -> float:
         """Mean of the two defocus values in angstrom."""
         return self.defocus_u if self.defocus_v is None else (self.defocus_u + self.defocus_v) / 2
+
+    def shifted(self, offset: float) -> CTF:
+        """Return the CTF at a defocus that is larger by ``offset`` angstrom; the same object for 0."""
+        if offset == 0:
+            return self
+        other = None if self.defocus_v is None else self.defocus_v + offset
+        return replace(self, defocus_u=self.defocus_u + offset, defocus_v=other)
 
     def on_grid(self, shape: tuple[int, int], pixel_size: float) -> Floats:
         """Return the values on the grid of ``rfft2``, shape ``(ny, nu // 2 + 1)``.

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError
+from tomoprior.geometry import Geometry
 from tomoprior.microscopy.exposure import exposure_filter
+from tomoprior.microscopy.strips import Strips, defocus_strips
 from tomoprior.microscopy.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def filter_images(images: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
     return filtered
 
 
-def flip_phases(images: ArrayLike, transfer: Any) -> NDArray[np.float32]:
+def flip_phases(images: ArrayLike, transfer: Any, geometry: Geometry | None = None) -> NDArray[np.float32]:
     """Return images with flipped phases: multiplied by the sign of the transfer function in Fourier space.
 
     Parameters
@@ -48,6 +50,8 @@ def flip_phases(images: ArrayLike, transfer: Any) -> NDArray[np.float32]:
         Shape ``(n_angles, ny, nu)``.
     transfer
         ``Transfer`` or array; frequencies at which it is zero stay as they are.
+    geometry
+        With a geometry and a ``Transfer``, the signs are those of strips of columns where the gradient of defocus needs them.
 
     Returns
     -------
@@ -55,7 +59,8 @@ def flip_phases(images: ArrayLike, transfer: Any) -> NDArray[np.float32]:
         float32, of the same shape.
     """
     stack = np.asarray(images)
-    return np.stack([flip_image(image, transfer, i) for i, image in enumerate(stack)])
+    strips = defocus_strips(transfer, geometry) if geometry is not None and isinstance(transfer, Transfer) else None
+    return np.stack([flip_image(image, transfer, i, strips) for i, image in enumerate(stack)])
 
 
 def weight_by_dose(images: ArrayLike, transfer: Transfer) -> NDArray[np.float32]:
@@ -94,10 +99,15 @@ def dose_weights(transfer: Transfer) -> NDArray[np.float64]:
     return np.asarray(filters / np.sqrt(np.mean(filters**2, axis=0)))
 
 
-def flip_image(image: NDArray[Any], transfer: Any, i: int) -> NDArray[np.float32]:
-    """Return image ``i`` with its phases flipped; see ``flip_phases``."""
-    values = transfer.tilt(i) if isinstance(transfer, Transfer) else np.asarray(transfer[i])
-    return filter_image(image, np.where(values < 0, -1.0, 1.0))
+def flip_image(image: NDArray[Any], transfer: Any, i: int, strips: Strips | None = None) -> NDArray[np.float32]:
+    """Return image ``i`` with its phases flipped, by strips of columns if there are any; see ``flip_phases``."""
+    if strips is None:
+        values = transfer.tilt(i) if isinstance(transfer, Transfer) else np.asarray(transfer[i])
+        return filter_image(image, np.where(values < 0, -1.0, 1.0))
+    out = np.zeros(image.shape)
+    for window, offset in zip(strips.windows, strips.offsets[i], strict=True):
+        out += window * filter_image(image, np.where(transfer.tilt(i, float(offset)) < 0, -1.0, 1.0))
+    return out.astype(np.float32)
 
 
 def filter_image(image: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float32]:

@@ -14,6 +14,8 @@ from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.microscopy.ctf import CTF, electron_wavelength
 from tomoprior.microscopy.exposure import exposure_filter
+from tomoprior.microscopy.grid import Floats
+from tomoprior.microscopy.strips import defocus_strips
 from tomoprior.units import convert_length
 
 
@@ -35,11 +37,14 @@ class Transfer:
         Accumulated dose of each tilt in electrons per square angstrom, or None for no damage.
     voltage
         Acceleration voltage in kilovolts, for the damage.
+    hand
+        1 or -1: sign with which the defocus grows along the beam, from low to high ``x sin(angle) + z cos(angle)``, so that it
+        changes across the image of a tilted slab. 0: one defocus for a whole image.
 
     Raises
     ------
     InputError
-        Without a CTF and a dose, or if their numbers differ.
+        Without a CTF and a dose, if their numbers differ, or for another hand.
 
     Examples
     --------
@@ -56,6 +61,7 @@ class Transfer:
     ctf: Sequence[CTF] | None = None
     dose: Sequence[float] | None = None
     voltage: float = 300.0
+    hand: int = 1
 
     def __post_init__(self) -> None:
         if self.ctf is not None:
@@ -70,6 +76,8 @@ class Transfer:
             raise InputError("a transfer function needs a CTF or a dose for each tilt")
         if len(counts) > 1:
             raise InputError(f"{len(self.ctf or ())} CTFs do not fit the doses of {len(self.dose or ())} tilts")
+        if self.hand not in (-1, 0, 1):
+            raise InputError(f"the hand of the defocus must be 1, -1 or 0, got {self.hand!r}")
 
     @property
     def n_angles(self) -> int:
@@ -82,11 +90,11 @@ class Transfer:
         ny, nu = self.image_shape
         return self.n_angles, ny, nu // 2 + 1
 
-    def tilt(self, i: int) -> NDArray[np.float64]:
-        """Return the filter of tilt ``i``, shape ``(ny, nu // 2 + 1)``."""
+    def tilt(self, i: int, offset: float = 0.0) -> NDArray[np.float64]:
+        """Return the filter of tilt ``i``, shape ``(ny, nu // 2 + 1)``, at its defocus plus ``offset`` angstrom."""
         values = np.ones(self.shape[1:])
         if self.ctf is not None:
-            values *= self.ctf[i].on_grid(self.image_shape, self.pixel_size)
+            values *= self.ctf[i].shifted(offset).on_grid(self.image_shape, self.pixel_size)
         if self.dose is not None:
             values *= exposure_filter(self.image_shape, self.pixel_size, self.dose[i], self.voltage)
         values[0, 0] = 0.0
@@ -95,6 +103,27 @@ class Transfer:
     def array(self) -> NDArray[np.float32]:
         """Return the filters of all tilts, float32, shape ``(n_angles, ny, nu // 2 + 1)``."""
         return np.stack([self.tilt(i).astype(np.float32) for i in range(self.n_angles)])
+
+    def by_strips(self, geometry: Geometry) -> tuple[NDArray[np.float32], Floats] | None:
+        """Return the filters of strips of columns, or None where one defocus serves a whole image.
+
+        Parameters
+        ----------
+        geometry
+            Angles, columns and tilt axis; see ``tomoprior.microscopy.strips``.
+
+        Returns
+        -------
+        values, windows
+            Shapes ``(n_strips, n_angles, ny, nu // 2 + 1)`` and ``(n_strips, nu)``.
+        """
+        strips = defocus_strips(self, geometry)
+        if strips is None:
+            return None
+        values = np.empty((len(strips.windows), *self.shape), np.float32)
+        for i, s in np.ndindex(strips.offsets.shape):
+            values[s, i] = self.tilt(i, float(strips.offsets[i, s]))
+        return values, strips.windows
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return self.array().astype(dtype or np.float32, copy=False)
@@ -114,7 +143,7 @@ class Transfer:
         return replace(self, image_shape=(ny // factor, nu // factor), pixel_size=self.pixel_size * factor)
 
     def describe(self, geometry: Geometry) -> dict[str, Any]:
-        """Return the facts for a record: defocus and dose of the tilts, and the gradient of defocus that is neglected.
+        """Return the facts for a record: defocus and dose of the tilts, the strips of its gradient, and what they neglect.
 
         Parameters
         ----------
@@ -123,10 +152,15 @@ class Transfer:
         """
         record: dict[str, Any] = {"pixel_size": self.pixel_size, "images": "periodic", "zero_frequency": 0.0}
         if self.ctf is not None:
+            strips = defocus_strips(self, geometry)
+            n = 1 if strips is None else len(strips.windows)
+            neglected = neglected_gradient(geometry, self.pixel_size, self.ctf[0].voltage)
             record["ctf"] = {
                 "defocus": [round(float(c.mean_defocus), 1) for c in self.ctf],
                 "voltage": self.ctf[0].voltage,
-                "neglected_gradient_radians_at_nyquist": neglected_gradient(geometry, self.pixel_size, self.ctf[0].voltage),
+                "hand": self.hand,
+                "strips": n,
+                "neglected_gradient_radians_at_nyquist": {**neglected, "across": neglected["across"] / n},
             }
         if self.dose is not None:
             record["dose"] = [round(d, 3) for d in self.dose]

@@ -7,6 +7,8 @@ function is real and even, so that the filter of an image is its own adjoint.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,11 @@ from numpy.typing import ArrayLike
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.geometry.checks import to_tilt_indices
+from tomoprior.microscopy.transfer import Transfer
 from tomoprior.projector.projector import Projector
+
+#: Iterations that measure the norm of the filters of strips.
+POWER_ITERATIONS = 12
 
 
 class FilteredProjector(Projector):
@@ -28,12 +34,17 @@ class FilteredProjector(Projector):
         The projector A.
     transfer
         The transfer function H: real values on the grid of ``rfft2`` of the images, shape ``(n_angles, ny, nu // 2 + 1)``, or
-        an object that NumPy converts to such an array (``tomoprior.microscopy.Transfer``).
+        a ``tomoprior.microscopy.Transfer``, which has strips where the gradient of defocus across a tilted slab needs them.
+    windows
+        Shares of strips in each column, shape ``(n_strips, nu)``; H then has shape ``(n_strips, n_angles, ny, nu // 2 + 1)``.
+        What a projection has in a strip passes the filter of the strip, and the results are added.
 
     Attributes
     ----------
     transfer
         Values of H, float32, on the projector's device.
+    windows
+        float32, on the projector's device; None for one filter for a whole image.
     bare
         The projector A, without H.
 
@@ -56,11 +67,13 @@ class FilteredProjector(Projector):
     True
     """
 
-    def __init__(self, projector: Projector, transfer: Any) -> None:
+    def __init__(self, projector: Projector, transfer: Any, windows: torch.Tensor | None = None) -> None:
         super().__init__(projector.geometry, projector.device, projector.kind, projector._requested, budget=projector._budget)
         if projector.is_prepared:
             self._prepared = projector._backend
         n, ny, nu = projector.geometry.range_shape
+        if isinstance(transfer, Transfer) and windows is None and (parts := transfer.by_strips(projector.geometry)) is not None:
+            transfer, windows = parts[0], torch.from_numpy(parts[1])
         if isinstance(transfer, torch.Tensor):
             values = transfer.detach().to(self.device, torch.float32)
         else:
@@ -68,13 +81,14 @@ class FilteredProjector(Projector):
             if array.dtype.kind not in "fiu":
                 raise InputError(f"a transfer function must be real, got dtype {array.dtype}")
             values = torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
-        if tuple(values.shape) != (n, ny, nu // 2 + 1):
-            raise InputError(
-                f"the transfer function needs shape {(n, ny, nu // 2 + 1)} (angle, ky, kx), got {tuple(values.shape)}"
-            )
+        expected = (n, ny, nu // 2 + 1) if windows is None else (len(windows), n, ny, nu // 2 + 1)
+        if tuple(values.shape) != expected or (windows is not None and windows.shape[1:] != (nu,)):
+            axes = "angle, ky, kx" if windows is None else "strip, angle, ky, kx"
+            raise InputError(f"the transfer function needs shape {expected} ({axes}), got {tuple(values.shape)}")
         if not bool(torch.isfinite(values).all()):
             raise InputError("a transfer function must be finite")
         self.transfer = _make_even(values, nu)
+        self.windows = None if windows is None else windows.to(self.device, torch.float32)
 
     @property
     def bare(self) -> Projector:
@@ -89,7 +103,27 @@ class FilteredProjector(Projector):
     @property
     def gain(self) -> torch.Tensor:
         """Largest absolute value of each tilt's transfer function, shape ``(n_angles, 1, 1)``: the norm of its filter."""
-        return self.transfer.abs().amax((1, 2), keepdim=True)
+        return self.peak.amax((1, 2), keepdim=True)
+
+    @cached_property
+    def peak(self) -> torch.Tensor:
+        """Bound of the filter at each frequency, shape ``(n_angles, ny, nu // 2 + 1)``: iterations take steps by it.
+
+        For strips it is the largest absolute value of their filters, times the measured norm of what remains, with a margin of
+        5 %: the sum of different filters of overlapping strips can exceed each of them.
+        """
+        values = self.transfer.abs()
+        if self.windows is None:
+            return values
+        largest = values.amax(0)
+        scaled = self.transfer / largest.clamp_min(1e-3 * float(largest.amax()))
+        images = torch.rand(self.geometry.range_shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+        norm = torch.ones(())
+        for _ in range(POWER_ITERATIONS):
+            images = _from_strips(_to_spectrum(images, scaled, self.windows), scaled, self.windows, images.shape[-2:])
+            norm = torch.linalg.vector_norm(images, dim=(1, 2), keepdim=True)
+            images = images / norm.clamp_min(torch.finfo(torch.float32).tiny)
+        return largest * (1.05 * norm.sqrt()).clamp_min(1.0)
 
     def bound_rows(self, sums: torch.Tensor) -> torch.Tensor:
         """Return divisors of the rows of this operator, from the row sums of A; iterations converge with them.
@@ -109,10 +143,16 @@ class FilteredProjector(Projector):
         return sums.amax((1, 2), keepdim=True) * self.gain
 
     def _apply(self, batch: torch.Tensor) -> torch.Tensor:
-        return self._filter(super()._apply(batch))
+        images = super()._apply(batch)
+        if self.windows is None:
+            return self._filter(images)
+        filtered: torch.Tensor = torch.fft.irfft2(_to_spectrum(images, self.transfer, self.windows), s=images.shape[-2:])
+        return filtered
 
     def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
-        return super()._apply_adjoint(self._filter(batch))
+        if self.windows is None:
+            return super()._apply_adjoint(self._filter(batch))
+        return super()._apply_adjoint(_from_strips(torch.fft.rfft2(batch), self.transfer, self.windows, batch.shape[-2:]))
 
     def _filter(self, images: torch.Tensor) -> torch.Tensor:
         filtered: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images).mul_(self.transfer), s=images.shape[-2:])
@@ -141,7 +181,7 @@ class FilteredProjector(Projector):
                 "the transfer function couples the rows of an image, so that slices cannot be reconstructed apart; flip phases "
                 "instead (--ctf phase-flip)"
             )
-        return type(self)(super().with_geometry(geometry), self.transfer)
+        return type(self)(super().with_geometry(geometry), self.transfer, self.windows)
 
     def subset(self, views: ArrayLike) -> Projector:
         """Return the operator of some tilts only, with their transfer functions.
@@ -163,8 +203,8 @@ class FilteredProjector(Projector):
         """
         geometry = self.geometry.select(views)
         index = to_tilt_indices(views, self.geometry.n_angles)
-        part = self.transfer[torch.from_numpy(index).to(self.device)]
-        return type(self)(super().with_geometry(geometry), part)
+        part = self.transfer.index_select(-3, torch.from_numpy(index).to(self.device))
+        return type(self)(super().with_geometry(geometry), part, self.windows)
 
     def describe(self) -> dict[str, Any]:
         """Return the projector's facts, with the adjoint error of the whole operator, for a record.
@@ -177,7 +217,8 @@ class FilteredProjector(Projector):
         return {**self.bare.describe(), "adjoint_error": self.adjoint_error(), "transfer": list(self.transfer.shape)}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"projector": self.bare, "transfer": self.transfer.cpu()}
+        windows = None if self.windows is None else self.windows.cpu()
+        return {"projector": self.bare, "transfer": self.transfer.cpu(), "windows": windows}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.bare!r})"
@@ -197,6 +238,24 @@ def _make_even(transfer: torch.Tensor, nu: int) -> torch.Tensor:
     return out
 
 
+def _to_spectrum(images: torch.Tensor, transfer: torch.Tensor, windows: torch.Tensor, norm: str = "backward") -> torch.Tensor:
+    """Return the sum over strips of the filtered spectra of what images have in each strip."""
+    spectrum: torch.Tensor = torch.fft.rfft2(images * windows[0], norm=norm).mul_(transfer[0])
+    for window, values in zip(windows[1:], transfer[1:], strict=True):
+        spectrum += torch.fft.rfft2(images * window, norm=norm).mul_(values)
+    return spectrum
+
+
+def _from_strips(
+    spectrum: torch.Tensor, transfer: torch.Tensor, windows: torch.Tensor, shape: Sequence[int], norm: str = "backward"
+) -> torch.Tensor:
+    """Return the adjoint of ``_to_spectrum``, as images: the sum over strips of filtered images, each in its strip."""
+    images: torch.Tensor = torch.fft.irfft2(spectrum * transfer[0], s=tuple(shape), norm=norm).mul_(windows[0])
+    for window, values in zip(windows[1:], transfer[1:], strict=True):
+        images += torch.fft.irfft2(spectrum * values, s=tuple(shape), norm=norm).mul_(window)
+    return images
+
+
 class SpectrumProjector(FilteredProjector):
     """``H F A``: the spectra of the filtered projections, as real numbers, with the same norms as the images.
 
@@ -208,7 +267,7 @@ class SpectrumProjector(FilteredProjector):
 
     Parameters
     ----------
-    projector, transfer
+    projector, transfer, windows
         As for ``FilteredProjector``.
 
     Raises
@@ -217,8 +276,8 @@ class SpectrumProjector(FilteredProjector):
         As ``FilteredProjector``.
     """
 
-    def __init__(self, projector: Projector, transfer: Any) -> None:
-        super().__init__(projector, transfer)
+    def __init__(self, projector: Projector, transfer: Any, windows: torch.Tensor | None = None) -> None:
+        super().__init__(projector, transfer, windows)
         n, ny, nu = projector.geometry.range_shape
         self.range_shape = (n, ny, 2 * (nu // 2 + 1))
         self._columns = nu
@@ -244,7 +303,7 @@ class SpectrumProjector(FilteredProjector):
         torch.Tensor
             Shape ``range_shape``.
         """
-        return (sums.amax((1, 2), keepdim=True) * self.transfer.abs()).repeat_interleave(2, dim=-1)
+        return (sums.amax((1, 2), keepdim=True) * self.peak).repeat_interleave(2, dim=-1)
 
     def spectrum(self, images: torch.Tensor) -> torch.Tensor:
         """Return the spectra of recorded images; 0 where the transfer function is 0.
@@ -259,15 +318,23 @@ class SpectrumProjector(FilteredProjector):
         torch.Tensor
             Real numbers of shape ``range_shape``, to which a volume is fitted.
         """
-        spectrum = torch.fft.rfft2(images, norm="ortho").mul_(self._scale).mul_(self.transfer != 0)
+        passes = self.transfer != 0 if self.windows is None else (self.transfer != 0).any(0)
+        spectrum = torch.fft.rfft2(images, norm="ortho").mul_(self._scale).mul_(passes)
         return torch.view_as_real(spectrum).flatten(-2)
 
     def _apply(self, batch: torch.Tensor) -> torch.Tensor:
-        spectrum = torch.fft.rfft2(Projector._apply(self, batch), norm="ortho").mul_(self._forward)
+        images = Projector._apply(self, batch)
+        if self.windows is None:
+            spectrum = torch.fft.rfft2(images, norm="ortho").mul_(self._forward)
+        else:
+            spectrum = _to_spectrum(images, self._forward, self.windows, "ortho")
         return torch.view_as_real(spectrum).flatten(-2)
 
     def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
         pairs = batch.reshape(*batch.shape[:-1], -1, 2).contiguous()
-        spectrum = torch.view_as_complex(pairs) * self._backward
-        images: torch.Tensor = torch.fft.irfft2(spectrum, s=(batch.shape[-2], self._columns), norm="ortho")
+        shape = batch.shape[-2], self._columns
+        if self.windows is not None:
+            spectrum = torch.view_as_complex(pairs)
+            return Projector._apply_adjoint(self, _from_strips(spectrum, self._backward, self.windows, shape, "ortho"))
+        images: torch.Tensor = torch.fft.irfft2(torch.view_as_complex(pairs) * self._backward, s=shape, norm="ortho")
         return Projector._apply_adjoint(self, images)

@@ -11,6 +11,8 @@ import torch
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
+from tomoprior.microscopy.strips import defocus_strips
+from tomoprior.microscopy.transfer import Transfer
 from tomoprior.projector import Projector
 from tomoprior.projector.backends import Cost, Kind
 from tomoprior.running.arguments import resolve_method
@@ -23,6 +25,8 @@ SAMPLE, SLICES, TILTS = 128, 16, 61
 #: With a transfer function: arrays of the size of the projections that filters, spectra and step sizes take, and the factor on
 #: the time (measured with 41 tilts of 128 x 128 pixels on one core: 1.25 for a pair of products).
 FILTER_ARRAYS, FILTER_TIME = 7, 1.3
+#: Arrays of that size for each further strip of columns: three half spectra of filters, and three more while they are prepared.
+STRIP_ARRAYS = 3
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,12 @@ def estimate(
     plain = estimate_method(resolved, Projector(series.geometry, device, kind, backend), settings)
     if series.transfer is None:
         return plain
-    filters = FILTER_ARRAYS * 4 * int(np.prod(series.geometry.range_shape))
-    return replace(plain, projector=plain.projector + filters, seconds=FILTER_TIME * plain.seconds)
+    size = 4 * int(np.prod(series.geometry.range_shape))
+    strips = defocus_strips(series.transfer, series.geometry) if isinstance(series.transfer, Transfer) else None
+    more = 0 if strips is None else len(strips.windows) - 1
+    filters = (FILTER_ARRAYS + STRIP_ARRAYS * more) * size
+    time = FILTER_TIME + (FILTER_TIME - 1) * more
+    return replace(plain, projector=plain.projector + filters, seconds=time * plain.seconds)
 
 
 def estimate_memory(method: Method, projector: Projector, settings: Any) -> MemoryEstimate:

@@ -12,12 +12,16 @@ from pydantic import Field
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
 from tomoprior.microscopy import CTF, Transfer, exposure_filter
+from tomoprior.microscopy.strips import defocus_strips
 from tomoprior.microscopy.transfer import pixel_size_in_angstrom
 from tomoprior.settings import Settings
 from tomoprior.simulate.microscope import Range
 
 #: Share of a picture's height and width by which its mirror image continues it before it is filtered.
 MARGIN = 0.25
+
+#: Largest phase error of a recording's strips, in radians at the Nyquist frequency: half of what a reconstruction allows.
+PHASE_ERROR = 0.25
 
 
 class CryoSettings(Settings):
@@ -61,7 +65,12 @@ class CryoSettings(Settings):
 
 
 def expose(
-    clean: NDArray[np.float32], transfer: Transfer, snr: float | None, ice: float, rng: Generator
+    clean: NDArray[np.float32],
+    transfer: Transfer,
+    snr: float | None,
+    ice: float,
+    rng: Generator,
+    geometry: Geometry | None = None,
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Return images of projections, and the facts of their noise for the record.
 
@@ -80,6 +89,9 @@ def expose(
         Share of the noise variance that passes the CTF.
     rng
         Source of random numbers.
+    geometry
+        Angles and columns, for the gradient of defocus across a tilted slab: strips of columns whose phase is right within
+        ``PHASE_ERROR`` radians at the Nyquist frequency. None: one defocus for a whole image.
     """
     if transfer.ctf is None:
         raise InputError("an exposure needs a CTF for each tilt")
@@ -87,14 +99,21 @@ def expose(
     ny, nu = transfer.image_shape
     my, mu = int(MARGIN * ny), int(MARGIN * nu)
     inner = slice(my, my + ny), slice(mu, mu + nu)
+    strips = None if geometry is None else defocus_strips(transfer, geometry, PHASE_ERROR)
+    windows = np.ones((1, nu)) if strips is None else strips.windows
     for i, picture in enumerate(clean):
         wide = np.pad(picture.astype(np.float64), ((my, my), (mu, mu)), mode="symmetric")
         h = transfer.ctf[i].on_grid(wide.shape, transfer.pixel_size)
-        signal = _filter(wide, h)[inner]
-        damaged = signal
+        q = np.ones(())
         if transfer.dose is not None:
             q = exposure_filter(wide.shape, transfer.pixel_size, transfer.dose[i], transfer.voltage)
-            damaged = _filter(wide, h * q)[inner]
+        signal, damaged = np.zeros(picture.shape), np.zeros(picture.shape)
+        for s, window in enumerate(windows):
+            part = wide if strips is None else wide * np.pad(window, mu, mode="symmetric")
+            ctf = transfer.ctf[i] if strips is None else transfer.ctf[i].shifted(float(strips.offsets[i, s]))
+            own = ctf.on_grid(wide.shape, transfer.pixel_size)
+            signal += _filter(part, own)[inner]
+            damaged += _filter(part, own * q)[inner]
         noise = np.zeros(picture.shape)
         if snr is not None:
             grain = _filter(rng.standard_normal(wide.shape), h)[inner]

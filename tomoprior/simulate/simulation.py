@@ -162,7 +162,7 @@ def simulate(
     transfer = None
     if cryo is not None:
         transfer = cryo.transfer(true, random_stream(seed, OPTICS))
-        projections, noise = expose(projections, transfer, snr, cryo.ice, random_stream(seed, NOISE))
+        projections, noise = expose(projections, transfer, snr, cryo.ice, random_stream(seed, NOISE), true)
         noise = {**noise, "cryo": cryo.model_dump(mode="json"), "transfer": transfer.describe(true)}
     elif snr is not None:
         projections, noise = add_gaussian_noise(projections, float(snr), random_stream(seed, NOISE))
