@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
+import pytest
 
+from tomoprior import alignment
+from tomoprior.alignment import AlignSettings, estimate_alignment
 from tomoprior.alignment.saving import load_alignment
 from tomoprior.formats import open_stack
+
+
+@pytest.fixture
+def kept_axis(monkeypatch):
+    """``recon --align`` without the search of the tilt axis, which takes most of the time."""
+    settings = AlignSettings(search="none", num_rounds=2)
+    monkeypatch.setattr(alignment, "estimate_alignment", partial(estimate_alignment, settings=settings))
 
 
 def test_align_writes_the_series_its_transforms_and_a_record(run, series_file, tmp_path):
@@ -38,7 +49,7 @@ def test_align_does_not_overwrite_its_input(run, series_file):
     assert "is an input of this run" in done.err
 
 
-def test_recon_aligns_and_records_it(run, series_file, tmp_path):
+def test_recon_aligns_and_records_it(run, kept_axis, series_file, tmp_path):
     out = tmp_path / "volume.mrc"
     done = run("recon", series_file, "-o", out, "--align", "--set", "num_iter=5")
     assert done.code == 0, done.err
@@ -46,7 +57,7 @@ def test_recon_aligns_and_records_it(run, series_file, tmp_path):
     assert len(record["input"]["alignment"]["shifts"]) == 25
 
 
-def test_the_slabs_of_a_volume_share_one_alignment(run, series_file, tmp_path):
+def test_the_slabs_of_a_volume_share_one_alignment(run, kept_axis, series_file, tmp_path):
     for name, more in (("whole", []), ("slabbed", ["--slab", "6"])):
         done = run("recon", series_file, "-o", tmp_path / f"{name}.npy", "--align", "--set", "num_iter=5", *more)
         assert done.code == 0, done.err
