@@ -111,4 +111,4 @@ def _is_enough() -> bool:
 
 if __name__ == "__main__":
     _read_everything(sys.argv[1])
-    print(DONE)
+    sys.stdout.write(DONE + "\n")

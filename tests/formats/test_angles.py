@@ -9,8 +9,9 @@ import pytest
 
 from tomoprior.errors import InputError
 from tomoprior.formats import read
+from tomoprior.formats.angle_ranges import parse_range
 from tomoprior.formats.angle_sources import degrees_note
-from tomoprior.formats.angles import UnclearUnitError, check_angles, parse_range, usable_angles
+from tomoprior.formats.angles import UnclearUnitError, check_angles, usable_angles
 from tomoprior.formats.sidefiles import read_angles, read_angles_and_notes
 
 SIXTY = np.arange(-60.0, 61.0, 3.0)

@@ -182,7 +182,7 @@ class SeriesOptions:
     @property
     def files(self) -> list[Path]:
         """Files that the command reads. None of them may become an output."""
-        from tomoprior.formats.angles import parse_range
+        from tomoprior.formats.angle_ranges import parse_range
 
         files = [self.file]
         if self.angles is not None and parse_range(str(self.angles)) is None:

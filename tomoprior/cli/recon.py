@@ -11,7 +11,6 @@ import typer
 from tomoprior.cli import inputs
 
 if TYPE_CHECKING:
-    from tomoprior.methods.base import Method
     from tomoprior.projector import ProjectorOptions
     from tomoprior.series import TiltSeries
 
@@ -157,6 +156,8 @@ def recon(
 ) -> None:
     """Reconstruct a volume and record in OUT.json how. On Ctrl-C, methods with a field write their current volume."""
     from tomoprior.cli import console, halved, opening, optics, parse, slabbed
+    from tomoprior.cli.alignment import align_series, refine_series
+    from tomoprior.cli.outputs import check_field, check_output
     from tomoprior.errors import SettingsError
     from tomoprior.formats.addresses import name_source
     from tomoprior.methods.arguments import check_rays
@@ -184,10 +185,10 @@ def recon(
         amplitude_contrast=amplitude_contrast,
         defocus_hand=defocus_hand,
     )  # fmt: skip
-    _check_output(
+    check_output(
         out, [*options.files, *(path for path in (initial, mask) if path is not None)], overwrite=overwrite or slabs.resume
     )
-    _check_field(field, chosen, overwrite=overwrite)
+    check_field(field, chosen, overwrite=overwrite)
     halved.check(halves, out, field, fuse or [], slabs=slabs.enabled, overwrite=overwrite)
     if slabs.scheduler is not None:  # its workers may have another working directory
         file, initial, mask = Path(name_source(file)), initial and initial.resolve(), mask and mask.resolve()
@@ -203,9 +204,9 @@ def recon(
         check_transfer_use(opened.series, chosen, slabs=slabs.enabled)
     series, notes = opened.prepared(lazily=slabs.enabled)
     if align:  # once, so that all slabs share it
-        series, notes = _aligned(series, notes)
+        series, notes = align_series(series, notes)
     if refine_shifts and not dry_run:
-        series = _refined(series, chosen, settings, projector, refine_shifts, seed=seed, threads=threads)
+        series = refine_series(series, chosen, settings, projector, refine_shifts, seed=seed, threads=threads)
     settings = settle_padding(settings, series.projections, series.geometry, series.weights)
     if slabs.enabled:
         if dtype != "float32":
@@ -235,61 +236,6 @@ def recon(
         series, chosen, settings, out, projector, field, notes, overwrite=overwrite, dtype=dtype,
         initial=start, mask=mask_volume, seed=seed, threads=threads,
     )  # fmt: skip
-
-
-def _aligned(series: TiltSeries, notes: list[str]) -> tuple[TiltSeries, list[str]]:
-    """Return the aligned series, and the notes with those of the alignment."""
-    from tomoprior.alignment import estimate_alignment
-    from tomoprior.progress import progress_bar
-
-    with progress_bar("align") as step:
-        alignment = estimate_alignment(series, progress=step)
-    typer.echo(f"alignment    {alignment}")
-    return alignment.apply(series), [*notes, *alignment.statements]
-
-
-def _refined(
-    series: TiltSeries, method: Method, settings: Any, projector: ProjectorOptions, rounds: int, **run: Any
-) -> TiltSeries:  # fmt: skip
-    """Return the series with refined shifts, and print how far they moved."""
-    from tomoprior.progress import progress_bar
-    from tomoprior.running.refinement import refine_shifts
-
-    with progress_bar("shifts") as step:
-        series = refine_shifts(series, method, settings, projector, rounds, progress=step, **run)
-    refined = series.metadata["refined_shifts"]
-    dy, dx = refined["rms_change"]
-    first, last = refined["residuals"][0], refined["residuals"][-1]
-    typer.echo(f"shifts       refined by {dy:.2f} (y) and {dx:.2f} (x) pixels r.m.s.; residual {first:.4f}, then {last:.4f}")
-    return series
-
-
-def _check_output(out: Path, files: list[Path], *, overwrite: bool) -> None:
-    """Raise if OUT cannot be written, or is one of the input files."""
-    from tomoprior.errors import OutputExistsError
-    from tomoprior.formats import geometry_files, sidefiles
-    from tomoprior.formats.registry import for_writing
-    from tomoprior.storage.files import check_target, record_path
-
-    for_writing(out)
-    beside = (sidefiles.find_angles(files[0]), geometry_files.find_geometry_file(files[0]))
-    for path in [*files, *(path for path in beside if path is not None)]:
-        if out.exists() and path.exists() and out.samefile(path):
-            raise OutputExistsError(f"{out} is an input of this run, and is not overwritten")
-    for target in (out, record_path(out)):
-        check_target(target, overwrite=overwrite)
-
-
-def _check_field(field: Path | None, method: Any, *, overwrite: bool) -> None:
-    from tomoprior.errors import SettingsError
-    from tomoprior.methods.base import FieldMethod
-    from tomoprior.storage.files import check_target
-
-    if field is None:
-        return
-    if not (isinstance(method, FieldMethod) and method.fits_field):
-        raise SettingsError(f"{method.name} fits no field; leave --field out, or use --method cn")
-    check_target(field, overwrite=overwrite)
 
 
 def _lazily(path: Path | None) -> Any:

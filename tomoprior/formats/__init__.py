@@ -2,7 +2,8 @@
 
 from tomoprior.deprecation import deprecated_names
 from tomoprior.formats.base import Format, Header, Shared, Sink, Stack
-from tomoprior.formats.reading import open_stack, read, read_series, read_volume
+from tomoprior.formats.reading import open_stack, read, read_series
+from tomoprior.formats.volume_reading import read_volume
 from tomoprior.formats.writing import write, write_series, writing
 from tomoprior.storage.files import check_target, replace_atomically
 

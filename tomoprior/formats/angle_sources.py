@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError, TomopriorError
-from tomoprior.formats.angles import check_angles, looks_like_degrees, parse_range
+from tomoprior.formats.angle_ranges import parse_range
+from tomoprior.formats.angles import check_angles, looks_like_degrees
 from tomoprior.formats.base import Stack
 from tomoprior.formats.sidefiles import list_angle_files, read_angles_and_notes
 from tomoprior.geometry import MAX_ANGLE

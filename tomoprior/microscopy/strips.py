@@ -55,6 +55,7 @@ def defocus_strips(transfer: Transfer, geometry: Geometry, phase_error: float = 
 
     Examples
     --------
+    >>> from tomoprior import Geometry
     >>> from tomoprior.microscopy import CTF, Transfer
     >>> transfer = Transfer((8, 400), 5.0, ctf=[CTF(30000.0)] * 2)
     >>> strips = defocus_strips(transfer, Geometry([0.0, 1.0], (16, 8, 400)))

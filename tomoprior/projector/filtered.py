@@ -1,4 +1,4 @@
-"""Projectors of a microscope: projections multiplied by a transfer function, as images or as spectra.
+"""Projector of a microscope: projections multiplied by a transfer function.
 
 Images are periodic: what a point-spread function carries beyond one edge of an image enters at the other. The transfer
 function is real and even, so that the filter of an image is its own adjoint.
@@ -6,8 +6,6 @@ function is real and even, so that the filter of an image is its own adjoint.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +18,7 @@ from tomoprior.geometry import Geometry
 from tomoprior.geometry.checks import to_tilt_indices
 from tomoprior.microscopy.transfer import Transfer
 from tomoprior.projector.projector import Projector
+from tomoprior.projector.strip_filters import filter_strips, filter_strips_adjoint
 
 #: Iterations that measure the norm of the filters of strips.
 POWER_ITERATIONS = 12
@@ -120,7 +119,7 @@ class FilteredProjector(Projector):
         images = torch.rand(self.geometry.range_shape, generator=torch.Generator().manual_seed(0)).to(self.device)
         norm = torch.ones(())
         for _ in range(POWER_ITERATIONS):
-            images = _from_strips(_to_spectrum(images, scaled, self.windows), scaled, self.windows, images.shape[-2:])
+            images = filter_strips_adjoint(filter_strips(images, scaled, self.windows), scaled, self.windows, images.shape[-2:])
             norm = torch.linalg.vector_norm(images, dim=(1, 2), keepdim=True)
             images = images / norm.clamp_min(torch.finfo(torch.float32).tiny)
         return largest * (1.05 * norm.sqrt()).clamp_min(1.0)
@@ -146,13 +145,15 @@ class FilteredProjector(Projector):
         images = super()._apply(batch)
         if self.windows is None:
             return self._filter(images)
-        filtered: torch.Tensor = torch.fft.irfft2(_to_spectrum(images, self.transfer, self.windows), s=images.shape[-2:])
+        filtered: torch.Tensor = torch.fft.irfft2(filter_strips(images, self.transfer, self.windows), s=images.shape[-2:])
         return filtered
 
     def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
         if self.windows is None:
             return super()._apply_adjoint(self._filter(batch))
-        return super()._apply_adjoint(_from_strips(torch.fft.rfft2(batch), self.transfer, self.windows, batch.shape[-2:]))
+        return super()._apply_adjoint(
+            filter_strips_adjoint(torch.fft.rfft2(batch), self.transfer, self.windows, batch.shape[-2:])
+        )
 
     def _filter(self, images: torch.Tensor) -> torch.Tensor:
         filtered: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images).mul_(self.transfer), s=images.shape[-2:])
@@ -236,105 +237,3 @@ def _make_even(transfer: torch.Tensor, nu: int) -> torch.Tensor:
         values = transfer[..., column]
         out[..., column] = (values + values.flip(-1).roll(1, -1)) / 2
     return out
-
-
-def _to_spectrum(images: torch.Tensor, transfer: torch.Tensor, windows: torch.Tensor, norm: str = "backward") -> torch.Tensor:
-    """Return the sum over strips of the filtered spectra of what images have in each strip."""
-    spectrum: torch.Tensor = torch.fft.rfft2(images * windows[0], norm=norm).mul_(transfer[0])
-    for window, values in zip(windows[1:], transfer[1:], strict=True):
-        spectrum += torch.fft.rfft2(images * window, norm=norm).mul_(values)
-    return spectrum
-
-
-def _from_strips(
-    spectrum: torch.Tensor, transfer: torch.Tensor, windows: torch.Tensor, shape: Sequence[int], norm: str = "backward"
-) -> torch.Tensor:
-    """Return the adjoint of ``_to_spectrum``, as images: the sum over strips of filtered images, each in its strip."""
-    images: torch.Tensor = torch.fft.irfft2(spectrum * transfer[0], s=tuple(shape), norm=norm).mul_(windows[0])
-    for window, values in zip(windows[1:], transfer[1:], strict=True):
-        images += torch.fft.irfft2(spectrum * values, s=tuple(shape), norm=norm).mul_(window)
-    return images
-
-
-class SpectrumProjector(FilteredProjector):
-    """``H F A``: the spectra of the filtered projections, as real numbers, with the same norms as the images.
-
-    A fit to spectra has the same least-squares solution as a fit to images. It takes one Fourier transform instead of two, and
-    has step sizes for each frequency, so that frequencies with little transfer converge as fast as others.
-
-    The range is ``(n_angles, ny, 2 * (nu // 2 + 1))``: real and imaginary parts in turn, from ``rfft2`` with ``norm="ortho"``,
-    times the square root of 2 for values that also stand for their conjugate.
-
-    Parameters
-    ----------
-    projector, transfer, windows
-        As for ``FilteredProjector``.
-
-    Raises
-    ------
-    InputError
-        As ``FilteredProjector``.
-    """
-
-    def __init__(self, projector: Projector, transfer: Any, windows: torch.Tensor | None = None) -> None:
-        super().__init__(projector, transfer, windows)
-        n, ny, nu = projector.geometry.range_shape
-        self.range_shape = (n, ny, 2 * (nu // 2 + 1))
-        self._columns = nu
-        scale = torch.full((nu // 2 + 1,), math.sqrt(2.0))
-        scale[0] = 1.0
-        if nu % 2 == 0:
-            scale[-1] = 1.0
-        self._scale = scale.to(self.device)
-        self._forward, self._backward = self.transfer * self._scale, self.transfer / self._scale
-
-    def bound_rows(self, sums: torch.Tensor) -> torch.Tensor:
-        """Return divisors of the rows of this operator, shape ``range_shape``; see ``FilteredProjector.bound_rows``.
-
-        A value of a spectrum has the transfer of its own frequency.
-
-        Parameters
-        ----------
-        sums
-            Row sums of A, broadcasting over the shape of the images, ``(n_angles, ny, nu)``.
-
-        Returns
-        -------
-        torch.Tensor
-            Shape ``range_shape``.
-        """
-        return (sums.amax((1, 2), keepdim=True) * self.peak).repeat_interleave(2, dim=-1)
-
-    def spectrum(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the spectra of recorded images; 0 where the transfer function is 0.
-
-        Parameters
-        ----------
-        images
-            float32, shape ``(n_angles, ny, nu)``, on the operator's device.
-
-        Returns
-        -------
-        torch.Tensor
-            Real numbers of shape ``range_shape``, to which a volume is fitted.
-        """
-        passes = self.transfer != 0 if self.windows is None else (self.transfer != 0).any(0)
-        spectrum = torch.fft.rfft2(images, norm="ortho").mul_(self._scale).mul_(passes)
-        return torch.view_as_real(spectrum).flatten(-2)
-
-    def _apply(self, batch: torch.Tensor) -> torch.Tensor:
-        images = Projector._apply(self, batch)
-        if self.windows is None:
-            spectrum = torch.fft.rfft2(images, norm="ortho").mul_(self._forward)
-        else:
-            spectrum = _to_spectrum(images, self._forward, self.windows, "ortho")
-        return torch.view_as_real(spectrum).flatten(-2)
-
-    def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
-        pairs = batch.reshape(*batch.shape[:-1], -1, 2).contiguous()
-        shape = batch.shape[-2], self._columns
-        if self.windows is not None:
-            spectrum = torch.view_as_complex(pairs)
-            return Projector._apply_adjoint(self, _from_strips(spectrum, self._backward, self.windows, shape, "ortho"))
-        images: torch.Tensor = torch.fft.irfft2(torch.view_as_complex(pairs) * self._backward, s=shape, norm="ortho")
-        return Projector._apply_adjoint(self, images)
