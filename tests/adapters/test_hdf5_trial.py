@@ -72,7 +72,6 @@ def test_metadata_beyond_what_is_tried_are_no_fault(path, tmp_path, monkeypatch)
     assert open_stack(path).angles is not None
     monkeypatch.undo()
     read = []
-    monkeypatch.setattr(trial, "_is_enough", lambda: False)  # by the processor time of the whole process, here that of all tests
     monkeypatch.setattr(trial, "_read", lambda item: read.append(item.name))
     monkeypatch.setattr(trial.resource, "setrlimit", lambda *_: None)
     monkeypatch.setattr(trial, "ENOUGH", 0)
@@ -159,6 +158,7 @@ def test_a_daemon_can_try_and_leaves_no_process_behind(path):
 
 def test_the_process_reads_the_attributes_of_every_object_and_of_what_links_lead_to(path, monkeypatch):
     read = []
+    monkeypatch.setattr(trial, "_is_enough", lambda: False)  # it looks at the processor time of all tests here
     monkeypatch.setattr(trial, "_read", lambda item: read.append(item.name))
     monkeypatch.setattr(trial.resource, "setrlimit", lambda *_: None)
     trial._read_everything(str(path))
