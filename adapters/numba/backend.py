@@ -64,13 +64,18 @@ class NumbaBackend:
     @classmethod
     def interpolate(cls, projections: torch.Tensor, geometry: Geometry) -> torch.Tensor | None:
         """Return the voxel-driven back-projection, ``(nz, ny, nx)`` from ``(n_angles, ny, nu)``; None where it cannot run."""
-        from . import vectors
-
-        if projections.device.type != "cpu" or not vectors.WIDTH or _jit_is_disabled():
+        if projections.device.type != "cpu" or not cls.can_interpolate():
             return None
         from . import voxel_blocks
 
         return voxel_blocks.interpolate(projections, geometry)
+
+    @staticmethod
+    def can_interpolate() -> bool:
+        """Return whether the compiled back-projection runs on this processor."""
+        from . import vectors
+
+        return bool(vectors.WIDTH) and not _jit_is_disabled()
 
     def _map(self, x: torch.Tensor, out: tuple[int, int], operation: Callable[..., None]) -> torch.Tensor:
         """Apply ``operation`` to blocks of slices, ``(row, slice, column)``."""

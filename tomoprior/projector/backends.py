@@ -32,7 +32,7 @@ class Backend(Protocol):
     ``Projector`` applies shifts along y; a backend works within slices only. A backend that keeps prepared data for later
     projectors also has a class method ``clear_cache()`` that frees them. A backend with a fast voxel-driven back-projection
     of a parallel beam has a class method ``interpolate(projections, geometry)``, which returns ``(nz, ny, nx)``, or None where
-    it cannot run.
+    it cannot run, and ``can_interpolate()``, which says so for the CPU.
     """
 
     name: ClassVar[str]
@@ -170,6 +170,12 @@ def interpolate(projections: torch.Tensor, geometry: Geometry) -> torch.Tensor |
         if volume is not None:
             return volume  # type: ignore[no-any-return]
     return None
+
+
+def can_interpolate() -> bool:
+    """Return whether a backend has a voxel-driven back-projection for this processor."""
+    backends = [plugins.load(GROUP, name) for name in plugins.names(GROUP)]
+    return any(backend.can_interpolate() for backend in backends if hasattr(backend, "can_interpolate"))
 
 
 def clear_cache() -> None:

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from contextlib import suppress
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
 import tomoprior
@@ -113,6 +115,14 @@ def test_an_error_of_a_slab_ends_the_run_and_the_workers(series, tmp_path):
     assert children(os.getpid()) == []
 
 
+@pytest.fixture
+def sent_by_value():
+    """Classes of this file travel whole: workers cannot import it."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
 class Deadly:
     """Work that ends its process."""
 
@@ -121,6 +131,7 @@ class Deadly:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("sent_by_value")
 def test_a_slab_that_kills_every_worker_is_an_error(monkeypatch):
     monkeypatch.setattr(processes, "RETRIES", 1)
     with ProcessExecutor(2) as executor, pytest.raises(BackendError, match=r"rows 0 to 8: .* died 2 times"):
@@ -139,6 +150,7 @@ class Failing:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("sent_by_value")
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
@@ -154,6 +166,15 @@ def test_the_error_of_a_worker_has_its_class_and_message(error, kind, message):
         list(executor.run(Failing(error), [Slab(0, 0, 8, 0, 8)]))
     assert type(caught.value) is kind
     assert str(caught.value) == message
+
+
+@pytest.mark.slow
+def test_work_that_a_worker_cannot_import_is_named(monkeypatch):
+    here_only = types.ModuleType("here_only")
+    here_only.Work = type("Work", (), {"__module__": "here_only"})
+    monkeypatch.setitem(sys.modules, "here_only", here_only)
+    with ProcessExecutor(1) as executor, pytest.raises(RuntimeError, match="ModuleNotFoundError: No module named 'here_only'"):
+        list(executor.run(here_only.Work(), [Slab(0, 0, 8, 0, 8)]))
 
 
 class Answer:

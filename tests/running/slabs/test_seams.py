@@ -49,7 +49,7 @@ def test_a_border_leaves_no_seam(tall, tmp_path, method):
 
 @pytest.mark.slow
 def test_diffusion_leaves_no_seam(make_series, tmp_path):
-    given = {"samples": 2, "num_iter": 3, "check_prior": False, "device": "cpu"}
+    given = {"samples": 2, "std": "samples", "num_iter": 3, "check_prior": False, "device": "cpu"}
     series = make_series((12, 64, 24), noise=1.0, seed=2)
     whole = tomoprior.reconstruct(series, "diffusion", rows=64, **given)
     found = tomoprior.reconstruct(series, "diffusion", out=tmp_path / "v.npy", slab=32, **given)

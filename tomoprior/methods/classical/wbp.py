@@ -12,9 +12,12 @@ from tomoprior.methods import arguments
 from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
 from tomoprior.methods.classical import angular, backprojection, filters, redundancy
 from tomoprior.progress import Progress
-from tomoprior.projector import Projector
+from tomoprior.projector import Projector, backends
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.settings import Settings, document_settings
+
+#: Most slices of a block that compiled code copies in its own order.
+SLICES_OF_BLOCK = 16
 
 
 class WBPSettings(Settings):
@@ -54,9 +57,14 @@ class WBP:
     uses_projector = False
 
     def memory(self, geometry: Geometry, settings: Any) -> int:
-        """Return the bytes of the volume and a block of it, filtered projections in two orders, and a block of indices."""
+        """Return the bytes of the volume, filtered projections, and blocks of both.
+
+        Without compiled code, and on a GPU, both have a second order, and the block is one of indices.
+        """
         nz, ny, nx = geometry.shape
         n, _, nu = redundancy.balanced_geometry(geometry).range_shape
+        if backends.can_interpolate() and not torch.cuda.is_available():
+            return ALLOCATOR_BYTES + 4 * ny * (nz * nx + n * nu) + 4 * min(ny, SLICES_OF_BLOCK) * (nz * nx + n * nu)
         block = min(backprojection.BLOCK_BYTES, 16 * nz * nx * n)
         return ALLOCATOR_BYTES + 4 * ny * (2 * nz * nx + 2 * n * nu) + block + block // 2
 

@@ -25,15 +25,24 @@ def serve(place: int) -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # text that a library prints must not mix with the replies
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    work = pickle.load(requests)
+    try:
+        work = pickle.load(requests)
+    except Exception as error:  # such as a class of a module that this process cannot import
+        replies.write(_describe(error))
+        replies.flush()
+        return
     device = worker_device(str(getattr(work, "device", "auto")), place, count, os.environ)
     for line in requests:
         try:
-            reply = json.dumps({"record": work(Slab(**json.loads(line)), device)})
+            reply = json.dumps({"record": work(Slab(**json.loads(line)), device)}).encode() + b"\n"
         except Exception as error:
-            reply = json.dumps({"error": {"class": type(error).__name__, "message": str(error)}})
-        replies.write(reply.encode() + b"\n")
+            reply = _describe(error)
+        replies.write(reply)
         replies.flush()
+
+
+def _describe(error: Exception) -> bytes:
+    return json.dumps({"error": {"class": type(error).__name__, "message": str(error)}}).encode() + b"\n"
 
 
 if __name__ == "__main__":
