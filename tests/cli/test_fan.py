@@ -42,6 +42,7 @@ def test_slabs_and_binning_keep_the_fan(run, fan_file, tmp_path):
     assert tomoprior.Geometry.from_dict(record["geometry"]) == geometry.binned(2)
 
 
+@pytest.mark.slow
 def test_compare_runs_on_a_fan(run, fan_file, tmp_path):
     path, _, _ = fan_file
     ran = run(

@@ -30,6 +30,7 @@ def test_a_series_made_there(example, tmp_path):
     np.testing.assert_allclose(stack.data[...], result.volume, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own(example, tmp_path):
     geometry = tomoprior.Geometry(np.deg2rad(np.arange(-40, 41, 10)), (12, 6, 24), voxel_size=2.0, unit="nanometer")
     projections = tomoprior.simulate.Spheres.random(geometry.shape, radius=(1, 2), seed=0).project(geometry)

@@ -31,6 +31,7 @@ def decibels(said):
     return float(re.search(r"PSNR ([\d.]+) dB", said)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("tomopy") is not None, reason="TomoPy is installed")
 def test_without_tomopy_and_with_it_the_result_is_the_same(example, tmp_path):
     said = example("tomopy_one_line.py", "--small")

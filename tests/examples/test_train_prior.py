@@ -13,6 +13,7 @@ from safetensors import safe_open
 from tomoprior.methods.diffusion.prior import Prior
 
 
+@pytest.mark.slow
 def test_a_prior_of_a_few_steps(example, tmp_path):
     said = example("train_prior.py", "--small")
     prior = Prior.load(tmp_path / "prior.safetensors")

@@ -6,6 +6,7 @@ import importlib.util
 import re
 
 import numpy as np
+import pytest
 import torch
 
 import tomoprior
@@ -13,6 +14,7 @@ import tomoprior
 from .conftest import EXAMPLES
 
 
+@pytest.mark.slow
 def test_learning_pays(example):
     said = example("unrolled_gradient_descent.py", "--small")
     losses = [float(v) for v in re.findall(r"loss ([\d.]+)", said)]

@@ -67,7 +67,7 @@ print(json.dumps({"capability": torch.backends.cpu.get_cpu_capability(), "differ
 """
 
 
-@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("capability", ["default", *(pytest.param(name, marks=pytest.mark.slow) for name in CAPABILITIES[1:])])
 def test_a_method_that_goes_slice_by_slice_gives_the_same_bits_for_any_number_of_slices(capability):
     own = torch.backends.cpu.get_cpu_capability().lower()
     if capability not in CAPABILITIES[: CAPABILITIES.index(own) + 1 if own in CAPABILITIES else 1]:

@@ -250,6 +250,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_daemonic_process_as_a_dask_worker_is_can_start_workers_and_comparisons(tmp_path: Any) -> None:
     script = tmp_path / "daemon.py"
     script.write_text(DAEMON, encoding="utf-8")

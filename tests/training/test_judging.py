@@ -169,6 +169,7 @@ def test_series_for_calibration_are_those_of_users(other, settings):
     assert not np.array_equal(made.series.projections, else_.series.projections)
 
 
+@pytest.mark.slow
 def test_errors_and_spread_are_measured(few, monkeypatch, other, settings, untrained):
     said = []
     found = calibrate(untrained, other, settings, said.append)

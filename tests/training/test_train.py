@@ -109,6 +109,7 @@ def quick_calibration(monkeypatch):
     monkeypatch.setattr(calibration, "SAMPLES", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_signal", [True, False])
 def test_a_training_interrupted_while_it_calibrates_continues(train, other, tmp_path, quick_calibration, by_signal):
     out, said = tmp_path / "p.safetensors", []
@@ -138,6 +139,7 @@ def test_a_training_interrupted_while_it_calibrates_continues(train, other, tmp_
     assert Prior.load(out).calibration == prior.calibration
 
 
+@pytest.mark.slow
 def test_measurements_on_another_volume_are_not_used(train, other, tmp_path, quick_calibration):
     out, said = tmp_path / "p.safetensors", []
 

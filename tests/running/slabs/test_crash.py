@@ -149,6 +149,7 @@ def test_killed_at_every_change_of_the_last_step(series, tmp_path, bytes_of, ext
     assert kills > 20
 
 
+@pytest.mark.slow
 def test_killed_while_borders_are_blended(series, tmp_path, bytes_of, monkeypatch):
     known, out = tmp_path / "a.zarr", tmp_path / "b" / "a.zarr"
     out.parent.mkdir()
@@ -206,6 +207,7 @@ def test_a_full_disk_is_one_error_and_what_was_done_is_kept(series, disk, tmp_pa
     assert bytes_of(out) == bytes_of(known)
 
 
+@pytest.mark.slow
 def test_an_output_that_becomes_read_only(series, disk):
     out = disk.path / "v.mrc"
 

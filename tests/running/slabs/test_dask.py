@@ -54,6 +54,7 @@ def test_workers_give_the_same_bytes(series, known, client, tmp_path, bytes_of):
     assert len({slab["settled"]["reg_par"] for slab in tv.provenance["slabs"]["each"]}) == 1
 
 
+@pytest.mark.slow
 def test_an_array_in_memory_goes_by_the_disk_and_not_by_the_scheduler(client, make_series, tmp_path):
     series = make_series((12, 80, 160))
     assert series.projections.nbytes > 1 << 20

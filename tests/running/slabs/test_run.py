@@ -21,7 +21,9 @@ from tomoprior.storage.lazy import WrappedArray
 FAST = {"sirt": {"num_iter": 4}, "wbp": {}, "cgls": {"num_iter": 3}, "sart": {"num_iter": 1}, "fourier": {}}
 
 
-@pytest.mark.parametrize("method", list(FAST))
+@pytest.mark.parametrize(
+    "method", ["sirt", "wbp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cgls", "sart", "fourier"))]
+)
 def test_methods_that_go_slice_by_slice_give_the_same_bits(series, tmp_path, method):
     whole = tomoprior.reconstruct(series, method, device="cpu", **FAST[method])
     for slab in (7, 32):
@@ -43,6 +45,7 @@ def test_every_format_is_written_as_in_one_piece(series, tmp_path, bytes_of, ext
     assert sorted(p.name for p in (tmp_path / "many").iterdir()) == [f"v.{extension}", f"v.{extension}.json"]
 
 
+@pytest.mark.slow
 def test_a_volume_whose_slabs_are_thinner_than_a_chunk(series, tmp_path):
     whole = tomoprior.reconstruct(series, "wbp", device="cpu")
     found = tomoprior.reconstruct(series, "wbp", out=tmp_path / "v.zarr", slab=7, device="cpu")
@@ -146,7 +149,7 @@ def _stop_after(n):
     return progress
 
 
-@pytest.mark.parametrize("method", ["sirt", "tv"])
+@pytest.mark.parametrize("method", [pytest.param("sirt", marks=pytest.mark.slow), "tv"])
 def test_what_was_stopped_goes_on_to_the_same_bytes(series, tmp_path, bytes_of, method):
     given = {"num_iter": 4, "slab": 16, "device": "cpu"}
     (tmp_path / "a").mkdir()
