@@ -29,11 +29,17 @@ def reconstruct(name: str, projections: torch.Tensor, geometry: Geometry, repeat
     return min(times[1:]), volume
 
 
+def keep_in_field(spheres: Spheres, size: int) -> Spheres:
+    """Return the spheres that every tilt shows whole; along y they may go on beyond the slices."""
+    inside = np.hypot(spheres.centers[:, 0], spheres.centers[:, 2]) + spheres.outer < size / 2 - 1
+    return Spheres(spheres.centers[inside], spheres.outer[inside], spheres.inner[inside], spheres.density[inside])
+
+
 def main() -> None:
     names = ["wbp", "fourier", "astra.FBP"] + (["tomopy.gridrec"] if importlib.util.find_spec("tomopy") else [])
     for size, tilts, slices in CASES:
         geometry = Geometry(np.arange(tilts) * np.pi / tilts, (size, slices, size))
-        spheres = Spheres.random(geometry.shape, radius=(4, 40), seed=0)
+        spheres = keep_in_field(Spheres.random((size, 96, size), radius=(4, 40), seed=0), size)
         truth = spheres.volume(geometry.shape)
         projections = torch.from_numpy(spheres.project(geometry, supersample=1))
         print(f"{slices} slices of {size} x {size}, {tilts} tilts, {torch.get_num_threads()} threads")
