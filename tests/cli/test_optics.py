@@ -151,3 +151,18 @@ def test_halves_of_frames_come_from_two_files(run, images, tmp_path):
     assert "--halves works in memory" in slabs.err
     missing = run("recon", path, "-o", tmp_path / "w.mrc", "--halves", tmp_path / "none.mrc")
     assert "no such file" in missing.err
+
+
+def test_the_command_that_simulate_prints_uses_the_optics(run, tmp_path):
+    scene = ["--ctf", "--snr", 1, "--size", "32x32x16", "--voxel-size", 8, "--angles=-60:60:10"]
+    ran = run("simulate", "spheres", "-o", tmp_path / "cryo", *scene)
+    assert ran.code == 0, ran.err
+    command = ran.out.split("next         tomoprior ")[1].split()
+    command[command.index("volume.mrc")] = tmp_path / "v.mrc"
+    again = run(*command, "--set", "num_iter=5", "--set", "reg_par=auto")
+    assert again.code == 0, again.err
+    record = json.loads((tmp_path / "v.mrc.json").read_text())
+    assert len(record["transfer"]["ctf"]["defocus"]) == 13
+    # 120 electrons in all: the middles of the first and of the last exposure
+    dose = record["transfer"]["dose"]
+    assert [min(dose), max(dose)] == pytest.approx([120 / 26, 120 * 25 / 26], abs=1e-2)

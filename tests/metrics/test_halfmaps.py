@@ -49,6 +49,33 @@ def test_the_correlation_with_the_truth_is_predicted_in_spite_of_a_prior(rng):
     assert half_map_fsc(*halves, np.ones(truth.shape)).corrected.correlation[4:].mean() == pytest.approx(2 / 3, abs=0.03)
 
 
+def test_the_prediction_is_for_the_matter_inside_the_mask(rng):
+    # noise at the faces of the volume, which the box fades out, does not count; without a mask it does
+    truth = np.zeros((32, 32, 32))
+    truth[6:-6, 6:-6, 6:-6] = rng.standard_normal((20, 20, 20))
+    halves = [truth + 0.3 * rng.standard_normal(truth.shape) for _ in range(2)]
+    for half in halves:
+        half[:2] += 2 * rng.standard_normal(half[:2].shape)
+    mean = (halves[0] + halves[1]) / 2
+    pair = tuple(halves)
+    for mask in ("box", None):
+        true = fsc(mean, truth, mask=mask).correlation[4:].mean()
+        assert predict_truth_fsc(pair, pair, mask=mask).correlation[4:].mean() == pytest.approx(true, abs=0.03)
+    assert fsc(mean, truth).correlation[4:].mean() - fsc(mean, truth, mask=None).correlation[4:].mean() > 0.1
+
+
+def test_nothing_is_predicted_beyond_the_agreement_of_linear_halves(rng):
+    # a signal at low frequencies only, under strong noise: beyond, a prior alone correlates
+    k = np.sqrt(sum(f**2 for f in np.meshgrid(*[np.fft.fftfreq(48)] * 3, indexing="ij")))
+    low = lambda v, end: np.fft.ifftn(np.fft.fftn(v) * (k < end)).real  # noqa: E731
+    truth, invented = low(rng.standard_normal((48, 48, 48)), 0.2), rng.standard_normal((48, 48, 48))
+    linear = [truth + 0.5 * rng.standard_normal(truth.shape) for _ in range(2)]
+    halves = tuple(low(v, 0.2) + 0.2 * invented for v in linear)
+    found = predict_truth_fsc(halves, tuple(linear))
+    assert found.crossing(0.5) == pytest.approx(0.2, abs=2 / 48)  # two averages over three shells
+    assert found.correlation[found.frequency > 0.35].max() == 0
+
+
 def test_random_phases_leave_amplitudes_and_low_frequencies(rng):
     volume = rng.standard_normal((12, 16, 20))
     changed = substitute_phases(volume, 0.2, rng)

@@ -34,7 +34,12 @@ def print_simulation(name: str, simulation: Simulation, out: Path, written: list
     if record["axis_offset"]:
         typer.echo(f"axis         at {simulation.geometry.center[0]:.6g} pixels from the left edge (recon: --center)")
     typer.echo(f"wrote        {out}: {', '.join(written)}")
-    typer.echo(f"next         tomoprior recon {out / 'series.mrc'} -o volume.mrc --method tv --thickness {geometry.shape[0]}")
+    optics = (
+        f" --ctf-file {out / 'optics.star'} --dose-file {out / 'optics.star'} --dose-weight" if "optics.star" in written else ""
+    )
+    typer.echo(
+        f"next         tomoprior recon {out / 'series.mrc'} -o volume.mrc --method tv --thickness {geometry.shape[0]}{optics}"
+    )
 
 
 def _describe_phantom(record: dict[str, Any]) -> str:

@@ -10,16 +10,14 @@ from scipy import fft, ndimage
 
 from tomoprior.errors import InputError
 from tomoprior.metrics._arrays import Floats, check_pair_3d
-from tomoprior.metrics.curve import FSC
-from tomoprior.metrics.fourier import fsc
+from tomoprior.metrics.curve import FSC, SMOOTHING, SUSTAINED
+from tomoprior.metrics.fourier import Mask, fsc
 
 #: Correlation of two halves at the resolution limit: their mean then correlates 0.5 with the truth (Rosenthal and Henderson,
 #: J. Mol. Biol. 333 (2003) 721).
 HALVES_THRESHOLD = 0.143
 #: Correlation of the halves without mask: beyond the first shell below it, phases are substituted.
 SUBSTITUTION_THRESHOLD = 0.8
-#: Correlation below which linear halves are noise, so that nothing is divided by it.
-LEAST_AGREEMENT = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +92,11 @@ def half_map_fsc(
 
 
 def predict_truth_fsc(
-    halves: tuple[ArrayLike, ArrayLike], linear: tuple[ArrayLike, ArrayLike], *, region: NDArray[np.bool_] | None = None
+    halves: tuple[ArrayLike, ArrayLike],
+    linear: tuple[ArrayLike, ArrayLike],
+    *,
+    region: NDArray[np.bool_] | None = None,
+    mask: Mask = "box",
 ) -> FSC:
     """Return the expected correlation of the mean of two halves with the truth, also for a method with a prior.
 
@@ -108,21 +110,40 @@ def predict_truth_fsc(
         Volumes of the method, from independent halves of the data.
     linear
         Volumes of a linear method without a prior, from the same halves in the same order.
-    region
-        Which Fourier voxels count, as for ``fsc``: those that the tilts measured.
+    region, mask
+        Which Fourier voxels count, as for ``fsc``: those that the tilts measured. The same mask is on all volumes: the
+        prediction is for a correlation with the truth inside it.
 
     Returns
     -------
     FSC
-        0 where the linear halves do not agree (``LEAST_AGREEMENT``); at most 1.
+        Averages over three shells, from 0 to 1. 0 where the linear halves agree no better than noise does, in three shells in a
+        row, and beyond.
     """
     (x1, x2), (l1, l2) = halves, linear
-    crossed = (fsc(x1, l2, region=region, mask=None).correlation + fsc(x2, l1, region=region, mask=None).correlation) / 2
-    plain, own = fsc(l1, l2, region=region, mask=None), fsc(x1, x2, region=region, mask=None).correlation
-    known = plain.correlation > LEAST_AGREEMENT
-    agreement = np.sqrt(np.where(known, plain.correlation, 1.0))
-    values = np.where(known, crossed / agreement * np.sqrt(2 / (1 + np.clip(own, 0.0, 1.0))), 0.0)
-    return FSC(plain.frequency, np.minimum(values, 1.0), plain.count)
+    plain = fsc(l1, l2, region=region, mask=mask)
+    # single shells of noisy halves are too uncertain to be divided by
+    crossed, agreement, own = (
+        _average_shells(np.mean([fsc(a, b, region=region, mask=mask).correlation for a, b in pairs], axis=0), plain.count)
+        for pairs in (((x1, l2), (x2, l1)), ((l1, l2),), ((x1, x2),))
+    )
+    # the standard deviation of the average for independent noise: of a conjugate pair, one value counts
+    share = sum(SMOOTHING) ** 2 / sum(w * w for w in SMOOTHING) / 2
+    noise = 1 / np.sqrt(share * np.maximum(plain.count, 1.0))
+    below = np.pad(agreement <= noise, (0, SUSTAINED - 1), constant_values=True)
+    known = np.cumsum(np.lib.stride_tricks.sliding_window_view(below, SUSTAINED).all(1)) == 0
+    factor = np.sqrt(2 / (1 + np.clip(own, 0.0, 1.0)) / np.maximum(agreement, noise))
+    return FSC(plain.frequency, np.where(known, np.clip(crossed * factor, 0.0, 1.0), 0.0), plain.count)
+
+
+def _average_shells(values: Floats, count: Floats) -> Floats:
+    """Return averages over three neighbouring shells, by ``SMOOTHING`` and by the Fourier voxels that they count."""
+    known = np.isfinite(values) & (count > 0)
+    weights = np.where(known, count, 0.0)
+    total, sums = (
+        np.convolve(np.pad(v, 1, mode="edge"), SMOOTHING, "valid") for v in (weights, weights * np.nan_to_num(values))
+    )
+    return np.asarray(sums / np.maximum(total, 1e-300))
 
 
 def substitute_phases(volume: Floats, start: float, rng: np.random.Generator) -> Floats:
