@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
-from tomoprior.formats.angle_sources import degrees_note
 from tomoprior.storage.arrays import detach, split_mask
 
 from .arrays import edge_center, reconstruct_into
@@ -73,8 +72,6 @@ def algorithm(
     sinograms, volume = (tomo[None], recon[None]) if flat else (tomo, recon)
     is_new = bool(np.all(recon == _UNSET))
     _refuse_part_of_stack(request, recon, is_new=is_new, flat=flat)
-    for note in degrees_note(np.asarray(theta, np.float64)):
-        warnings.warn(note, UserWarning, stacklevel=2)
     # `volume` is a view: this writes into TomoPy's array, for 2-D calls too
     reconstruct_into(
         volume, sinograms, theta, np.atleast_1d(edge_center(center, request.center_convention)),

@@ -370,7 +370,6 @@ def test_angles_of_the_microscope_in_the_extended_header(
         (bytes(768 * 9), b"FEI1", 0, 0),
         (old_fei(pixel=0.0), b"", 0, 32),
         (old_fei()[:-128], b"", 0, 32),
-        (fei(768, np.zeros(9)), b"FEI1", 0, 0),
     ],
 )
 def test_extended_headers_without_angles(tmp_path: Path, extended: bytes, kind: bytes, nint: int, nreal: int) -> None:
@@ -378,6 +377,14 @@ def test_extended_headers_without_angles(tmp_path: Path, extended: bytes, kind: 
     put_extended(path, extended, kind, nint, nreal)
     assert open_stack(path).angles is None
     with pytest.raises(InputError, match="no tilt angles in the file"):
+        read(path)
+
+
+def test_angles_of_the_extended_header_that_are_all_zero_are_the_reason_in_the_message(tmp_path: Path) -> None:
+    path = tmp_path / "a.mrc"
+    put_extended(path, fei(768, np.zeros(9)), b"FEI1", 0, 0)
+    assert open_stack(path).warnings == ()  # a volume with such a header is no matter for a warning
+    with pytest.raises(InputError, match="all 9 angles in its extended header are 0"):
         read(path)
 
 

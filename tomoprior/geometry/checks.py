@@ -64,6 +64,8 @@ def to_numbers(values: Any, name: str) -> NDArray[np.float64]:
     """Return a float64 array of finite numbers."""
     if np.ma.is_masked(values):
         raise GeometryError(f"{name} must not be masked; leave the tilts out (TiltSeries.select)")
+    if np.iscomplexobj(values):
+        raise GeometryError(f"{name} must be real numbers, got complex ones")
     try:
         array = np.asarray(detach(values), dtype=np.float64)
     except (TypeError, ValueError):
