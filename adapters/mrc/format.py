@@ -31,8 +31,8 @@ class MRC:
     """MRC2014 and what came before it, of either byte order. The array is ``[section, row, column]``, without a flip.
 
     Voxel sizes are in angstrom. A size that the header lacks is taken from an ``.mdoc`` beside the file, or else is 1 pixel,
-    with a warning. Bytes are unsigned if IMOD's flag or the header's minimum and maximum say so, or where the header has none, if
-    the values jump from one end of the signed range to the other. Tilt angles come from the
+    with a warning. Bytes are unsigned if IMOD's flag or the header's minimum and maximum say so; where the header has neither,
+    if the values jump from one end of the signed range to the other. Tilt angles come from the
     extended headers of SerialEM and FEI. Files that are compressed as a whole (``.mrc.gz``, ``.mrc.bz2``) are read too.
     """
 

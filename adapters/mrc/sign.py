@@ -38,7 +38,7 @@ def choose_sign(data: RawArray, warnings: list[str]) -> np.dtype[np.generic]:
         return dtype
     signs = ("signed", "unsigned") if dtype.kind == "i" else ("unsigned", "signed")
     warnings.append(
-        f"{data.path}: its mode says {signs[0]} numbers, and its header has no minimum and maximum; its values jump between the "
-        f"ends of the {signs[0]} range and are read as {signs[1]}"
+        f"{data.path}: its mode says {signs[0]} numbers, and its header has no minimum and maximum; its values jump between "
+        f"the ends of the {signs[0]} range and are read as {signs[1]}"
     )
     return other

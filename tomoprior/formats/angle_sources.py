@@ -15,6 +15,7 @@ from tomoprior.formats.base import Stack
 from tomoprior.formats.sidefiles import list_angle_files, read_angles_and_notes
 from tomoprior.formats.unit_evidence import looks_like_degrees
 from tomoprior.geometry import MAX_ANGLE
+from tomoprior.storage.arrays import detach
 
 #: Radians: sources that differ by less are refined and nominal angles of the same series.
 TOLERANCE = float(np.deg2rad(1.0))
@@ -105,9 +106,10 @@ def angles_from_caller(angles: ArrayLike | str | Path, path: Path, n: int, *, un
             raise InputError(f"{path}: {n} tilts, but {len(degrees)} angles in {source}")
         values, notes = check_angles(degrees, source, unit=unit or "degree")
         return SeriesAngles(values, source, notes)
-    if np.iscomplexobj(angles):
-        raise InputError("angles must be real numbers, got complex ones")
+    angles = detach(angles)
     try:
+        if np.iscomplexobj(angles):
+            raise InputError("angles must be real numbers, got complex ones")
         array = np.asarray(angles, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"angles must be numbers, got {type(angles).__name__}") from None

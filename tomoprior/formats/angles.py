@@ -28,7 +28,6 @@ UNITS = ("degree", "radian")
 MAX_DEGREES = 360_000.0
 
 
-
 class UnclearUnitError(InputError):
     """Angles look like another unit than the stated or the usual one; the caller has to say which one is right."""
 
@@ -98,9 +97,9 @@ def check_angles(
     """
     if unit not in (None, *UNITS):
         raise InputError(f"the unit of angles is 'degree' or 'radian', got {unit!r}")
-    if np.iscomplexobj(values):
-        raise InputError(f"{source}: its angles are complex numbers")
     try:
+        if np.iscomplexobj(values):
+            raise InputError(f"{source}: its angles are complex numbers")
         array = np.array(values, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError):
         raise InputError(f"{source}: its angles are not numbers") from None
@@ -126,7 +125,9 @@ def check_angles(
         raise InputError(f"{source}: all {len(array)} angles are {array[0]:g}, so this is no tilt series")
     notes = list(_describe_repeats(array, source))
     if unit is None and in_degrees and len(array) > 1 and np.abs(array).max() < HALF_TURN:
-        notes.append(f"{source}: its angles from {span} are taken as degrees; if they are radians, say so (--angle-unit radian)")
+        notes.append(
+            f"{source}: its angles from {span} are taken as degrees; if they are radians, say so (--angle-unit radian)"
+        )
     angles, reduced = _within_one_turn(array, degrees, source, in_degrees=in_degrees, stated=unit is not None)
     return angles, (*notes, *reduced)
 

@@ -164,9 +164,9 @@ def _untitled_column(rows: list[list[str]], path: Path) -> tuple[int, tuple[str,
     if not counts and not any(numbers[i].min() < 0 < numbers[i].max() for i in others):
         return 0, ()
     if len(others) > 1 or (others and not counts):
-        candidates = others if counts else [0, *others]
+        candidates = ", ".join(str(i + 1) for i in (others if counts else [0, *others]))
         raise FormatError(
-            f"{path}: a table without titles whose columns {', '.join(str(i + 1) for i in candidates)} can all hold the angles; "
+            f"{path}: a table without titles whose columns {candidates} can all hold the angles; "
             "give a file with the angles alone, or titles in its first line"
         )
     if others:

@@ -64,10 +64,11 @@ def to_numbers(values: Any, name: str) -> NDArray[np.float64]:
     """Return a float64 array of finite numbers."""
     if np.ma.is_masked(values):
         raise GeometryError(f"{name} must not be masked; leave the tilts out (TiltSeries.select)")
-    if np.iscomplexobj(values):
-        raise GeometryError(f"{name} must be real numbers, got complex ones")
+    values = detach(values)
     try:
-        array = np.asarray(detach(values), dtype=np.float64)
+        if np.iscomplexobj(values):
+            raise GeometryError(f"{name} must be real numbers, got complex ones")
+        array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise GeometryError(f"{name} must be numbers, got {type(values).__name__}") from None
     if not np.all(np.isfinite(array)):

@@ -84,7 +84,8 @@ def estimate(
 ) -> Estimate:
     """Estimate memory and time of ``tomoprior.reconstruct`` in memory; takes about a tenth of a second.
 
-    Of the projections a few tilts are read, for methods whose padding depends on their borders.
+    Of the projections a few tilts are read where a method's padding depends on their borders: not those of a section, which is
+    thinner than it is wide.
 
     Parameters
     ----------
