@@ -33,7 +33,9 @@ def choose_sign(data: RawArray, warnings: list[str]) -> np.dtype[np.generic]:
     stored = np.ascontiguousarray(data[nz // 2 : nz // 2 + 1, first : first + _ROWS, :nx])
     other = np.dtype(f"{dtype.byteorder}{'u' if dtype.kind == 'i' else 'i'}{dtype.itemsize}")
     half = 2.0 ** (8 * dtype.itemsize - 1)
-    jumps, others = (np.count_nonzero(np.abs(np.diff(stored.view(kind).astype(np.float64))) > half) for kind in (dtype, other))
+    jumps, others = (
+        int(np.count_nonzero(np.abs(np.diff(stored.view(kind).astype(np.float64))) > half)) for kind in (dtype, other)
+    )
     if jumps < max(_JUMPS, _RATIO * others):
         return dtype
     signs = ("signed", "unsigned") if dtype.kind == "i" else ("unsigned", "signed")

@@ -43,7 +43,8 @@ class FinishedStacks:
     def take(self, recon: NDArray[np.float32]) -> bool:
         """Return whether the slices of this chunk are done; each is given away once, so that a new call starts anew."""
         whole, waiting = self._waiting.get(id(recon.base), (lambda: None, np.empty(0, bool)))
-        first = _first_slice(recon, recon.base) if recon.base is not None and whole() is recon.base else None
+        base = recon.base
+        first = _first_slice(recon, base) if base is not None and whole() is base else None
         if first is None or not waiting[first : first + len(recon)].all():
             return False
         waiting[first : first + len(recon)] = False

@@ -106,13 +106,13 @@ def angles_from_caller(angles: ArrayLike | str | Path, path: Path, n: int, *, un
             raise InputError(f"{path}: {n} tilts, but {len(degrees)} angles in {source}")
         values, notes = check_angles(degrees, source, unit=unit or "degree")
         return SeriesAngles(values, source, notes)
-    angles = detach(angles)
     try:
-        if np.iscomplexobj(angles):
-            raise InputError("angles must be real numbers, got complex ones")
-        array = np.asarray(angles, dtype=np.float64)
+        listed = np.asarray(detach(angles))
+        array = np.asarray(listed.real, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"angles must be numbers, got {type(angles).__name__}") from None
+    if np.iscomplexobj(listed):
+        raise InputError("angles must be real numbers, got complex ones")
     if array.shape != (n,):
         raise InputError(f"{path}: {n} tilts, but {array.size} angles given")
     if unit is None:

@@ -98,11 +98,12 @@ def check_angles(
     if unit not in (None, *UNITS):
         raise InputError(f"the unit of angles is 'degree' or 'radian', got {unit!r}")
     try:
-        if np.iscomplexobj(values):
-            raise InputError(f"{source}: its angles are complex numbers")
-        array = np.array(values, dtype=np.float64).reshape(-1)
+        listed = np.asarray(values)
+        array = np.array(listed.real, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError):
         raise InputError(f"{source}: its angles are not numbers") from None
+    if np.iscomplexobj(listed):
+        raise InputError(f"{source}: its angles are complex numbers")
     if n is not None and len(array) != n:
         raise InputError(f"{source}: {len(array)} angles for {n} tilts")
     if not len(array):

@@ -64,13 +64,13 @@ def to_numbers(values: Any, name: str) -> NDArray[np.float64]:
     """Return a float64 array of finite numbers."""
     if np.ma.is_masked(values):
         raise GeometryError(f"{name} must not be masked; leave the tilts out (TiltSeries.select)")
-    values = detach(values)
     try:
-        if np.iscomplexobj(values):
-            raise GeometryError(f"{name} must be real numbers, got complex ones")
-        array = np.asarray(values, dtype=np.float64)
+        listed = np.asarray(detach(values))
+        array = np.asarray(listed.real, dtype=np.float64)
     except (TypeError, ValueError):
         raise GeometryError(f"{name} must be numbers, got {type(values).__name__}") from None
+    if np.iscomplexobj(listed):
+        raise GeometryError(f"{name} must be real numbers, got complex ones")
     if not np.all(np.isfinite(array)):
         raise GeometryError(f"{name} must be finite; {int(np.sum(~np.isfinite(array)))} value(s) are not")
     return array
