@@ -58,7 +58,7 @@ class TIFF:
             if readable_bytes(file, 4) not in _MAGIC:
                 raise FormatError(f"{file}: not a TIFF file")
         try:
-            with tifffile.TiffFile(files[0]) as tif:  # nothing follows the chain before it is checked
+            with quiet(), tifffile.TiffFile(files[0]) as tif:  # nothing follows the chain before it is checked
                 check_chain(tif)
             with quiet() as lines, open_tiff(files[0]) as tif:
                 if not tif.series:
