@@ -43,7 +43,7 @@ class FinishedStacks:
     def take(self, recon: NDArray[np.float32]) -> bool:
         """Return whether the slices of this chunk are done; each is given away once, so that a new call starts anew."""
         whole, waiting = self._waiting.get(id(recon.base), (lambda: None, np.empty(0, bool)))
-        base: Any = recon.base
+        base = getattr(recon, "base", None)
         first = _first_slice(recon, base) if base is not None and whole() is base else None
         if first is None or not waiting[first : first + len(recon)].all():
             return False
