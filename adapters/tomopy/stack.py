@@ -42,9 +42,11 @@ class FinishedStacks:
 
     def take(self, recon: NDArray[np.float32]) -> bool:
         """Return whether the slices of this chunk are done; each is given away once, so that a new call starts anew."""
-        whole, waiting = self._waiting.get(id(recon.base), (lambda: None, np.empty(0, bool)))
-        base = getattr(recon, "base", None)
-        first = _first_slice(recon, base) if base is not None and whole() is base else None
+        found = self._waiting.get(id(recon.base))
+        if found is None:
+            return False
+        whole, waiting = found[0](), found[1]
+        first = _first_slice(recon, whole) if whole is not None and id(whole) == id(recon.base) else None
         if first is None or not waiting[first : first + len(recon)].all():
             return False
         waiting[first : first + len(recon)] = False
