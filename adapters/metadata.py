@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tomoprior.formats import Header
-from tomoprior.formats.angle_names import best_angle_name, unit_of_name
-from tomoprior.formats.angles import UNITS, usable_angles
+from tomoprior.formats.angle_names import best_angle_name, parse_angle_unit, unit_of_name
+from tomoprior.formats.angles import usable_angles
 from tomoprior.formats.checks import finite_triple
 from tomoprior.units import parse_size, parse_unit
 
@@ -43,7 +43,7 @@ def to_stack(values: Mapping[str, Any], n: int, path: Path) -> dict[str, Any]:
     out |= {"voxel_size": size, "unit": unit}
     name = _angle_key(values, n)
     if name is not None:
-        unit_of_angles = values.get("angle_unit") if values.get("angle_unit") in UNITS else unit_of_name(name)
+        unit_of_angles = parse_angle_unit(str(values.get("angle_unit", ""))) or unit_of_name(name)
         # ours are radians; files of others that use the same name may hold degrees
         out["angles"], out["rejected_angles"], notes = usable_angles(
             values[name],

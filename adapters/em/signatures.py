@@ -12,6 +12,7 @@ from tomoprior.formats.raw import readable_bytes
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TIA = b"II\x97\x01"
+_MAX_AXES = 8
 _OLD_TIA, _TIA_VERSIONS = 0x0210, (0x0210, 0x0220)
 _BYTES = {1: 1, 2: 2, 3: 4, 4: 1, 5: 2, 6: 4, 7: 4, 8: 8, 9: 8, 10: 16}
 
@@ -57,7 +58,21 @@ def check_ser(path: Path) -> None:
     element = readable_bytes(path, 50, place) if 0 < place < size else b""
     if not 0 < count <= size or len(element) < 50:
         raise FormatError(f"{path}: {count} images at byte {at} do not fit into a file of {size} bytes")
+    _check_ser_texts(path, 30 + 4 * wide, struct.unpack_from("<i", head, 26 + 4 * wide)[0], size)
     kind, nx, ny = struct.unpack_from("<hii", element, 40)
     needed = count * nx * ny * _BYTES.get(kind, 1)
     if nx < 1 or ny < 1 or needed > size:
         raise FormatError(f"{path}: {count} images of {nx} x {ny} pixels do not fit into a file of {size} bytes")
+
+
+def _check_ser_texts(path: Path, at: int, axes: int, size: int) -> None:
+    """Raise FormatError if the names and units of the axes, which begin at byte ``at``, are longer than the file."""
+    if not 0 <= axes <= _MAX_AXES:
+        raise FormatError(f"{path}: a series of {axes} axes cannot be right")
+    for _ in range(axes):
+        at += 24  # size, start, step and index
+        for _ in ("name", "unit"):
+            count = int.from_bytes(readable_bytes(path, 4, at), "little", signed=True)
+            if not 0 <= count <= size - at:
+                raise FormatError(f"{path}: a text of {count} bytes at byte {at} does not fit into a file of {size} bytes")
+            at += 4 + count

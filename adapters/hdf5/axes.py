@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoprior.formats.angle_names import parse_angle_unit
+from tomoprior.formats.angle_names import convert_angles, parse_angle_unit
 from tomoprior.units import parse_size, parse_unit
 
 from .layouts import AngleList, Layout, axes_order
@@ -81,7 +81,8 @@ def layout_of_axes(name: str, axes: list[Axis]) -> Layout:
     tilt = next((i for i, axis in enumerate(axes) if axis.is_tilt), None)
     labels = [axis.name.strip().lower() for axis in axes]
     if tilt is not None:
-        layout.angles = [AngleList(axes[tilt].values, parse_angle_unit(axes[tilt].unit) or "degree", f"{name} (its axis)")]
+        values, unit = convert_angles(axes[tilt].values, axes[tilt].unit)
+        layout.angles = [AngleList(values, unit, f"{name} (its axis)")]
         labels[tilt] = "tilt"
         wanted = ["tilt", "y", "x"]
     else:

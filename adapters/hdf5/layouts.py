@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
-from tomoprior.formats.angle_names import is_angle_name, parse_angle_unit, unit_of_name
+from tomoprior.formats.angle_names import convert_angles, is_angle_name, unit_of_name
 from tomoprior.formats.fields import is_dark_name, is_flat_name
 from tomoprior.units import parse_size, parse_unit
 
@@ -59,10 +59,10 @@ def read_angle_list(tree: Tree, name: str, warnings: list[str]) -> AngleList | N
     if tree.dataset(name) is None:
         return None
     said = tree.unit(name)
-    unit = parse_angle_unit(said)
+    values, unit = convert_angles(tree.values(name), said)
     if said and unit is None:
         warnings.append(f"{tree.path}: the unit {said!r} of {name} is unknown; taken as degrees")
-    return AngleList(tree.values(name), unit or unit_of_name(name), name)
+    return AngleList(values, unit or unit_of_name(name), name)
 
 
 def data_exchange(tree: Tree) -> Layout | None:

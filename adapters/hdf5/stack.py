@@ -92,6 +92,8 @@ def read_stack(file: h5py.File, path: Any, choice: Choice) -> Stack:
 def _find_layout(tree: Tree, dataset: str | None) -> Layout:
     """Return the layout of the file; with ``dataset`` the layout that has these data, or the dataset alone."""
     known = _known_layout(tree)
+    if known is not None and not known.angles:  # the layout's own place for angles is empty
+        known.angles = angles_beside(tree, known)
     if dataset is not None:
         if tree.dataset(dataset) is None:
             raise FormatError(f"{tree.path}: no dataset {dataset!r} in it; {tree.describe()}")

@@ -54,11 +54,16 @@ class Tree:
         return next((name for name in names if self.dataset(name) is not None), None)
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """Return all values of a small dataset, one-dimensional; FormatError if it is not small."""
+        """Return all values of a small dataset, one-dimensional; FormatError for many, or other than numbers."""
         dataset = self.file[name]
         if dataset.size > _MAX_VALUES:
             raise FormatError(f"{self.path}: {name} has {dataset.size} values, which cannot be right")
-        return np.asarray(dataset[()], dtype=np.float64).reshape(-1)
+        try:
+            if dataset.dtype.kind == "c":
+                raise ValueError(name)
+            return np.asarray(dataset[()], dtype=np.float64).reshape(-1)
+        except (TypeError, ValueError):
+            raise FormatError(f"{self.path}: {name} does not hold real numbers") from None
 
     def number(self, name: str) -> float | None:
         """Return the single finite number of a dataset, or None."""

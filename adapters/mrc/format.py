@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
-from tomoprior.formats.angles import usable_angles
+from tomoprior.formats.angles import RejectedAngles, usable_angles
 from tomoprior.formats.checks import refuse_options
 from tomoprior.formats.mdoc import mdoc_pixel_size
 from tomoprior.formats.raw import RawArray, RawSink, write_at
@@ -21,6 +21,7 @@ from tomoprior.storage.lazy import LazyArray, TransposedArray
 from .compressed import UnpackedArray, read_start
 from .extended import MAX_BYTES, tilt_angles
 from .header import DTYPES, SIZE, MRCHeader, build, parse, plausible
+from .sign import choose_sign
 
 _UNDETERMINED = (0.0, -1.0, -2.0, -1.0)  # MRC2014: a maximum below the minimum means that the statistics are unknown
 _MODES = {np.dtype(name): mode for mode, name in DTYPES.items()} | {np.dtype("u1"): 6, np.dtype("f8"): 2}
@@ -30,7 +31,8 @@ class MRC:
     """MRC2014 and what came before it, of either byte order. The array is ``[section, row, column]``, without a flip.
 
     Voxel sizes are in angstrom. A size that the header lacks is taken from an ``.mdoc`` beside the file, or else is 1 pixel,
-    with a warning. Bytes are unsigned if IMOD's flag or the header's minimum and maximum say so. Tilt angles come from the
+    with a warning. Bytes are unsigned if IMOD's flag or the header's minimum and maximum say so; where the header has neither,
+    if the values jump from one end of the signed range to the other. Tilt angles come from the
     extended headers of SerialEM and FEI. Files that are compressed as a whole (``.mrc.gz``, ``.mrc.bz2``) are read too.
     """
 
@@ -65,9 +67,11 @@ class MRC:
             warnings.append(f"{path}: {size:g} angstrom in the header, {beside:g} in the .mdoc beside it; the header's is used")
         angles = _angles(path, header)
         warnings += angles.pop("notes", ())
-        data: LazyArray = RawArray(path, header.offset, header.shape, header.dtype)
-        if packed:
-            data = UnpackedArray(path, header.offset, header.shape, header.dtype)
+        dtype = header.dtype
+        if not packed and not header.has_statistics:
+            dtype = choose_sign(RawArray(path, header.offset, header.shape, dtype), warnings)
+        kind = UnpackedArray if packed else RawArray
+        data: LazyArray = kind(path, header.offset, header.shape, dtype)
         if header.order != (0, 1, 2):
             data = TransposedArray(data, header.order)
         return Stack(
@@ -136,8 +140,10 @@ def _angles(path: Path, header: MRCHeader) -> dict[str, Any]:
         return {}
     kind, nint, nreal = header.extended
     degrees = tilt_angles(read_start(path, header.offset)[0][SIZE:], kind, nint, nreal, n, header.byte_order)
-    if degrees is None or not np.any(degrees):
+    if degrees is None:
         return {}
+    if not np.any(degrees):  # as microscopes write where the stage was not read: no warning for volumes with such a header
+        return {"rejected_angles": RejectedAngles(f"{path}: all {n} angles in its extended header are 0")}
     angles, rejected, notes = usable_angles(degrees, n, f"{path}: its extended header", unit="degree")
     return {"angles": angles, "rejected_angles": rejected, "nominal_angles": True, "notes": notes}
 

@@ -42,6 +42,7 @@ class MRCHeader:
     offset: int
     order: tuple[int, int, int]  #: which axis of the file is z, y and x
     byte_order: str  #: ``"<"`` or ``">"``
+    has_statistics: bool  #: minimum and maximum, or a flag of IMOD, say the sign of whole numbers
     extended: tuple[bytes, int, int]  #: type of the extended header and its two counts ``nint`` and ``nreal``
     voxel_size: float | None
     unit: str
@@ -103,6 +104,7 @@ def parse(raw: bytes, path: Path, file_size: int | None) -> MRCHeader:
         SIZE + extended,
         axes,
         order,
+        float(h["dmin"]) < float(h["dmax"]) or struct.unpack_from(f"{order}i", raw, 152)[0] == _IMOD_STAMP,
         (raw[104:108].rstrip(b"\0 "), *struct.unpack_from(f"{order}2h", raw, 128)),
         size,
         unit,

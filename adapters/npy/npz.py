@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Stack
 from tomoprior.formats.angle_names import is_angle_name
+from tomoprior.formats.angles import RejectedAngles
 from tomoprior.formats.checks import check_dtype, check_room, check_shape
 from tomoprior.formats.raw import reserve, write_at
 from tomoprior.formats.sinks import RegionSink
@@ -67,7 +68,12 @@ def read_npz(path: Path, dataset: str | None) -> Stack:
             metadata = {}
     metadata = metadata if isinstance(metadata, dict) else {}
     metadata |= {k: v for k, v in values.items() if v is not None and k != "metadata"}
-    return Stack(data, **to_stack(metadata, data.shape[0], path))
+    fields = to_stack(metadata, data.shape[0], path)
+    unread = [name for name in named if values[name] is None]
+    if unread and fields.get("angles") is None and fields.get("rejected_angles") is None:
+        reason = f"{path}: {unread[0]} holds Python objects or is too large, and is not read; save it as numbers"
+        fields["rejected_angles"] = RejectedAngles(reason)
+    return Stack(data, **fields)
 
 
 class NPZSink(RegionSink):

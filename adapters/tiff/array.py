@@ -42,7 +42,7 @@ class PagesArray(LazyArray):
         out = np.empty((z.stop - z.start, y.stop - y.start, x.stop - x.start), self.dtype)
         with self._lock, quiet():  # a file has one position
             if self._tif is None:
-                self._tif = tifffile.TiffFile(self.path)
+                self._tif = open_tiff(self.path)
                 weakref.finalize(self, self._tif.close)
             pages = self._tif.series[0].pages
             for i in range(z.start, z.stop):
@@ -70,6 +70,24 @@ class FolderArray(LazyArray):
             with quiet():
                 out[i - z.start] = one_image(self._files[i], self.shape[1:], self.dtype)[y, x]
         return out
+
+
+def open_tiff(path: Path) -> tifffile.TiffFile:
+    """Return an open file whose first series is all its images, where a program wrote each image as a series of its own.
+
+    ``tifffile`` writes such files if ``TiffWriter.write`` is called for each image.
+    """
+    tif = tifffile.TiffFile(path)
+    try:
+        if len(tif.series) == len(tif.pages) > 1 and tif.is_shaped and not (tif.is_imagej or tif.is_ome):
+            images = {(tuple(series.shape), series.dtype) for series in tif.series}
+            if len(images) == 1 and len(next(iter(images))[0]) == 2:
+                tif.close()
+                tif = tifffile.TiffFile(path, is_shaped=False)
+    except BaseException:
+        tif.close()
+        raise
+    return tif
 
 
 def one_image(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

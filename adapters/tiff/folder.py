@@ -50,9 +50,16 @@ def list_images(folder: Path) -> list[Path]:
 def sort_files(files: list[Path]) -> list[Path]:
     """Return the files in natural order (2 before 10), or of signed numbers where some names hold negative ones."""
     stems = dict(zip(files, _stems(files), strict=True))
-    if any(_NEGATIVE.search(stem) for stem in stems.values()):
+    if any(_NEGATIVE.search(stem) for stem in stems.values()) and not _is_counted_behind_dashes(list(stems.values())):
         return sorted(files, key=lambda p: (_signed_key(stems[p]), p.name))
     return sorted(files, key=lambda p: [int(t) if t.isdecimal() else t for t in _NUMBER.split(p.name)])
+
+
+def _is_counted_behind_dashes(stems: list[str]) -> bool:
+    """Return whether each name has one dash before a number and these count from 0 or 1: the dash is no sign."""
+    numbers = [[value for text, value in _signed_key(stem)[:-1] if value < 0 or f"{value}" == "-0.0"] for stem in stems]
+    counted = sorted(-row[0] for row in numbers if len(row) == 1)
+    return len(counted) == len(stems) and any(counted == [first + i for i in range(len(stems))] for first in (0, 1))
 
 
 def sort_out_fields(folder: Path) -> Folder:

@@ -17,7 +17,7 @@ from tomoprior.formats.fields import normalize as normalize_counts
 from tomoprior.formats.raw import RawSink, readable_bytes
 from tomoprior.storage.lazy import LazyArray, one_line
 
-from .array import FolderArray, check_page, quiet, stack_array
+from .array import FolderArray, check_page, open_tiff, quiet, stack_array
 from .chain import check_chain
 from .folder import SUFFIXES, Folder, list_images, sort_out_fields
 from .metadata import for_writing, from_file
@@ -58,8 +58,9 @@ class TIFF:
             if readable_bytes(file, 4) not in _MAGIC:
                 raise FormatError(f"{file}: not a TIFF file")
         try:
-            with quiet() as lines, tifffile.TiffFile(files[0]) as tif:
+            with quiet(), tifffile.TiffFile(files[0]) as tif:  # nothing follows the chain before it is checked
                 check_chain(tif)
+            with quiet() as lines, open_tiff(files[0]) as tif:
                 if not tif.series:
                     raise FormatError(f"{path}: no image in it")
                 data = _folder(tif, path, files) if path.is_dir() else stack_array(tif, path)

@@ -31,7 +31,7 @@ def for_writing(header: Header) -> dict[str, Any]:
     values = from_header(header)
     for key in ("angles", "angle_unit"):
         values.pop(key, None)  # they are in the .tlt beside the file, and only there
-    own = json.dumps(values)
+    own = json.dumps(values).replace("=", "\\u003d")  # the lines of ImageJ are "key=value", which some tifffiles split at each
     dtype = np.dtype(header.dtype)
     nbytes = dtype.itemsize * int(np.prod(header.shape, dtype=object))
     unit, size = header.unit, header.voxel_size

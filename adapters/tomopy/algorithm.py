@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
-from tomoprior.formats.angle_sources import degrees_note
 from tomoprior.storage.arrays import detach, split_mask
 
+from . import stack
 from .arrays import edge_center, reconstruct_into
 from .options import Request, parse
 
@@ -33,6 +33,9 @@ def algorithm(
     **kwargs: Any,
 ) -> None:
     """Reconstruct one chunk of slices into ``recon``; ``tomopy.recon`` calls it like its own algorithms.
+
+    The first call reconstructs all slices where the arrays are views of those of the whole stack: this is as fast as one call,
+    and methods that couple slices see their neighbours. Calls for the other chunks return at once.
 
     Parameters
     ----------
@@ -56,7 +59,8 @@ def algorithm(
     Raises
     ------
     InputError
-        If the method couples slices and TomoPy passes only a part of the stack: call ``tomopy.recon`` with ``ncore=1``.
+        If the method couples slices and TomoPy passes only a part of the stack that does not lead to the whole: with
+        ``nchunk=0``, or with ``init_recon`` in chunks. Call ``tomopy.recon`` with ``ncore=1`` then.
 
     Examples
     --------
@@ -66,15 +70,25 @@ def algorithm(
     """
     del num_gridx, num_gridy  # recon has this shape already
     request = parse(options or {}, kwargs)
+    with stack.finished.lock:
+        if stack.finished.take(recon):
+            return
+        whole = stack.find_whole_stack(tomo, center, recon, _UNSET) if not request.independent_chunks else None
+        if whole is not None:
+            _reconstruct(whole.tomo, whole.center, whole.recon, theta, request, is_new=True)
+            stack.finished.add(recon, whole)
+            return
+    is_new = bool(np.all(recon == _UNSET))
+    _refuse_part_of_stack(request, recon, is_new=is_new, flat=np.ndim(recon) == 2)
+    _reconstruct(tomo, center, recon, theta, request, is_new=is_new)
+
+
+def _reconstruct(tomo: Any, center: Any, recon: NDArray[np.float32], theta: Any, request: Request, *, is_new: bool) -> None:
     tomo, center, theta = (detach(array) for array in (tomo, center, theta))
     flat = tomo.ndim == 2
     tomo, weights = split_mask(tomo if flat else tomo.swapaxes(0, 1))
     tomo = tomo if flat else tomo.swapaxes(0, 1)
     sinograms, volume = (tomo[None], recon[None]) if flat else (tomo, recon)
-    is_new = bool(np.all(recon == _UNSET))
-    _refuse_part_of_stack(request, recon, is_new=is_new, flat=flat)
-    for note in degrees_note(np.asarray(theta, np.float64)):
-        warnings.warn(note, UserWarning, stacklevel=2)
     # `volume` is a view: this writes into TomoPy's array, for 2-D calls too
     reconstruct_into(
         volume, sinograms, theta, np.atleast_1d(edge_center(center, request.center_convention)),

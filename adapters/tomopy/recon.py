@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from tomoprior import methods
 from tomoprior.errors import InputError, SettingsError
-from tomoprior.formats.angle_sources import degrees_note
 from tomoprior.geometry import Geometry
 from tomoprior.methods.solving.padding import fix_padding
 from tomoprior.running.reconstruct import reconstruct
@@ -92,8 +90,6 @@ def recon(
     theta, center = detach(theta), detach(center)
     tomo, weights = _split_mask(tomo, sinogram_order)
     sinograms = _sinograms(tomo, theta, sinogram_order, lazily=bool(slabbed))
-    for note in degrees_note(np.asarray(theta, np.float64)):
-        warnings.warn(note, UserWarning, stacklevel=2)
     slices, _, columns = sinograms.shape
     if not slices:
         raise InputError(f"there is no slice to reconstruct: tomo has shape {tuple(np.shape(tomo))}")

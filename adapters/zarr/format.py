@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
 from tomoprior.formats.addresses import address_of
-from tomoprior.formats.angle_names import best_angle_name, parse_angle_unit
+from tomoprior.formats.angle_names import best_angle_name, convert_angles
 from tomoprior.formats.checks import MAX_SIDE, check_dtype, check_shape, refuse_options
 from tomoprior.formats.sinks import RegionSink
 from tomoprior.storage.lazy import Box, LazyArray, one_line
@@ -241,8 +241,8 @@ def _angles_beside(group: Any, attrs: dict[str, Any]) -> dict[str, Any]:
     if name is None or lists[name].dtype.kind not in "fiu":
         return {}
     said = next((str(lists[name].attrs[key]) for key in ("units", "unit", "angle_unit") if key in lists[name].attrs), "")
-    unit = parse_angle_unit(said)
-    return {name: np.asarray(lists[name][...], np.float64).tolist(), **({} if unit is None else {"angle_unit": unit})}
+    values, unit = convert_angles(lists[name][...], said)
+    return {name: values.tolist(), **({} if unit is None else {"angle_unit": unit})}
 
 
 def _stack(array: Any, attrs: dict[str, Any], path: Path, lines: list[str]) -> Stack:

@@ -143,3 +143,16 @@ def _readable_or_refused(path: Path) -> None:
 
 def check_message(error: TomopriorError) -> None:
     assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(("at", "value", "words"), [(54, 1 << 30, "a text of"), (54, -1, "a text of -1"), (26, 99, "99 axes")])
+def test_a_series_of_tia_whose_texts_do_not_fit_is_refused(
+    tmp_path: Path, write_ser: Callable, rsciio, at: int, value: int, words: str
+) -> None:
+    path = tmp_path / "a.ser"
+    write_ser(path, IMAGES.astype(np.int16), unit="deg")
+    raw = bytearray(path.read_bytes())
+    raw[at : at + 4] = value.to_bytes(4, "little", signed=True)
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match=words):
+        open_stack(path)

@@ -155,7 +155,7 @@ def test_angles_that_do_not_fit_are_left_alone(exchange: Path, theta: np.ndarray
         ("exchange/data", np.full((2, 2, 2), b"text"), "real numbers"),
         ("exchange/data_white", np.zeros((3, 9, 9)), "do not fit images"),
         ("exchange/data_dark", np.zeros((9, 9)), "do not fit images"),
-        ("exchange/theta", np.full(N, b"text"), "not a readable"),
+        ("exchange/theta", np.full(N, b"text"), "does not hold real numbers"),
     ],
 )
 def test_datasets_that_cannot_be(exchange: Path, name: str, value: np.ndarray, message: str) -> None:

@@ -370,7 +370,6 @@ def test_angles_of_the_microscope_in_the_extended_header(
         (bytes(768 * 9), b"FEI1", 0, 0),
         (old_fei(pixel=0.0), b"", 0, 32),
         (old_fei()[:-128], b"", 0, 32),
-        (fei(768, np.zeros(9)), b"FEI1", 0, 0),
     ],
 )
 def test_extended_headers_without_angles(tmp_path: Path, extended: bytes, kind: bytes, nint: int, nreal: int) -> None:
@@ -378,6 +377,14 @@ def test_extended_headers_without_angles(tmp_path: Path, extended: bytes, kind: 
     put_extended(path, extended, kind, nint, nreal)
     assert open_stack(path).angles is None
     with pytest.raises(InputError, match="no tilt angles in the file"):
+        read(path)
+
+
+def test_angles_of_the_extended_header_that_are_all_zero_are_the_reason_in_the_message(tmp_path: Path) -> None:
+    path = tmp_path / "a.mrc"
+    put_extended(path, fei(768, np.zeros(9)), b"FEI1", 0, 0)
+    assert open_stack(path).warnings == ()  # a volume with such a header is no matter for a warning
+    with pytest.raises(InputError, match="all 9 angles in its extended header are 0"):
         read(path)
 
 
@@ -456,3 +463,26 @@ def test_the_header_of_a_sorted_stack_comes_before_the_log_of_the_microscope(tmp
     assert "a.mdoc differs in the order of the tilts" in series.metadata["warnings"][0]
     path.with_suffix(".mdoc").write_text(text.rpartition("[")[0])  # a log of fewer images
     np.testing.assert_allclose(np.rad2deg(read(path).geometry.angles), TILTS)
+
+
+@pytest.mark.parametrize(("unsigned", "signed"), [("u1", "i1"), ("u2", "i2")])
+def test_the_sign_of_words_without_minimum_and_maximum_follows_their_jumps(tmp_path: Path, unsigned: str, signed: str) -> None:
+    path = tmp_path / "a.mrc"
+    top = np.iinfo(unsigned).max
+    ramp = np.broadcast_to(np.linspace(0, top, 40).astype(unsigned), (2, 6, 40)).copy()
+    with mrcfile.new(path) as mrc:
+        mrc.set_data(ramp.view(signed))
+        if unsigned == "u2":
+            mrc.header.mode = 1
+    change(path, 76, "<3f", 0.0, -1.0, -2.0)  # no statistics
+    stack = open_stack(path)
+    np.testing.assert_array_equal(stack.data[...], ramp)
+    assert any("jump between the ends of the signed range and are read as unsigned" in line for line in stack.warnings)
+    # around zero they are signed, and jump as unsigned ones
+    around = (ramp.astype(np.int64) - top // 2 - 1).astype(signed)
+    with mrcfile.new(path, overwrite=True) as mrc:
+        mrc.set_data(around)
+    change(path, 76, "<3f", 0.0, -1.0, -2.0)
+    stack = open_stack(path)
+    np.testing.assert_array_equal(stack.data[...], around)
+    assert not any("jump" in line for line in stack.warnings)

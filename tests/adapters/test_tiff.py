@@ -313,3 +313,53 @@ def test_a_ring_of_images_is_refused(tmp_path, big, back_to):
     path.write_bytes(raw)
     with pytest.raises(FormatError, match="its chain of images comes back to byte"):
         open_stack(path)
+
+
+def test_pages_that_a_program_wrote_as_series_of_their_own_are_one_stack(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for image in VALUES:
+            writer.write(image, contiguous=False)
+    with tifffile.TiffFile(path) as tif:
+        assert len(tif.series) == len(VALUES)
+    stack = open_stack(path)
+    np.testing.assert_array_equal(stack.data[...], VALUES)
+    np.testing.assert_array_equal(stack.data[1:2, :, 1:3], VALUES[1:2, :, 1:3])
+    assert stack.warnings == ()
+    with tifffile.TiffWriter(path) as writer:
+        for image in VALUES:
+            writer.write(image, contiguous=False, compression="zlib")
+    np.testing.assert_array_equal(open_stack(path).data[...], VALUES)
+
+
+def test_series_of_different_images_are_no_stack(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for image in (VALUES[0], VALUES[1], VALUES[2, :-1]):
+            writer.write(image, contiguous=False)
+    stack = open_stack(path)
+    assert stack.data.shape == (1, *VALUES.shape[1:])
+    assert stack.warnings == (f"{path}: 2 more series of images in it are not used",)
+
+
+def test_the_description_for_imagej_has_one_equals_sign_a_line(tmp_path: Path) -> None:
+    labels = ("a = b; c == d",)
+    with writing(tmp_path / "a.tif", Header(VALUES.shape, np.float32, 2.0, "nanometer", labels=labels)) as sink:
+        sink[:, :, :] = VALUES
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:  # tifffile before 2025.2.18 splits a line at each
+        lines = tif.pages.first.description.splitlines()
+    assert [line.count("=") for line in lines if line] == [1] * len([line for line in lines if line])
+    assert open_stack(tmp_path / "a.tif").labels == labels
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_dash_before_a_count_is_no_sign(tmp_path: Path, first: int) -> None:
+    for i in range(4):
+        tifffile.imwrite(tmp_path / f"-{first + i:03d}.tif", np.full((2, 3), i, np.float32))
+    np.testing.assert_array_equal(open_stack(tmp_path).data[:, 0, 0].ravel(), [0, 1, 2, 3])
+
+
+def test_a_dash_before_tilts_of_one_sign_is_a_sign(tmp_path: Path) -> None:
+    for i, tilt in enumerate((-9, -6, -3)):
+        tifffile.imwrite(tmp_path / f"t_{tilt}.tif", np.full((2, 3), i, np.float32))
+    np.testing.assert_array_equal(open_stack(tmp_path).data[:, 0, 0].ravel(), [0, 1, 2])

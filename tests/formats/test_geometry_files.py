@@ -76,6 +76,7 @@ def test_what_the_file_states_is_not_stated_twice(tmp_path):
         ({"angles": [0]}, "not the geometry of a series"),
         ({k: v for k, v in ASTRA.items() if k != "DistanceOriginSource"}, "'DistanceOriginSource' is missing"),
         (ASTRA | {"type": "cone"}, "type 'cone'; parallel and fanflat are read, use tomoprior.AstraOperator"),
+        (ASTRA | {"DetectorCount": float("inf")}, "not the geometry of a series"),
         (ASTRA | {"DetectorCount": 12}, "DetectorCount 12, but the projections have 10 columns"),
         (ASTRA | {"DistanceOriginSource": 3}, "not the geometry of a series"),
         (ASTRA | {"DistanceOriginSource": "far"}, "not the geometry of a series"),

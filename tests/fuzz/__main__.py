@@ -23,6 +23,7 @@ from random import Random
 
 import h5py
 import kinds
+import programs
 import saved
 from guard import Finding, check_input, run_guarded
 from kinds import Kind
@@ -38,6 +39,9 @@ KINDS = {
     "microscopes": Kind(kinds.write_microscopes, kinds.read_stack),
     "zarr": Kind(kinds.write_zarr, kinds.read_stack),
     "numpy": Kind(kinds.write_numpy, kinds.read_stack),
+    "programs": Kind(programs.write_microscopes, kinds.read_stack),
+    "folders": Kind(programs.write_folders, kinds.read_stack),
+    "alignments": Kind(programs.write_alignments, programs.read_alignment_or_geometry),
     "side": Kind(kinds.write_side_files, kinds.read_side_file, 2.0),
     "prior": Kind(saved.write_priors, saved.read_prior),
     "field": Kind(saved.write_fields, saved.read_field),

@@ -6,10 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 import tomoprior
-from tomoprior.errors import ResultWarning
-from tomoprior.running.doubts import describe_fit
+from tomoprior import Geometry, TiltSeries
+from tomoprior.errors import InputError, ResultWarning
+from tomoprior.running.doubts import describe_fit, describe_geometry
+from tomoprior.series.pixels import describe_pixels
+from tomoprior.storage.arrays import detach
 
 THETA = np.deg2rad(np.arange(-60.0, 61.0, 6.0))
 U = np.arange(32) - 15.5
@@ -62,3 +66,54 @@ def test_a_bound_that_the_tilts_chose_counts_as_a_bound() -> None:
     assert describe_fit(record)[0].startswith("the volume is zero")
     record["settled"] = {"min_constraint": None}
     assert "explains next to nothing" in describe_fit(record)[0]
+
+
+@pytest.mark.parametrize(
+    ("angles", "center", "words"),
+    [
+        (np.full(5, 0.3), None, "all 5 tilts have the angle 17.1887 degrees"),
+        (np.linspace(-8, 8, 17), None, "look like degrees"),
+        (np.deg2rad(np.arange(-60, 61, 10)), 0.0, "the rotation axis at 0 is not within the detector of 16 pixels"),
+        (np.deg2rad(np.arange(-60, 61, 10)), -2.5, "the rotation axis at -2.5 is not"),
+        (np.deg2rad(np.arange(-60, 61, 10)), 16.0, "and the middle is 8"),
+    ],
+)
+def test_a_geometry_that_cannot_be_meant_is_named(angles, center, words):
+    geometry = Geometry(angles, (8, 2, 16), center=center)
+    assert words in " ".join(describe_geometry(geometry))
+    series = TiltSeries(np.zeros(geometry.range_shape, np.float32), geometry)
+    with pytest.warns(ResultWarning, match=words):
+        tomoprior.reconstruct(series, "sirt", num_iter=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tomoprior.recon(series.projections, angles, center, algorithm="sirt", num_iter=1)
+    assert any(words in str(line.message) for line in caught)
+
+
+def test_an_ordinary_geometry_gives_no_line():
+    for center in (None, 0.5, 15.5):
+        assert describe_geometry(Geometry(np.deg2rad(np.arange(-60, 61, 10)), (8, 2, 16), center=center)) == []
+    assert describe_geometry(Geometry([0.1], (8, 2, 16))) == []
+
+
+@pytest.mark.parametrize("low", [-8000, -30000])
+def test_whole_numbers_below_zero_ask_for_their_background(low):
+    geometry = Geometry(np.deg2rad(np.arange(-60, 61, 10)), (8, 2, 16))
+    values = np.full(geometry.range_shape, low, np.int16)
+    values[:, :, 6:10] = low // 2
+    report = describe_pixels(TiltSeries(values, geometry))
+    assert report.warnings[0] == (
+        f"values from {low} to {low // 2} are mostly below zero, where a projection is not: subtract the background "
+        "(--subtract auto)"
+    )
+    assert not any("below zero" in line for line in describe_pixels(TiltSeries(values - low, geometry)).warnings)
+    assert not any("below zero" in line for line in describe_pixels(TiltSeries(np.sin(values * 1.0), geometry)).warnings)
+
+
+def test_tensors_without_a_plain_layout_are_taken_or_refused():
+    geometry = Geometry(np.deg2rad(np.arange(-60, 61, 10)), (8, 2, 16))
+    values = torch.rand(geometry.range_shape, generator=torch.Generator().manual_seed(0))
+    for tensor in (values.to_sparse(), values):
+        np.testing.assert_array_equal(detach(tensor), values.numpy())
+    with pytest.raises(InputError, match="meta has no values"):
+        detach(values.to("meta"))

@@ -36,6 +36,19 @@ def test_memory_has_its_parts_and_nothing_is_read():
     assert as_object.memory == cost.memory
 
 
+def test_the_padding_of_an_object_beyond_the_detector_is_in_the_estimate():
+    geometry = Geometry(np.deg2rad(np.arange(0, 180, 6)), (32, 2, 32))
+    inside = np.zeros(geometry.range_shape, np.float32)
+    inside[:, :, 8:24] = 1
+    beyond = np.ones(geometry.range_shape, np.float32)
+    sirt = methods.get("sirt")
+    # a quarter of the detector on either side
+    for projections, pad in ((inside, 0), (beyond, 8)):
+        cost = estimate(TiltSeries(projections, geometry), sirt, num_iter=5, device="cpu")
+        assert cost.method == sirt.memory(geometry, sirt.Settings(num_iter=5, pad=pad))
+    assert sirt.memory(geometry, sirt.Settings(pad=8)) > sirt.memory(geometry, sirt.Settings(pad=0))
+
+
 def test_time_grows_with_the_iterations():
     geometry = Geometry(np.deg2rad(np.arange(-60, 61, 6)), (16, 5, 32))
     series = TiltSeries(Unread(geometry.range_shape), geometry)

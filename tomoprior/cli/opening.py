@@ -59,11 +59,13 @@ class Opened:
             For pixels that are not finite.
         """
         from tomoprior.cli import optics
+        from tomoprior.running.doubts import describe_geometry
         from tomoprior.series.field_of_view import describe_field_of_view
 
         check = _check_some_tilts if lazily else _load_and_check
         series, pixel_notes = check(self.series, repair=self.options.repair)
-        notes = [*self.notes, *pixel_notes, *describe_field_of_view(series.projections, series.geometry, series.weights)]
+        notes = [*self.notes, *describe_geometry(series.geometry), *pixel_notes]
+        notes += describe_field_of_view(series.projections, series.geometry, series.weights)
         factor, (rows, columns) = self.options.bin, series.geometry.detector
         if rows % factor or columns % factor:
             notes.append(f"binning by {factor} leaves out the last {rows % factor} row(s) and {columns % factor} column(s)")

@@ -199,7 +199,9 @@ def recon(
         chosen.check(opened.geometry, settings)
     projector = ProjectorOptions(device, kind, backend)  # type: ignore[arg-type]
     if halves is None:
-        slabs = slabs.resolved(opened.geometry, chosen, settings, projector, opened.notes)
+        binned = opened.series.binned(bin)
+        padded = settle_padding(settings, binned.projections, binned.geometry, binned.weights)  # the volume's real size
+        slabs = slabs.resolved(binned.geometry, chosen, padded, projector, opened.notes)
     if optics.ctf_mode(options) == "model":
         check_transfer_use(opened.series, chosen, slabs=slabs.enabled)
     series, notes = opened.prepared(lazily=slabs.enabled)

@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from tomoprior.errors import InputError, TomopriorError
 from tomoprior.formats.angle_ranges import parse_range
-from tomoprior.formats.angles import check_angles, looks_like_degrees
+from tomoprior.formats.angles import check_angles
 from tomoprior.formats.base import Stack
 from tomoprior.formats.sidefiles import list_angle_files, read_angles_and_notes
+from tomoprior.formats.unit_evidence import looks_like_degrees
 from tomoprior.geometry import MAX_ANGLE
+from tomoprior.storage.arrays import detach
 
 #: Radians: sources that differ by less are refined and nominal angles of the same series.
 TOLERANCE = float(np.deg2rad(1.0))
@@ -79,7 +81,7 @@ def angles_from_caller(angles: ArrayLike | str | Path, path: Path, n: int, *, un
     Parameters
     ----------
     angles
-        Radians, shape ``(n,)``; the path of a side file; or ``"START:END:STEP"`` in degrees.
+        Radians, shape ``(n,)``; the path of a side file; or ``"START:END:STEP"`` in degrees, or in ``unit``.
     path
         The file with the images, for messages.
     n
@@ -102,14 +104,20 @@ def angles_from_caller(angles: ArrayLike | str | Path, path: Path, n: int, *, un
             return SeriesAngles(values, source, (*notes, *_order_note(values, source)))
         if len(degrees) != n:
             raise InputError(f"{path}: {n} tilts, but {len(degrees)} angles in {source}")
-        return SeriesAngles(check_angles(degrees, source, unit="degree")[0], source)
+        values, notes = check_angles(degrees, source, unit=unit or "degree")
+        return SeriesAngles(values, source, notes)
     try:
-        array = np.asarray(angles, dtype=np.float64)
+        listed = np.asarray(detach(angles))
+        array = np.asarray(listed.real, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"angles must be numbers, got {type(angles).__name__}") from None
+    if np.iscomplexobj(listed):
+        raise InputError("angles must be real numbers, got complex ones")
     if array.shape != (n,):
         raise InputError(f"{path}: {n} tilts, but {array.size} angles given")
     if unit is None:
+        if n > 1 and np.ptp(array) == 0:
+            raise InputError(f"{path}: all {n} angles that are given are {array[0]:g}, so this is no tilt series")
         return SeriesAngles(array, "given", degrees_note(array))
     values, notes = check_angles(array, "angles", unit=unit)
     return SeriesAngles(values, "given", notes)

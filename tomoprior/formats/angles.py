@@ -6,7 +6,6 @@ the same holds the other way round. A list whose unit is not stated is therefore
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import InputError
+from tomoprior.formats.unit_evidence import (
+    HALF_TURN,
+    denies_degrees,
+    denies_radians,
+    looks_like_degrees,
+    looks_like_radians,
+)
 
 UNITS = ("degree", "radian")
 
 #: Degrees: a thousand turns. No scan is longer, and a larger number is no angle.
 MAX_DEGREES = 360_000.0
-
-_FEW = 10  # a list of more angles than this has steps that can be judged
-_RADIAN_STEP = 0.2  # a step of 0.2 degrees or of 11 degrees: a list with smaller steps is read as radians
-_JUDGED = 5  # fewer angles do not show that a stated unit is wrong
-_NEAR = 0.003  # share by which a range may differ from a half or a full turn that it is meant to be
-_HALF_TURN, _FULL_TURN = 3.2, 6.4  # pi and 2 pi, with some room for the last step
 
 
 class UnclearUnitError(InputError):
@@ -98,9 +98,12 @@ def check_angles(
     if unit not in (None, *UNITS):
         raise InputError(f"the unit of angles is 'degree' or 'radian', got {unit!r}")
     try:
-        array = np.array(values, dtype=np.float64).reshape(-1)
+        listed = np.asarray(values)
+        array = np.array(listed.real, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError):
         raise InputError(f"{source}: its angles are not numbers") from None
+    if np.iscomplexobj(listed):
+        raise InputError(f"{source}: its angles are complex numbers")
     if n is not None and len(array) != n:
         raise InputError(f"{source}: {len(array)} angles for {n} tilts")
     if not len(array):
@@ -121,7 +124,13 @@ def check_angles(
         )
     if len(array) > 1 and np.ptp(array) == 0:
         raise InputError(f"{source}: all {len(array)} angles are {array[0]:g}, so this is no tilt series")
-    return _within_one_turn(array, degrees, source, in_degrees=in_degrees, stated=unit is not None)
+    notes = list(_describe_repeats(array, source))
+    if unit is None and in_degrees and len(array) > 1 and np.abs(array).max() < HALF_TURN:
+        notes.append(
+            f"{source}: its angles from {span} are taken as degrees; if they are radians, say so (--angle-unit radian)"
+        )
+    angles, reduced = _within_one_turn(array, degrees, source, in_degrees=in_degrees, stated=unit is not None)
+    return angles, (*notes, *reduced)
 
 
 def usable_angles(
@@ -159,9 +168,9 @@ def usable_angles(
 def check_stated_unit(values: Any, source: str, unit: str | None) -> None:
     """Raise UnclearUnitError if a file states a unit that its angles deny.
 
-    Degrees that become multiples of 0.5 only when they are converted, or that cover exactly pi or 2 pi, are radians. Radians
-    that are multiples of 0.5, or that cover exactly 180 or 360, are degrees. A small range of degrees and several turns in
-    radians are neither.
+    Degrees that become multiples of 0.5 only when they are converted, that cover exactly pi or 2 pi, or less than half a
+    degree, are radians. Radians that are multiples of 0.5, that cover exactly 180 or 360, or that go beyond a right angle on
+    both sides, are degrees. A small range of degrees and several turns in radians are neither.
 
     Parameters
     ----------
@@ -185,53 +194,12 @@ def check_stated_unit(values: Any, source: str, unit: str | None) -> None:
     if unit is None:
         return
     array = np.array(values, dtype=np.float64).reshape(-1)
-    span = float(np.ptp(array)) if len(array) >= _JUDGED else 0.0
-    if not span:
-        return
-    if unit == "degree":
-        turn = abs(span - math.pi) < _NEAR * math.pi or abs(span - 2 * math.pi) < _NEAR * 2 * math.pi
-        rounded = float(np.abs(array).max()) < _FULL_TURN and _are_multiples(np.rad2deg(array), 0.5)
-        doubt = (turn or rounded) and not _are_multiples(array, 1e-3)
-    else:
-        turn = span > 4 * math.pi and min(abs(span - 180) / 180, abs(span - 360) / 360) < _NEAR
-        doubt = turn or (float(np.abs(array).max()) >= 2 and _are_multiples(array, 0.5))
-    if doubt:
+    if denies_degrees(array) if unit == "degree" else denies_radians(array):
         other = "radian" if unit == "degree" else "degree"
         raise UnclearUnitError(
             f"{source}: {len(array)} angles from {array.min():g} to {array.max():g} look like {other}s, but the file says "
             f"{unit}: say which they are with angle_unit (--angle-unit), {other} or {unit}"
         )
-
-
-def looks_like_radians(values: NDArray[np.float64]) -> bool:
-    """Return whether numbers that should be degrees look like radians.
-
-    Either there are many within one half turn at small steps, or they become round numbers of degrees when they are converted.
-    Eight degrees at steps of two degrees are real data; 60 degrees on either side are 41 radians at steps of 0.05.
-    """
-    largest = float(np.abs(values).max())
-    if np.ptp(values) == 0 or largest >= _FULL_TURN:
-        return False
-    if len(values) >= 3 and not _are_multiples(values, 1e-3) and _are_multiples(np.rad2deg(values), 0.5):
-        return True
-    if len(values) <= _FEW or np.median(np.abs(np.diff(np.sort(values)))) >= _RADIAN_STEP:
-        return False
-    return largest < _HALF_TURN or not _are_multiples(values, 1e-3)
-
-
-def looks_like_degrees(values: NDArray[np.float64]) -> bool:
-    """Return whether numbers that should be radians look like degrees.
-
-    They exceed two turns, or cover more than one turn at large steps, or are multiples of one half, which degrees often are and
-    radians never are.
-    """
-    largest = float(np.abs(values).max())
-    if largest > 4 * math.pi:
-        return True
-    if len(values) < 5 or np.ptp(values) == 0:
-        return False
-    wide = np.ptp(values) > _FULL_TURN and np.median(np.diff(np.sort(values))) > _RADIAN_STEP
-    return bool(wide or (largest >= 2 and _are_multiples(values, 0.5)))
 
 
 def _check_values(array: NDArray[np.float64], degrees: NDArray[np.float64], source: str, lines: Sequence[int] | None) -> None:
@@ -262,6 +230,10 @@ def _within_one_turn(
     return np.deg2rad(np.mod(degrees, 360.0)), (note,)
 
 
-def _are_multiples(values: NDArray[np.float64], step: float) -> bool:
-    quotient = values / step
-    return bool(np.all(np.abs(quotient - np.round(quotient)) < 1e-4))
+def _describe_repeats(array: NDArray[np.float64], source: str) -> tuple[str, ...]:
+    """Return a line for the user if most angles are one and the same, as where a program wrote zeros for unknown ones."""
+    values, counts = np.unique(array, return_counts=True)
+    most = int(counts.max())
+    if len(array) < 4 or 2 * most <= len(array):
+        return ()
+    return (f"{source}: {most} of its {len(array)} angles are {values[counts.argmax()]:g}; are these tilts?",)

@@ -112,7 +112,10 @@ def _array_of_angles(path: Path) -> NDArray[np.float64]:
     if readable_bytes(path, 6) != b"\x93NUMPY" or path.stat().st_size > MAX_BYTES:
         raise FormatError(f"{path}: not an array of angles")
     try:
-        return np.asarray(np.load(path, allow_pickle=False), np.float64).reshape(-1)
+        values = np.load(path, allow_pickle=False)
+        if np.iscomplexobj(values):
+            raise ValueError("complex numbers")
+        return np.asarray(values, np.float64).reshape(-1)
     except Exception as error:  # NumPy evaluates the header as Python source, which can raise anything
         raise FormatError(f"{path}: not a readable array ({one_line(error)})") from error
 

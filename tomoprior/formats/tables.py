@@ -13,9 +13,11 @@ from tomoprior.errors import FormatError
 from tomoprior.formats.star import read_star
 from tomoprior.formats.text import number, read_text
 
-_ANGLE_TITLE = re.compile(r"tilt|angle|theta|deg|rad", re.IGNORECASE)
-_RADIAN_TITLE = re.compile(r"\brad|_rad", re.IGNORECASE)
+_ANGLE_TITLE = re.compile(r"tilt|angle|theta|(?<![a-z])(deg|rad)(s|ree|rees|ian|ians)?(?![a-z])", re.IGNORECASE)
+_RADIAN_TITLE = re.compile(r"(?<![a-z])rad(s|ian|ians)?(?![a-z])", re.IGNORECASE)
 _DEGREE_TITLE = re.compile(r"deg|°", re.IGNORECASE)
+#: Units of angles that are neither degrees nor radians.
+_FOREIGN_UNIT = re.compile(r"(?<![a-z])(mrads?|milliradians?|gons?|grad|gradians?|arc ?(min|sec)\w*)(?![a-z])", re.IGNORECASE)
 #: Words in the title of a column that counts the tilts or says something else about them.
 _OTHER_TITLE = re.compile(
     r"(?<![a-z])(id|idx|index|number|num|no|nr|order|count|sec|frames?|images?|axis|names?|files?|error|offset|dose|time|xtilt|ytilt)"
@@ -74,7 +76,8 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
             comment = comment if rows else _split(text.lstrip("#% "), commas=commas)
             continue
         words = _split(text, commas=commas)
-        if not rows and not titles and not any(_is_number(word) for word in words) and (commas or len(words) > 1):
+        is_title = commas or len(words) > 1 or _ANGLE_TITLE.fullmatch(words[0]) is not None
+        if not rows and not titles and is_title and not any(_is_number(word) for word in words):
             titles = words
             continue
         rows.append(words)
@@ -89,13 +92,17 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
                 raise FormatError(f"{path}: line {place} has {len(words)} words where {expected} expected: {words[0][:40]!r}")
     if not titles and width > 1 and len(comment) == width and not any(map(_is_number, comment)):
         titles = comment
-    titled = _titled_column(titles[:width])
+    titled = _titled_column(titles[:width], rows)
     at, notes = (titled, ()) if titled is not None else _untitled_column(rows, path)
     if any(len(words) <= at for words in rows):
         short = next(place for words, place in zip(rows, lines, strict=True) if len(words) <= at)
         raise FormatError(f"{path}: line {short} has fewer than {at + 1} columns")
+    title = titles[at] if at < len(titles) else ""
+    foreign = _FOREIGN_UNIT.search(title.replace("_", " "))
+    if foreign is not None:
+        raise FormatError(f"{path}: its column {title!r} is in {foreign[1]}; degrees or radians are needed")
     values = np.array([number(words[at], path, place) for words, place in zip(rows, lines, strict=True)])
-    return AngleColumn(values, lines, _title_unit(titles[at]) if at < len(titles) else None, notes)
+    return AngleColumn(values, lines, _title_unit(title), notes)
 
 
 def read_star_angles(path: Path) -> AngleColumn:
@@ -115,14 +122,26 @@ def read_star_angles(path: Path) -> AngleColumn:
 
 
 def _split(text: str, *, commas: bool) -> list[str]:
-    return [word.strip() for word in re.split(r"[,;\t]", text)] if commas else text.split()
+    return [word.strip().strip("\"'") for word in re.split(r"[,;\t]", text)] if commas else text.split()
 
 
-def _titled_column(titles: list[str]) -> int | None:
-    """Return the place of the angles by the titles of the columns, or None if no title says so."""
-    named = [i for i, title in enumerate(titles) if _ANGLE_TITLE.search(title)]
+def _titled_column(titles: list[str], rows: list[list[str]]) -> int | None:
+    """Return the place of the angles by the titles of the columns, or None if no title says so.
+
+    A column that counts the images is not it if another title fits too: ``tilt`` beside ``tilt angle``.
+    """
+    named = [i for i, title in enumerate(titles) if _ANGLE_TITLE.search(title.replace("_", " "))]
     best = [i for i in named if not _OTHER_TITLE.search(re.sub(r"[_\W]+", " ", titles[i]))] or named
+    numbers = {i: _column_numbers(rows, i) for i in best}
+    counting = [i for i, values in numbers.items() if values is not None and _counts_images(values)]
+    best = [i for i in best if i not in counting] or best
     return best[0] if best else None
+
+
+def _column_numbers(rows: list[list[str]], at: int) -> NDArray[np.float64] | None:
+    """Return the numbers of a column, or None if not all of its words are numbers."""
+    words = [row[at] for row in rows if len(row) > at]
+    return np.array(words, float) if len(words) == len(rows) and all(map(_is_number, words)) else None
 
 
 def _untitled_column(rows: list[list[str]], path: Path) -> tuple[int, tuple[str, ...]]:
@@ -134,18 +153,20 @@ def _untitled_column(rows: list[list[str]], path: Path) -> tuple[int, tuple[str,
         If the first column counts the images, and more than one other column can hold the angles.
     """
     width = min(len(words) for words in rows)
-    if len(rows) < 3 or width < 2 or not all(_is_number(words[0]) for words in rows):
-        return 0, ()
-    columns = {i: [words[i] for words in rows] for i in range(width)}
-    numbers = {i: np.array(words, float) for i, words in columns.items() if all(map(_is_number, words))}
-    if not _counts_images(numbers[0]):
+    columns = {i: _column_numbers(rows, i) for i in range(width)}
+    numbers = {i: values for i, values in columns.items() if values is not None}
+    if len(rows) < 3 or width < 2 or 0 not in numbers or not _goes_up(numbers[0]):
         return 0, ()
     others = [i for i, values in numbers.items() if i and _can_be_angles(values)]
     # a dose or a time has one sign
     others = [i for i in others if numbers[i].min() < 0 < numbers[i].max()] or others
-    if len(others) > 1:
+    counts = _counts_images(numbers[0])
+    if not counts and not any(numbers[i].min() < 0 < numbers[i].max() for i in others):
+        return 0, ()
+    if len(others) > 1 or (others and not counts):
+        candidates = ", ".join(str(i + 1) for i in (others if counts else [0, *others]))
         raise FormatError(
-            f"{path}: a table without titles whose columns {', '.join(str(i + 1) for i in others)} can all hold the angles; "
+            f"{path}: a table without titles whose columns {candidates} can all hold the angles; "
             "give a file with the angles alone, or titles in its first line"
         )
     if others:
@@ -154,8 +175,14 @@ def _untitled_column(rows: list[list[str]], path: Path) -> tuple[int, tuple[str,
 
 
 def _counts_images(values: NDArray[np.float64]) -> bool:
-    steps = np.diff(values)
-    return bool(values.min() >= 0 and np.all(values == np.round(values)) and (np.all(steps == 1) or np.all(steps == -1)))
+    """Return whether values are whole numbers from 0 or 1 on, each once, in any order."""
+    ordered = np.sort(values)
+    return bool(ordered[0] >= 0 and np.all(values == np.round(values)) and np.all(np.diff(ordered) == 1))
+
+
+def _goes_up(values: NDArray[np.float64]) -> bool:
+    """Return whether values can count the images or be their times: of one sign and rising, or a count in any order."""
+    return bool(values.min() >= 0 and (np.all(np.diff(values) > 0) or _counts_images(values)))
 
 
 def _can_be_angles(values: NDArray[np.float64]) -> bool:

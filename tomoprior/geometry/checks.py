@@ -65,9 +65,12 @@ def to_numbers(values: Any, name: str) -> NDArray[np.float64]:
     if np.ma.is_masked(values):
         raise GeometryError(f"{name} must not be masked; leave the tilts out (TiltSeries.select)")
     try:
-        array = np.asarray(detach(values), dtype=np.float64)
+        listed = np.asarray(detach(values))
+        array = np.asarray(listed.real, dtype=np.float64)
     except (TypeError, ValueError):
         raise GeometryError(f"{name} must be numbers, got {type(values).__name__}") from None
+    if np.iscomplexobj(listed):
+        raise GeometryError(f"{name} must be real numbers, got complex ones")
     if not np.all(np.isfinite(array)):
         raise GeometryError(f"{name} must be finite; {int(np.sum(~np.isfinite(array)))} value(s) are not")
     return array

@@ -19,13 +19,14 @@ def csr_tensor(start: torch.Tensor, columns: torch.Tensor, values: torch.Tensor,
 #: With fewer than ``FEW`` columns, MKL uses a different kernel when the count is a multiple of ``STEP``; its rounding differs.
 FEW, STEP = 32, 4
 
-#: Columns per product on the CPU: the values of a row then fill four cache lines. Measured with 192 columns of 384 x 384 voxels
-#: and 61 tilts: a pair of products takes 13.9 ms per column instead of 22.8 on one core, and 8.0 instead of 11.3 on two.
-BLOCK = 64
+#: Columns per product on the CPU. They are copied first: the rows of a wide array lie far apart.
+#: Measured on one core with 61 tilts of 256 x 256 voxels: a product of 96 columns takes 0.073 s instead of 0.2 for all at once,
+#: and of 256 columns 0.19 s instead of 0.84 in blocks of 64 that are not copied.
+BLOCK = 32
 
 
 def csr_product(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
-    """Return ``matrix @ dense`` for CSR and dense ``(columns, n)``, without the temporary array that ``@`` allocates.
+    """Return ``matrix @ dense`` for CSR and dense ``(columns, n)``, without temporary arrays of their whole size.
 
     On the CPU, the result of a column is the same to the last bit whatever the other columns hold and however many they are.
     Slabs of a volume therefore give the bits of the whole volume.
@@ -42,5 +43,7 @@ def csr_product(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
     starts = range(0, n - BLOCK + 1, BLOCK)
     for start in starts:
         part = slice(start, n if start == starts[-1] else start + BLOCK)  # the last block takes the remaining columns too
-        torch.addmm(out[:, part], matrix, dense[:, part], beta=0, out=out[:, part])
+        columns = dense[:, part].contiguous()
+        product = dense.new_empty(matrix.shape[0], columns.shape[1])
+        out[:, part] = torch.addmm(product, matrix, columns, beta=0, out=product)
     return out

@@ -6,7 +6,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tomoprior.errors import ResultWarning
+from tomoprior.formats.angle_sources import degrees_note
 from tomoprior.geometry import Geometry
 from tomoprior.series.field_of_view import describe_field_of_view
 
@@ -27,7 +30,7 @@ def describe_fit(provenance: Mapping[str, Any]) -> list[str]:
     if bound is not None and abs(residual - 1) < ROUNDING:
         return [
             f"the volume is zero (residual {residual:.3g}): with min_constraint={bound:g} nothing else "
-            "fits values that are dark on bright; --invert (read(..., invert=True)) makes them bright on zero"
+            "fits values that are dark on bright (--invert, read(..., invert=True)) or below zero (--subtract auto)"
         ]
     return [
         f"the volume explains next to nothing of the projections (residual {residual:.3g}): too few iterations, wrong angles "
@@ -35,7 +38,23 @@ def describe_fit(provenance: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def describe_geometry(geometry: Geometry) -> list[str]:
+    """Return lines for the user about tilts that show no depth, angles that look like degrees, and an axis at the edge."""
+    angles, nu = geometry.angles, geometry.detector[1]
+    lines = list(degrees_note(angles))
+    if len(angles) > 1 and np.ptp(angles) == 0:
+        lines.append(f"all {len(angles)} tilts have the angle {np.rad2deg(angles[0]):.6g} degrees: they show no depth")
+    edge = [float(c) for c in geometry.center if not 0 < c < nu]
+    if edge and nu > 1:
+        lines.append(
+            f"the rotation axis at {edge[0]:.6g} is not within the detector of {nu} pixels; center counts from the left edge, "
+            f"and the middle is {nu / 2:g}"
+        )
+    return lines
+
+
 def warn_of_doubts(projections: Any, geometry: Geometry, provenance: Mapping[str, Any], *, stacklevel: int = 3) -> None:
-    """Give a ``ResultWarning`` for each line of ``describe_fit`` and ``describe_field_of_view``."""
-    for line in (*describe_field_of_view(projections, geometry), *describe_fit(provenance)):
+    """Give a ``ResultWarning`` for each line of ``describe_geometry``, ``describe_field_of_view`` and ``describe_fit``."""
+    lines = (*describe_geometry(geometry), *describe_field_of_view(projections, geometry), *describe_fit(provenance))
+    for line in lines:
         warnings.warn(line, ResultWarning, stacklevel=stacklevel)

@@ -11,6 +11,7 @@ import torch
 
 from tomoprior.geometry import Geometry
 from tomoprior.methods.base import Method
+from tomoprior.methods.solving.padding import settle_padding
 from tomoprior.microscopy.strips import defocus_strips
 from tomoprior.microscopy.transfer import Transfer
 from tomoprior.projector import Projector
@@ -83,7 +84,8 @@ def estimate(
 ) -> Estimate:
     """Estimate memory and time of ``tomoprior.reconstruct`` in memory; takes about a tenth of a second.
 
-    Only the geometry of the series is used; its projections are not read.
+    Of the projections a few tilts are read where a method's padding depends on their borders: not those of a section, which is
+    thinner than it is wide.
 
     Parameters
     ----------
@@ -119,6 +121,7 @@ def estimate(
     True
     """
     resolved, settings = resolve_method(method, settings, values, fast=fast)
+    settings = settle_padding(settings, series.projections, series.geometry, series.weights)
     plain = estimate_method(resolved, Projector(series.geometry, device, kind, backend), settings)
     if series.transfer is None:
         return plain

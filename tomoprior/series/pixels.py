@@ -172,6 +172,7 @@ def _find_warnings(
     series: TiltSeries, nan: NDArray[np.int64], infinite: NDArray[np.int64], low: float, high: float, kind: str
 ) -> list[str]:
     lines = []
+    whole = np.dtype(series.projections.dtype).kind in "iu"
     bad = nan + infinite
     if bad.any():
         tilts = np.flatnonzero(bad)
@@ -200,6 +201,11 @@ def _find_warnings(
         lines.append(
             f"values from {low:g} to {high:g} look like a detector's counts; that is right for dark-field (HAADF) images, less "
             "their background, while X-ray and bright-field images need minus the logarithm of their transmission"
+        )
+    elif high < 0 or (whole and (low + high) / 2 < -_LARGE_MEAN):
+        lines.append(
+            f"values from {low:g} to {high:g} are mostly below zero, where a projection is not: subtract the background "
+            "(--subtract auto)"
         )
     return lines
 

@@ -37,10 +37,20 @@ def to_float32(array: Any, *, contiguous: bool = True) -> NDArray[np.float32]:
 
 
 def detach(array: Any) -> Any:
-    """Return a torch tensor, with or without gradients, on any device, as a NumPy array; anything else unchanged."""
+    """Return a torch tensor, with or without gradients, on any device, as a NumPy array; anything else unchanged.
+
+    Raises
+    ------
+    InputError
+        For a tensor without values (of the device ``meta``).
+    """
     if not hasattr(array, "detach"):
         return array
+    if getattr(array, "is_meta", False):
+        raise InputError("a tensor of the device meta has no values")
     tensor = array.detach().cpu()
+    if getattr(tensor, "layout", None) is not None and str(tensor.layout) != "torch.strided":
+        tensor = tensor.to_dense()
     return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 

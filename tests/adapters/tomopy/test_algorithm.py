@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tomoprior.errors import InputError, SettingsError, UnknownNameError
 
 from .conftest import drive
 
+tomopy_algorithm = importlib.import_module("tomoprior.adapters.tomopy.algorithm")
 SIRT = {"method": "sirt", "num_iter": 30}
 
 
@@ -58,13 +60,47 @@ def test_a_center_from_find_center_is_half_a_pixel_less(scan, monkeypatch):
         run(scan, monkeypatch, options={**SIRT, "center_convention": "x"})
 
 
-@pytest.mark.parametrize(("ncore", "nchunk"), [(2, None), (2, 0), (1, 2), (3, 1)])
-def test_a_method_that_couples_slices_wants_them_all(scan, monkeypatch, ncore, nchunk):
-    options = {"method": "tv", "num_iter": 5}
+@pytest.mark.parametrize(("ncore", "nchunk"), [(2, None), (1, 2), (3, 1)])
+def test_a_method_that_couples_slices_gets_the_whole_stack_behind_its_chunks(scan, monkeypatch, ncore, nchunk):
+    options = {"method": "tv", "num_iter": 5, "reg_par": 0.1}
+    whole = run(scan, monkeypatch, options=options)
+    np.testing.assert_array_equal(run(scan, monkeypatch, ncore, nchunk, options=options), whole)
+    separate = run(scan, monkeypatch, ncore, nchunk, options={**options, "independent_chunks": True})
+    assert np.abs(separate - whole).max() > 1e-3
+
+
+def test_a_method_that_couples_slices_is_refused_where_single_slices_come(scan, monkeypatch):
     with pytest.raises(InputError, match="ncore=1"):
-        run(scan, monkeypatch, ncore, nchunk, options=options)
-    accepted = {**options, "independent_chunks": True}
-    run(scan, monkeypatch, ncore, nchunk, options=accepted)
+        run(scan, monkeypatch, 2, 0, options={"method": "tv", "num_iter": 5})
+    with pytest.raises(InputError, match="ncore=1"):  # a start of the caller's may be a view for any reason
+        run(scan, monkeypatch, 2, None, options={"method": "tv", "num_iter": 5}, init_recon=np.ones((6, 32, 32), np.float32))
+
+
+@pytest.mark.parametrize(("ncore", "nchunk"), [(1, None), (2, None), (3, 1), (1, 4)])
+def test_chunks_of_a_stack_are_reconstructed_by_one_run(scan, monkeypatch, ncore, nchunk):
+    runs = []
+    real = tomopy_algorithm.reconstruct_into
+    monkeypatch.setattr(tomopy_algorithm, "reconstruct_into", lambda *a, **k: (runs.append(len(a[0])), real(*a, **k)))
+    first = run(scan, monkeypatch, ncore, nchunk, options=SIRT)
+    again = run(scan, monkeypatch, ncore, nchunk, options=SIRT)  # another volume: nothing of the first run is left
+    assert runs == [6, 6]
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_stack_that_is_a_part_of_a_larger_array_is_reconstructed_alone(scan, monkeypatch):
+    larger = np.concatenate([np.full_like(scan.sinograms[:2], 7.0), scan.sinograms, np.full_like(scan.sinograms[:2], 7.0)])
+    part = scan._replace(sinograms=larger[2:8])
+    found = run(part, monkeypatch, 3, None, options=SIRT)
+    np.testing.assert_array_equal(found, run(scan, monkeypatch, options=SIRT))
+
+
+def test_a_failed_run_leaves_nothing_for_the_next_one(scan, monkeypatch):
+    bad = scan.sinograms.copy()
+    bad[0, 0, 0] = np.nan
+    with pytest.raises(InputError, match="NaN"):
+        run(scan._replace(sinograms=bad), monkeypatch, 2, None, options=SIRT)
+    found = run(scan, monkeypatch, 2, None, options=SIRT)
+    np.testing.assert_array_equal(found, run(scan, monkeypatch, options=SIRT))
 
 
 def test_a_method_that_couples_slices_runs_on_the_whole(scan, monkeypatch):

@@ -62,7 +62,7 @@ def settle_padding(settings: Any, projections: Any, geometry: Geometry, weights:
     settings
         Settings of any method.
     projections
-        Shape ``geometry.range_shape``; only a few tilts are read.
+        Shape ``geometry.range_shape``; only a few tilts are read, and none for a section.
     geometry
         Grid and rays of the whole series: slabs of a volume share one padding.
     weights
@@ -70,7 +70,8 @@ def settle_padding(settings: Any, projections: Any, geometry: Geometry, weights:
     """
     if getattr(settings, "pad", None) != "auto":
         return settings
-    truncated = extends_beyond_detector(projections, geometry, weights)
+    nz, _, nx = geometry.shape
+    truncated = nz >= nx and extends_beyond_detector(projections, geometry, weights)
     return _with_pad(settings, automatic_padding(geometry, is_truncated=truncated))
 
 
