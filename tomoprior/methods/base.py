@@ -199,7 +199,7 @@ class ComparingMethod(Protocol):
         """Reconstruct, reproject and compare; the arguments are those of ``reconstruct``."""
 
     def settings_for_shifts(self, settings: Any, stds: tuple[float, ...]) -> Any:
-        """Return settings for tilts whose shifts have these standard deviations, pixels."""
+        """Return settings for tilts whose shifts have these standard deviations, pixels, beside that of the settings."""
 
 
 @runtime_checkable

@@ -73,13 +73,13 @@ def refine_shifts(
     block = series.rows(first, min(geometry.detector[0], first + ROWS))
     angles, ones = geometry.angles, np.ones(geometry.n_angles)
     start = np.zeros((geometry.n_angles, 2)) if geometry.shifts is None else geometry.shifts
-    shifts, residuals = start, []
+    shifts, residuals, given = start, [], settings
     for number in range(1, rounds + 1):
         at = _compare(block, shifts, method, settings, options, seed=seed, threads=threads)
         residuals.append(float(at.residuals.mean()))
         moved = remove_gauge(shifts - start + DAMPING * np.clip(at.shifts, -LIMIT, LIMIT), angles, ones) + start
         if isinstance(method, ComparingMethod):
-            settings = method.settings_for_shifts(settings, _estimate_stds(at, moved - shifts))
+            settings = method.settings_for_shifts(given, _estimate_stds(at, moved - shifts))
         shifts = moved
         if progress is not None:
             progress(number, rounds, {"residual": residuals[-1]})

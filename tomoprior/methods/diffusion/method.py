@@ -171,8 +171,12 @@ class Diffusion:
             return slabs.compare_tilts()
 
     def settings_for_shifts(self, settings: DiffusionSettings, stds: tuple[float, ...]) -> DiffusionSettings:
-        """Return settings for tilts whose shifts have these standard deviations, pixels."""
-        return settings.model_copy(update={"shift_std": stds})
+        """Return settings for tilts whose shifts have these standard deviations, pixels, beside that of the settings.
+
+        The network was trained with the usual ``shift_std``, which also stands for errors other than shifts.
+        """
+        usual = np.asarray(settings.shift_std)
+        return settings.model_copy(update={"shift_std": tuple(np.hypot(usual, stds).tolist())})
 
     def _make_slabs(
         self, projections: torch.Tensor, projector: Projector, settings: DiffusionSettings, weights: torch.Tensor | None,
