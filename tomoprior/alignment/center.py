@@ -25,7 +25,7 @@ ROWS, COARSE, FINE = 8, 96, 400
 #: places; the second removes background and material outside the field.
 BAND = 1.0, 10.0
 #: Iterations of each reconstruction. A scan often has fewer rays than voxels, and more iterations explain the rays of any
-#: place: after ten, the mismatch of such a scan jumped by 4 % from one quarter of a pixel to the next; up to seven it was smooth.
+#: place: after ten, the mismatch of such a scan jumped by 4 % between quarters of a pixel; up to seven it was smooth.
 ITERATIONS = 5
 
 
