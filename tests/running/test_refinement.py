@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+import torch
 
 import tomoprior
 from tomoprior import Geometry, TiltSeries
 from tomoprior.alignment.matching import remove_gauge
 from tomoprior.errors import InputError
+from tomoprior.methods.base import TiltComparison
+from tomoprior.methods.diffusion.settings import DiffusionSettings
+from tomoprior.projector import ProjectorOptions
+from tomoprior.running.refinement import refine_shifts
 from tomoprior.simulate import Spheres
 
 ANGLES = np.deg2rad(np.arange(-60, 61, 5.0))
@@ -49,6 +54,34 @@ def test_all_slabs_share_the_refined_shifts(tmp_path):
     whole = tomoprior.reconstruct(series, "tv", **values)
     slabbed = tomoprior.reconstruct(series, "tv", out=tmp_path / "volume.npy", slab=10, **values)
     np.testing.assert_allclose(slabbed.geometry.shifts, whole.geometry.shifts)
+
+
+@dataclass
+class Placed:
+    """A method whose reprojections are the images one row higher, and that keeps the uncertainties it is told."""
+
+    told: list[tuple[float, ...]] = field(default_factory=list)
+
+    def compare_tilts(self, projections, projector, settings, *, weights=None):
+        moved = torch.from_numpy(np.roll(projections.numpy(), -1, axis=1))
+        return TiltComparison(projections, moved, torch.full_like(projections, 100.0))
+
+    def settings_for_shifts(self, settings, stds):
+        self.told.append(stds)
+        return settings
+
+
+def test_a_tilt_without_contrast_is_uncertain():
+    series, _ = shifted_series(0.0)
+    images = np.array(series.projections)
+    images[3] = 0.0
+    method = Placed()
+    refined, _ = refine_shifts(replace(series, projections=images), method, DiffusionSettings(), ProjectorOptions(), 1)
+    stds = np.array(method.told[0])
+    assert stds[3] == pytest.approx(1.0)  # the largest
+    assert np.delete(stds, 3).max() < 0.3
+    others = np.delete(refined.geometry.shifts[:, 0], 3)
+    assert np.ptp(others) < 0.3  # all moved alike, and the gauge takes the common part off
 
 
 def test_images_too_small_for_their_shifts_are_refused():

@@ -24,8 +24,9 @@ ROWS, COARSE, FINE = 8, 96, 400
 #: Standard deviations in pixels of the Gaussians whose difference is compared. The first keeps the grid from preferring some
 #: places; the second removes background and material outside the field.
 BAND = 1.0, 10.0
-#: Iterations of each reconstruction.
-ITERATIONS = 10
+#: Iterations of each reconstruction. A scan often has fewer rays than voxels, and more iterations explain the rays of any
+#: place: after ten, the mismatch of such a scan jumped by 4 % between quarters of a pixel; up to seven it was smooth.
+ITERATIONS = 5
 
 
 def find_center(series: TiltSeries) -> float:

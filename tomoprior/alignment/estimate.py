@@ -186,7 +186,7 @@ class _Search:
     @property
     def finds_axis(self) -> bool:
         """Whether the rounds refine the angle of the axis with the shifts."""
-        narrow = np.ptp(self.nominal.angles) < np.deg2rad(quality.VERY_NARROW)
+        narrow = np.ptp(self.nominal.angles) < np.deg2rad(quality.NARROW)
         return self.settings.search != "none" and not narrow and not self.keeps_axis
 
     @property

@@ -31,6 +31,8 @@ class Match:
         Products of the derivatives by ``(dy, dx)`` with each other, damped, shape ``(n, 2, 2)``.
     residuals
         ``||image - reprojection||`` over ``||image||`` of each tilt, shape ``(n,)``.
+    squares
+        Weighted sum of squares of ``image - reprojection``, shape ``(n,)``.
     precision
         Smaller eigenvalue of the normal matrix of each tilt's shift, relative to the sum of squares of its image, shape
         ``(n,)``: near zero where the image has no contrast in some direction.
@@ -42,6 +44,7 @@ class Match:
     axis_gradient: float
     normal: NDArray[np.float64]
     residuals: NDArray[np.float64]
+    squares: NDArray[np.float64]
     precision: NDArray[np.float64]
 
     @property
@@ -73,18 +76,18 @@ def match(images: NDArray[np.float32], reprojections: NDArray[np.float32], weigh
         Weights of the pixels, of the same shape.
     """
     n = len(images)
-    normal, residuals, precision = np.zeros((n, 2, 2)), np.zeros(n), np.zeros(n)
+    normal, residuals, squares, precision = np.zeros((n, 2, 2)), np.zeros(n), np.zeros(n), np.zeros(n)
     for i in range(n):
         w, difference = weights[i], images[i] - reprojections[i]
         total = max(float(np.sum(w * images[i] ** 2, dtype=np.float64)), 1e-30)
-        squares = float(np.sum(w * difference**2, dtype=np.float64))
-        residuals[i] = math.sqrt(squares / total)
+        squares[i] = np.sum(w * difference**2, dtype=np.float64)
+        residuals[i] = math.sqrt(squares[i] / total)
         slopes = np.gradient(reprojections[i])
         products = np.array([[np.sum(w * a * b, dtype=np.float64) for b in slopes] for a in slopes])
         precision[i] = np.linalg.eigvalsh(products)[0] / total
         normal[i] = products + (DAMPING * np.trace(products) / 2 + 1e-30) * np.eye(2)
     gradient, axis_gradient = _project(reprojections, weights, images - reprojections)
-    return Match(reprojections, weights, gradient, axis_gradient, normal, residuals, precision)
+    return Match(reprojections, weights, gradient, axis_gradient, normal, residuals, squares, precision)
 
 
 def _project(

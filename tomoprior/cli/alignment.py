@@ -25,15 +25,15 @@ def align_series(series: TiltSeries, notes: list[str]) -> tuple[TiltSeries, list
 
 def refine_series(
     series: TiltSeries, method: Method, settings: Any, projector: ProjectorOptions, rounds: int, **run: Any
-) -> TiltSeries:  # fmt: skip
-    """Return the series with refined shifts, and print how far they moved."""
+) -> tuple[TiltSeries, Any]:  # fmt: skip
+    """Return the series with refined shifts and the settings with them, and print how far they moved."""
     from tomoprior.progress import progress_bar
     from tomoprior.running.refinement import refine_shifts
 
     with progress_bar("shifts") as step:
-        series = refine_shifts(series, method, settings, projector, rounds, progress=step, **run)
+        series, settings = refine_shifts(series, method, settings, projector, rounds, progress=step, **run)
     refined = series.metadata["refined_shifts"]
     dy, dx = refined["rms_change"]
     first, last = refined["residuals"][0], refined["residuals"][-1]
     typer.echo(f"shifts       refined by {dy:.2f} (y) and {dx:.2f} (x) pixels r.m.s.; residual {first:.4f}, then {last:.4f}")
-    return series
+    return series, settings

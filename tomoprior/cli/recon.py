@@ -208,7 +208,7 @@ def recon(
     if align:  # once, so that all slabs share it
         series, notes = align_series(series, notes)
     if refine_shifts and not dry_run:
-        series = refine_series(series, chosen, settings, projector, refine_shifts, seed=seed, threads=threads)
+        series, settings = refine_series(series, chosen, settings, projector, refine_shifts, seed=seed, threads=threads)
     settings = settle_padding(settings, series.projections, series.geometry, series.weights)
     if slabs.enabled:
         if dtype != "float32":

@@ -7,6 +7,7 @@ the entry-point group ``tomoprior.methods`` add a method; ``tomoprior.testing.ch
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -169,6 +170,36 @@ class Family(Protocol):
 
     def get(self, member: str) -> Method:
         """Return one member; raises UnknownNameError or MissingDependencyError."""
+
+
+@dataclass(frozen=True)
+class TiltComparison:
+    """The tilts beside the reprojections of a volume, all of shape ``range_shape``.
+
+    Attributes
+    ----------
+    images, reprojections
+        Both in the same unit.
+    weights
+        Inverse variances of the images in this unit: noise and the model's error, without that of the shifts.
+    """
+
+    images: torch.Tensor
+    reprojections: torch.Tensor
+    weights: torch.Tensor
+
+
+@runtime_checkable
+class ComparingMethod(Protocol):
+    """A method that compares tilts with its own reprojections, and gives a tilt less weight if its shift is uncertain."""
+
+    def compare_tilts(
+        self, projections: torch.Tensor, projector: Projector, settings: Any, *, weights: torch.Tensor | None = None
+    ) -> TiltComparison:
+        """Reconstruct, reproject and compare; the arguments are those of ``reconstruct``."""
+
+    def settings_for_shifts(self, settings: Any, stds: tuple[float, ...]) -> Any:
+        """Return settings for tilts whose shifts have these standard deviations, pixels, beside that of the settings."""
 
 
 @runtime_checkable

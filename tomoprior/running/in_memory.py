@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -70,12 +72,19 @@ def run_method(
         CPU threads of torch; by default the number that is set.
     """
     settings, seed = resolve_seed(settings, seed)
-    # all devices are listed, because fork_rng warns of several GPUs otherwise
-    with float32_by_default(), torch.random.fork_rng(devices=range(torch.cuda.device_count())), limit_threads(threads):
-        torch.manual_seed(seed)
+    with seed_and_threads(seed, threads):
         return method.reconstruct(
             projections, projector, settings, weights=weights, initial=initial, mask=mask, progress=progress
         )
+
+
+@contextmanager
+def seed_and_threads(seed: int, threads: int | None) -> Iterator[None]:
+    """Seed torch's generators and set its threads for a run; restore both after it."""
+    # all devices are listed, because fork_rng warns of several GPUs otherwise
+    with float32_by_default(), torch.random.fork_rng(devices=range(torch.cuda.device_count())), limit_threads(threads):
+        torch.manual_seed(seed)
+        yield
 
 
 def reconstruct_in_memory(

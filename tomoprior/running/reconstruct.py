@@ -132,7 +132,9 @@ def reconstruct(
     arguments.check_rays(resolved, series.geometry)
     options = ProjectorOptions(str(device), kind, backend)
     if refine_shifts:
-        series = refinement.refine_shifts(series, resolved, settings, options, refine_shifts, seed=seed, threads=threads)
+        series, settings = refinement.refine_shifts(
+            series, resolved, settings, options, refine_shifts, seed=seed, threads=threads
+        )
     common: dict[str, Any] = {
         "initial": initial, "mask": mask, "seed": seed, "threads": threads, "progress": progress,
     }  # fmt: skip

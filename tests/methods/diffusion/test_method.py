@@ -12,12 +12,14 @@ import pytest
 import torch
 
 import tomoprior
+from tomoprior.alignment.matching import remove_gauge
 from tomoprior.errors import InputError, Interrupted, SettingsError
 from tomoprior.formats import read
 from tomoprior.formats.writing import write
 from tomoprior.methods.diffusion import method as module
 from tomoprior.methods.diffusion import posterior_slabs
 from tomoprior.methods.diffusion.denoiser import BLIND_SIGMA, Denoiser
+from tomoprior.methods.diffusion.measurement_model import prepare_model
 from tomoprior.methods.diffusion.method import Diffusion, DiffusionSlice
 from tomoprior.methods.diffusion.section import section_from_faces
 from tomoprior.methods.diffusion.statements import write_statements
@@ -472,3 +474,31 @@ def test_its_description_and_settings():
     for method in (Diffusion(), DiffusionSlice()):
         contract.check_description(method)
         contract.check_settings(method)
+
+
+@pytest.mark.slow
+def test_planted_shifts_are_found_with_the_networks_mean(prior, simulated, tmp_path):
+    path = tmp_path / "linear.safetensors"
+    prior.save(path)
+    shifts = np.random.default_rng(2).normal(size=(13, 2))
+    moved = simulated((12, 24, 40), tilts=13, noise=0.2, shifts=shifts)
+    nominal = moved.series.with_geometry(replace(moved.geometry, shifts=None))
+    values = {"prior": str(path), "samples": 0, "filled": True, "shift_std": 1.0, "device": "cpu"}
+    result = tomoprior.reconstruct(nominal, "diffusion", refine_shifts=6, **values)
+    error, before = (remove_gauge(s - shifts, moved.geometry.angles, np.ones(13)) for s in (result.geometry.shifts, 0 * shifts))
+    assert np.sqrt(np.mean(error**2)) < 0.3 * np.sqrt(np.mean(before**2))
+    stds = result.provenance["settings"]["shift_std"]
+    assert len(stds) == 13
+    assert min(stds) >= 1.0  # the uncertainty of the shifts comes on top
+    assert max(stds) < 1.2
+
+
+def test_the_uncertainty_of_a_tilts_shift_lowers_its_weight(case, spectrum):
+    stds = [0.5] * 21
+    alike = prepare_model(case.projections, case.projector, spectrum, shift_std=stds)
+    single = prepare_model(case.projections, case.projector, spectrum, shift_std=0.5)
+    assert torch.equal(alike.w, single.w)
+    stds[4] = 2.0
+    uncertain = prepare_model(case.projections, case.projector, spectrum, shift_std=stds)
+    assert float(uncertain.w[4].mean()) < 0.7 * float(single.w[4].mean())
+    assert torch.equal(uncertain.w[5], single.w[5])

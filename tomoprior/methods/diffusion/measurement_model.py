@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,6 +79,11 @@ class MeasurementModel:
         deviation = torch.where(self.w > 0, self.w.clamp_min(1e-20).rsqrt(), torch.zeros_like(self.w))
         return deviation * self.tilt_weights.clamp_min(1e-3).rsqrt()[..., None, None]
 
+    def fit_brightness(self, r: torch.Tensor) -> torch.Tensor:
+        """Return each tilt's most likely brightness given residuals ``y - A u``, ``(..., n_angles, 1, 1)``."""
+        total = self.w.sum((-2, -1), keepdim=True)
+        return (self.w * r).sum((-2, -1), keepdim=True) / (1 / self.offset + total)
+
     def squared_residual(self, u: torch.Tensor, projections: torch.Tensor, rows: slice = slice(None)) -> tuple[float, float]:
         """Return ``||W^(1/2) (y - A u)||^2`` and ``||W^(1/2) p||^2`` over some rows of one series.
 
@@ -99,7 +105,7 @@ def prepare_model(
     spectrum: Spectrum,
     *,
     weights: torch.Tensor | None = None,
-    shift_std: float = 0.5,
+    shift_std: float | Sequence[float] = 0.5,
     offset_std: float = 0.05,
     scale: Scale | None = None,
     thickness: float | None = None,
@@ -114,7 +120,7 @@ def prepare_model(
     spectrum
         The tissue's spectrum, in the prior's units.
     shift_std
-        Standard deviation of the tilts' shifts that remain after alignment, pixels.
+        Standard deviation of the tilts' shifts that remain after alignment, pixels: one, or one for each tilt.
     offset_std
         Standard deviation of each tilt's brightness, as a share of the mean line integral.
     scale
@@ -157,7 +163,7 @@ def build_model(
     scale: Scale,
     mass: float | torch.Tensor,
     *,
-    shift_std: float = 0.5,
+    shift_std: float | Sequence[float] = 0.5,
     offset_std: float = 0.05,
 ) -> MeasurementModel:
     """Build the measurement model of a series, or of a batch of series that share ``geometry``.
@@ -175,7 +181,8 @@ def build_model(
     """
     device = projections.device
     nz = geometry.shape[0]
-    variance += shift_std**2 * compute_gradient_power(projections)
+    shift_variance = torch.as_tensor(shift_std, dtype=torch.float64).square().float().to(device)
+    variance += shift_variance[..., None, None] * compute_gradient_power(projections)
     sample = projections.flatten(-2)[..., :: max(1, math.prod(projections.shape[-2:]) // 4096)]
     low, high = torch.quantile(sample, torch.tensor([0.02, 0.98], device=device), dim=-1)
     variance += (MODEL_ERROR_SHARE * (high - low))[..., None, None] ** 2

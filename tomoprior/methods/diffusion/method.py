@@ -13,7 +13,7 @@ import torch
 from tomoprior.errors import InputError, Interrupted
 from tomoprior.geometry import Geometry
 from tomoprior.methods import arguments
-from tomoprior.methods.base import ALLOCATOR_BYTES, Tunable
+from tomoprior.methods.base import ALLOCATOR_BYTES, TiltComparison, Tunable
 from tomoprior.methods.diffusion.determined_share import summarise_determined_share
 from tomoprior.methods.diffusion.posterior_slabs import HALO, PosteriorSlabs
 from tomoprior.methods.diffusion.prior import Prior, choose_network_dtype, list_shipped_priors, load_prior
@@ -142,21 +142,10 @@ class Diffusion:
         progress: Progress | None = None,
     ) -> Reconstruction:
         """Reconstruct; see ``tomoprior.methods.Method.reconstruct``. The result has ``std`` and ``determined``."""
-        arguments.check_rays(self, projector.geometry)
         if initial is not None:
             raise InputError(f"{self.name} starts from its own linear estimate; leave the initial volume out")
-        arguments.check_projections(projections, projector)
-        arguments.expand_weights(weights, projector)
-        inside = arguments.expand_mask(mask, projector)
-        prior = self.prior(settings)
-        check_grid_and_range(projector.geometry, prior, check_range=settings.check_prior)
-        size = convert_voxel_size(projector.geometry, prior, check=settings.check_prior)
-        device = projections.device
-        prior = prior.to(device)
-        settings = settings.resolve_samples(prior.error_network is not None)
-        geometry = replace(projector.geometry, voxel_size=size, unit=prior.unit)
         with torch.no_grad():
-            slabs = PosteriorSlabs(projections, projector.with_geometry(geometry), weights, prior, settings, progress, inside)
+            slabs, inside = self._make_slabs(projections, projector, settings, weights, mask, progress)
             try:
                 slabs.sample_all(self._rows(settings, projector.geometry.shape[1]))
             except KeyboardInterrupt:
@@ -164,6 +153,49 @@ class Diffusion:
                     raise
                 raise Interrupted(self._make_result(slabs, projector, inside)) from None
             return self._make_result(slabs, projector, inside)
+
+    def compare_tilts(
+        self,
+        projections: torch.Tensor,
+        projector: Projector,
+        settings: DiffusionSettings,
+        *,
+        weights: torch.Tensor | None = None,
+    ) -> TiltComparison:
+        """Compare the tilts with the reprojections of the network's mean; without ``conditional``, of one sample.
+
+        The reprojections have the material beside the field of view, and each tilt's brightness is fitted.
+        """
+        with torch.no_grad():
+            slabs, _ = self._make_slabs(projections, projector, settings, weights, None, None)
+            return slabs.compare_tilts()
+
+    def settings_for_shifts(self, settings: DiffusionSettings, stds: tuple[float, ...]) -> DiffusionSettings:
+        """Return settings for tilts whose shifts have these standard deviations, pixels, beside that of the settings.
+
+        The network was trained with the usual ``shift_std``, which also stands for errors other than shifts.
+        """
+        usual = np.asarray(settings.shift_std)
+        return settings.model_copy(update={"shift_std": tuple(np.hypot(usual, stds).tolist())})
+
+    def _make_slabs(
+        self, projections: torch.Tensor, projector: Projector, settings: DiffusionSettings, weights: torch.Tensor | None,
+        mask: torch.Tensor | None, progress: Progress | None,
+    ) -> tuple[PosteriorSlabs, torch.Tensor | None]:  # fmt: skip
+        """Check all arguments; return the slabs and the mask on the grid."""
+        arguments.check_rays(self, projector.geometry)
+        arguments.check_projections(projections, projector)
+        arguments.expand_weights(weights, projector)
+        inside = arguments.expand_mask(mask, projector)
+        prior = self.prior(settings)
+        check_grid_and_range(projector.geometry, prior, check_range=settings.check_prior)
+        size = convert_voxel_size(projector.geometry, prior, check=settings.check_prior)
+        prior = prior.to(projections.device)
+        settings = settings.resolve_samples(prior.error_network is not None)
+        geometry = replace(projector.geometry, voxel_size=size, unit=prior.unit)
+        return PosteriorSlabs(
+            projections, projector.with_geometry(geometry), weights, prior, settings, progress, inside
+        ), inside  # fmt: skip
 
     @staticmethod
     def _rows(settings: DiffusionSettings, ny: int) -> int:

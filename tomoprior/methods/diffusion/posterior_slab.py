@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
+from tomoprior.methods.base import TiltComparison
 from tomoprior.methods.diffusion.adaptation import adapt_denoiser
 from tomoprior.methods.diffusion.conditioning import build_condition, weigh_tilts
 from tomoprior.methods.diffusion.measurement_model import prepare_model
@@ -69,10 +71,11 @@ class PosteriorSlab:
     ) -> None:
         self.prior, self.settings, self.rows = prior, settings, rows
         flat = prior.denoiser.unet.shape.flat
-        data = prepare_model(
-            projections, projector, prior.spectrum, weights=weights, shift_std=settings.shift_std,
-            offset_std=settings.offset_std, scale=scale, thickness=section.thickness,
+        self._prepare = partial(
+            prepare_model, projections, projector, prior.spectrum, weights=weights, offset_std=settings.offset_std,
+            thickness=section.thickness,
         )  # fmt: skip
+        data = self._prepare(shift_std=settings.shift_std, scale=scale)
         inside = section.padded(data.pad)
         self.data = weigh_tilts(data, prior.spectrum, inside, flat=flat) if settings.robust else data
         self.condition = build_condition(self.data, prior.spectrum, inside, section.face_std, flat=flat)
@@ -96,6 +99,14 @@ class PosteriorSlab:
         """Return the error network's variance of ``mean``, on the padded grid in the prior's units squared."""
         assert self.prior.error_network is not None
         return self._denoise.estimate_error_variance(self.prior.error_network, mean)
+
+    def compare_tilts(self, volume: torch.Tensor) -> TiltComparison:
+        """Compare the tilts with the reprojections of ``volume`` (padded grid), in the prior's units."""
+        reprojections = self.data.A(volume)
+        # the weights have no share for the shifts that the comparison is to find
+        placed = self._prepare(shift_std=0.0, scale=self.data.scale)
+        images = placed.y - placed.fit_brightness(placed.y - reprojections)
+        return TiltComparison(images, reprojections, placed.w * self.data.tilt_weights[:, None, None])
 
     def draw(self, seed: int, number: int, start: torch.Tensor, on_step: Callable[[Step], None] | None = None) -> torch.Tensor:
         """Draw sample ``number``, on the padded grid in the prior's units.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from tomoprior.methods.base import TiltComparison
 from tomoprior.methods.diffusion.determined_share import compute_determined_share
 from tomoprior.methods.diffusion.posterior_slab import PosteriorSlab, RunningMoments
 from tomoprior.methods.diffusion.prior import Prior
@@ -98,6 +99,13 @@ class PosteriorSlabs:
                 own = slice(part.rows.start - seen.start, part.rows.stop - seen.start)
                 part.squared_residual = slab.data.squared_residual(volume, self.projections[:, seen.start : seen.stop], own)
                 part.misfit_per_ray = float(compute_tilt_misfits(slab.data, volume.contiguous()).median())
+
+    def compare_tilts(self) -> TiltComparison:
+        """Compare the tilts with the reprojections of a mean of all rows, in the prior's units."""
+        slab = self._make_slab(range(self.projector.geometry.shape[1]))
+        start = slab.condition.linear
+        volume = slab.compute_mean() if self.settings.conditional else slab.draw(self.seed, 0, start)
+        return slab.compare_tilts(volume.contiguous())
 
     def _make_slab(self, rows: range) -> PosteriorSlab:
         geometry = self.projector.geometry.rows(rows.start, rows.stop)

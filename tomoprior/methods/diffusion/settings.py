@@ -36,7 +36,11 @@ class SeriesSettings(Settings):
         None, description="Mean density inside the section and contrast of the specimen; default: measured from the tilts."
     )
     robust: bool = Field(True, description="True: tilts that do not agree with the others get less weight.")
-    shift_std: float = Field(0.5, ge=0, description="Standard deviation of the shifts that remain after alignment, pixels.")
+    shift_std: Annotated[float, Field(ge=0)] | tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        0.5,
+        description="Standard deviation of the shifts that remain after alignment, pixels: one, or one for each tilt. The "
+        "refinement of the shifts sets it for each tilt.",
+    )
     offset_std: float = Field(0.05, ge=0, description="Standard deviation of a tilt's brightness, as a share of the mean.")
 
     @model_validator(mode="after")

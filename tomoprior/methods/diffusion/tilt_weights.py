@@ -21,8 +21,7 @@ def compute_tilt_misfits(data: MeasurementModel, u: torch.Tensor) -> torch.Tenso
     """
     r = data.A(u).neg_().add_(data.y)
     w = data.w
-    total = w.sum((-2, -1), keepdim=True)
-    r = r - (w * r).sum((-2, -1), keepdim=True) / (1 / data.offset + total)
+    r = r - data.fit_brightness(r)
     z = r.abs() * w.sqrt()
     loss = torch.where(z <= HUBER_THRESHOLD, z * z, 2 * HUBER_THRESHOLD * z - HUBER_THRESHOLD**2)
     used = (w > 0).sum((-2, -1)).clamp_min(1)
