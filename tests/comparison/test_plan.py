@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tomoprior import Geometry, TiltSeries
 from tomoprior.comparison import estimate_comparison
 from tomoprior.errors import SettingsError, UnknownNameError
 
@@ -48,3 +49,12 @@ def test_mistakes_are_found_here_too(series):
         costs(series, ["sirtt"])
     with pytest.raises(SettingsError, match="no setting is called"):
         costs(series, settings={"sirt": {"iterations": 3}})
+
+
+def test_material_at_the_borders_counts():
+    """The estimate knows the padding of the run: half of the width on either side instead of a quarter."""
+    geometry = Geometry(np.deg2rad(np.arange(-60, 61, 20)), (8, 4, 32))
+    empty = np.zeros(geometry.range_shape, np.float32)
+    empty[..., 12:20] = 1
+    isolated, section = (costs(TiltSeries(p, geometry))["sirt"].memory for p in (empty, np.ones_like(empty)))
+    assert section > isolated

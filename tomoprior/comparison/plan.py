@@ -12,6 +12,7 @@ from tomoprior.comparison.shared import CHECKS, FEWEST, RECONSTRUCTIONS, order_t
 from tomoprior.comparison.tuning import count_trials, explain_trials, plan_trials
 from tomoprior.methods.arguments import check_rays
 from tomoprior.methods.base import Method
+from tomoprior.methods.solving.padding import settle_padding
 from tomoprior.projector import Projector
 from tomoprior.projector.backends import Kind
 from tomoprior.running.estimate import estimate_method
@@ -70,7 +71,8 @@ def estimate_comparison(
     for candidate in make_candidates(methods, settings):
         check_rays(candidate.method, series.geometry)
         trials = count_trials(plan_trials(candidate)) if tune else 0
-        single = estimate_method(candidate.method, projector, candidate.settings)
+        settings_of_run = settle_padding(candidate.settings, series.projections, series.geometry, series.weights)
+        single = estimate_method(candidate.method, projector, settings_of_run)
         seconds = single.seconds * (1 + sum(TILTS[name] for name in possible) + TRIAL * trials)
         costs.append(
             Cost(
