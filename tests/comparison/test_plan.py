@@ -52,7 +52,7 @@ def test_mistakes_are_found_here_too(series):
 
 
 def test_material_at_the_borders_counts():
-    """The estimate knows the padding of the run: half of the width on either side instead of a quarter."""
+    """The estimate knows the padding of the run: what the rays reach, instead of a quarter of the width."""
     geometry = Geometry(np.deg2rad(np.arange(-60, 61, 20)), (8, 4, 32))
     empty = np.zeros(geometry.range_shape, np.float32)
     empty[..., 12:20] = 1

@@ -109,17 +109,18 @@ def test_the_pad_of_a_truncated_object_is_a_quarter_of_the_detector():
     assert automatic_padding(Geometry(ANGLES, (96, 2, 96), (2, 64)), is_truncated=True) == 0
 
 
-def test_a_section_with_material_at_the_borders_gets_up_to_half_of_its_width():
+def test_a_section_with_material_at_the_borders_gets_what_its_rays_reach():
     # the rays at 45 degrees leave the section (32 + sin 45 x 8) / cos 45 = 53.25 from its middle: 22 voxels beyond the grid
     geometry = Geometry(np.deg2rad([-45.0, 0.0, 45.0]), (16, 2, 64))
     assert [automatic_padding(geometry, is_truncated=known) for known in (True, False, None)] == [22, 16, 16]
-    # at 60 degrees 46 voxels beyond it
+    # at 60 degrees 46 voxels beyond it, at 70 degrees 84, of which three quarters of the width are the most
     steep = Geometry(ANGLES, (16, 2, 64))
-    assert [automatic_padding(steep, is_truncated=known) for known in (True, False)] == [32, 16]
+    assert [automatic_padding(steep, is_truncated=known) for known in (True, False)] == [46, 16]
+    assert automatic_padding(Geometry(np.deg2rad([0.0, 70.0]), (16, 2, 64)), is_truncated=True) == 48
     settings = methods.get("tv").Settings()
     empty = np.zeros(steep.range_shape, np.float32)
     empty[..., 20:40] = 1
-    assert [settle_padding(settings, p, steep).pad for p in (empty, np.ones_like(empty))] == [16, 32]
+    assert [settle_padding(settings, p, steep).pad for p in (empty, np.ones_like(empty))] == [16, 46]
 
 
 def test_a_homogeneous_section_has_no_bright_faces():

@@ -84,7 +84,7 @@ def estimate(
     """Estimate memory and time of ``tomoprior.reconstruct`` in memory; takes about a tenth of a second.
 
     Only the geometry of the series is used; its projections are not read. Where they show material at the detector's ends,
-    ``pad=auto`` makes a section up to a third wider than this estimate assumes; ``recon`` and ``compare`` know it.
+    ``pad=auto`` makes a section up to two thirds wider than this estimate assumes; ``recon`` and ``compare`` know it.
 
     Parameters
     ----------
