@@ -11,6 +11,7 @@ import pytest
 import tomoprior
 import tomoprior.comparison
 from tomoprior import Geometry, TiltSeries, metrics
+from tomoprior.comparison.arguments import check_voxel_size
 from tomoprior.comparison.evidence.planted import make_spheres
 from tomoprior.comparison.evidence.prediction import compare_with_prediction
 from tomoprior.errors import FormatError, InputError, OutputExistsError, SettingsError, UnknownNameError
@@ -203,6 +204,13 @@ def test_a_truth_of_another_voxel_size_is_refused(series, truth):
         compare(series, ["sirt"], truth=other)
     same = Reconstruction(truth, Geometry(ANGLES, SHAPE, voxel_size=1.0, unit="nanometer"))
     assert compare(series, ["wbp"], truth=same, isolate=False, checks=[])["wbp"].evidence["truth"]["psnr"] > 5
+
+
+def test_voxel_sizes_may_differ_by_a_thousandth():
+    geometry = Geometry(ANGLES, SHAPE, voxel_size=10.0, unit="angstrom")
+    check_voxel_size(1.0009, "nanometer", geometry)
+    with pytest.raises(InputError, match="must agree"):
+        check_voxel_size(1.0011, "nanometer", geometry)
 
 
 def test_few_tilts_leave_checks_out_and_say_so(series):

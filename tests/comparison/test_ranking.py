@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tomoprior.comparison import ranking
 from tomoprior.comparison.ranking import find_ordered_pairs, p_value, rank
 
 
@@ -50,6 +51,13 @@ def test_the_level_is_shared_by_all_pairs_and_the_clearest_come_first():
     # the two clear pairs leave 5 % for the last, and 2.4 of its standard errors are enough
     far, near = 100 * (1 + np.arange(8.0)), errors(2.4)
     assert groups({"best": best, "second": near, "third": far}) == (("best",), ("second",), ("third",))
+
+
+def test_the_first_pair_that_fails_ends_the_order(monkeypatch):
+    """Twice the values are 0.01 < 0.05 / 3, then 0.03 > 0.05 / 2; the last, 0.04 < 0.05, no longer counts."""
+    values = {(3.0, 1.0): 0.005, (2.0, 1.0): 0.015, (3.0, 2.0): 0.02}
+    monkeypatch.setattr(ranking, "p_value", lambda worse, better: values[worse[0], better[0]])
+    assert ranking.find_ordered_pairs({"a": [1.0], "b": [2.0], "c": [3.0]}) == {("a", "c")}
 
 
 def test_a_chain_of_ties_is_one_group_and_keeps_the_pair_that_is_clear():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tomoprior import Geometry, TiltSeries
+from tomoprior import Geometry, TiltSeries, methods
 from tomoprior.comparison.result import Planted
 from tomoprior.comparison.shared import SharedInput, choose_held_out, order_tilts, split_halves
 from tomoprior.errors import InputError
@@ -125,3 +125,14 @@ def test_another_process_loads_what_was_saved(tmp_path, complete):
     else:
         assert loaded.planted is loaded.mask is loaded.series.weights is None
     assert not list(tmp_path.rglob("*.part*"))
+
+
+def test_a_run_has_the_mask_and_the_seed_of_the_comparison():
+    mask = np.zeros((4, 6), np.float32)
+    mask[1:3, 2:4] = 1
+    data = series([-30, 0, 30])
+    sirt = methods.get("sirt")
+    result = SharedInput(data, mask, seed=5).reconstruct(data, sirt, sirt.Settings.parse({"num_iter": 2}))
+    assert result.provenance["seed"] == 5
+    assert not result.volume[:, :, [0, 1, 4, 5]].any()
+    assert result.volume[1:3, :, 2:4].any()

@@ -57,3 +57,32 @@ def test_each_finding_is_told_with_its_unit_once(told):
 def test_sentences_are_short(told):
     words = [len(sentence.split()) for text in told for sentence in re.split(r"(?<=[.:]) ", text)]
     assert max(words) <= 18
+
+
+def sentences(inferred, correlations):
+    """The findings on three methods with this power beyond the tilts, and these mean correlations with the others."""
+    entries = [
+        Entry(
+            label,
+            label,
+            {},
+            volume=np.zeros((4, 4, 4), np.float32),
+            evidence={"inferred": {"share": inferred, "truth_share": None}, "agreement": {"x": c, "y": c}},
+        )
+        for label, c in zip(("tv", "sirt", "wbp"), correlations, strict=True)
+    ]
+    return summarize(entries, [], GEOMETRY, [0, 1, 2])
+
+
+def test_nothing_is_inferred_where_the_tilts_leave_no_direction_out():
+    assert sentences(0.0, (0.9, 0.8, 0.7)) == [
+        "wbp agrees least with the other methods (mean correlation 0.70 voxel by voxel)."
+    ]
+    assert sentences(0.25, (0.9, 0.8, 0.7))[0].startswith("Power in directions that no tilt measured: tv 25 %.")
+
+
+def test_methods_that_agree_have_no_outsider():
+    assert sentences(0.0, (0.999, 0.998, 0.996)) == ["All methods agree (mean correlation at least 0.995 voxel by voxel)."]
+    assert sentences(0.0, (0.999, 0.998, 0.994)) == [
+        "wbp agrees least with the other methods (mean correlation 0.99 voxel by voxel)."
+    ]

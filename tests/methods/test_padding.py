@@ -109,6 +109,33 @@ def test_the_pad_of_a_truncated_object_is_a_quarter_of_the_detector():
     assert automatic_padding(Geometry(ANGLES, (96, 2, 96), (2, 64)), is_truncated=True) == 0
 
 
+def test_a_section_with_material_at_the_borders_gets_what_its_rays_reach():
+    # the rays at 45 degrees leave the section (32 + sin 45 x 8) / cos 45 = 53.25 from its middle: 22 voxels beyond the grid
+    geometry = Geometry(np.deg2rad([-45.0, 0.0, 45.0]), (16, 2, 64))
+    assert [automatic_padding(geometry, is_truncated=known) for known in (True, False, None)] == [22, 16, 16]
+    # at 60 degrees 46 voxels beyond it, at 70 degrees 84, of which three quarters of the width are the most
+    steep = Geometry(ANGLES, (16, 2, 64))
+    assert [automatic_padding(steep, is_truncated=known) for known in (True, False)] == [46, 16]
+    assert automatic_padding(Geometry(np.deg2rad([0.0, 70.0]), (16, 2, 64)), is_truncated=True) == 48
+    settings = methods.get("tv").Settings()
+    empty = np.zeros(steep.range_shape, np.float32)
+    empty[..., 20:40] = 1
+    assert [settle_padding(settings, p, steep).pad for p in (empty, np.ones_like(empty))] == [16, 46]
+
+
+def test_a_homogeneous_section_has_no_bright_faces():
+    """Matter that the grid cannot hold goes to the faces, where rays at high tilt are longest inside the grid."""
+    geometry = Geometry(ANGLES, (12, 1, 64))
+    # a section of value 1 without ends: a ray is 12 / cos long
+    p = np.broadcast_to((12 / np.cos(ANGLES))[:, None, None], geometry.range_shape).astype(np.float32)
+    series = tomoprior.TiltSeries(np.ascontiguousarray(p), geometry)
+    errors = []
+    for pad in ("auto", 16):
+        volume = tomoprior.reconstruct(series, "cgls", num_iter=8, pad=pad).volume[:, 0]
+        errors.append(float(np.abs(volume[[0, -1]] - 1).mean()))
+    assert errors[0] < 0.5 * errors[1]
+
+
 @pytest.mark.parametrize("per_ray", [False, True])
 def test_rays_without_weight_do_not_count_as_borders(per_ray):
     """A dead column at the end of the detector, or a tilt that is left out, is no specimen."""

@@ -8,6 +8,7 @@ import tomoprior
 from tomoprior import Geometry, TiltSeries
 from tomoprior.errors import InputError
 from tomoprior.metrics import directional_fsc, fsc, measured_region, split_measured
+from tomoprior.metrics.fourier import fade_out
 from tomoprior.simulate import Spheres
 
 SHAPES = [(8, 8, 8), (5, 8, 12), (9, 4, 7), (1, 6, 6)]
@@ -143,3 +144,20 @@ def test_splitting_refuses_what_is_no_volume():
         split_measured(np.full((2, 2, 2), np.nan), [0.1])
     with pytest.raises(InputError, match="degrees"):
         split_measured(np.zeros((2, 2, 2)), [60])
+
+
+def test_a_shell_counts_its_fourier_voxels():
+    """Squared distances 1 and 2 round to shell 1: 6 + 12 voxels; 3, 4, 5 and 6 to shell 2: 8 + 6 + 24 + 24."""
+    volume = np.random.default_rng(0).normal(size=(16, 16, 16))
+    assert fsc(volume, volume).count[:2].tolist() == [18, 62]
+    # of the plane ky = 0 alone: 4 + 4, and 4 + 8
+    region = np.zeros((16, 16, 9), bool)
+    region[:, 0] = True
+    assert fsc(volume, volume, region=region).count[:2].tolist() == [8, 12]
+
+
+def test_the_soft_box_fades_out_over_a_quarter_of_an_axis_at_either_end():
+    window = fade_out(np.ones((32, 1, 1)))[:, 0, 0]
+    assert window[0] == pytest.approx(0.5 - 0.5 * np.cos(np.pi / 8.25))
+    assert window[7] < 1
+    assert np.all(window[8:24] > 0.99)

@@ -167,7 +167,6 @@ def compare(
             about={
                 "input": {k: v for k, v in series.metadata.items() if isinstance(v, str | int | float | bool)},
                 **({"alignment": series.metadata["alignment"]} if "alignment" in series.metadata else {}),
-                **({"alignment": series.metadata["alignment"]} if "alignment" in series.metadata else {}),
                 "versions": package_versions(),
                 "seed": seed,
                 "checks": list(possible),

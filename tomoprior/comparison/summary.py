@@ -15,6 +15,10 @@ from tomoprior.units import volume_unit
 CONSENT = 0.5
 #: A response without an object is mentioned if it exceeds this share of the contrast.
 INVENTED = 0.25
+#: A smaller share of the power in directions that no tilt measured is not mentioned.
+NEGLIGIBLE = 1e-3
+#: Methods whose mean correlation with the others is at least this agree.
+ALIKE = 0.995
 
 
 def summarize(entries: Sequence[Entry], rankings: Sequence[Ranking], geometry: Geometry, views: Sequence[int]) -> list[str]:
@@ -97,7 +101,7 @@ def _planted(done: Sequence[Entry]) -> str:
 
 def _inferred(done: Sequence[Entry]) -> str:
     shares = {e.label: e.evidence["inferred"]["share"] for e in done if "inferred" in e.evidence}
-    if not shares:
+    if not shares or max(shares.values()) < NEGLIGIBLE:  # tilts over the full range leave no direction out
         return ""
     low, high = min(shares, key=lambda k: shares[k]), max(shares, key=lambda k: shares[k])
     truth = next(iter(done)).evidence["inferred"]["truth_share"]
@@ -124,6 +128,8 @@ def _agreement(done: Sequence[Entry]) -> str:
     if len(means) < 3:
         return ""
     least = min(means, key=lambda k: means[k])
+    if means[least] >= ALIKE:
+        return f"All methods agree (mean correlation at least {ALIKE:g} voxel by voxel)."
     return f"{least} agrees least with the other methods (mean correlation {means[least]:.2f} voxel by voxel)."
 
 

@@ -84,8 +84,7 @@ def estimate(
 ) -> Estimate:
     """Estimate memory and time of ``tomoprior.reconstruct`` in memory; takes about a tenth of a second.
 
-    Of the projections a few tilts are read where a method's padding depends on their borders: not those of a section, which is
-    thinner than it is wide.
+    Of the projections a few tilts are read where a method's padding depends on their borders.
 
     Parameters
     ----------

@@ -52,3 +52,10 @@ def test_noise_has_the_share_of_the_wedge():
     geometry = Geometry(np.deg2rad(np.arange(-60, 61, 5.0)), noise.shape)
     corner = np.tan(np.deg2rad(30))  # of a square of side 2: the two triangles beside the z axis have 2 * tan(30) of 4
     assert inferred_share(noise, geometry) == pytest.approx(corner / 2, abs=0.02)
+
+
+def test_the_mean_of_the_faded_volume_is_no_power():
+    """A volume that varies along z alone has all of its power in the missing wedge, also if fading gives it a mean."""
+    volume = np.zeros((32, 1, 1), np.float32)
+    volume[12:20] = 1
+    assert inferred_share(volume, Geometry(np.deg2rad([-60.0, 0.0, 60.0]), (32, 1, 1))) == pytest.approx(1)

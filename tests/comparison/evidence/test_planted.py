@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tomoprior import Geometry
-from tomoprior.comparison.evidence.planted import make_spheres, place_objects, planted
+from tomoprior.comparison.evidence.planted import _interpolate, make_spheres, place_objects, planted
 from tomoprior.comparison.result import Planted
 
 SHAPE = (32, 36, 40)
@@ -100,6 +100,20 @@ def test_a_response_far_from_all_objects_is_invented(respond):
     assert respond(objects(move=(0, 5.0, 0)))["invented"] < 0.5
 
 
+def test_what_lies_at_a_face_of_the_grid_is_not_invented(respond):
+    """The correlation is periodic, so the rows next to a face say nothing: half a sphere there has half of the contrast.
+
+    The nearest row that counts is 3 voxels away, where two spheres of radius 2.5 share 0.208 of their volume.
+    """
+    at_the_face = make_spheres(replace(OBJECTS, centers=np.array([[0.0, 9.0, 30.0]])), SHAPE).volume(SHAPE)
+    assert respond(objects() + at_the_face)["invented"] < 0.25
+
+
+def test_heights_between_voxels_are_interpolated():
+    z, y, x = np.indices((4, 5, 6))
+    assert _interpolate(z + 10.0 * y + 100.0 * x, np.array([1.25, 2.5, 3.75])) == pytest.approx(1.25 + 25 + 375)
+
+
 def test_the_method_sees_the_objects_in_every_tilt(share, give):
     shared = replace(share(np.rad2deg(ANGLES), SHAPE), planted=OBJECTS)
     seen = []
@@ -146,6 +160,14 @@ def test_a_detector_off_the_centre_sees_less_on_one_side(center, limits):
     x = np.concatenate([place_objects(shifted, 0.5, None, seed).centers for seed in range(150)])[:, 2]
     assert limits[0] <= x.min() < limits[0] + 0.3
     assert limits[1] - 0.3 < x.max() <= limits[1]
+
+
+def test_tilts_to_one_side_see_places_that_the_other_side_does_not():
+    geometry = Geometry(np.deg2rad([0.0, 50.0]), SHAPE)
+    for seed in range(20):
+        at = place_objects(geometry, 0.5, None, seed).centers
+        u = (at[:, 2] - 19.5) * np.cos(np.deg2rad(50)) - (at[:, 0] - 15.5) * np.sin(np.deg2rad(50)) + 19.5
+        assert np.all((u > 3.5) & (u < 35.5))
 
 
 def test_places_are_inside_the_mask():

@@ -34,9 +34,10 @@ class IterativeSettings(Settings):
     pad: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="Voxels added at either end of x while solving, for material beyond the field of view; they are cropped at "
-        "the end. auto: for a section thinner than wide, as far as its rays reach, at most a quarter of the width; for a "
-        "thicker grid, as far as the rays beside an axis off the middle, and a quarter of the detector farther where the "
-        "borders of the projections are not empty. 0: for an isolated object.",
+        "the end. auto: for a section thinner than wide, as far as its rays reach, at most a quarter of the width, or "
+        "three quarters where the borders of the projections are not empty; for a thicker grid, as far as the rays beside an "
+        "axis off the middle, and a quarter of the detector farther where the borders are not empty. 0: for an isolated "
+        "object.",
     )
 
 

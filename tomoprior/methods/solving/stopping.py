@@ -39,9 +39,7 @@ class EarlyStopSettings(IterativeSettings):
         "held-out",
         description="held-out: iterate without every fifth tilt first; then use all tilts, for as many iterations as "
         "predict these tilts best; sart and cgls: the fewest that are not clearly worse (at most twice the time of "
-        "num_iter). none: exactly "
-        "num_iter). none: exactly "
-        "num_iter iterations. Where num_iter is given and stop is not, stop is none.",
+        "num_iter). none: exactly num_iter iterations. Where num_iter is given and stop is not, stop is none.",
     )
 
     @model_validator(mode="before")
