@@ -21,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+import aligned
 import h5py
 import kinds
 import saved
@@ -39,6 +40,7 @@ KINDS = {
     "zarr": Kind(kinds.write_zarr, kinds.read_stack),
     "numpy": Kind(kinds.write_numpy, kinds.read_stack),
     "side": Kind(kinds.write_side_files, kinds.read_side_file, 2.0),
+    "beside": Kind(aligned.write_beside, aligned.read_beside, 2.0),
     "prior": Kind(saved.write_priors, saved.read_prior),
     "field": Kind(saved.write_fields, saved.read_field),
     "wedge": Kind(saved.write_wedge, saved.read_wedge, 0.3),

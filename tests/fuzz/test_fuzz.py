@@ -17,7 +17,7 @@ def test_damaged_files_of_every_kind_are_refused_in_one_line_or_read():
         [sys.executable, str(PROGRAM), "--number", "1500"], capture_output=True, text=True, timeout=290, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.count(" inputs, 0 findings") == 13
+    assert ran.stdout.count(" inputs, 0 findings") == 14
 
 
 def test_a_death_a_hang_and_a_raw_error_are_findings_and_the_rest_goes_on(monkeypatch):

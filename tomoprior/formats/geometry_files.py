@@ -78,7 +78,7 @@ def read_geometry(path: str | Path, detector: tuple[int, int]) -> Geometry:
         raise FormatError(f"{path}: not a geometry: JSON with names and values is expected")
     try:
         geometry = _from_astra(values, detector) if "type" in values else Geometry.from_dict(values)
-    except (GeometryError, KeyError, TypeError, ValueError) as error:
+    except (GeometryError, KeyError, TypeError, ValueError, OverflowError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else one_line(error)
         raise FormatError(f"{path}: not the geometry of a series ({reason})") from None
     if geometry.detector != detector:
