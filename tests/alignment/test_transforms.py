@@ -130,7 +130,7 @@ def test_stretching_and_local_warping_are_refused(tmp_path):
 @pytest.mark.parametrize("patches", ["x", "--", "nan"])
 def test_a_count_of_patches_that_is_no_number_is_refused(tmp_path, patches):
     (tmp_path / "a.aln").write_text(f"# NumPatches = {patches}\n0 90 1 3 4 1 1 1 0 -10\n1 90 1 0 0 1 1 1 0 0\n")
-    with pytest.raises(FormatError, match="a.aln"):
+    with pytest.raises(FormatError, match=r"a\.aln"):
         read_alignment(tmp_path / "a.aln", raw_series())
 
 
