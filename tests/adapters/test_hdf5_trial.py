@@ -62,6 +62,31 @@ def test_a_crash_and_a_loop_are_one_error(path, tmp_path, monkeypatch, fault, wo
         open_stack(path)
 
 
+def test_a_loop_behind_a_broken_object_is_met(path, tmp_path, monkeypatch):
+    """An object that cannot be opened must not end the visit of those after it."""
+    with h5py.File(path, "a") as file:
+        file["a_broken"] = np.ones(3)
+        file["z_behind/deep"] = np.ones(3)
+        file["z_behind/deep"].attrs["loop"] = 1
+        at = h5py.h5o.get_info(file["a_broken"].id).addr
+    with path.open("r+b") as raw:
+        raw.seek(at)
+        raw.write(b"\xff" * 4)  # the version of the object's header
+    with h5py.File(path, "r") as file:
+        with pytest.raises(KeyError):
+            file["a_broken"]
+        assert list(file) == sorted(file)  # so the broken object is met before the loop
+    looping = tmp_path / "trial.py"
+    program = Path(trial.__file__).read_text().replace("ENOUGH, SECONDS = 5, 15", "ENOUGH, SECONDS = 5, 1")
+    looping.write_text(program.replace("            item.attrs[key]\n", "            while key == 'loop': pass\n"))
+    assert "while key == 'loop'" in looping.read_text()
+    monkeypatch.setattr(trial, "__file__", str(looping))
+    monkeypatch.setattr(trial, "SECONDS", 1)
+    trial._try.cache_clear()
+    with pytest.raises(FormatError, match="does not come to an end within 1 s of processor time"):
+        open_stack(path)
+
+
 def test_metadata_beyond_what_is_tried_are_no_fault(path, tmp_path, monkeypatch):
     """A valid file may hold more than a trial reads in its time."""
     hasty = tmp_path / "trial.py"

@@ -11,7 +11,7 @@ from tomoprior.alignment.external import find_mdoc_axis, read_alignment, read_md
 from tomoprior.alignment.resampling import ResampledTilts, edge_weights
 from tomoprior.alignment.saving import load_alignment, save_alignment, transpose_series
 from tomoprior.alignment.transforms import from_xf, image_matrices, to_xf
-from tomoprior.errors import InputError, OutputExistsError
+from tomoprior.errors import FormatError, InputError, OutputExistsError
 from tomoprior.formats.transforms import read_transforms, write_transforms
 from tomoprior.storage.lazy import as_lazy
 
@@ -124,6 +124,13 @@ def test_stretching_and_local_warping_are_refused(tmp_path):
         read_alignment(tmp_path / "a.xf", raw_series())
     (tmp_path / "a.aln").write_text("# NumPatches = 4\n")
     with pytest.raises(InputError, match="local warping cannot be applied"):
+        read_alignment(tmp_path / "a.aln", raw_series())
+
+
+@pytest.mark.parametrize("patches", ["x", "--", "nan"])
+def test_a_count_of_patches_that_is_no_number_is_refused(tmp_path, patches):
+    (tmp_path / "a.aln").write_text(f"# NumPatches = {patches}\n0 90 1 3 4 1 1 1 0 -10\n1 90 1 0 0 1 1 1 0 0\n")
+    with pytest.raises(FormatError, match=r"a\.aln"):
         read_alignment(tmp_path / "a.aln", raw_series())
 
 

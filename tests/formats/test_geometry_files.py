@@ -1,6 +1,7 @@
 """Geometry files beside a series: a fan from our own JSON and from ASTRA's dictionary, and what is refused."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -78,6 +79,7 @@ def test_what_the_file_states_is_not_stated_twice(tmp_path):
         (ASTRA | {"type": "cone"}, "type 'cone'; parallel and fanflat are read, use tomoprior.AstraOperator"),
         (ASTRA | {"DetectorCount": float("inf")}, "not the geometry of a series"),
         (ASTRA | {"DetectorCount": 12}, "DetectorCount 12, but the projections have 10 columns"),
+        (ASTRA | {"DetectorCount": math.inf}, "not the geometry of a series"),
         (ASTRA | {"DistanceOriginSource": 3}, "not the geometry of a series"),
         (ASTRA | {"DistanceOriginSource": "far"}, "not the geometry of a series"),
         (ASTRA | {"type": "parallel"}, "DetectorWidth of parallel rays must be 1"),

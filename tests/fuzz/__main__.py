@@ -21,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+import aligned
 import h5py
 import kinds
 import programs
@@ -41,8 +42,8 @@ KINDS = {
     "numpy": Kind(kinds.write_numpy, kinds.read_stack),
     "programs": Kind(programs.write_microscopes, kinds.read_stack),
     "folders": Kind(programs.write_folders, kinds.read_stack),
-    "alignments": Kind(programs.write_alignments, programs.read_alignment_or_geometry),
     "side": Kind(kinds.write_side_files, kinds.read_side_file, 2.0),
+    "beside": Kind(aligned.write_beside, aligned.read_beside, 2.0),
     "prior": Kind(saved.write_priors, saved.read_prior),
     "field": Kind(saved.write_fields, saved.read_field),
     "wedge": Kind(saved.write_wedge, saved.read_wedge, 0.3),

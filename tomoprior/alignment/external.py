@@ -107,7 +107,7 @@ def _read_aln(path: Path, views: NDArray[np.intp]) -> tuple[NDArray[np.float64],
         text = line.strip()
         if text.startswith("#"):
             words = text.lstrip("# ").replace("=", " ").split()
-            if words[:1] == ["NumPatches"] and len(words) > 1 and float(words[1]) > 0:
+            if words[:1] == ["NumPatches"] and len(words) > 1 and number(words[1], path, place) > 0:
                 raise InputError(f"{path}: holds a local alignment ({words[1]} patches), and local warping cannot be applied")
             continue
         words = text.split()

@@ -52,8 +52,13 @@ def test_the_highest_slab_that_fits_is_a_multiple_of_a_shards_rows():
     assert choose_rows(geometry(2048), 0, needed, 20_000, 1) == 20
     assert choose_rows(geometry(90), 0, needed, 10**9, 1) == 90
     assert choose_rows(geometry(90), 0, needed, 70_000, 1) == 64
-    # with a halo of 16, of which 8 are blended, and a rest of up to 15 rows taken in
-    assert choose_rows(geometry(2048), 16, needed, 112_000, 1) == 64
+    # a halo of 16 on either side; the last slab has one halo, so that a rest that it takes in does not make it the tallest
+    assert choose_rows(geometry(2048), 16, needed, 96_000, 1) == 64
+    assert choose_rows(geometry(2048), 16, needed, 95_999, 1) == 32
+    assert choose_rows(geometry(2048 + 15), 16, needed, 96_000, 1) == 64
+    # two slabs of 64 rows have one halo each
+    assert choose_rows(geometry(128), 16, needed, 80_000, 1) == 64
+    assert choose_rows(geometry(128), 16, needed, 79_999, 1) == 32
     # several workers should all have something to do
     assert choose_rows(geometry(512), 0, needed, 10**9, 4) == 32
 
@@ -61,11 +66,11 @@ def test_the_highest_slab_that_fits_is_a_multiple_of_a_shards_rows():
 def test_too_little_memory_is_told_with_a_way_out():
     with pytest.raises(InputError, match=r"a slab of 1 row\(s\) needs 1000 B .* each worker has 500 B: .*--bin"):
         choose_rows(geometry(64), 0, lambda rows: 1000 * rows, 500, 1)
-    # 4 rows are blended at either end: 8 own rows, a halo of 8 on either side, and a remainder of 8
-    with pytest.raises(InputError, match=r"a slab of 8 row\(s\) needs 31.2 KiB .* each worker has 31.2 KiB") as refusal:
-        choose_rows(geometry(64), 8, lambda rows: 1000 * rows, 31_999, 1)
-    assert choose_rows(geometry(64), 8, lambda rows: 1000 * rows, 32_000, 1) == 8
-    assert "32" not in str(refusal.value)
+    # 4 rows are blended at either end: 8 own rows, and a halo of 8 on either side
+    with pytest.raises(InputError, match=r"a slab of 8 row\(s\) needs 23.4 KiB .* each worker has 23.4 KiB") as refusal:
+        choose_rows(geometry(64), 8, lambda rows: 1000 * rows, 23_999, 1)
+    assert choose_rows(geometry(64), 8, lambda rows: 1000 * rows, 24_000, 1) == 8
+    assert "24" not in str(refusal.value)
     with pytest.raises(InputError, match="at least one row"):
         plan_slabs(geometry(64), methods.get("sirt"), methods.get("sirt").Settings(), ProjectorOptions(), slab=0)
 

@@ -163,8 +163,7 @@ def choose_rows(
     wanted = min(ny, -(-wanted // ROWS) * ROWS)
 
     def largest(rows: int) -> int:
-        # the last slab may have the rows of a remainder too
-        return needed(min(ny, rows + 2 * halo + (2 * blend if rows < ny else 0)))
+        return needed(max(slab.last - slab.first for slab in split_rows(geometry, rows, halo).slabs))
 
     least = max(1, 2 * blend)
     tried: list[int] = [wanted, *range(wanted // ROWS * ROWS, 0, -ROWS), *range(min(ROWS, wanted), least, -1), least]

@@ -1,7 +1,10 @@
 """The program of a worker process: slabs arrive on standard input, and records leave on standard output, as lines of JSON.
 
 It is started as ``python -m tomoprior.running.slabs.worker PLACE`` by ``ProcessExecutor``. Only the parent has the
-pipes, so that no other user can reach the worker. The work itself arrives first, as a pickle of the parent.
+pipes, so that no other user can reach the worker. The work itself arrives first, as a pickle of the parent: a method may be
+an object of the caller's script, which no JSON describes. The pickle runs no code that is not the parent's own. It comes from
+the memory of the parent through an anonymous pipe, never from a file or a socket, and no value that was read from a file is
+unpickled on the way. Whoever can write into the pipe is the same user and could command the parent too.
 """
 
 from __future__ import annotations
