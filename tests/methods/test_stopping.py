@@ -168,11 +168,12 @@ def test_slabs_have_no_pilot_where_nothing_is_left_open(limited):
 
 
 def test_all_slabs_have_the_number_of_iterations_of_the_pilot(limited, noisy, tmp_path):
+    # the padding follows from the borders of all rows, not from those of the pilot: here it is given
     series = TiltSeries(noisy.numpy(), limited.geometry)
-    tomoprior.reconstruct(series, "sirt", stop="held-out", out=tmp_path / "v.npy", slab=4, device="cpu")
-    pilot = tomoprior.reconstruct(series.rows(4, 8), "sirt", stop="held-out", device="cpu").provenance["settled"]
+    tomoprior.reconstruct(series, "sirt", stop="held-out", pad=8, out=tmp_path / "v.npy", slab=4, device="cpu")
+    pilot = tomoprior.reconstruct(series.rows(4, 8), "sirt", stop="held-out", pad=8, device="cpu").provenance["settled"]
     chosen = {name: pilot[name] for name in ("num_iter", "min_constraint")}
-    whole = tomoprior.reconstruct(series, "sirt", device="cpu", **chosen).volume
+    whole = tomoprior.reconstruct(series, "sirt", device="cpu", pad=8, **chosen).volume
     np.testing.assert_array_equal(np.load(tmp_path / "v.npy"), whole)
 
 
