@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tomoprior.comparison.evidence.halves import halves
-from tomoprior.metrics import fsc_of_halves, measured_region
+from tomoprior.metrics import fsc, fsc_of_halves, measured_region
 
 DEGREES = [10, -20, 0, 30, -10, 20]
 SHAPE = (24, 24, 24)
@@ -61,3 +61,14 @@ def test_the_edge_of_a_common_mask_is_no_agreement(share, give, axes):
     shared = replace(share(DEGREES, SHAPE), mask=mask if axes == 2 else inside)
     assert halves(shared, give(*volumes)[0])["present"]["crossing"] < 0.15
     assert halves(share(DEGREES, SHAPE), give(*volumes)[0])["present"]["crossing"] > 0.25
+
+
+def test_the_correlation_that_the_box_causes_is_removed(share, give):
+    """Noise around one constant level: the soft box correlates with itself, and the evidence is without that part."""
+    a, b = np.random.default_rng(3).normal(size=(2, *SHAPE)).astype(np.float32)
+    found = halves(share(DEGREES, SHAPE), give(a, b)[0])["present"]
+    region = measured_region(SHAPE, np.deg2rad(DEGREES), mode="wedge")
+    corrected, plain = (measure(a, b, region=region).correlation for measure in (fsc_of_halves, fsc))
+    known = [i for i, c in enumerate(found["correlation"]) if c is not None]
+    assert [found["correlation"][i] for i in known] == pytest.approx(corrected[known])
+    assert np.abs(corrected[known] - plain[known]).max() > 0.01
