@@ -189,3 +189,10 @@ def test_a_mask_of_your_own():
     ]:
         with pytest.raises(InputError, match=message):
             fsc(a, b, mask=mask)
+
+
+def test_the_mean_ends_at_its_limit():
+    curve = FSC(np.array([0.1, 0.3, 0.5]), np.array([1.0, 0.5, 0.0]), np.array([26.0, 98.0, 218.0]))
+    assert curve.mean(below=0.3) == pytest.approx(0.75)
+    assert curve.mean(below=0.29) == 1.0
+    assert curve.mean() == pytest.approx(0.5)

@@ -161,3 +161,15 @@ def test_the_soft_box_fades_out_over_a_quarter_of_an_axis_at_either_end():
     assert window[0] == pytest.approx(0.5 - 0.5 * np.cos(np.pi / 8.25))
     assert window[7] < 1
     assert np.all(window[8:24] > 0.99)
+
+
+def test_the_mean_and_the_lowest_tilt_are_measured():
+    # tilts from 10 degrees on: the direction of the frequency 0 is none, and its rounded value lies outside
+    region = measured_region((16, 4, 16), np.deg2rad([10, 40]), mode="wedge")
+    assert region[0, :, 0].all()
+    assert not region[1, 0, 0]  # along z
+    # -45 degrees holds kx = kz; rounded up by the last bit it must hold them too
+    for lowest in (-np.pi / 4, np.nextafter(-np.pi / 4, 0)):
+        region = measured_region((16, 4, 16), [lowest, 0.0], mode="wedge")
+        assert region[range(8), 0, range(8)].all()
+        assert not region[2, 0, 1]

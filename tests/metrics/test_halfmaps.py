@@ -5,7 +5,15 @@ import pytest
 
 from tomoprior.errors import InputError
 from tomoprior.metrics import FSC, fsc
-from tomoprior.metrics.halfmaps import half_map_fsc, local_resolution, predict_truth_fsc, sharpen, soft_mask, substitute_phases
+from tomoprior.metrics.halfmaps import (
+    HalfMapFSC,
+    half_map_fsc,
+    local_resolution,
+    predict_truth_fsc,
+    sharpen,
+    soft_mask,
+    substitute_phases,
+)
 
 
 @pytest.fixture
@@ -61,6 +69,10 @@ def test_the_prediction_is_for_the_matter_inside_the_mask(rng):
     for mask in ("box", None):
         true = fsc(mean, truth, mask=mask).correlation[4:].mean()
         assert predict_truth_fsc(pair, pair, mask=mask).correlation[4:].mean() == pytest.approx(true, abs=0.03)
+    # the default is the mask of all other correlations
+    np.testing.assert_array_equal(
+        predict_truth_fsc(pair, pair).correlation, predict_truth_fsc(pair, pair, mask="box").correlation
+    )
     assert fsc(mean, truth).correlation[4:].mean() - fsc(mean, truth, mask=None).correlation[4:].mean() > 0.1
 
 
@@ -118,3 +130,54 @@ def test_a_shell_is_weighted_by_its_merit(rng):
     assert np.abs(np.fft.rfftn(ended)[0, 0, 6:]).max() < 1e-10
     steeper = sharpen(volume, FSC(frequency, np.ones(8), count), b_factor=16.0)
     assert abs(np.fft.rfftn(steeper)[0, 0, 4] / np.fft.rfftn(volume)[0, 0, 4]) == pytest.approx(np.exp(16 / 4 / 16))
+
+
+def test_the_limits_of_halves_are_0_8_and_0_143(rng):
+    frequency = np.arange(1, 101) / 200
+    line = FSC(frequency, 1 - 2 * frequency, np.full(100, 1000.0))
+    found = HalfMapFSC(line, line, line, line, 0.1)
+    assert found.resolved_frequency == pytest.approx((1 - 0.143) / 2, abs=1e-6)
+    halves = [np.cumsum(rng.standard_normal((24, 24, 24)), 0) for _ in range(2)]
+    halves[1] = halves[0] + 4 * rng.standard_normal(halves[0].shape)
+    found = half_map_fsc(*halves, np.ones((24, 24, 24)))
+    assert 0.1 < found.substituted_from < 0.5
+    assert found.substituted_from == found.unmasked.crossing(0.8)
+
+
+def test_both_halves_count_in_the_prediction(rng):
+    # the first half is good, the second is noise; of equal norm, so that the mean correlates as the mean of both does
+    truth = rng.standard_normal((32, 32, 32))
+    linear = tuple(truth + rng.standard_normal(truth.shape) for _ in range(2))
+    good, bad = linear[0] / np.linalg.norm(linear[0]), rng.standard_normal(truth.shape)
+    bad /= np.linalg.norm(bad)
+    for halves in ((good, bad), (bad, linear[1] / np.linalg.norm(linear[1]))):
+        true = fsc(halves[0] + halves[1], truth).correlation[4:].mean()
+        assert true == pytest.approx(0.5, abs=0.03)
+        assert predict_truth_fsc(halves, linear).correlation[4:].mean() == pytest.approx(true, abs=0.03)
+
+
+def test_nothing_is_left_beyond_the_first_shell_without_correlation(rng):
+    volume = rng.standard_normal((16, 16, 16))
+    frequency = np.arange(1, 9) / 16
+    curve = FSC(frequency, np.array([1, 1, 1, 0, 1, 1, 1, 1.0]), np.full(8, 100.0))
+    k = np.sqrt(sum(f**2 for f in np.meshgrid(*[np.fft.fftfreq(16)] * 3, indexing="ij")))
+    spectrum = np.abs(np.fft.fftn(sharpen(volume, curve)))
+    assert spectrum[k >= 4 / 16].max() < 1e-9
+    np.testing.assert_allclose(spectrum[k <= 3 / 16], np.abs(np.fft.fftn(volume))[k <= 3 / 16], rtol=1e-6, atol=1e-9)
+
+
+def test_a_mirrored_volume_has_the_mirrored_map(rng):
+    signal = rng.standard_normal((16, 16, 48))
+    halves = [signal + np.linspace(0.1, 5, 48) * rng.standard_normal(signal.shape) for _ in range(2)]
+    found = local_resolution(*halves, window=16)
+    mirrored = local_resolution(*(half[:, :, ::-1] for half in halves), window=16)
+    assert np.ptp(found[0, 0]) > 1
+    # a Fourier transform of a mirrored window has other rounding
+    np.testing.assert_allclose(mirrored, found[:, :, ::-1], rtol=1e-6)
+
+
+def test_matter_is_brighter_than_a_share_of_the_brightest():
+    volume = np.zeros((40, 40, 80))
+    volume[10:30, 10:30, 4:24], volume[10:30, 10:30, 30:50], volume[10:30, 10:30, 56:76] = 1.0, 0.12, 0.2
+    mask = soft_mask(volume, edge=1)
+    assert [mask[20, 20, x] for x in (14, 40, 66)] == [1, 0, 1]
