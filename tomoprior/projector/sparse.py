@@ -41,9 +41,13 @@ def csr_product(matrix: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
     if dense.device.type != "cpu" or n < 2 * BLOCK:
         return torch.addmm(out, matrix, dense, beta=0, out=out)
     starts = range(0, n - BLOCK + 1, BLOCK)
+    # one copy for all blocks: memory that is taken and given back for each of them stays with the process
+    widest = n - starts[-1]
+    columns, products = (dense.new_empty(rows * widest) for rows in (dense.shape[0], matrix.shape[0]))
     for start in starts:
-        part = slice(start, n if start == starts[-1] else start + BLOCK)  # the last block takes the remaining columns too
-        columns = dense[:, part].contiguous()
-        product = dense.new_empty(matrix.shape[0], columns.shape[1])
-        out[:, part] = torch.addmm(product, matrix, columns, beta=0, out=product)
+        width = widest if start == starts[-1] else BLOCK  # the last block takes the remaining columns too
+        part = slice(start, start + width)
+        block = columns[: dense.shape[0] * width].view(-1, width).copy_(dense[:, part])
+        product = products[: matrix.shape[0] * width].view(-1, width)
+        out[:, part] = torch.addmm(product, matrix, block, beta=0, out=product)
     return out
