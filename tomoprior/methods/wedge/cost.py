@@ -13,7 +13,7 @@ from tomoprior.methods.wedge.settings import WedgeSettings
 #: Bytes per voxel and channel of the finest level that a training step and a prediction hold.
 TRAINED, PREDICTED = 10.0, 6.0
 #: Least bytes of a step, and of a prediction, that convolutions take and the allocator keeps (measured).
-LEAST = 48 * 2**20
+LEAST = 64 * 2**20
 #: Arrays of the size of the working grid at the end of a round.
 VOLUMES = 4.0
 #: Multiplications of a convolution in the time of one of a sparse product (measured), and non-zero entries of the system matrix
