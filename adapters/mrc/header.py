@@ -20,6 +20,8 @@ from tomoprior.formats import Header
 from tomoprior.formats.checks import MAX_SIDE, check_room, finite_triple
 from tomoprior.units import convert_length, parse_size, parse_unit
 
+from .sign import opposite_sign
+
 SIZE = 1024
 DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _OTHER_MODES = {
@@ -163,14 +165,13 @@ def _signed_as_the_statistics_say(
     """
     if dtype.kind not in "iu" or not (np.isfinite(low) and np.isfinite(high) and low < high):
         return dtype
-    other = np.dtype(f"{dtype.byteorder}{'u' if dtype.kind == 'i' else 'i'}{dtype.itemsize}")
+    other, signs = opposite_sign(dtype)
 
     def holds(kind: np.dtype[Any]) -> bool:
         return bool(np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
 
     if holds(dtype) or not holds(other):
         return dtype
-    signs = ("signed", "unsigned") if dtype.kind == "i" else ("unsigned", "signed")
     warnings.append(
         f"{path}: its mode says {signs[0]} numbers, its header's minimum and maximum ({low:g}, {high:g}) {signs[1]} ones; "
         f"read as {signs[1]}"

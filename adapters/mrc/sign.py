@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tomoprior.formats.raw import RawArray
@@ -10,6 +12,12 @@ from tomoprior.formats.raw import RawArray
 _ROWS = 64
 #: Jumps by more than half of the range that show a wrong sign: as many, and so many times those with the other sign.
 _JUMPS, _RATIO = 4, 10
+
+
+def opposite_sign(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], tuple[str, str]]:
+    """Return the whole numbers of the same size with the other sign, and the names of both: that of ``dtype`` first."""
+    other = np.dtype(f"{dtype.byteorder}{'u' if dtype.kind == 'i' else 'i'}{dtype.itemsize}")
+    return other, ("signed", "unsigned") if dtype.kind == "i" else ("unsigned", "signed")
 
 
 def choose_sign(data: RawArray, warnings: list[str]) -> np.dtype[np.generic]:
@@ -31,14 +39,13 @@ def choose_sign(data: RawArray, warnings: list[str]) -> np.dtype[np.generic]:
     nz, ny, nx = data.shape
     first = max(0, ny // 2 - _ROWS // 2)
     stored = np.ascontiguousarray(data[nz // 2 : nz // 2 + 1, first : first + _ROWS, :nx])
-    other = np.dtype(f"{dtype.byteorder}{'u' if dtype.kind == 'i' else 'i'}{dtype.itemsize}")
+    other, signs = opposite_sign(dtype)
     half = 2.0 ** (8 * dtype.itemsize - 1)
     jumps, others = (
         int(np.count_nonzero(np.abs(np.diff(stored.view(kind).astype(np.float64))) > half)) for kind in (dtype, other)
     )
     if jumps < max(_JUMPS, _RATIO * others):
         return dtype
-    signs = ("signed", "unsigned") if dtype.kind == "i" else ("unsigned", "signed")
     warnings.append(
         f"{data.path}: its mode says {signs[0]} numbers, and its header has no minimum and maximum; its values jump between "
         f"the ends of the {signs[0]} range and are read as {signs[1]}"

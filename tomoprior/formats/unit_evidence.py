@@ -1,4 +1,4 @@
-"""What the values of a list of tilt angles say about their unit: degrees or radians."""
+"""Evidence of the unit of tilt angles, degrees or radians, in their values."""
 
 from __future__ import annotations
 

@@ -122,11 +122,10 @@ def predict_truth_fsc(
     """
     (x1, x2), (l1, l2) = halves, linear
     plain = fsc(l1, l2, region=region, mask=mask)
+    crossed = np.mean([fsc(a, b, region=region, mask=mask).correlation for a, b in ((x1, l2), (x2, l1))], axis=0)
+    own = fsc(x1, x2, region=region, mask=mask).correlation
     # single shells of noisy halves are too uncertain to be divided by
-    crossed, agreement, own = (
-        _average_shells(np.mean([fsc(a, b, region=region, mask=mask).correlation for a, b in pairs], axis=0), plain.count)
-        for pairs in (((x1, l2), (x2, l1)), ((l1, l2),), ((x1, x2),))
-    )
+    crossed, agreement, own = (_average_shells(c, plain.count) for c in (crossed, plain.correlation, own))
     # the standard deviation of the average for independent noise: of a conjugate pair, one value counts
     share = sum(SMOOTHING) ** 2 / sum(w * w for w in SMOOTHING) / 2
     noise = 1 / np.sqrt(share * np.maximum(plain.count, 1.0))
