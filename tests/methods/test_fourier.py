@@ -1,11 +1,14 @@
 """Direct Fourier inversion."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 
 from tomoprior import Geometry, Projector, methods, testing
 from tomoprior.errors import InputError
+from tomoprior.methods.classical.fourier_grid import FourierGrid
 
 
 @pytest.mark.parametrize("settings", [{}, {"oversampling": 1.0}, {"kernel_width": 1.0}], ids=str)
@@ -57,3 +60,38 @@ def test_a_point_stays_where_it_is_at_odd_and_even_sizes(nz, nx, nu):
     found = found * (found > 0.3 * found.max())
     assert (found * z).sum() / found.sum() == pytest.approx(1.3, abs=0.1)
     assert (found * x).sum() / found.sum() == pytest.approx(-2.6, abs=0.1)
+
+
+def invert_on_the_whole_plane(lines, angles, size, width, shape):
+    """Both halves of each tilt's transform, sample by sample; the cells' values are divided by their weights."""
+    plane, total = np.zeros((size, size), complex), np.zeros((size, size))
+    for line, angle in zip(lines, angles, strict=True):
+        for k in range(-(size // 2), size // 2 + 1):
+            value = line[k] if k >= 0 else np.conj(line[-k])
+            half = 1.0 if k else 0.5  # the middle counts for both directions of its line
+            for sign in (1, -1) if k == 0 else (1 if k * np.cos(angle) >= 0 else -1,):
+                x, z = sign * k * np.cos(angle), -sign * k * np.sin(angle)
+                for i, j in product((0, 1), (0, 1)):
+                    cz, cx = np.floor(z) + i, np.floor(x) + j
+                    if cx > size // 2:
+                        continue
+                    weight = half * np.exp(-((cz - z) ** 2 + (cx - x) ** 2) / (2 * width**2))
+                    at = int(sign * cz) % size, int(sign * cx) % size
+                    plane[at] += weight * value
+                    total[at] += weight
+    known = total > 1e-3 * np.exp(0)
+    plane = np.where(known, plane / np.where(known, total, 1), 0)
+    k = np.fft.fftfreq(size)
+    centre = np.exp(-1j * np.pi * (k[:, None] * (shape[0] - 1) + k * (shape[1] - 1)))
+    return np.fft.ifft2(plane * centre).real[: shape[0], : shape[1]]
+
+
+@pytest.mark.parametrize("degrees", [(-60, -31, 0, 45), (10, 80, 100, 170), (-175, 140, 95)], ids=str)
+def test_the_half_plane_holds_what_the_whole_plane_does(degrees):
+    size, nz, nx = 15, 6, 7
+    angles = np.deg2rad(degrees)
+    lines = np.random.default_rng(0).normal(size=(len(angles), size // 2 + 1, 2)) @ [1, 1j]
+    lines[:, 0] = lines[:, 0].real
+    expected = invert_on_the_whole_plane(lines, angles, size, 0.5, (nz, nx))
+    grid = FourierGrid(Geometry(angles, (nz, 1, nx)), size, 0.5)
+    np.testing.assert_allclose(grid.invert(lines.astype(np.complex64)), expected, atol=1e-5 * np.abs(expected).max())
