@@ -66,6 +66,9 @@ class Method(Protocol):
         Settings that the user left open and that the ``result`` of the first slab determines, by name, as plain values: the
         middle slab is first, and determines them for all. What does not fit into settings goes into a file in ``folder``, and
         its path into a setting.
+    ``settings_for_halves(settings)``, ``settings_from_halves(result, settings, folder)``
+        Settings for both halves of the frames as one series, and for each of them from its result: the method learns from one
+        half to predict the other.
     ``leaves_open(settings) -> bool``
         False if the user left nothing open: then no slab has to be first.
     ``check(geometry, settings)``
@@ -219,6 +222,17 @@ class PilotMethod(Protocol):
 
         Data that do not fit into settings are written to a file in ``folder``, and its path becomes a setting.
         """
+
+
+@runtime_checkable
+class HalvesMethod(Protocol):
+    """A method that learns from two halves of the frames together."""
+
+    def settings_for_halves(self, settings: Any) -> Any | None:
+        """Return settings for a series that has all images of one half, then all of the other; None if nothing is to learn."""
+
+    def settings_from_halves(self, result: Reconstruction, settings: Any, folder: Path) -> Mapping[str, Any]:
+        """Return settings for one half, by name, from the ``result`` for both; data are written to files in ``folder``."""
 
 
 @runtime_checkable

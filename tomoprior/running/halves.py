@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tomoprior.errors import InputError
-from tomoprior.methods.base import Method
+from tomoprior.methods.base import HalvesMethod, Method
 from tomoprior.metrics import FSC, measured_region
 from tomoprior.metrics.halfmaps import HalfMapFSC, half_map_fsc, local_resolution, predict_truth_fsc, sharpen, soft_mask
 from tomoprior.reconstruction import Reconstruction
@@ -82,7 +84,8 @@ def reconstruct_halves(
     """Reconstruct two halves of the data and compare them.
 
     Settings that the method leaves to held-out tilts (a strength, the degree of ``cn``, the end of an iteration) are chosen by
-    the halves, if these have the same tilts: so that each half predicts the images of the other half best.
+    the halves, if these have the same tilts: so that each half predicts the images of the other half best. ``wedge`` then
+    trains one network to predict each half from the other, and applies it to both.
 
     The prior of a method acts on both halves. In the missing wedge, which has no data, the halves agree about what the prior
     invents. Therefore the comparison uses only the directions between the smallest and the largest tilt.
@@ -124,16 +127,54 @@ def reconstruct_halves(
     run = {name: arguments.pop(name) for name in RUN if name in arguments}
     resolved, settings = resolve_method(method, arguments.pop("settings", None), arguments, fast=run.pop("fast", False))
     chosen: dict[str, Any] = {}
-    if other is not None and np.array_equal(a.geometry.angles, b.geometry.angles):
-        settings, chosen = choose_open_settings(a, b, resolved, settings, **run)
-    first, second = (reconstruct(half, resolved, settings=settings, **run) for half in (a, b))
+    learned: Reconstruction | None = None
+    with tempfile.TemporaryDirectory() as folder:
+        if other is not None and np.array_equal(a.geometry.angles, b.geometry.angles):
+            learned, settings = _learn(a, b, resolved, settings, Path(folder), run)
+            if learned is None:
+                settings, chosen = choose_open_settings(a, b, resolved, settings, **run)
+        first, second = (reconstruct(half, resolved, settings=settings, **run) for half in (a, b))
     plain = {name: run[name] for name in ("device", "kind", "backend", "threads") if name in run}
     linear = tuple(reconstruct(half, LINEAR_METHOD, num_iter=LINEAR_ITERATIONS, **plain) for half in (a, b))
     compared = compare_halves(first, second, np.concatenate([a.geometry.angles, b.geometry.angles]), (linear[0], linear[1]))
     record = compared.mean.provenance
-    record = {**record, "halves": {**record["halves"], "chosen": chosen}}
+    if learned is not None:  # the record of the training, not that of its use
+        record = {**record, **learned.provenance, "geometry": record["geometry"]}
+    record = {**record, "halves": {**compared.mean.provenance["halves"], "chosen": chosen}}
     mean, sharpened = (replace(volume, provenance=record) for volume in (compared.mean, compared.sharpened))
     return replace(compared, mean=mean, sharpened=sharpened, series=(a, b))
+
+
+def _learn(
+    a: TiltSeries, b: TiltSeries, method: Method, settings: Any, folder: Path, run: dict[str, Any]
+) -> tuple[Reconstruction | None, Any]:
+    """Return the result from which a method has learned to predict each half from the other, and settings for each half.
+
+    None and the settings as they are, for a method that does not learn from halves.
+    """
+    together = method.settings_for_halves(settings) if isinstance(method, HalvesMethod) else None
+    if together is None:
+        return None, settings
+    assert isinstance(method, HalvesMethod)
+    result = reconstruct(join_halves(a, b), method, settings=together, **run)
+    values = method.settings_from_halves(result, settings, folder)
+    return result, type(settings).parse({**settings.model_dump(), **values})
+
+
+def join_halves(a: TiltSeries, b: TiltSeries) -> TiltSeries:
+    """Return the series that has all images of ``a``, then all of ``b``; raises InputError if their geometries differ."""
+    if a.geometry.digest() != b.geometry.digest():
+        raise InputError("the halves have different shifts or axes: one network cannot learn from both")
+    n = a.geometry.n_angles
+    twice = a.select(np.tile(np.arange(n), 2))
+    weights = None
+    if a.weights is not None or b.weights is not None:
+        both = [np.ones(n, np.float32) if half.weights is None else half.weights for half in (a, b)]
+        if len({w.ndim for w in both}) > 1:
+            raise InputError("one half has weights of pixels, and the other has not")
+        weights = np.concatenate(both)
+    projections = np.concatenate([np.asarray(half.projections[...], np.float32) for half in (a, b)])
+    return replace(twice, projections=projections, weights=weights)
 
 
 def compare_halves(

@@ -41,7 +41,8 @@ def memory(geometry: Geometry, settings: WedgeSettings) -> int:
     if settings.network is None:
         layers += max(LEAST, TRAINED * settings.width * settings.batch_size * settings.cube_size**3)
     rays = 8 * math.prod(geometry.range_shape)
-    return int(layers + max(first, VOLUMES * volume + rays))
+    volumes = 2 * VOLUMES if settings.halves else VOLUMES
+    return int(layers + max(first, volumes * volume + rays))
 
 
 def cost_in_pairs(geometry: Geometry, settings: WedgeSettings) -> float:
@@ -54,7 +55,7 @@ def cost_in_pairs(geometry: Geometry, settings: WedgeSettings) -> float:
     predicted = wider * (1 + OVERLAP) ** 3
     if settings.network is None:
         trained = 3 * settings.total_steps * settings.batch_size * settings.cube_size**3 / requested
-        predicted *= settings.num_iter
+        predicted *= settings.num_iter * (2 if settings.halves else 1)
     else:
         trained = 0.0
     return float(starter.cost_in_pairs(grid.geometry, starter.Settings()) * wider + (trained + predicted) * per_voxel)

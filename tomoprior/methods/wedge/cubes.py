@@ -50,11 +50,19 @@ class Cubes:
     def batch(self, volume: torch.Tensor, count: int, rng: np.random.Generator, noise: float) -> Batch:
         """Return ``count`` cubes of a volume ``(nz, ny, nx)``, no axis of which is shorter than ``edge``.
 
+        Of two halves ``(2, nz, ny, nx)``, whose noise is independent, one is the input and the other the target, in random
+        order: the best prediction then has no noise (Lehtinen et al., ICML 2018).
+
         ``noise`` is the standard deviation of the noise added to the inputs, in the unit of the volume. The noise has the
         spectrum of filtered back-projections of white noise: its power rises with the distance from the tilt axis.
         """
         rotations = [self.rotations[int(rng.integers(len(self.rotations)))] for _ in range(count)]
-        whole = torch.stack([r(self._cut(volume, rng)) for r in rotations])
+        pieces = [self._cut(volume, rng) for _ in rotations]
+        if volume.ndim == 4:
+            pieces = [piece.flip(0) if rng.integers(2) else piece for piece in pieces]
+        else:
+            pieces = [piece.expand(2, *piece.shape) for piece in pieces]  # a piece is its own target
+        whole, target = (torch.stack([r(p[i]) for r, p in zip(rotations, pieces, strict=True)]) for i in (0, 1))
         seed = int(rng.integers(2**62))
         middle = (slice(None), *3 * (slice(MARGIN, MARGIN + self.size),))
         spectrum = self.region.spectrum(whole)
@@ -62,10 +70,10 @@ class Cubes:
             spectrum += self._noise(whole, seed).mul_(noise)
         spectrum *= self.region.mask(self.edge, self.edge)
         inputs = self.region.inverse(spectrum, self.edge, self.edge)[middle]
-        return Batch(inputs.contiguous(), whole[middle].contiguous(), rotations)
+        return Batch(inputs.contiguous(), target[middle].contiguous(), rotations)
 
     def _cut(self, volume: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        half, last = self.edge // 2, [n - self.edge for n in volume.shape]
+        half, last = self.edge // 2, [n - self.edge for n in volume.shape[-3:]]
         # first voxels for which the centre lies in the box, as far as the ends of the volume allow
         ranges = [
             (0, m) if box is None else (min(max(box[0] - half, 0), m), min(max(box[1] - half, 0), m))
@@ -77,7 +85,7 @@ class Cubes:
             if self.inside[centre]:
                 break
         z, y, x = at
-        return volume[z : z + self.edge, y : y + self.edge, x : x + self.edge]
+        return volume[..., z : z + self.edge, y : y + self.edge, x : x + self.edge]
 
     def _noise(self, like: torch.Tensor, seed: int) -> torch.Tensor:
         """Return the spectrum of noise with a standard deviation of 1, before the wedge is removed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,6 +60,15 @@ class Wedge:
         result.network.save(path)
         return {"network": str(path), "checkpoint": None}
 
+    def settings_for_halves(self, settings: WedgeSettings) -> WedgeSettings | None:
+        """Return settings with ``halves``; None if a network is given."""
+        return None if settings.network is not None else settings.model_copy(update={"halves": True})
+
+    def settings_from_halves(self, result: Reconstruction, settings: WedgeSettings, folder: Path) -> dict[str, Any]:
+        """Return the trained network as a setting, for each half by itself."""
+        keep = settings.model_copy(update={"halves": True}).keeps_measured
+        return {**self.settings_from_pilot(result, settings, folder), "halves": False, "keep_measured": keep}
+
     def memory(self, geometry: Geometry, settings: WedgeSettings) -> int:
         """Return the bytes at the peak, without the projections and the prepared projector."""
         return ALLOCATOR_BYTES + cost.memory(geometry, settings)
@@ -89,6 +99,8 @@ class Wedge:
         w = arguments.expand_weights(weights, projector)
         inside = arguments.expand_mask(mask, projector)
         arguments.check_initial(initial, projector)
+        if initial is not None and settings.halves:
+            raise InputError("wedge with halves makes a start from each of them; leave the initial volume out")
         if initial is not None and w is not None:
             raise InputError("wedge passes weights to the method of its start, and an initial volume replaces it; give one")
         angles = _weighted_angles(projector.geometry, w)
@@ -107,7 +119,7 @@ class Wedge:
             if trained is not None:
                 network = trained.network(projections.device)
                 volume = training.fill(
-                    network, task.volume, task.region, settings.tile_size, keep_measured=settings.keep_measured
+                    network, task.volume, task.region, settings.tile_size, keep_measured=settings.keeps_measured
                 )
                 if progress is not None:
                     progress(1, 1, {})
@@ -141,13 +153,32 @@ def _task(
     grid = start.WorkingGrid.for_cubes(projector.geometry, settings.cube_size + 2 * MARGIN)
     if initial is not None:
         volume = grid.pad(initial if mask is None else initial * mask, None)
+    elif settings.halves:
+        halves = _split_halves(projections, grid, weights)
+        volume = torch.stack([start.reconstruct(settings.start, half, projector, part, w, mask) for half, part, w in halves])
     else:
         volume = start.reconstruct(settings.start, projections, projector, grid, weights, mask)
     if trained is None:
-        offset, unit = start.measure_scale(volume, settings.percentile)
+        offset, unit = start.measure_scale(volume if volume.ndim == 3 else volume.mean(0), settings.percentile)
     else:
         offset, unit = trained.offset, trained.unit
-    return FillTask(grid, region, grid.add_rows(volume).sub(offset).div_(unit), offset, unit, mask)
+    volume = grid.add_rows(volume) if volume.ndim == 3 else torch.stack([grid.add_rows(half) for half in volume])
+    return FillTask(grid, region, volume.sub(offset).div_(unit), offset, unit, mask)
+
+
+def _split_halves(
+    projections: torch.Tensor, grid: start.WorkingGrid, weights: torch.Tensor | None
+) -> list[tuple[torch.Tensor, start.WorkingGrid, torch.Tensor | None]]:
+    """Return projections, grid and weights of both halves; raises InputError if they have different tilts."""
+    n, angles = len(projections) // 2, grid.geometry.angles
+    if len(projections) % 2 or not np.array_equal(angles[:n], angles[n:]):
+        raise InputError("halves: the series needs every tilt twice, first all images of one half, then all of the other")
+    parts = []
+    for views in (np.arange(n), np.arange(n, 2 * n)):
+        at = slice(int(views[0]), int(views[-1]) + 1)
+        part = replace(grid, geometry=grid.geometry.select(views))
+        parts.append((projections[at], part, None if weights is None else weights[at]))
+    return parts
 
 
 def _train(
@@ -168,7 +199,7 @@ def _train(
     state = checkpoint.resume(training.initial_state(network, task.volume))
 
     def trained(state: training.State) -> Trained:
-        return Trained(state.average, settings.width, settings.depth, task.offset, task.unit, task.region.span)
+        return Trained(state.chosen, settings.width, settings.depth, task.offset, task.unit, task.region.span)
 
     run = training.Training(
         task.volume, task.region, cubes, network, state, settings, seed,
@@ -176,7 +207,7 @@ def _train(
     )  # fmt: skip
 
     def result() -> Reconstruction:
-        volume = run.result(keep_measured=settings.keep_measured)
+        volume = run.result(keep_measured=settings.keeps_measured)
         return to_reconstruction(task, projections, projector, settings, volume, trained(state), state)
 
     try:

@@ -41,7 +41,7 @@ class FillTask:
     region
         Frequencies that the tilts measured.
     volume
-        The start with the missing wedge, in the network's unit.
+        The start with the missing wedge, in the network's unit, ``(nz, ny, nx)``; of halves both, ``(2, nz, ny, nx)``.
     offset, unit
         A value ``v`` of the start is ``(v - offset) / unit`` in ``volume``.
     mask
@@ -54,6 +54,11 @@ class FillTask:
     offset: float
     unit: float
     mask: torch.Tensor | None
+
+    @property
+    def start(self) -> torch.Tensor:
+        """The start, or the mean of both halves."""
+        return self.volume.mean(0) if self.volume.ndim == 4 else self.volume
 
     def requested(self, volume: torch.Tensor) -> torch.Tensor:
         """Return a volume of the padded grid on the requested one, in the unit of the start."""
@@ -83,14 +88,18 @@ def to_reconstruction(
         history={} if state is None else {"loss": list(state.losses)},
         provenance={
             "residual": residual(volume),
-            "residual_start": residual(task.requested(task.volume)),
+            "residual_start": residual(task.requested(task.start)),
             "rounds": [] if state is None else [dict(r) for r in state.rounds],
             "steps": 0 if state is None else state.step,
             "measured_degrees": [float(v) for v in np.rad2deg(task.region.span)],
             "inferred_power": power,
             "scale": {"offset": task.offset, "unit": task.unit},
             "statement": statement(
-                task.region.angles, power, trained_here=state is not None, keep_measured=settings.keep_measured
+                task.region.angles,
+                power,
+                trained_here=state is not None,
+                keep_measured=settings.keeps_measured,
+                halves=settings.halves,
             ),
             "inferred": INFERRED,
             "projector": projector.describe(),

@@ -79,10 +79,15 @@ class WedgeSettings(Settings):
         description="Frequencies of a rotated cube that count as target. measured: those that a tilt measured. all: also "
         "those that the network filled in in the round before, as in the paper.",
     )
-    keep_measured: bool = Field(
-        True,
-        description="Keep the measured frequencies in the result. False: the result is the whole prediction of the network, "
-        "which is smoother and no longer bound to the data.",
+    halves: bool = Field(
+        False,
+        description="The series has every tilt twice, from independent halves of its frames: first all images of one half, "
+        "then all of the other. The network learns to predict one half from the other, which takes out the noise too.",
+    )
+    keep_measured: bool | None = Field(
+        None,
+        description="Keep the measured frequencies in the result; by default yes without halves, no with them. False: the "
+        "result is the whole prediction of the network, which is smoother and no longer bound to the data.",
     )
     tile_size: int = Field(
         64, ge=16, multiple_of=8, description="Voxels along the edge of the tiles in which the whole volume is predicted."
@@ -112,6 +117,11 @@ class WedgeSettings(Settings):
         if self.checkpoint is not None and self.network is not None:
             raise ValueError("checkpoint is for a training, and a network from a file is not trained; give one of them")
         return self
+
+    @property
+    def keeps_measured(self) -> bool:
+        """Whether the result keeps the measured frequencies."""
+        return not self.halves if self.keep_measured is None else self.keep_measured
 
     def noise(self, number: int) -> float:
         """Return the noise level of a round, counted from 0."""

@@ -62,6 +62,7 @@ class RoundHeader(Header):
     loss: float
     inferred_power: float
     change: float
+    half_error: float | None = None
 
 
 class WedgeTrainingHeader(NetworkHeader):
@@ -122,7 +123,8 @@ def load_network(path: str | Path, span: tuple[float, float]) -> Trained:
         If the network was trained on another wedge.
     """
     header, arrays = load_checked(Path(path), KEY, NetworkHeader, "a trained network", "")
-    weights = select(_current_names(arrays), "average/")
+    named = _current_names(arrays)
+    weights = select(named, "best/") or select(named, "average/")
     with torch.device("meta"):  # the header is untrusted: nothing is allocated for it before the arrays fit
         expected = FillNetwork(header.width, header.levels).state_dict()
     try:
@@ -144,7 +146,9 @@ def save_training(path: Path, state: State, trained: Trained, about: Mapping[str
     FormatError
         If it cannot be written; the state of the last save is still there.
     """
-    arrays = arrays_of(state) | {"filled": state.filled, "losses": torch.tensor(state.losses, dtype=torch.float64)}
+    best = {f"best/{name}": value for name, value in state.best.items()}
+    losses = torch.tensor(state.losses, dtype=torch.float64)
+    arrays = arrays_of(state) | best | {"filled": state.filled, "losses": losses}
     header = {**trained.header(), "about": about, "step": state.step, "rounds": state.rounds}
     save_tensors(path, KEY, header, arrays, overwrite=True)
 
@@ -166,10 +170,13 @@ def load_training(path: Path, about: Mapping[str, Any], initial: State) -> State
         losses = arrays.pop("losses", torch.zeros(0))
         check_arrays({"losses": torch.empty(header.step, dtype=torch.float64, device="meta")}, {"losses": losses})
         filled = like({"filled": initial.filled}, {"filled": arrays.pop("filled", torch.zeros(0))})["filled"]
-        parts = parts_like(initial, arrays)
+        best = select(arrays, "best/")
+        best = like(initial.average, best) if best else {}
+        parts = parts_like(initial, {name: value for name, value in arrays.items() if not name.startswith("best/")})
     except ValueError as error:
         raise FormatError(f"{path}: not {STATE} ({one_line(error)}){ADVICE}") from None
-    return State(*parts, header.step, losses.tolist(), filled=filled, rounds=[r.model_dump() for r in header.rounds])
+    rounds = [r.model_dump(exclude_none=True) for r in header.rounds]
+    return State(*parts, header.step, losses.tolist(), filled=filled, rounds=rounds, best=best)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ INFERRED = (
 LITTLE = 0.01
 
 
-def statement(angles: NDArray[np.float64], power: float, *, trained_here: bool, keep_measured: bool) -> list[str]:
+def statement(
+    angles: NDArray[np.float64], power: float, *, trained_here: bool, keep_measured: bool, halves: bool = False
+) -> list[str]:
     """Return sentences on the measured part; ``power`` is the share of the result's power in the missing wedge."""
     low, high = np.rad2deg([angles.min(), angles.max()])
     missing = 180 - (high - low)
@@ -29,10 +31,12 @@ def statement(angles: NDArray[np.float64], power: float, *, trained_here: bool, 
         if keep_measured
         else "the measured frequencies changed too (keep_measured=False): the whole result is the network's prediction"
     )
+    if halves:
+        lines.append("the network learned to predict each half of the frames from the other: noise is not learned")
     if power < LITTLE:
         lines.append(
             "this share is next to nothing: noise hid the structure to learn (an initial volume from wbp with a smooth filter "
-            "may help), or the training was too short"
+            "may help, or halves of the frames), or the training was too short"
         )
     lines.append("structure that appears in no other orientation cannot be learned, and may be filled in wrongly")
     return lines

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tomoprior.methods.learning.optimiser import Optimiser
-from tomoprior.methods.learning.state import NetworkState, initial_parts
+from tomoprior.methods.learning.state import Arrays, NetworkState, initial_parts
 from tomoprior.methods.wedge.cubes import Batch, Cubes
 from tomoprior.methods.wedge.network import FillNetwork
 from tomoprior.methods.wedge.prediction import predict
@@ -34,15 +34,23 @@ class State(NetworkState):
     Attributes
     ----------
     filled
-        The volume that cubes are cut from, normalised.
+        The volume that cubes are cut from, normalised; of halves both, ``(2, nz, ny, nx)``.
     losses
         One per step.
     rounds
         Results of each finished round.
+    best
+        With halves: the average weights after the round that predicted the other half best. Otherwise empty.
     """
 
     filled: torch.Tensor = field(kw_only=True)
     rounds: list[dict[str, float]] = field(default_factory=list)
+    best: Arrays = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> Arrays:
+        """The weights that predict the result."""
+        return self.best or self.average
 
 
 def initial_state(network: FillNetwork, start: torch.Tensor) -> State:
@@ -61,7 +69,8 @@ class Training:
     Parameters
     ----------
     start
-        The normalised volume with the missing wedge, ``(nz, ny, nx)``; the cubes of the first round are cut from it.
+        The normalised volume with the missing wedge, ``(nz, ny, nx)``; the cubes of the first round are cut from it. Of halves
+        both, ``(2, nz, ny, nx)``.
     region
         Frequencies that the tilts measured.
     cubes
@@ -121,10 +130,12 @@ class Training:
         return self.settings.learning_rate * decayed * min(1.0, (self.state.step + 1) / WARM_UP)
 
     def result(self, *, keep_measured: bool) -> torch.Tensor:
-        """Return the filled-in volume, normalised; see ``fill``."""
-        if keep_measured:
+        """Return the filled-in volume, normalised; see ``fill``. Of halves it is the mean of both."""
+        if keep_measured and self.start.ndim == 3:
             return self.state.filled
-        return fill(self.optimiser.averaged(), self.start, self.region, self.settings.tile_size, keep_measured=False)
+        network = self.optimiser.averaged()
+        network.load_state_dict(self.state.chosen)
+        return fill(network, self.start, self.region, self.settings.tile_size, keep_measured=keep_measured)
 
     def _step(self) -> None:
         """Take one step on new cubes; raises InputError if its gradient is not finite."""
@@ -153,12 +164,17 @@ class Training:
         state = self.state
         before = state.filled
         network = self.optimiser.averaged()
-        state.filled = fill(network, self.start, self.region, self.settings.tile_size, keep_measured=True)
+        volumes = _list_volumes(self.start)
+        predictions = [_predict(network, volume, self.region, self.settings.tile_size) for volume in volumes]
+        errors = {} if len(volumes) == 1 else {"half_error": measure_half_error(predictions, volumes, self.region)}
+        if errors and errors["half_error"] < min((r["half_error"] for r in state.rounds), default=math.inf):
+            state.best = {name: value.clone() for name, value in state.average.items()}
+        filled = [_keep_measured_(p, v, self.region) for p, v in zip(predictions, volumes, strict=True)]
+        state.filled = filled[0] if len(filled) == 1 else torch.stack(filled)
         change = float((state.filled - before).norm() / state.filled.norm())
         tail = state.losses[-max(1, self.settings.steps_per_round // 4) :]
-        state.rounds.append(
-            {"loss": sum(tail) / len(tail), "inferred_power": self.region.missing_share(state.filled), "change": change}
-        )
+        power = sum(self.region.missing_share(volume) for volume in filled) / len(filled)
+        state.rounds.append({"loss": sum(tail) / len(tail), "inferred_power": power, "change": change, **errors})
 
 
 def fill(network: FillNetwork, start: torch.Tensor, region: Region, tile_size: int, *, keep_measured: bool) -> torch.Tensor:
@@ -167,14 +183,41 @@ def fill(network: FillNetwork, start: torch.Tensor, region: Region, tile_size: i
     Parameters
     ----------
     start
-        Normalised, ``(nz, ny, nx)``.
+        Normalised, ``(nz, ny, nx)``, or both halves, ``(2, nz, ny, nx)``; the result is then the mean of both.
     keep_measured
         False: the prediction replaces the measured frequencies too.
     """
+    filled = []
+    for volume in _list_volumes(start):
+        prediction = _predict(network, volume, region, tile_size)
+        filled.append(_keep_measured_(prediction, volume, region) if keep_measured else prediction)
+    return filled[0] if len(filled) == 1 else (filled[0] + filled[1]) / 2
+
+
+def measure_half_error(predictions: list[torch.Tensor], starts: list[torch.Tensor], region: Region) -> float:
+    """Return the squared error with which the predictions from both halves agree with the other half, over its power.
+
+    Only the measured frequencies count. The noise of the other half is independent, so that its share of the error is the same
+    for all networks.
+    """
+    error = total = 0.0
+    for prediction, other in zip(predictions, reversed(starts), strict=True):
+        difference = region.keep_(prediction - other, "measured")
+        error += float(difference.double().square().sum())
+        total += float(region.keep_(other.clone(), "measured").double().square().sum())
+    return error / max(total, 1e-300)
+
+
+def _list_volumes(start: torch.Tensor) -> list[torch.Tensor]:
+    return list(start) if start.ndim == 4 else [start]
+
+
+def _predict(network: FillNetwork, volume: torch.Tensor, region: Region, tile_size: int) -> torch.Tensor:
+    """Return the network's prediction from the measured frequencies of a volume."""
     with torch.no_grad():
-        measured = region.keep_(start.clone(), "measured")
-        filled = predict(network, measured, tile_size)
-        del measured
-        if keep_measured:
-            filled = region.keep_(filled.sub_(start), "missing").add_(start)
-    return filled
+        return predict(network, region.keep_(volume.clone(), "measured"), tile_size)
+
+
+def _keep_measured_(prediction: torch.Tensor, start: torch.Tensor, region: Region) -> torch.Tensor:
+    """Replace the measured frequencies of a prediction by those of its start, in place."""
+    return region.keep_(prediction.sub_(start), "missing").add_(start)
