@@ -33,7 +33,7 @@ def _per_voxel(settings: WedgeSettings) -> float:
 def memory(geometry: Geometry, settings: WedgeSettings) -> int:
     """Return the bytes at the peak, without the projections and the prepared projector."""
     grid = start.WorkingGrid.for_cubes(geometry, settings.cube_size + 2 * MARGIN)
-    starter = start.start_method(settings.start)
+    starter = start.start_method(settings.choose_start())
     first = starter.memory(grid.geometry, starter.Settings())
     volume = 4 * math.prod(grid.shape)
     tile = math.prod(min(settings.tile_size, n) for n in grid.shape)
@@ -48,7 +48,7 @@ def memory(geometry: Geometry, settings: WedgeSettings) -> int:
 def cost_in_pairs(geometry: Geometry, settings: WedgeSettings) -> float:
     """Return the time in pairs of projection and adjoint on the requested grid."""
     grid = start.WorkingGrid.for_cubes(geometry, settings.cube_size + 2 * MARGIN)
-    starter = start.start_method(settings.start)
+    starter = start.start_method(settings.choose_start())
     requested = math.prod(geometry.shape)
     wider = math.prod(grid.shape) / requested
     per_voxel = _per_voxel(settings) / (DENSE * 2 * ENTRIES * geometry.n_angles)

@@ -23,7 +23,7 @@ from tomoprior.methods.wedge.result import FilledReconstruction, FillTask, to_re
 from tomoprior.methods.wedge.settings import WedgeSettings
 from tomoprior.methods.wedge.state import Checkpoint, Trained, load_network
 from tomoprior.progress import Progress
-from tomoprior.projector import Projector
+from tomoprior.projector import FilteredProjector, Projector
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.storage.digest import compute_digest
 
@@ -46,10 +46,11 @@ class Wedge:
     tunable: ClassVar[Tunable] = {"start": ("wbp", "sirt")}
     couples_slices = True
     uses_projector = True
+    takes_transfer = True
 
     def halo(self, geometry: Geometry, settings: WedgeSettings) -> int:
         """Return the rows that a slab sees beyond its own: half a cube, and the halo of the method for the start."""
-        starter = start.start_method(settings.start)
+        starter = start.start_method(settings.choose_start())
         return settings.cube_size // 2 + (starter.halo(geometry, starter.Settings()) if isinstance(starter, SlabMethod) else 0)
 
     def settings_from_pilot(self, result: Reconstruction, settings: WedgeSettings, folder: Path) -> dict[str, Any]:
@@ -65,9 +66,10 @@ class Wedge:
         return None if settings.network is not None else settings.model_copy(update={"halves": True})
 
     def settings_from_halves(self, result: Reconstruction, settings: WedgeSettings, folder: Path) -> dict[str, Any]:
-        """Return the trained network as a setting, for each half by itself."""
-        keep = settings.model_copy(update={"halves": True}).keeps_measured
-        return {**self.settings_from_pilot(result, settings, folder), "halves": False, "keep_measured": keep}
+        """Return the trained network as a setting, for each half by itself, with the same start."""
+        together = settings.model_copy(update={"halves": True})
+        own = {"halves": False, "keep_measured": together.keeps_measured, "start": together.choose_start()}
+        return {**self.settings_from_pilot(result, settings, folder), **own}
 
     def memory(self, geometry: Geometry, settings: WedgeSettings) -> int:
         """Return the bytes at the peak, without the projections and the prepared projector."""
@@ -103,6 +105,7 @@ class Wedge:
             raise InputError("wedge with halves makes a start from each of them; leave the initial volume out")
         if initial is not None and w is not None:
             raise InputError("wedge passes weights to the method of its start, and an initial volume replaces it; give one")
+        _check_start(projector, settings, initial)
         angles = _weighted_angles(projector.geometry, w)
         informative = rotations.informative_rotations(angles)
         if not informative:
@@ -133,6 +136,16 @@ class Wedge:
             return _train(task, projections, projector, settings, informative, Checkpoint(path, about), seed, progress)
 
 
+def _check_start(projector: Projector, settings: WedgeSettings, initial: torch.Tensor | None) -> None:
+    """Raise InputError for a first method that cannot use the transfer function of the images."""
+    if initial is None and isinstance(projector, FilteredProjector):
+        name = settings.choose_start(transfer=True)
+        if not getattr(start.start_method(name), "takes_transfer", False):
+            raise InputError(
+                f"start={name} cannot use a transfer function; use sirt, sart, cgls, tikhonov, tv or cn, or flip phases"
+            )
+
+
 def _weighted_angles(geometry: Geometry, w: torch.Tensor | None) -> NDArray[np.float64]:
     """Return the angles of the tilts that have any weight."""
     if w is None:
@@ -151,13 +164,14 @@ def _task(
     mask: torch.Tensor | None,
 ) -> FillTask:
     grid = start.WorkingGrid.for_cubes(projector.geometry, settings.cube_size + 2 * MARGIN)
+    name = settings.choose_start(transfer=isinstance(projector, FilteredProjector))
     if initial is not None:
         volume = grid.pad(initial if mask is None else initial * mask, None)
     elif settings.halves:
-        halves = _split_halves(projections, grid, weights)
-        volume = torch.stack([start.reconstruct(settings.start, half, projector, part, w, mask) for half, part, w in halves])
+        parts = _split_halves(projections, projector, grid, weights)
+        volume = torch.stack([start.reconstruct(name, half, A, part, w, mask) for half, A, part, w in parts])
     else:
-        volume = start.reconstruct(settings.start, projections, projector, grid, weights, mask)
+        volume = start.reconstruct(name, projections, projector, grid, weights, mask)
     if trained is None:
         offset, unit = start.measure_scale(volume if volume.ndim == 3 else volume.mean(0), settings.percentile)
     else:
@@ -167,17 +181,17 @@ def _task(
 
 
 def _split_halves(
-    projections: torch.Tensor, grid: start.WorkingGrid, weights: torch.Tensor | None
-) -> list[tuple[torch.Tensor, start.WorkingGrid, torch.Tensor | None]]:
-    """Return projections, grid and weights of both halves; raises InputError if they have different tilts."""
-    n, angles = len(projections) // 2, grid.geometry.angles
+    projections: torch.Tensor, projector: Projector, grid: start.WorkingGrid, weights: torch.Tensor | None
+) -> list[tuple[torch.Tensor, Projector, start.WorkingGrid, torch.Tensor | None]]:
+    """Return projections, projector, grid and weights of both halves; raises InputError if they have different tilts."""
+    n, angles = len(projections) // 2, projector.geometry.angles
     if len(projections) % 2 or not np.array_equal(angles[:n], angles[n:]):
         raise InputError("halves: the series needs every tilt twice, first all images of one half, then all of the other")
     parts = []
     for views in (np.arange(n), np.arange(n, 2 * n)):
         at = slice(int(views[0]), int(views[-1]) + 1)
         part = replace(grid, geometry=grid.geometry.select(views))
-        parts.append((projections[at], part, None if weights is None else weights[at]))
+        parts.append((projections[at], projector.subset(views), part, None if weights is None else weights[at]))
     return parts
 
 

@@ -13,7 +13,7 @@ from tomoprior.methods.wedge.start import WorkingGrid
 from tomoprior.methods.wedge.state import Trained
 from tomoprior.methods.wedge.statement import INFERRED, statement
 from tomoprior.methods.wedge.training import State
-from tomoprior.projector import Projector
+from tomoprior.projector import FilteredProjector, Projector
 from tomoprior.reconstruction import Reconstruction
 
 
@@ -78,8 +78,11 @@ def to_reconstruction(
     """Return the result; ``filled`` is normalised, on the padded grid; ``state`` is None without a training."""
     power = task.region.missing_share(filled)
 
+    filtered = isinstance(projector, FilteredProjector)  # a transfer function does not pass an image's mean
+    images = projections - projections.mean((1, 2), keepdim=True) if filtered else projections
+
     def residual(volume: torch.Tensor) -> float:
-        return float((projector(volume) - projections).norm() / projections.norm().clamp(min=1e-30))
+        return float((projector(volume) - images).norm() / images.norm().clamp(min=1e-30))
 
     volume = task.requested(filled)
     return FilledReconstruction(
