@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from tomoprior.errors import InputError
@@ -17,12 +18,14 @@ from tomoprior.methods.diffusion.prior import load_prior
 from tomoprior.methods.diffusion.tiling import TiledDenoiser
 from tomoprior.methods.diffusion.training_domain import check_grid_and_range, convert_voxel_size
 from tomoprior.projector import Projector
+from tomoprior.series.rebinning import rebin_fan
+from tomoprior.series.series import TiltSeries
 
 
 class PriorDenoiser:
     """Denoise volumes of densities with a prior of ``tomoprior train``; the section fills the grid.
 
-    The prior's mean and contrast are measured on the tilts, for which the beam must be parallel.
+    The prior's mean and contrast are measured on the tilts; those of a fan beam are turned into parallel rays for this.
 
     Parameters
     ----------
@@ -34,12 +37,7 @@ class PriorDenoiser:
         self.prior = load_prior(prior)
 
     def check(self, geometry: Geometry) -> None:
-        """Raise InputError for a fan beam, or a geometry outside the prior's training."""
-        if isinstance(geometry, FanGeometry):
-            raise InputError(
-                "the scale of a trained prior is measured on a parallel beam; use another denoiser, or turn the series into "
-                "parallel rays with tomoprior.rebin_fan"
-            )
+        """Raise InputError for a geometry outside the prior's training."""
         check_grid_and_range(geometry, self.prior, check_range=False)  # without the tilts as a condition any range will do
         try:
             convert_voxel_size(geometry, self.prior, check=True)
@@ -50,6 +48,8 @@ class PriorDenoiser:
         self, projections: torch.Tensor, projector: Projector, weights: torch.Tensor | None
     ) -> Callable[[torch.Tensor, float], torch.Tensor]:
         """Return the denoiser ``D(x, sigma)`` of volumes ``(nz, ny, nx)``, sigma in the prior's units."""
+        if isinstance(projector.geometry, FanGeometry):
+            projections, projector, weights = _rebin(projections, projector.geometry, weights)
         prior, shape = self.prior, projector.domain_shape
         size = convert_voxel_size(projector.geometry, prior, check=True)
         projector = projector.with_geometry(replace(projector.geometry, voxel_size=size, unit=prior.unit))
@@ -66,3 +66,14 @@ class PriorDenoiser:
         )  # fmt: skip
         denoise = TiledDenoiser(prior.denoiser.to(projections.device), prior.tile, condition, conditioned=False)
         return lambda x, sigma: denoise((x - mean) / gain, sigma).mul(gain).add(mean)
+
+
+def _rebin(
+    projections: torch.Tensor, geometry: FanGeometry, weights: torch.Tensor | None
+) -> tuple[torch.Tensor, Projector, torch.Tensor]:
+    """Return projections, projector and weights of the parallel rays of a fan; see ``rebin_fan``."""
+    device = projections.device
+    known = None if weights is None else weights.expand(projections.shape).cpu().numpy()
+    series = rebin_fan(TiltSeries(projections.cpu().numpy(), geometry, known))
+    rays, shares = (torch.from_numpy(np.asarray(a, np.float32)).to(device) for a in (series.projections, series.weights))
+    return rays, Projector(series.geometry, device), shares
