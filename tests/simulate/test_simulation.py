@@ -263,3 +263,30 @@ def test_wrong_names_and_geometries_are_refused():
         simulate("spheres", SHAPE, [-60.0, 60.0])
     with pytest.raises(GeometryError, match="shape"):
         simulate("spheres", (20, 20), ANGLES)
+
+
+def test_halves_have_independent_noise_and_the_series_is_their_mean():
+    angles = np.deg2rad([-30, 0, 30])
+    clean = simulate("shapes", (24, 64, 64), angles, seed=2).series.projections
+    made = simulate("shapes", (24, 64, 64), angles, seed=2, snr=0.5, halves=True)
+    a, b = (half.projections - clean for half in made.halves)
+    np.testing.assert_allclose(made.series.projections, clean + (a + b) / 2, atol=1e-4)
+    variance = clean.var((1, 2)) / 0.25  # each half has half the ratio
+    np.testing.assert_allclose([a.var((1, 2)), b.var((1, 2))], [variance, variance], rtol=0.1)
+    np.testing.assert_allclose(((a + b) / 2).var((1, 2)), clean.var((1, 2)) / 0.5, rtol=0.1)
+    assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.03
+    assert made.record["halves"] is True
+    assert made.record["snr"] == 0.25
+    assert made.record["of_each_half"] == ["noise_std", "snr"]
+
+
+def test_halves_count_half_of_the_dose():
+    made = simulate("shapes", (24, 64, 64), np.deg2rad([0, 40]), seed=2, dose=40, halves=True)
+    assert made.record["dose"] == 20
+    a, b = (half.projections for half in made.halves)
+    assert not np.array_equal(a, b)
+
+
+def test_halves_without_noise_are_refused():
+    with pytest.raises(InputError, match="differ in their noise: give snr or dose"):
+        simulate("shapes", (24, 32, 32), np.deg2rad([0, 40]), halves=True)

@@ -40,7 +40,7 @@ Examples:
   tomoprior simulate shapes -o shapes --size 128x128x48 --angles=-60:60:2 --snr 1
   tomoprior simulate spheres -o spheres --size 256x256x64 --dose 50 --shift-std 1 --seed 3
   tomoprior simulate capsid -o capsid --file 1f2n.cif --size 128x128x128 --set resolution=12
-  tomoprior simulate particles -o cryo --file ribosome.mrc --size 128x128x64 --voxel-size 10 --ctf --snr 0.1
+  tomoprior simulate particles -o cryo --file ribosome.mrc --size 128x128x64 --voxel-size 10 --ctf --snr 0.1 --halves
   tomoprior simulate foam -o foam --size 192x64x192 --angles 0:179:1 --set porosity=0.4
   tomoprior simulate fibsem.tif -o tissue --tissue-voxel-size 10 --size 96x96x32 --voxel-size 20 --set dose=500,2000
 """
@@ -49,7 +49,7 @@ Examples:
 PHANTOMS_ONLY = {
     "snr": "dose", "attenuation": "attenuation", "lowpass": "blur", "file": None, "shift_std": "shift_error", "drift": "drift",
     "angle_std": "angle_error",
-    "ctf": "defocus", "defocus": "defocus", "axis_offset": None, "aligned": None, "supersample": None,
+    "ctf": "defocus", "defocus": "defocus", "halves": None, "axis_offset": None, "aligned": None, "supersample": None,
 }  # fmt: skip
 TISSUE_ONLY = ("tissue_voxel_size", "unit", "bright_is_dense")
 
@@ -89,6 +89,12 @@ def simulate(
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="With --ctf: underfocus in micrometers. Default: 2 4."),
     ] = None,
+    halves: Annotated[
+        bool,
+        typer.Option(
+            "--halves", help="Record the frames in two halves with independent noise: even.mrc, odd.mrc, their mean series.mrc."
+        ),
+    ] = False,
     attenuation: Annotated[
         float | None,
         typer.Option(help="With --dose: attenuation per voxel of density 1. Default: 1/e passes along the longest ray."),
@@ -159,13 +165,13 @@ def simulate(
         check_folder(out, overwrite=overwrite)
         nz, ny, nx = shape
         # the volume, and projections with fine rows and without
-        _check_memory(4 * ny * nx * (nz + len(degrees) * (2 + max(1, supersample))))
+        _check_memory(4 * ny * nx * (nz + len(degrees) * (2 + 2 * halves + max(1, supersample))))
         with before_output(), progress_bar(name) as step:
             simulation = simulate_phantom(
                 phantom, shape, np.deg2rad(degrees), seed=seed, voxel_size=voxel_size, supersample=supersample, snr=snr,
                 dose=None if ctf else dose, cryo=cryo,
                 attenuation=attenuation, shift_std=shift_std, drift=drift, angle_std=float(np.deg2rad(angle_std)),
-                axis_offset=axis_offset, aligned=aligned, progress=step,
+                axis_offset=axis_offset, aligned=aligned, halves=halves, progress=step,
             )  # fmt: skip
         extra = {}
     written = save_simulation(simulation, out, overwrite=overwrite, extra={"command": shlex.join(sys.argv), **extra})

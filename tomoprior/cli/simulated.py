@@ -28,7 +28,8 @@ def print_simulation(name: str, simulation: Simulation, out: Path, written: list
         _print_drawn(record)
     elif record["noise"] != "none":
         values = {k: record[k] for k in ("snr", "dose", "attenuation") if k in record}
-        typer.echo(f"noise        {record['noise']}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()))
+        of_each = " in each half of the frames" if simulation.halves else ""
+        typer.echo(f"noise        {record['noise']}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()) + of_each)
     if "true.tlt" in written:
         typer.echo("misaligned   true angles and shifts are in true.tlt and true.xf (recon: --angles, --shifts)")
     if record["axis_offset"]:
@@ -37,9 +38,8 @@ def print_simulation(name: str, simulation: Simulation, out: Path, written: list
     optics = (
         f" --ctf-file {out / 'optics.star'} --dose-file {out / 'optics.star'} --dose-weight" if "optics.star" in written else ""
     )
-    typer.echo(
-        f"next         tomoprior recon {out / 'series.mrc'} -o volume.mrc --method tv --thickness {geometry.shape[0]}{optics}"
-    )
+    source = f"{out / 'even.mrc'} --halves {out / 'odd.mrc'}" if simulation.halves else out / "series.mrc"
+    typer.echo(f"next         tomoprior recon {source} -o volume.mrc --method tv --thickness {geometry.shape[0]}{optics}")
 
 
 def _describe_phantom(record: dict[str, Any]) -> str:

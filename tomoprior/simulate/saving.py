@@ -19,10 +19,13 @@ from tomoprior.reconstruction import Reconstruction
 from tomoprior.simulate.simulation import Simulation
 from tomoprior.storage.files import reraise_disk_errors
 
+#: The even and the odd frames of a simulation in halves.
+HALVES = ("even.mrc", "odd.mrc")
+
 #: Files of every simulation. ``true.tlt`` and ``true.xf`` are added where the true geometry is not the nominal one, the
 #: transfer functions of a frozen specimen, and the variance of every line integral where it is known.
 FILES = ("series.mrc", "series.tlt", "truth.mrc", "simulation.json", "simulation.png")
-OPTIONAL_FILES = ("true.tlt", "true.xf", "variance.mrc", "optics.star")
+OPTIONAL_FILES = ("true.tlt", "true.xf", "variance.mrc", "optics.star", *HALVES, "even.tlt", "odd.tlt")
 
 
 def check_folder(folder: Path, *, overwrite: bool = False) -> None:
@@ -94,6 +97,8 @@ def _write_files(folder: Path, simulation: Simulation, record: dict[str, Any]) -
 
     label = (f"tomoprior {__version__} simulate {record['phantom']} seed {record['seed']}",)
     write_series(simulation.series, folder / "series.mrc", labels=label)
+    for half, name in zip(simulation.halves or (), HALVES, strict=False):
+        write_series(half, folder / name, labels=label)
     write(Reconstruction(simulation.truth.volume, simulation.truth.geometry), folder / "truth.mrc", labels=label)
     true, nominal = simulation.geometry, simulation.series.geometry
     if true.shifts is not None or not np.array_equal(true.angles, nominal.angles):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -24,6 +24,9 @@ from tomoprior.simulate.exposure import project_scene
 from tomoprior.simulate.misalignment import misalign_geometry
 from tomoprior.simulate.noise import add_counting_noise, add_gaussian_noise
 from tomoprior.simulate.phantoms.base import ERRORS, NOISE, OPTICS, Phantom, random_stream
+
+#: Facts of the noise that a record of halves has for each of them.
+HALVED = {"snr", "dose", "noise_std", "pixels_without_count"}
 
 #: Packages whose version is part of the record.
 RECORDED_PACKAGES = ("numpy", "scipy", "torch", "astra-toolbox", "gemmi")
@@ -46,6 +49,8 @@ class Simulation:
         Everything needed to repeat the simulation, as plain numbers, lists and text.
     variance
         Variance of the noise of every line integral, shape ``range_shape``, where it is known (``tilt_series``).
+    halves
+        With ``halves``: the series of the even and of the odd frames. ``series`` has their mean.
     """
 
     series: TiltSeries
@@ -53,6 +58,7 @@ class Simulation:
     geometry: Geometry
     record: dict[str, Any]
     variance: NDArray[np.float32] | None = None
+    halves: tuple[TiltSeries, TiltSeries] | None = None
 
 
 def simulate(
@@ -72,6 +78,7 @@ def simulate(
     axis_offset: float = 0.0,
     aligned: bool = False,
     cryo: CryoSettings | None = None,
+    halves: bool = False,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Simulation:
@@ -114,6 +121,9 @@ def simulate(
     cryo
         Record a frozen specimen: contrast transfer, damage by the dose, noise of ice at ``snr``. The series gets the transfer
         functions. Not with ``dose``, which counts electrons behind an absorbing specimen.
+    halves
+        Record the frames in two halves with independent noise, each with half the ``snr`` or ``dose``; the series is their
+        mean. Methods choose settings and learn from such halves (``reconstruct_halves``).
     aligned
         The series has its true geometry instead of the nominal one.
     progress
@@ -124,7 +134,7 @@ def simulate(
     Returns
     -------
     Simulation
-        With ``series``, ``truth``, ``geometry`` (the true one) and ``record``.
+        With ``series``, ``truth``, ``geometry`` (the true one), ``record`` and on request ``halves``.
 
     Raises
     ------
@@ -151,6 +161,8 @@ def simulate(
         raise InputError(f"drift must be (dy, dx) and axis_offset a number, all finite, got {drift!r} and {axis_offset!r}")
     if cryo is not None and dose is not None:
         raise InputError("with a frozen specimen, the dose is a setting of cryo; give snr for the noise")
+    if halves and snr is None and dose is None:
+        raise InputError("halves of the frames differ in their noise: give snr or dose")
     geometry = Geometry(angles, shape)
     scene = phantom.scene(geometry.shape, seed=seed, voxel_size=voxel_size)
     nominal = Geometry(angles, geometry.shape, voxel_size=scene.voxel_size, unit=scene.unit)
@@ -158,16 +170,24 @@ def simulate(
         nominal, random_stream(seed, ERRORS), shift_std=shift_std, drift=drift, angle_std=angle_std, axis_offset=axis_offset
     )
     projections, volume = project_scene(scene, true, supersample, progress=progress)
-    noise: dict[str, Any] = {"noise": "none"}
+    optics: dict[str, Any] = {}
     transfer = None
     if cryo is not None:
         transfer = cryo.transfer(true, random_stream(seed, OPTICS))
-        projections, noise = expose(projections, transfer, snr, cryo.ice, random_stream(seed, NOISE), true)
-        noise = {**noise, "cryo": cryo.model_dump(mode="json"), "transfer": transfer.describe(true)}
-    elif snr is not None:
-        projections, noise = add_gaussian_noise(projections, float(snr), random_stream(seed, NOISE))
-    elif dose is not None:
-        projections, noise = add_counting_noise(projections, float(dose), attenuation, random_stream(seed, NOISE))
+        optics = {"cryo": cryo.model_dump(mode="json"), "transfer": transfer.describe(true)}
+    rng = random_stream(seed, NOISE)
+
+    def add_noise(share: float) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        if cryo is not None and transfer is not None:
+            return expose(projections, transfer, None if snr is None else snr * share, cryo.ice, rng, true)
+        if snr is not None:
+            return add_gaussian_noise(projections, float(snr * share), rng)
+        if dose is not None:
+            return add_counting_noise(projections, float(dose * share), attenuation, rng)
+        return projections, {"noise": "none"}
+
+    recorded = [add_noise(0.5) for _ in range(2)] if halves else [add_noise(1.0)]
+    noise = recorded[0][1]
     record = {
         "phantom": phantom.name,
         "settings": phantom.model_dump(mode="json"),
@@ -175,6 +195,8 @@ def simulate(
         "seed": int(seed),
         "supersample": int(supersample),
         **noise,
+        **optics,
+        **({"halves": True, "of_each_half": sorted(noise.keys() & HALVED)} if halves else {}),
         "shift_std": float(shift_std),
         "drift": [float(v) for v in drift],
         "angle_std": float(angle_std),
@@ -185,10 +207,11 @@ def simulate(
         "versions": package_versions(),
     }
     known = true if aligned else nominal
-    series = TiltSeries(
-        projections, known, metadata={"source": f"simulated: {phantom.name}", "simulation": record}, transfer=transfer
-    )
-    return Simulation(series, Reconstruction(volume, known, provenance=record), true, record)
+    metadata = {"source": f"simulated: {phantom.name}", "simulation": record}
+    parts = [TiltSeries(images, known, metadata=metadata, transfer=transfer) for images, _ in recorded]
+    series = replace(parts[0], projections=(recorded[0][0] + recorded[1][0]) / 2) if halves else parts[0]
+    pair = (parts[0], parts[1]) if halves else None
+    return Simulation(series, Reconstruction(volume, known, provenance=record), true, record, halves=pair)
 
 
 def package_versions() -> dict[str, str]:
