@@ -358,7 +358,11 @@ def test_halves_of_the_frames_are_written_and_reconstructed(run, tmp_path):
     volume = tmp_path / "volume.npy"
     ran = run("recon", out / "even.mrc", "--halves", out / "odd.mrc", "-o", volume, "--thickness", 24, "--set", "num_iter=3")
     assert ran.code == 0, ran.err
+    assert "those of one reconstruction, and there are two; settings left open" in ran.out
     assert np.load(volume).shape == (24, 20, 40)
+    wedge = ("-m", "wedge", "--dry-run", "-o", tmp_path / "wedge.npy", "--thickness", 24)
+    ran = run("recon", out / "even.mrc", "--halves", out / "odd.mrc", *wedge)
+    assert "those of the training; the network is then applied to each half" in ran.out
     # a simulation without halves leaves none of an earlier one behind
     assert run("simulate", "shapes", "-o", out, *SIZE, "--snr", 0.5, "--overwrite").code == 0
     assert {p.name for p in out.iterdir()} == FILES

@@ -19,6 +19,7 @@ from tomoprior.errors import InputError, NoSuchFileError, SettingsError
 from tomoprior.formats import sidefiles, write
 from tomoprior.formats.geometry_files import find_geometry_file, geometry_path
 from tomoprior.methods import get
+from tomoprior.methods.base import HalvesMethod, Method
 from tomoprior.progress import progress_bar
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.fusion import fuse
@@ -49,6 +50,15 @@ def check(halves: str | None, out: Path, field: Path | None, members: list[str],
             raise InputError(f"{out} is an input of this run, and is not overwritten")
     for name in [*COMPANIONS, *(["fused"] if members else [])]:
         check_target(companion_path(out, name), overwrite=overwrite)
+
+
+def describe_cost(method: Method, settings: Any, halves: str) -> tuple[Any, list[str]]:
+    """Return the settings whose memory and time are estimated, and a note that says what the estimate leaves out."""
+    frames = halves != "tilts"
+    if frames and isinstance(method, HalvesMethod) and (together := method.settings_for_halves(settings)) is not None:
+        return together, ["memory and time are those of the training; the network is then applied to each half"]
+    chosen = "; settings left open take about ten short ones of each half more" if frames else ""
+    return settings, [f"memory and time are those of one reconstruction, and there are two{chosen}"]
 
 
 def open_other(options: SeriesOptions, file: Path) -> TiltSeries:

@@ -222,8 +222,9 @@ def recon(
     start = None if initial is None else inputs.volume(initial, series.geometry.shape)
     mask_volume = None if mask is None else inputs.volume(mask, series.geometry.shape)
     console.print_header(file, series, chosen, settings, given_center=center is not None)
-    needed = estimate(series, chosen, settings=settings, device=device, kind=kind, backend=backend)  # type: ignore[arg-type]
-    console.print_cost(chosen, needed, notes)
+    counted, of_halves = (settings, []) if halves is None else halved.describe_cost(chosen, settings, halves)
+    needed = estimate(series, chosen, settings=counted, device=device, kind=kind, backend=backend)  # type: ignore[arg-type]
+    console.print_cost(chosen, needed, [*notes, *of_halves])
     if dry_run:
         typer.echo("dry run: nothing was written")
         return
