@@ -7,7 +7,7 @@ import pytest
 
 from tomoprior import Geometry
 from tomoprior.comparison.result import Entry, Ranking
-from tomoprior.comparison.summary import summarize
+from tomoprior.comparison.summary import find_bad_tilts, summarize
 
 GEOMETRY = Geometry(np.deg2rad([-60.0, 0, 60]), (4, 4, 4), voxel_size=2.0, unit="nanometer")
 
@@ -86,3 +86,9 @@ def test_methods_that_agree_have_no_outsider():
     assert sentences(0.0, (0.999, 0.998, 0.994)) == [
         "wbp agrees least with the other methods (mean correlation 0.99 voxel by voxel)."
     ]
+
+
+@pytest.mark.parametrize(("votes", "bad"), [((1, 0), [2]), ((1, 0, 0), []), ((1, 1, 0), [2]), ((0, 0), [])])
+def test_half_of_the_methods_make_a_tilt_bad(votes, bad):
+    entries = [Entry("a", "a", {}, evidence={"residual": {"outliers": [2] * vote}}) for vote in votes]
+    assert find_bad_tilts([*entries, Entry("without a volume", "b", {})]) == bad

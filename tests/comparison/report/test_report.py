@@ -116,7 +116,8 @@ def test_the_tables_show_what_there_is_and_mark_the_best_beyond_ties(html, writt
     (names, truth), (_, tilts) = read_tables((written[0] / "report.html").read_text("utf-8"))
     assert list(truth) == ["wbp", '<b>&"sirt"$x$</b>', "cn"]  # what has no volume is told of once
     cn = truth["cn"]
-    assert ("Likeness", "VIF") not in cn  # NaN for all
+    assert ("Likeness", "VIF") not in cn  # NaN for all, so that no text explains it either
+    assert "Structural similarity and root mean square error." in html.text
     assert "<strong" in cn["PSNR, dB", "fitted"]
     assert "32.0" in cn["PSNR, dB", "fitted"]
     assert "<strong" not in cn["PSNR, dB", "as it is"]  # plain values stand beside, and rank nothing
