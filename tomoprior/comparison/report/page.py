@@ -88,7 +88,7 @@ def _run(entry: Entry) -> dict[str, Any]:
         "tuned": (tuned or {}).get("values", {}),
         "trials": trials,
         "kinds": ", ".join(["message"] * bool(entry.message) + ["notes"] * bool(entry.notes) + ["trials"] * bool(trials)),
-        "trials_text": "not tuned" if tuned is None else ": ".join([str(len(trials)), *reasons]),
+        "trials_text": "not tuned" if tuned is None else ": ".join([f"{len(trials)} trial{'s' * (len(trials) != 1)}", *reasons]),
     }
 
 
