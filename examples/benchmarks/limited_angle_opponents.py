@@ -18,8 +18,8 @@ Run = Callable[[Case], Reconstruction]
 #: ``make_classical_run``.
 GRIDS: dict[str, tuple[str, tuple, dict[str, Any]]] = {
     "sirt": ("num_iter", (5, 10, 20, 40, 80, 160, 320, 640), {"min_constraint": 0}),
-    "tv": ("reg_par", (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0), {"min_constraint": 0, "num_iter": 100}),
-    "tikhonov": ("reg_par", (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0), {"num_iter": 40}),
+    "tv": ("reg_par", (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0), {"min_constraint": 0}),
+    "tikhonov": ("reg_par", (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0), {}),
 }
 
 #: All columns of the classical methods.

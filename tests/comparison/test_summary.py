@@ -59,6 +59,12 @@ def test_sentences_are_short(told):
     assert max(words) <= 18
 
 
+def test_resolution_is_in_voxels_where_their_size_is_unknown():
+    """Binned by 2, a voxel has 2 pixels of the file, and the curve ends after a quarter of a cycle per voxel."""
+    binned = Geometry(GEOMETRY.angles, (4, 4, 4), voxel_size=2.0)
+    assert "down to (voxels): tv 4." in summarize([entry("tv", 20.0, 0.25, 0.25)], [], binned, [0, 1, 2])[2]
+
+
 def sentences(inferred, correlations):
     """The findings on three methods with this power beyond the tilts, and these mean correlations with the others."""
     entries = [

@@ -233,6 +233,15 @@ def test_a_scan_of_one_slice_shows_its_useful_plane_alone():
     assert json.loads(re.search(r'id="known">(.*?)</script>', text)[1])["planes"] == ["xz"]
     assert 'value="all"' not in text
     assert "x–y and z–y are too thin" in Page(text).text
+    assert "smears" not in Page(text).text + picture.caption  # three tilts, 60 degrees apart, leave no wedge out
+
+
+def test_a_missing_wedge_is_named(full, html):
+    (middle,) = (picture for picture in pictures(full) if picture.name == "slices")
+    assert middle.caption.startswith(
+        "Above: x–y in the middle of z. Below: x–z in the middle of y, where the missing wedge smears. One grey scale"
+    )
+    assert "In x–z the missing wedge smears" in html.text
 
 
 def test_the_csv_has_the_numbers_in_full(written, full):

@@ -123,6 +123,7 @@ def _viewer(comparison: Comparison, grey: Window, packed: Packed | None) -> dict
         "known": known,
         "names": [(name, look[name].colour if name in look else TRUTH) for name in names],
         "planes": [(name, "–".join(axes)) for name, axes in PLANES.items()],
+        "wedge": words.misses_wedge(geometry),
         "thin": " and ".join("–".join(axes) for name, axes in PLANES.items() if name not in known["planes"]),
         "has_std": any("std" in e["parts"] for e in entries),
         "calibrated": any(e["calibration"] != [1.0, 0.0] for e in entries),
