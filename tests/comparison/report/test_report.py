@@ -145,7 +145,8 @@ def test_settings_and_trials_of_each_method_are_in_sight(written):
     table = re.search(r'<table class="settings">.*?</table>', text, re.S)
     assert text.count("<details", 0, table.start()) == text.count("</details>", 0, table.start())  # in no fold
     rows = [Page(row).text.strip() for row in table[0].split("<tbody>")[1].split("</tr>")[:-1]]
-    assert re.match(r"wbp num_iter 20 tuned ; note .*; bounds 0, none ; more deep 1 2 trials: num_iter: no other values", rows[0])
+    settings, trials = r"num_iter 20 tuned ; note .*; bounds 0, none ; more deep 1", "2 trials: num_iter: no other values"
+    assert re.match(rf"wbp {settings} {trials}", rows[0])
     assert "more deep 1 → deep 2" in rows[2]  # chosen by the run; the chosen num_iter equals the setting
     assert "→" not in rows[0]
     assert rows[2].endswith("reconstruction 0.5 s checks 1 min 12 s")

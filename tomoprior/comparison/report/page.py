@@ -80,6 +80,7 @@ def _run(entry: Entry) -> dict[str, Any]:
     """Return the settings and trials of an entry as plain values; ``settled`` are settings that the run itself chose."""
     tuned, settings, settled = plain(entry.evidence.get("tuned")), plain(entry.settings), plain(entry.settled)
     trials = (tuned or {}).get("trials", [])
+    count = f"{len(trials)} trial{'s' * (len(trials) != 1)}"
     reasons = [reason for name in ("why", "cut") if tuned and (reason := tuned.get(name))]
     return {
         "entry": entry,
@@ -88,7 +89,7 @@ def _run(entry: Entry) -> dict[str, Any]:
         "tuned": (tuned or {}).get("values", {}),
         "trials": trials,
         "kinds": ", ".join(["message"] * bool(entry.message) + ["notes"] * bool(entry.notes) + ["trials"] * bool(trials)),
-        "trials_text": "not tuned" if tuned is None else ": ".join([f"{len(trials)} trial{'s' * (len(trials) != 1)}", *reasons]),
+        "trials_text": "not tuned" if tuned is None else ": ".join([count, *reasons]),
     }
 
 
