@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tomoprior.comparison import budget, evaluation
@@ -12,6 +13,8 @@ from tomoprior.comparison.candidates import Candidate, make_candidates
 from tomoprior.comparison.evaluation import Evaluation, digest_candidate
 from tomoprior.comparison.shared import SharedInput
 from tomoprior.comparison.store import Store
+from tomoprior.errors import Interrupted
+from tomoprior.reconstruction import Reconstruction
 
 from .conftest import named
 
@@ -94,6 +97,30 @@ def test_what_an_earlier_run_has_spent_on_the_volume_and_on_checks_is_spent(eval
     assert state["status"] == "over budget"
     assert "the check halves was cut off" in state["message"]
     assert state["seconds"] == {"reconstruction": 30, "checks": 30}
+
+
+def test_a_volume_that_was_cut_off_is_made_anew_with_more_time(clock, series, tmp_path):
+    """The second of two steps of 30 s ends beyond 40 s; of 100 s both fit."""
+
+    def reconstruct(self, projections, projector, settings, *, weights=None, initial=None, mask=None, progress=None):
+        steps = 0
+        try:
+            for steps in (1, 2):
+                clock.seconds += 30
+                progress(steps, 2, {})
+        except KeyboardInterrupt:
+            raise Interrupted(Reconstruction(projector.T(projections), projector.geometry)) from None
+        return Reconstruction(steps * projector.T(projections), projector.geometry)
+
+    store = Store(tmp_path / "patient", "digest")
+    volumes = []
+    for limit, status, seconds in ((40, "over budget", 60), (100, "done", 60)):
+        one = candidate(named("patient", reconstruct=reconstruct))
+        state = Evaluation(SharedInput(series), one, store, (), budget=limit).run()
+        assert state["status"] == status
+        assert state["seconds"]["reconstruction"] == seconds
+        volumes.append(store.array("volume"))
+    np.testing.assert_allclose(volumes[1], 2 * volumes[0], rtol=1e-6)
 
 
 def test_results_belong_to_the_settings_that_are_tuned():
