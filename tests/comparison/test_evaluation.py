@@ -99,6 +99,11 @@ def test_what_an_earlier_run_has_spent_on_the_volume_and_on_checks_is_spent(eval
     assert state["seconds"] == {"reconstruction": 30, "checks": 30}
 
 
+def test_checks_end_with_the_first_that_has_no_time(evaluate):
+    state, _ = evaluate(25, checks=("held_out", "halves"))
+    assert state["message"] == "the check held-out was cut off after the budget of 25 s: the volume itself is complete"
+
+
 def test_a_volume_that_was_cut_off_is_made_anew_with_more_time(clock, series, tmp_path):
     """The second of two steps of 30 s ends beyond 40 s; of 100 s both fit."""
 
@@ -133,3 +138,8 @@ def test_results_belong_to_the_settings_that_are_tuned():
     digests += [digest_candidate("data", fixed, tune=True), digest_candidate("other data", free, tune=True)]
     assert len(set(digests)) == 4
     assert digest_candidate("data", make_candidates([method])[0], tune=True) == digests[0]
+
+
+def test_results_of_one_method_are_not_those_of_another_with_the_same_settings():
+    first, second = (digest_candidate("data", candidate(named(name)), tune=False) for name in ("first", "second"))
+    assert first != second
