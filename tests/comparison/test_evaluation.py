@@ -128,6 +128,18 @@ def test_a_volume_that_was_cut_off_is_made_anew_with_more_time(clock, series, tm
     np.testing.assert_allclose(volumes[1], 2 * volumes[0], rtol=1e-6)
 
 
+def test_an_interruption_is_no_end_of_the_budget(series, tmp_path):
+    """A method that keeps its volume at Ctrl-C: the user wants to stop, and the volume is not the one of all iterations."""
+
+    def reconstruct(self, projections, projector, settings, *, weights=None, initial=None, mask=None, progress=None):
+        raise Interrupted(Reconstruction(projector.T(projections), projector.geometry))
+
+    store = Store(tmp_path / "stopped", "digest")
+    with pytest.raises(KeyboardInterrupt):
+        Evaluation(SharedInput(series), candidate(named("stopped", reconstruct=reconstruct)), store, (), budget=1000).run()
+    assert store.get("reconstruction") is store.get("outcome") is None
+
+
 def test_results_belong_to_the_settings_that_are_tuned():
     """Trials of other settings, or none, choose other values."""
     method = named("tuned")
