@@ -30,12 +30,16 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def evaluate(clock, series, tmp_path):
-    """Evaluate a method whose every reconstruction takes 30 s, unless ``stop`` interrupts it in a stage."""
+    """Evaluate a method whose every reconstruction takes 30 s, unless ``stop`` interrupts it in a stage.
+
+    With one iteration it is a back-projection, else the same upside down.
+    """
 
     def run(limit, *, tune=False, checks=(), stop=None):
         def volume(self, projections, projector, settings, progress):
             clock.seconds += 30
-            return projector.T(projections)
+            x = projector.T(projections)
+            return x if settings.num_iter == 1 else x.flip(0)
 
         def step(stage, iteration, num_iter):
             if stop is not None and stage.startswith(stop):
@@ -74,6 +78,7 @@ def test_tuning_ends_at_half_of_the_budget(evaluate):
     part = store.get("tuned")
     assert [trial["values"]["num_iter"] for trial in part["trials"]] == [3, 1]
     assert part["cut"].startswith("half of the budget")
+    assert part["values"] == {"num_iter": 1} == {"num_iter": state["settings"]["num_iter"]}  # the better of the two
     assert state["status"] == "done"
     assert state["seconds"] == {"tuning": 60, "reconstruction": 30, "checks": 0}
 
