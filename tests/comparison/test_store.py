@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from tomoprior.comparison.store import DATA, MARK, Store, check_earlier_results, lock_folder
+from tomoprior import Geometry
+from tomoprior.comparison.result import Comparison, Entry
+from tomoprior.comparison.store import DATA, MARK, Store, check_earlier_results, lock_folder, write_outputs
 from tomoprior.errors import OutputExistsError
 
 
@@ -84,3 +86,23 @@ def test_a_folder_is_marked_and_the_input_of_a_killed_run_is_removed(tmp_path):
     assert (out / MARK).exists()
     with lock_folder(out) as runs:
         assert not list(runs.glob(f"{DATA}*"))
+
+
+def test_volumes_are_written_with_their_standard_deviation(tmp_path, monkeypatch):
+    geometry = Geometry(np.deg2rad([-60.0, 0.0, 60.0]), (4, 5, 6), voxel_size=2.0, unit="nanometer")
+    volume, std = np.random.default_rng(0).random((2, 4, 5, 6), np.float32)
+    entries = (
+        Entry("fine", "cn", {"num_iter": 5}, volume=volume, std=std),
+        Entry("wbp", "wbp", {}, volume=2 * volume),
+        Entry("tv", "tv", {}, "failed", "why"),
+    )
+    written = {}
+    monkeypatch.setattr("tomoprior.comparison.report.write_report", lambda *_, **__: None)
+    monkeypatch.setattr("tomoprior.comparison.store.write", lambda result, path, **_: written.update({path: result}))
+    write_outputs(Comparison("series", geometry, entries), tmp_path, "mrc")
+    fine, wbp = written.values()
+    assert list(written) == [tmp_path / "volumes" / "fine.mrc", tmp_path / "volumes" / "wbp.mrc"]
+    np.testing.assert_array_equal(fine.volume, volume)
+    np.testing.assert_array_equal(fine.std, std)
+    assert fine.provenance == {"method": "cn", "settings": {"num_iter": 5}}
+    assert (fine.voxel_size, wbp.std) == (2.0, None)
