@@ -177,7 +177,8 @@ def test_a_soft_mask_of_everything_is_one():
     np.testing.assert_array_equal(soft_mask(np.ones((6, 7, 8))), np.ones((6, 7, 8)))
     half = np.zeros((4, 4, 20))
     half[..., 10:] = 1
-    assert soft_mask(half)[0, 0, 9:15] == pytest.approx([0, *(0.5 - 0.5 * np.cos(np.pi * np.array([0.5, 1.5, 2.5, 3.5]) / 4)), 1])
+    rise = 0.5 - 0.5 * np.cos(np.pi * np.array([0.5, 1.5, 2.5, 3.5]) / 4)
+    assert soft_mask(half)[0, 0, 9:15] == pytest.approx([0, *rise, 1])
 
 
 def test_the_mean_and_the_lowest_tilt_are_measured():
