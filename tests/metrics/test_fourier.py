@@ -191,3 +191,8 @@ def test_the_mean_and_the_lowest_tilt_are_measured():
         region = measured_region((16, 4, 16), [lowest, 0.0], mode="wedge")
         assert region[range(8), 0, range(8)].all()
         assert not region[2, 0, 1]
+    # and 45 degrees the direction kx = -kz
+    for highest in (np.pi / 4, np.nextafter(np.pi / 4, 0)):
+        region = measured_region((16, 4, 16), [0.0, highest], mode="wedge")
+        assert region[range(0, -8, -1), 0, range(8)].all()
+        assert not region[-2, 0, 1]

@@ -207,7 +207,8 @@ def predict(monkeypatch):
         curves = {"ll": agreement, "xl": np.full(n, crossed), "xx": np.full(n, own)}
 
         def fsc_by_hand(a, b, **_):
-            return FSC(np.arange(1, n + 1) / (2 * n), np.asarray(curves["".join(sorted(a + b, reverse=True))]), np.full(n, 75.0))
+            correlation = np.asarray(curves["".join(sorted(a + b, reverse=True))])
+            return FSC(np.arange(1, n + 1) / (2 * n), correlation, np.full(n, 75.0))
 
         monkeypatch.setattr(halfmaps, "fsc", fsc_by_hand)
         return predict_truth_fsc(("x", "x"), ("l", "l")).correlation
