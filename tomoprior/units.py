@@ -72,6 +72,17 @@ def volume_unit(unit: str) -> str:
     return "voxels" if unit == "pixel" else unit_symbol(unit)
 
 
+def voxel_edge(voxel_size: float, unit: str) -> float:
+    """Return the edge of a voxel in the unit that ``volume_unit`` names: 1 if the voxel size is unknown, also of binned data.
+
+    Examples
+    --------
+    >>> voxel_edge(2.0, "nanometer"), voxel_edge(2.0, "pixel")
+    (2.0, 1.0)
+    """
+    return 1.0 if unit == "pixel" else voxel_size
+
+
 def unit_symbol(unit: str) -> str:
     """Return the symbol of a unit, ``nm`` for ``nanometer``; raises InputError for a unit that is not in ``UNITS``."""
     if unit not in _SHORT:

@@ -8,7 +8,7 @@ in which each tilt's brightness is shifted to the common mean.
 
 The position of a section's faces counts more in PSNR, SSIM and correlation than its whole inside. So there are three columns:
 the faces are unknown, a method finds them from the tilts, or a mask gives them to all methods. In addition to PSNR and SSIM of
-the whole volume there are scores of the inside alone: see ``limited_angle_scores``. One parameter of each classical method is
+the whole volume there are scores of the inside alone: see ``limited_angle_scores``. The settings of each classical method are
 tuned for each range on two sections of the training volume with their truth, which favours these methods; ``wiener`` and
 ``diffusion`` have their default settings.
 
@@ -24,13 +24,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import limited_angle_checks as checks
 import numpy as np
 from limited_angle_bars import Bars, check_accuracy, check_samples, check_uncertainty
 from limited_angle_cases import RANGES, SCORED_SEED, TUNING_SEED, Case, load_tissue, make_case
 from limited_angle_figures import STD, draw_section, draw_tissue
-from limited_angle_opponents import SAMPLE_RANGE, SLICE_RANGE, Key, Run, make_learned_runs, make_tuned_runs, tune_strengths
+from limited_angle_opponents import SAMPLE_RANGE, SLICE_RANGE, Key, Run, make_learned_runs, make_tuned_runs, tune_settings
 from limited_angle_scores import score_accuracy, score_uncertainty
 from limited_angle_table import Table
 
@@ -104,9 +105,9 @@ def measure_all(training, validation, args) -> Table:
         samples = args.samples if section in sampled_sections else 0
         for span in args.ranges:
             if span not in opponents:
-                if str(span) not in (tuning := load_strengths(args.out)):
+                if str(span) not in (tuning := load_settings(args.out)):
                     print(f"{span} degrees", flush=True)
-                    tuning[str(span)] = tune_strengths([make_case(training, span, TUNING_SEED + i) for i in range(2)])
+                    tuning[str(span)] = tune_settings([make_case(training, span, TUNING_SEED + i) for i in range(2)])
                     find_tuning_file(args.out).write_text(json.dumps(tuning, indent=1), encoding="ascii")
                 opponents[span] = make_tuned_runs(tuning[str(span)])
             runs = opponents[span] | make_learned_runs(span, prior_setting, samples, slices)
@@ -129,12 +130,12 @@ def measure_all(training, validation, args) -> Table:
 
 
 def find_tuning_file(table: Path) -> Path:
-    """Return the path of the tuned strengths next to the table."""
+    """Return the path of the tuned settings next to the table."""
     return table.with_suffix(".tuning.json")
 
 
-def load_strengths(table: Path) -> dict[str, dict[str, float]]:
-    """Return the stored strengths of each range."""
+def load_settings(table: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the stored settings of each range."""
     path = find_tuning_file(table)
     return json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from limited_angle_bars import Bars
 from limited_angle_cases import CLEAN, SCORED_SEED, TUNING_SEED, make_case
-from limited_angle_opponents import make_tuned_runs, tune_strengths
+from limited_angle_opponents import make_tuned_runs, tune_settings
 from limited_angle_scores import BANDS, compute_band_powers
 
 from tomoprior import metrics, reconstruct
@@ -70,7 +70,7 @@ def check_clean_series(bars: Bars, training: Tissue, validation: Tissue, prior_s
     for span in CLEAN_RANGES:
         key = ("unknown", "tv")
         opponent = make_tuned_runs(
-            tune_strengths([make_case(training, span, TUNING_SEED + i, microscope=CLEAN) for i in range(2)], [key])
+            tune_settings([make_case(training, span, TUNING_SEED + i, microscope=CLEAN) for i in range(2)], [key])
         )[key]
         c = make_case(validation, span, SCORED_SEED, microscope=CLEAN)
         tv = metrics.psnr(opponent(c).volume, c.truth, data_range=1.0)

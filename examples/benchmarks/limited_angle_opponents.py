@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,16 @@ from tomoprior import Reconstruction, reconstruct
 Key = tuple[str, str]
 Run = Callable[[Case], Reconstruction]
 
-#: For each classical method: its tuned parameter, the values to try and other settings. Volumes are not negative, see
-#: ``make_classical_run``.
-GRIDS: dict[str, tuple[str, tuple, dict[str, Any]]] = {
-    "sirt": ("num_iter", (5, 10, 20, 40, 80, 160, 320, 640), {"min_constraint": 0}),
-    "tv": ("reg_par", (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0), {"min_constraint": 0, "num_iter": 100}),
-    "tikhonov": ("reg_par", (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0), {"num_iter": 40}),
+#: Settings to try for each classical method; volumes are not negative, see ``make_classical_run``. Few iterations of ``tv`` are
+#: another way of smoothing.
+GRIDS: dict[str, list[dict[str, Any]]] = {
+    "sirt": [{"num_iter": n, "min_constraint": 0} for n in (5, 10, 20, 40, 80, 160, 320, 640)],
+    "tv": [
+        {"reg_par": strength, "num_iter": n, "min_constraint": 0}
+        for n in (100, 400)
+        for strength in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+    ],
+    "tikhonov": [{"reg_par": strength} for strength in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)],
 }
 
 #: All columns of the classical methods.
@@ -35,35 +40,30 @@ SLICE_RANGE, SAMPLE_RANGE = 20, 60
 NO_SAMPLES = {"samples": 0}
 
 
-def make_classical_run(faces: str, name: str, value: float) -> Run:
-    """Return a run of a classical method with a value of its parameter; negative voxels become zero."""
-    parameter, _, other_settings = GRIDS[name]
+def make_classical_run(faces: str, name: str, settings: dict[str, Any]) -> Run:
+    """Return a run of a classical method with these settings; negative voxels become zero."""
 
     def run(c: Case) -> Reconstruction:
-        mask = c.mask if faces == "given" else None
-        result = reconstruct(c.series, name, mask=mask, **{parameter: value}, **other_settings)
+        result = reconstruct(c.series, name, mask=c.mask if faces == "given" else None, **settings)
         np.maximum(result.volume, 0, out=result.volume)
         return result
 
     return run
 
 
-def tune_strengths(cases: Sequence[Case], keys: Sequence[Key] = CLASSICAL) -> dict[str, float]:
-    """Return each classical method's parameter with the highest mean PSNR on these cases, for faces unknown and given."""
-    strengths: dict[str, float] = {}
+def tune_settings(cases: Sequence[Case], keys: Sequence[Key] = CLASSICAL) -> dict[str, dict[str, Any]]:
+    """Return each classical method's settings with the highest mean PSNR on these cases, for faces unknown and given."""
+    tuned: dict[str, dict[str, Any]] = {}
     for faces, name in keys:
-        values = GRIDS[name][1]
-        scores = {v: np.mean([_compute_psnr(make_classical_run(faces, name, v)(c).volume, c) for c in cases]) for v in values}
-        best = max(values, key=lambda v: scores[v])
-        edge = " (at the grid's edge)" if best in (values[0], values[-1]) else ""
-        print(f"faces {faces}, {name}: {GRIDS[name][0]} {best:g}{edge}", flush=True)
-        strengths[f"{faces} {name}"] = best
-    return strengths
+        best = max(GRIDS[name], key=partial(_score_settings, cases, faces, name))
+        print(f"faces {faces}, {name}: {best}", flush=True)
+        tuned[f"{faces} {name}"] = best
+    return tuned
 
 
-def make_tuned_runs(strengths: dict[str, float]) -> dict[Key, Run]:
-    """Return a run of each classical method with its tuned parameter."""
-    return {key: make_classical_run(*key, strengths[" ".join(key)]) for key in CLASSICAL if " ".join(key) in strengths}
+def make_tuned_runs(tuned: dict[str, dict[str, Any]]) -> dict[Key, Run]:
+    """Return a run of each classical method with its tuned settings."""
+    return {key: make_classical_run(*key, tuned[" ".join(key)]) for key in CLASSICAL if " ".join(key) in tuned}
 
 
 def make_learned_runs(span: int, prior_setting: dict[str, str], samples: int, slices: bool) -> dict[Key, Run]:
@@ -88,6 +88,12 @@ def make_learned_runs(span: int, prior_setting: dict[str, str], samples: int, sl
     if slices and span <= SLICE_RANGE:
         runs["found", "diffusion.slice"] = method("diffusion.slice", **sample_settings)
     return runs
+
+
+def _score_settings(cases: Sequence[Case], faces: str, name: str, settings: dict[str, Any]) -> float:
+    """Return the mean PSNR of a classical method with these settings."""
+    run = make_classical_run(faces, name, settings)
+    return float(np.mean([_compute_psnr(run(c).volume, c) for c in cases]))
 
 
 def _compute_psnr(volume: np.ndarray, c: Case) -> float:

@@ -32,6 +32,17 @@ def test_every_method_sees_the_same_and_gives_what_it_gives_alone(found, made):
     assert [e.status for e in found.entries] == ["done", "done"]
 
 
+def test_an_entry_says_what_its_run_chose(series):
+    """Rays at 60 degrees need (14 + 10 sin 60) / cos 60 - 14 = 31 voxels beside 28; a quarter of the width is the most."""
+    settings = {"free": {"num_iter": 2}, "given": {"num_iter": 2, "pad": 5}, "rule": {"num_iter": 2, "reg_par": "auto"}}
+    result = compare(series, ["free=sirt", "given=sirt", "rule=tv"], settings=settings, isolate=False, checks=[])
+    assert result["free"].settings["pad"] == "auto"
+    assert result["free"].settled == {"pad": 7}
+    assert result["given"].settled == {}
+    assert result["rule"].settled["pad"] == 7
+    assert result["rule"].settled["reg_par"] > 0
+
+
 def test_ranks_by_truth_and_by_held_out_tilts(found):
     by_truth, by_tilts = found.rankings
     assert by_truth.groups == by_tilts.groups == (("sirt",), ("wbp",))

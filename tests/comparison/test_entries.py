@@ -27,21 +27,42 @@ def test_a_band_that_contradicts_leaves_methods_unranked(coarse, groups):
     assert ranking.groups == groups
 
 
-def test_the_truths_share_beyond_the_tilts_is_that_of_the_truth(tmp_path):
-    """A truth that varies along z alone, whose power no tilt measured, and a volume that varies along x alone."""
-    geometry = Geometry(np.deg2rad([-60.0, 0.0, 60.0]), (32, 1, 32))
-    z, _, x = np.indices(geometry.shape)
-    truth, volume = (np.cos(2 * np.pi * 8 * axis / 32).astype(np.float32) for axis in (z, x))
+GEOMETRY = Geometry(np.deg2rad([-60.0, 0.0, 60.0]), (32, 1, 32))
+
+
+def make_entry(volume, truth, match="none"):
+    """The entry of a volume, with nothing but its reconstruction in the store."""
 
     class Results:
         def get(self, name):
-            return {"residual": {}, "std": False, "provenance": {}, "memory": None} if name == "reconstruction" else None
+            return {"residual": {}, "std": False, "provenance": {}, "memory": 5} if name == "reconstruction" else None
 
         def array(self, name):
             return volume
 
-    outcome = {"settings": {}, "status": "done", "message": "", "seconds": {}}
-    shared = SharedInput(TiltSeries(np.ones(geometry.range_shape, np.float32), geometry))
-    (made,) = make_entries(shared, [(make_candidates(["wbp"])[0], Results(), outcome)], truth, "none")
-    assert made.evidence["inferred"]["truth_share"] == inferred_share(truth, geometry) > 0.9
+    outcome = {"settings": {"tuned": 1}, "status": "done", "message": "", "seconds": {}}
+    shared = SharedInput(TiltSeries(np.ones(GEOMETRY.range_shape, np.float32), GEOMETRY))
+    (made,) = make_entries(shared, [(make_candidates(["wbp"])[0], Results(), outcome)], truth, match)
+    return made
+
+
+def test_the_truths_share_beyond_the_tilts_is_that_of_the_truth():
+    """A truth that varies along z alone, whose power no tilt measured, and a volume that varies along x alone."""
+    z, _, x = np.indices(GEOMETRY.shape)
+    truth, volume = (np.cos(2 * np.pi * 8 * axis / 32).astype(np.float32) for axis in (z, x))
+    made = make_entry(volume, truth)
+    assert made.evidence["inferred"]["truth_share"] == inferred_share(truth, GEOMETRY) > 0.9
     assert made.evidence["inferred"]["share"] < 0.1
+
+
+def test_plain_measures_follow_the_wanted_match():
+    truth = np.random.default_rng(0).random(GEOMETRY.shape, np.float32)
+    volume = truth + 4  # all voxels are 4 too high, which a fitted offset takes away
+    assert make_entry(volume, truth).evidence["truth"]["rmse"] == pytest.approx(4, rel=1e-6)
+    assert make_entry(volume, truth, "affine").evidence["truth"]["rmse"] == pytest.approx(0, abs=1e-6)
+
+
+def test_an_entry_has_the_settings_and_the_memory_of_the_run():
+    volume = np.eye(32, dtype=np.float32)[:, None]
+    assert make_entry(volume, None).settings == {"tuned": 1}
+    assert make_entry(volume, None).memory == 5

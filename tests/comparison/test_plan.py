@@ -22,6 +22,9 @@ def test_reconstructions_are_counted(series):
     assert costs(series)["sirt"].reconstructions == 5
     assert costs(series, checks=["planted"])["sirt"].reconstructions == 2
     assert costs(series, checks="")["sirt"].reconstructions == 1
+    # five tilts are enough for all checks, four for halves but not for held-out tilts
+    assert costs(series.select(np.arange(5)))["sirt"].reconstructions == 5
+    assert costs(series.select(np.arange(4)))["sirt"].reconstructions == 4
     # three tilts are too few for held-out tilts and for halves
     assert costs(series.select(np.arange(3)))["sirt"].reconstructions == 2
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tomoprior import Geometry, TiltSeries, methods
+from tomoprior.comparison import shared as shared_input
 from tomoprior.comparison.result import Planted
 from tomoprior.comparison.shared import SharedInput, choose_held_out, order_tilts, split_halves
 from tomoprior.errors import InputError
@@ -99,6 +100,13 @@ def test_results_belong_to_all_of_the_input(change):
     shared = SharedInput(series([0, 10, 20]))
     assert change(shared).digest() != shared.digest()
     assert SharedInput(series([0, 10, 20])).digest() == shared.digest()
+
+
+@pytest.mark.parametrize(("name", "value"), [("__version__", "0.0.0"), ("EVIDENCE", 0)])
+def test_results_of_another_version_are_made_anew(monkeypatch, name, value):
+    before = SharedInput(series([0, 10, 20])).digest()
+    monkeypatch.setattr(shared_input, name, value)
+    assert SharedInput(series([0, 10, 20])).digest() != before
 
 
 def test_planted_objects_change_no_reconstruction_and_no_digest():

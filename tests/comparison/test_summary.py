@@ -7,7 +7,7 @@ import pytest
 
 from tomoprior import Geometry
 from tomoprior.comparison.result import Entry, Ranking
-from tomoprior.comparison.summary import summarize
+from tomoprior.comparison.summary import find_bad_tilts, summarize
 
 GEOMETRY = Geometry(np.deg2rad([-60.0, 0, 60]), (4, 4, 4), voxel_size=2.0, unit="nanometer")
 
@@ -59,6 +59,12 @@ def test_sentences_are_short(told):
     assert max(words) <= 18
 
 
+def test_resolution_is_in_voxels_where_their_size_is_unknown():
+    """Binned by 2, a voxel has 2 pixels of the file, and the curve ends after a quarter of a cycle per voxel."""
+    binned = Geometry(GEOMETRY.angles, (4, 4, 4), voxel_size=2.0)
+    assert "down to (voxels): tv 4." in summarize([entry("tv", 20.0, 0.25, 0.25)], [], binned, [0, 1, 2])[2]
+
+
 def sentences(inferred, correlations):
     """The findings on three methods with this power beyond the tilts, and these mean correlations with the others."""
     entries = [
@@ -86,3 +92,9 @@ def test_methods_that_agree_have_no_outsider():
     assert sentences(0.0, (0.999, 0.998, 0.994)) == [
         "wbp agrees least with the other methods (mean correlation 0.99 voxel by voxel)."
     ]
+
+
+@pytest.mark.parametrize(("votes", "bad"), [((1, 0), [2]), ((1, 0, 0), []), ((1, 1, 0), [2]), ((0, 0), [])])
+def test_half_of_the_methods_make_a_tilt_bad(votes, bad):
+    entries = [Entry("a", "a", {}, evidence={"residual": {"outliers": [2] * vote}}) for vote in votes]
+    assert find_bad_tilts([*entries, Entry("without a volume", "b", {})]) == bad

@@ -7,7 +7,7 @@ import torch
 import tomoprior
 from tomoprior import Geometry, TiltSeries
 from tomoprior.errors import InputError
-from tomoprior.metrics import directional_fsc, fsc, measured_region, split_measured
+from tomoprior.metrics import directional_fsc, fsc, fsc_of_halves, measured_region, soft_mask, split_measured
 from tomoprior.metrics.fourier import fade_out
 from tomoprior.simulate import Spheres
 
@@ -161,6 +161,24 @@ def test_the_soft_box_fades_out_over_a_quarter_of_an_axis_at_either_end():
     assert window[0] == pytest.approx(0.5 - 0.5 * np.cos(np.pi / 8.25))
     assert window[7] < 1
     assert np.all(window[8:24] > 0.99)
+    # an axis of four voxels has no room for a middle
+    np.testing.assert_array_equal(fade_out(np.ones((4, 3, 32)))[0, 0], fade_out(np.ones((32, 1, 1)))[:, 0, 0])
+
+
+def test_random_phases_of_halves_are_those_of_the_seed():
+    a, b = np.random.default_rng(0).normal(size=(2, 16, 16, 16))
+    first, again, other = (fsc_of_halves(a + b, a - 0.3 * b, seed=seed).correlation for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other)[3:].max() > 1e-3
+    assert first[0] == other[0]  # low frequencies keep their phases
+
+
+def test_a_soft_mask_of_everything_is_one():
+    np.testing.assert_array_equal(soft_mask(np.ones((6, 7, 8))), np.ones((6, 7, 8)))
+    half = np.zeros((4, 4, 20))
+    half[..., 10:] = 1
+    rise = 0.5 - 0.5 * np.cos(np.pi * np.array([0.5, 1.5, 2.5, 3.5]) / 4)
+    assert soft_mask(half)[0, 0, 9:15] == pytest.approx([0, *rise, 1])
 
 
 def test_the_mean_and_the_lowest_tilt_are_measured():
@@ -173,3 +191,8 @@ def test_the_mean_and_the_lowest_tilt_are_measured():
         region = measured_region((16, 4, 16), [lowest, 0.0], mode="wedge")
         assert region[range(8), 0, range(8)].all()
         assert not region[2, 0, 1]
+    # and 45 degrees the direction kx = -kz
+    for highest in (np.pi / 4, np.nextafter(np.pi / 4, 0)):
+        region = measured_region((16, 4, 16), [0.0, highest], mode="wedge")
+        assert region[range(0, -8, -1), 0, range(8)].all()
+        assert not region[-2, 0, 1]

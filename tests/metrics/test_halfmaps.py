@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tomoprior.errors import InputError
-from tomoprior.metrics import FSC, fsc
+from tomoprior.metrics import FSC, fsc, halfmaps
 from tomoprior.metrics.halfmaps import (
     HalfMapFSC,
+    _window_starts,
     half_map_fsc,
     local_resolution,
     predict_truth_fsc,
@@ -119,6 +121,19 @@ def test_resolution_is_local(rng):
         local_resolution(*halves, window=33)
 
 
+def test_local_resolution_does_not_depend_on_an_offset(rng):
+    signal = ndimage.gaussian_filter(rng.standard_normal((24, 24, 24)), 1.5)
+    halves = [signal + 0.1 * rng.standard_normal(signal.shape) for _ in range(2)]
+    expected = local_resolution(*halves, window=12)
+    assert expected.max() < 12
+    np.testing.assert_allclose(local_resolution(*(half + 1e3 for half in halves), window=12), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "starts"), [(32, [0, 8, 16]), (16, [0]), (28, [0, 6, 12]), (40, [0, 8, 16, 24])])
+def test_windows_overlap_by_half_and_reach_both_ends(n, starts):
+    assert _window_starts(n, 16) == starts
+
+
 def test_a_shell_is_weighted_by_its_merit(rng):
     volume = rng.standard_normal((16, 16, 16))
     frequency, count = np.arange(1, 9) / 16, np.ones(8)
@@ -181,3 +196,58 @@ def test_matter_is_brighter_than_a_share_of_the_brightest():
     volume[10:30, 10:30, 4:24], volume[10:30, 10:30, 30:50], volume[10:30, 10:30, 56:76] = 1.0, 0.12, 0.2
     mask = soft_mask(volume, edge=1)
     assert [mask[20, 20, x] for x in (14, 40, 66)] == [1, 0, 1]
+
+
+@pytest.fixture
+def predict(monkeypatch):
+    """Predict from correlations made by hand, 75 Fourier voxels a shell: noise then has 1 / sqrt(75 * 16 / 6 / 2) = 0.1."""
+
+    def make(agreement, crossed=0.05, own=1.0):
+        n = len(agreement)
+        curves = {"ll": agreement, "xl": np.full(n, crossed), "xx": np.full(n, own)}
+
+        def fsc_by_hand(a, b, **_):
+            correlation = np.asarray(curves["".join(sorted(a + b, reverse=True))])
+            return FSC(np.arange(1, n + 1) / (2 * n), correlation, np.full(n, 75.0))
+
+        monkeypatch.setattr(halfmaps, "fsc", fsc_by_hand)
+        return predict_truth_fsc(("x", "x"), ("l", "l")).correlation
+
+    return make
+
+
+def test_the_prediction_is_the_formula(predict):
+    # 0.05 * sqrt(2 / (1 + 1) / 0.25)
+    assert predict([0.25] * 8) == pytest.approx(0.1)
+    assert predict([0.25] * 8, own=0.28) == pytest.approx(0.05 * np.sqrt(2 / 1.28 / 0.25))
+
+
+def test_agreement_like_that_of_noise_predicts_nothing(predict):
+    assert predict([0.11] * 8) == pytest.approx(0.05 / np.sqrt(0.11))
+    np.testing.assert_array_equal(predict([0.09] * 8), 0)
+
+
+def test_three_shells_without_agreement_end_the_prediction_and_so_does_the_end_of_the_curve(predict):
+    # averages over three shells: 0.5, then 0.125 beside the zeros
+    gap = predict([0.5] * 4 + [0.0] * 3 + [0.5] * 4)  # one shell is 0
+    assert (gap > 0).all()
+    wide = predict([0.5] * 4 + [0.0] * 5 + [0.5] * 4)  # three shells are 0
+    assert (wide > 0).tolist() == [True] * 5 + [False] * 8
+    last = predict([0.5] * 6 + [0.0] * 2)  # the last shell alone is 0
+    assert (last > 0).tolist() == [True] * 7 + [False]
+
+
+def test_a_mask_follows_the_wanted_lowpass():
+    """A cube of 3 x 3 x 3 voxels, which smoothing widens."""
+    sizes = [soft_mask(np.pad(np.ones((3, 3, 3)), 6), lowpass=lowpass, edge=0).sum() for lowpass in (0.1, 2.0)]
+    assert sizes[0] == 27
+    assert sizes[1] > 100
+
+
+def test_random_phases_begin_at_their_frequency(rng):
+    volume = rng.standard_normal((16, 16, 16))
+    before, after = (np.fft.rfftn(v) for v in (volume, substitute_phases(volume, 0.2, rng)))
+    k = np.sqrt(sum(f**2 for f in np.meshgrid(np.fft.fftfreq(16), np.fft.fftfreq(16), np.fft.rfftfreq(16), indexing="ij")))
+    np.testing.assert_allclose(after[k <= 0.2], before[k <= 0.2])
+    just_above = (k > 0.2) & (k < 0.25)
+    assert np.mean(np.abs(after - before)[just_above] > 0.1 * np.abs(before)[just_above]) > 0.8

@@ -6,7 +6,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from tomoprior.errors import InputError
-from tomoprior.metrics import psnr, rmse, ssim
+from tomoprior.metrics import match_scale, psnr, rmse, ssim
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,15 @@ def test_the_library_agrees(pair):
     assert ssim(volume, truth) == pytest.approx(structural_similarity(truth, volume, data_range=span))
     assert ssim(truth, truth) == pytest.approx(1)
     assert psnr(torch.from_numpy(volume), torch.from_numpy(truth)) == pytest.approx(psnr(volume, truth))
+
+
+def test_every_measure_follows_the_wanted_match(pair):
+    volume, truth = pair
+    for match in ("affine", "moments"):
+        fitted = match_scale(3 * volume + 2, truth, match)
+        for measure in (rmse, psnr, ssim):
+            assert measure(3 * volume + 2, truth, match=match) == pytest.approx(measure(fitted, truth))
+            assert measure(3 * volume + 2, truth) != pytest.approx(measure(fitted, truth), rel=0.1)
 
 
 def test_thin_volumes_are_compared_plane_by_plane(pair):

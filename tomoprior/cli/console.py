@@ -29,9 +29,10 @@ def print_series(file: Path, series: TiltSeries, *, given_center: bool) -> None:
     """Print the series and the volume's grid."""
     geometry = series.geometry
     degrees = np.rad2deg(geometry.angles)
+    size = "unknown size" if geometry.unit == "pixel" else f"{geometry.voxel_size:.6g} {geometry.unit}"
     typer.echo(
         f"series       {file}: {geometry.n_angles} tilts from {degrees.min():.4g} to {degrees.max():.4g} degrees, "
-        f"{geometry.detector[0]} x {geometry.detector[1]} (y, x) pixels of {geometry.voxel_size:.6g} {geometry.unit}"
+        f"{geometry.detector[0]} x {geometry.detector[1]} (y, x) pixels of {size}"
     )
     typer.echo(f"angles       from {series.metadata.get('angles_from')}")
     low, high = geometry.center.min(), geometry.center.max()

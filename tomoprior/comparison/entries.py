@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -54,13 +55,20 @@ def make_entries(
                 volume=volume,
                 std=store.array("std") if reconstruction["std"] else None,
                 response=store.array("response") if "planted" in evidence else None,
-                settled=reconstruction["provenance"].get("settled", {}),
+                settled=_find_settled(entry.settings, reconstruction["provenance"]),
                 memory=reconstruction["memory"],
                 notes=(*_note_transfer(shared, candidate), *map(str, reconstruction["provenance"].get("statement", ()))),
             )
         entries.append(replace(entry, evidence=evidence))
     pairs = agreement({e.label: e.volume for e in entries if e.volume is not None})
     return [replace(e, evidence={**e.evidence, "agreement": pairs[e.label]}) if pairs.get(e.label) else e for e in entries]
+
+
+def _find_settled(settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the run chose: settings that it recorded with another value, as ``pad="auto"``, and its own record."""
+    recorded = provenance.get("settings", {})
+    changed = {name: recorded[name] for name, value in settings.items() if recorded.get(name, value) != value}
+    return {**changed, **provenance.get("settled", {})}
 
 
 def _note_transfer(shared: SharedInput, candidate: Candidate) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tomoprior.comparison.result import Entry, Ranking
 from tomoprior.geometry import Geometry
-from tomoprior.units import volume_unit
+from tomoprior.units import volume_unit, voxel_edge
 
 #: A tilt is called bad if it is an outlier for at least this share of the methods.
 CONSENT = 0.5
@@ -116,7 +116,8 @@ def _halves(done: Sequence[Entry], geometry: Geometry) -> str:
     known = {label: f for label, f in crossings.items() if f is not None}
     if not known:
         return ""
-    words = [f"{label} {_resolution(geometry.voxel_size, f)}" for label, f in known.items()]
+    edge = voxel_edge(geometry.voxel_size, geometry.unit)
+    words = [f"{label} {_resolution(edge, f)}" for label, f in known.items()]
     return (
         f"Even and odd tilts agree in measured directions down to ({volume_unit(geometry.unit)}): {', '.join(words)}. "
         "This ranks no methods: a prior makes both halves alike."
@@ -158,10 +159,10 @@ def join_words(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _resolution(voxel_size: float, crossing: float) -> str:
+def _resolution(edge: float, crossing: float) -> str:
     if crossing == 0:
         return "nowhere"
-    return f"{voxel_size / crossing:.3g}{' or finer' if crossing >= 0.5 else ''}"  # at 0.5 the frequencies end
+    return f"{edge / crossing:.3g}{' or finer' if crossing >= 0.5 else ''}"  # at 0.5 the frequencies end
 
 
 def _percent(share: float) -> str:

@@ -49,14 +49,7 @@ class FSC:
         f, c, n = self.frequency[known], self.correlation[known], self.count[known]
         if len(f) == 0:
             return f, c
-        weights = [np.pad(n, (1, 1))[i : i + len(n)] * w for i, w in enumerate(SMOOTHING)]
-
-        def average(values: Floats) -> Floats:
-            padded = np.pad(values, (1, 1))
-            products = [w * padded[i : i + len(values)] for i, w in enumerate(weights)]
-            return np.asarray(np.sum(products, axis=0) / np.sum(weights, axis=0), np.float64)
-
-        return average(f), average(c)
+        return average_shells(f, n), average_shells(c, n)
 
     def crossing(self, threshold: float = 0.5) -> float:
         """Return the frequency in cycles per voxel up to which the two volumes agree.
@@ -114,3 +107,30 @@ class FSC:
         """
         chosen = self.correlation[self.frequency <= below + 1e-9]
         return float(np.nanmean(chosen)) if np.isfinite(chosen).any() else float("nan")
+
+
+def average_shells(values: Floats, count: Floats) -> Floats:
+    """Return averages over three neighbouring shells, two at the ends, by ``SMOOTHING`` and by their counts.
+
+    Parameters
+    ----------
+    values
+        A value for each shell; one that is not finite has no weight.
+    count
+        Fourier voxels in each shell.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape of ``values``; 0 where no neighbour has a value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tomoprior.metrics.curve import average_shells
+    >>> average_shells(np.array([1.0, 0.5, np.nan]), np.array([10.0, 20.0, 30.0]))
+    array([0.75, 0.6 , 0.5 ])
+    """
+    weights = np.where(np.isfinite(values), count, 0.0)
+    total, sums = (np.convolve(np.pad(v, 1), SMOOTHING, "valid") for v in (weights, weights * np.nan_to_num(values)))
+    return np.asarray(np.divide(sums, total, out=np.zeros_like(sums), where=total > 0), np.float64)

@@ -10,7 +10,7 @@ from scipy import fft, ndimage
 
 from tomoprior.errors import InputError
 from tomoprior.metrics._arrays import Floats, check_pair_3d
-from tomoprior.metrics.curve import FSC, SMOOTHING, SUSTAINED
+from tomoprior.metrics.curve import FSC, SMOOTHING, SUSTAINED, average_shells
 from tomoprior.metrics.fourier import Mask, fsc
 
 #: Correlation of two halves at the resolution limit: their mean then correlates 0.5 with the truth (Rosenthal and Henderson,
@@ -125,7 +125,7 @@ def predict_truth_fsc(
     crossed = np.mean([fsc(a, b, region=region, mask=mask).correlation for a, b in ((x1, l2), (x2, l1))], axis=0)
     own = fsc(x1, x2, region=region, mask=mask).correlation
     # single shells of noisy halves are too uncertain to be divided by
-    crossed, agreement, own = (_average_shells(c, plain.count) for c in (crossed, plain.correlation, own))
+    crossed, agreement, own = (average_shells(c, plain.count) for c in (crossed, plain.correlation, own))
     # the standard deviation of the average for independent noise: of a conjugate pair, one value counts
     share = sum(SMOOTHING) ** 2 / sum(w * w for w in SMOOTHING) / 2
     noise = 1 / np.sqrt(share * np.maximum(plain.count, 1.0))
@@ -133,16 +133,6 @@ def predict_truth_fsc(
     known = np.cumsum(np.lib.stride_tricks.sliding_window_view(below, SUSTAINED).all(1)) == 0
     factor = np.sqrt(2 / (1 + np.clip(own, 0.0, 1.0)) / np.maximum(agreement, noise))
     return FSC(plain.frequency, np.where(known, np.clip(crossed * factor, 0.0, 1.0), 0.0), plain.count)
-
-
-def _average_shells(values: Floats, count: Floats) -> Floats:
-    """Return averages over three neighbouring shells, by ``SMOOTHING`` and by the Fourier voxels that they count."""
-    known = np.isfinite(values) & (count > 0)
-    weights = np.where(known, count, 0.0)
-    total, sums = (
-        np.convolve(np.pad(v, 1, mode="edge"), SMOOTHING, "valid") for v in (weights, weights * np.nan_to_num(values))
-    )
-    return np.asarray(sums / np.maximum(total, 1e-300))
 
 
 def substitute_phases(volume: Floats, start: float, rng: np.random.Generator) -> Floats:

@@ -25,6 +25,8 @@ def test_correlation_of_every_pair():
 def test_scale_and_offset_do_not_count_but_the_sign_does():
     found = agreement({"a": volume(0, 1, 2), "b": volume(10, 13, 16), "c": volume(2, 1, 0)})
     assert found["a"] == {"b": pytest.approx(1), "c": pytest.approx(-1)}
+    small = agreement({"a": volume(0, 1e-6, 2e-6), "b": volume(1e-6, 7e-6, 4e-6)})  # 3 / sqrt(2 * 18), as above
+    assert small["a"]["b"] == pytest.approx(0.5)
 
 
 def test_a_large_offset_costs_no_digits():

@@ -46,6 +46,13 @@ def test_the_jump_at_the_faces_is_not_inferred():
     assert inferred_share(oblique, GEOMETRY) < 0.1 * without_taper
 
 
+def test_only_the_ends_of_an_axis_fade():
+    """One direction in the first and last of eight slices, the other in the middle: with a fifth faded all have full weight."""
+    volume = np.zeros(SHAPE, np.float32)
+    volume[:, [0, 7]], volume[:, [3, 4]] = wave("x")[:, [0, 7]], wave("z")[:, [3, 4]]
+    assert inferred_share(volume, GEOMETRY) == pytest.approx(0.5, abs=0.02)
+
+
 def test_noise_has_the_share_of_the_wedge():
     # directions within 60 degrees of x: 2/3 of all in a plane; the corners of the square count too
     noise = np.random.default_rng(0).normal(size=(48, 16, 48)).astype(np.float32)

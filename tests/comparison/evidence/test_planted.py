@@ -10,6 +10,7 @@ import pytest
 from tomoprior import Geometry
 from tomoprior.comparison.evidence.planted import _interpolate, make_spheres, place_objects, planted
 from tomoprior.comparison.result import Planted
+from tomoprior.reconstruction import Reconstruction
 
 SHAPE = (32, 36, 40)
 ANGLES = np.deg2rad(np.arange(-40, 41, 10.0))
@@ -129,6 +130,35 @@ def test_the_method_sees_the_objects_in_every_tilt(share, give):
     assert added.sum((1, 2)) == pytest.approx(np.full(len(ANGLES), 65.45), rel=0.02)
 
 
+def test_the_microscope_acts_on_the_objects_too(share):
+    """A transfer of a half at all frequencies halves what the objects add to each tilt."""
+    plain = replace(share(np.rad2deg(ANGLES), SHAPE), planted=OBJECTS)
+    rows, columns = plain.series.projections.shape[1:]
+    transfer = np.full((len(ANGLES), rows, columns // 2 + 1), 0.5, np.float32)
+    added = []
+
+    for shared in (plain, replace(plain, series=replace(plain.series, transfer=transfer))):
+
+        def reconstruct(series, stage, own=shared.series):
+            added.append(series.projections - own.projections)
+            return Reconstruction(np.zeros(SHAPE, np.float32), GEOMETRY)
+
+        planted(shared, reconstruct, np.zeros(SHAPE, np.float32))
+    assert added[0].max() > 1
+    np.testing.assert_allclose(added[1], added[0] / 2, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(12, 36, 40), (32, 12, 40), (32, 36, 12)])
+def test_objects_are_small_in_a_small_grid(shape):
+    """A sixth of the shortest axis: 12 / 6 = 2 voxels, instead of 2.5."""
+    assert place_objects(Geometry(np.deg2rad([-5.0, 0.0, 5.0]), shape), 0.5, None, 0).radius == 2
+
+
+def test_a_grid_without_room_has_no_objects():
+    assert place_objects(Geometry(ANGLES, (7, 36, 40)), 0.5, None, 0) is None  # 7 / 6 is below 1.2
+    assert place_objects(Geometry(ANGLES, (12, 12, 12)), 0.5, None, 0) is None  # no two places are four radii apart
+
+
 def test_a_single_object_is_in_the_middle_voxel_with_density_one():
     volume = make_spheres(OBJECTS, SHAPE, single=True).volume(SHAPE)
     assert volume[16, 18, 20] > 0.95  # a voxel of the analytic phantom is a mean over the voxel
@@ -185,8 +215,3 @@ def test_another_seed_other_places_and_the_same_seed_the_same():
     a, b, c = (place_objects(GEOMETRY, 0.5, None, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(a.centers, b.centers)
     assert not np.array_equal(a.centers, c.centers)
-
-
-def test_a_thin_grid_has_small_objects_or_no_room():
-    assert place_objects(Geometry(ANGLES, (12, 36, 40)), 0.5, None, 0).radius == 2
-    assert place_objects(Geometry(ANGLES, (7, 36, 40)), 0.5, None, 0) is None

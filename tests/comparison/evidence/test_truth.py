@@ -41,6 +41,13 @@ def test_the_plain_measures_follow_match(truth):
     assert found["match"] == "moments"
 
 
+def test_what_has_no_value_is_none(truth):
+    """Slices of 16 x 24 are too small for VIF, and the PSNR of an exact volume is infinite."""
+    found = against_truth(truth, truth, GEOMETRY, "none")
+    assert found["vif"] is found["psnr"] is found["psnr_fitted"] is None
+    assert found["rmse"] == 0
+
+
 def test_inverted_contrast_is_not_turned_over(truth):
     found = against_truth(-truth, truth, GEOMETRY, "none")
     assert found["rmse_fitted"] == pytest.approx(truth.std(), rel=1e-5)

@@ -17,6 +17,7 @@ from tomoprior.comparison.report import write_report
 from tomoprior.comparison.report.page import LIMIT, page
 from tomoprior.comparison.report.pictures import pictures
 from tomoprior.comparison.report.tilts import list_bad_tilts, name_tilts
+from tomoprior.comparison.report.window import window
 from tomoprior.comparison.result import Comparison, Entry
 from tomoprior.errors import FormatError, InputError, OutputExistsError
 
@@ -116,7 +117,8 @@ def test_the_tables_show_what_there_is_and_mark_the_best_beyond_ties(html, writt
     (names, truth), (_, tilts) = read_tables((written[0] / "report.html").read_text("utf-8"))
     assert list(truth) == ["wbp", '<b>&"sirt"$x$</b>', "cn"]  # what has no volume is told of once
     cn = truth["cn"]
-    assert ("Likeness", "VIF") not in cn  # NaN for all
+    assert ("Likeness", "VIF") not in cn  # NaN for all, so that no text explains it either
+    assert "Structural similarity and root mean square error." in html.text
     assert "<strong" in cn["PSNR, dB", "fitted"]
     assert "32.0" in cn["PSNR, dB", "fitted"]
     assert "<strong" not in cn["PSNR, dB", "as it is"]  # plain values stand beside, and rank nothing
@@ -144,11 +146,33 @@ def test_settings_and_trials_of_each_method_are_in_sight(written):
     table = re.search(r'<table class="settings">.*?</table>', text, re.S)
     assert text.count("<details", 0, table.start()) == text.count("</details>", 0, table.start())  # in no fold
     rows = [Page(row).text.strip() for row in table[0].split("<tbody>")[1].split("</tr>")[:-1]]
-    assert re.match(r"wbp num_iter 20 tuned ; note .*; bounds 0, none ; more deep 1 2: num_iter: no other values", rows[0])
+    settings, trials = r"num_iter 20 tuned ; note .*; bounds 0, none ; more deep 1", "2 trials: num_iter: no other values"
+    assert re.match(rf"wbp {settings} {trials}", rows[0])
     assert "more deep 1 → deep 2" in rows[2]  # chosen by the run; the chosen num_iter equals the setting
+    assert rows[2].count("→") == 2  # and the note
     assert "→" not in rows[0]
     assert rows[2].endswith("reconstruction 0.5 s checks 1 min 12 s")
     assert rows[3] == "tv no settings not tuned"
+
+
+def test_equal_times_have_no_best(full):
+    """9.96 s and 9.99 s are 10 s on the page, and the rest is slower."""
+    seconds = {"wbp": 9.96, "cn": 9.99}
+    changed = tuple(
+        dataclasses.replace(e, seconds={"reconstruction": seconds.get(e.label, 40.0), "checks": 1.0}) for e in full.entries
+    )
+    rows = read_tables(page(dataclasses.replace(full, entries=changed), []))[1][1]
+    assert rows["wbp"]["Cost", "time"].split() == rows["cn"]["Cost", "time"].split()
+    assert "<strong" not in rows["wbp"]["Cost", "time"] + rows["cn"]["Cost", "time"]
+
+
+def test_a_volume_on_another_scale_does_not_hide_the_others(full):
+    """The truth has values from 0 to 0.94; the scale grows by half of its width at most."""
+    loud = dataclasses.replace(full.entries[0], volume=100 * full.entries[0].volume)
+    low, high = np.percentile(full.truth, (0.1, 99.9))
+    grey = window(dataclasses.replace(full, entries=(loud, *full.entries[1:])))
+    assert grey.high == pytest.approx(high + (high - low) / 2, rel=1e-4)
+    assert grey.low >= low - (high - low) / 2 - 1e-4
 
 
 def test_memory_too_small_to_measure_has_no_value(full):
@@ -232,6 +256,15 @@ def test_a_scan_of_one_slice_shows_its_useful_plane_alone():
     assert json.loads(re.search(r'id="known">(.*?)</script>', text)[1])["planes"] == ["xz"]
     assert 'value="all"' not in text
     assert "x–y and z–y are too thin" in Page(text).text
+    assert "smears" not in Page(text).text + picture.caption  # three tilts, 60 degrees apart, leave no wedge out
+
+
+def test_a_missing_wedge_is_named(full, html):
+    (middle,) = (picture for picture in pictures(full) if picture.name == "slices")
+    assert middle.caption.startswith(
+        "Above: x–y in the middle of z. Below: x–z in the middle of y, where the missing wedge smears. One grey scale"
+    )
+    assert "In x–z the missing wedge smears" in html.text
 
 
 def test_the_csv_has_the_numbers_in_full(written, full):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,7 @@ from tomoprior import memory
 from tomoprior.comparison.report.plain import pick, scalar
 from tomoprior.comparison.report.words import NONE, format_duration, format_number
 from tomoprior.comparison.result import Entry
+from tomoprior.comparison.summary import join_words
 
 Better = Literal["high", "low", "one", ""]
 Text = Callable[[Entry, float], str]
@@ -35,6 +36,8 @@ class Column:
         The better direction: high, low, or close to one. Empty if a value is neither good nor bad, so that no best is marked.
     measure
         The ``Ranking.measure`` that decides about ties.
+    meaning
+        What the number is, for a group that explains each of its columns.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Column:
     detail: Text | None = None
     better: Better = ""
     measure: str = ""
+    meaning: str = ""
 
     def shown(self, entry: Entry, voxel: float) -> str:
         """Return the value as text."""
@@ -53,16 +57,26 @@ class Column:
 
 @dataclass(frozen=True)
 class Group:
-    """Columns of one kind of evidence, with its meaning and its limit; ``{unit}`` in the title is the unit of lengths."""
+    """Columns of one kind of evidence, with its meaning and its limit; ``{unit}`` in the title is the unit of lengths.
+
+    Without ``what`` the meanings of the columns on the page explain the group.
+    """
 
     title: str
     columns: tuple[Column, ...]
     what: str
     limit: str
 
+    def explain(self, columns: Sequence[Column]) -> str:
+        """Return the meaning of the group with these of its columns."""
+        if self.what:
+            return self.what
+        meanings = join_words([c.meaning for c in columns])
+        return f"{meanings[0].upper()}{meanings[1:]}."
 
-def _number_column(path: str, name: str, title: str, better: Better = "", measure: str = "") -> Column:
-    return Column(name, title, lambda e, _: scalar(e, path), better=better, measure=measure or path)
+
+def _number_column(path: str, name: str, title: str, better: Better = "", measure: str = "", meaning: str = "") -> Column:
+    return Column(name, title, lambda e, _: scalar(e, path), better=better, measure=measure or path, meaning=meaning)
 
 
 def _resolution(path: str, name: str, title: str, better: Better = "") -> Column:
@@ -114,11 +128,11 @@ TRUTH: tuple[Group, ...] = (
     Group(
         "Likeness",
         (
-            _number_column("truth.ssim", "ssim", "SSIM", "high"),
-            _number_column("truth.rmse", "rmse", "RMSE"),
-            _number_column("truth.vif", "vif", "VIF", "high"),
+            _number_column("truth.ssim", "ssim", "SSIM", "high", meaning="structural similarity"),
+            _number_column("truth.rmse", "rmse", "RMSE", meaning="root mean square error"),
+            _number_column("truth.vif", "vif", "VIF", "high", meaning="visual information fidelity"),
         ),
-        "Structural similarity, root mean square error, and visual information fidelity.",
+        "",
         "",
     ),
     Group(

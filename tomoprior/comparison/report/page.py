@@ -80,6 +80,7 @@ def _run(entry: Entry) -> dict[str, Any]:
     """Return the settings and trials of an entry as plain values; ``settled`` are settings that the run itself chose."""
     tuned, settings, settled = plain(entry.evidence.get("tuned")), plain(entry.settings), plain(entry.settled)
     trials = (tuned or {}).get("trials", [])
+    count = f"{len(trials)} trial{'s' * (len(trials) != 1)}"
     reasons = [reason for name in ("why", "cut") if tuned and (reason := tuned.get(name))]
     return {
         "entry": entry,
@@ -88,7 +89,7 @@ def _run(entry: Entry) -> dict[str, Any]:
         "tuned": (tuned or {}).get("values", {}),
         "trials": trials,
         "kinds": ", ".join(["message"] * bool(entry.message) + ["notes"] * bool(entry.notes) + ["trials"] * bool(trials)),
-        "trials_text": "not tuned" if tuned is None else ": ".join([str(len(trials)), *reasons]),
+        "trials_text": "not tuned" if tuned is None else ": ".join([count, *reasons]),
     }
 
 
@@ -123,6 +124,7 @@ def _viewer(comparison: Comparison, grey: Window, packed: Packed | None) -> dict
         "known": known,
         "names": [(name, look[name].colour if name in look else TRUTH) for name in names],
         "planes": [(name, "–".join(axes)) for name, axes in PLANES.items()],
+        "wedge": words.misses_wedge(geometry),
         "thin": " and ".join("–".join(axes) for name, axes in PLANES.items() if name not in known["planes"]),
         "has_std": any("std" in e["parts"] for e in entries),
         "calibrated": any(e["calibration"] != [1.0, 0.0] for e in entries),

@@ -19,13 +19,13 @@ from tomoprior.plot.panels import draw_plane, draw_scale_bar
 ACROSS, WIDTH, TITLE, GAP = 5, 12.0, 0.34, 0.05
 PLACES = {
     "xy": "x–y in the middle of z",
-    "xz": "x–z in the middle of y, where the missing wedge smears",
+    "xz": "x–z in the middle of y",
     "zy": "z–y in the middle of x",
 }
 
 
 def slices(comparison: Comparison) -> Picture | None:
-    """Draw the middle slices x-y (along the beam) and x-z (where the missing wedge smears) of the truth and every method.
+    """Draw the middle slices x-y (along the beam) and x-z (where a missing wedge smears) of the truth and every method.
 
     Of a scan with few slices only the plane that is not too thin is drawn.
     """
@@ -64,7 +64,10 @@ def slices(comparison: Comparison) -> Picture | None:
         if i == 0:
             width = size[PLANES[planes[0]][0]] * words.voxel(comparison.geometry)
             draw_scale_bar(drawn[0], width, words.unit(comparison.geometry), thickness=4, fontsize=10)
-    where = [PLACES[planes[0]]] if len(planes) == 1 else [f"Above: {PLACES[planes[0]]}", f"Below: {PLACES[planes[1]]}"]
+    smeared = ", where the missing wedge smears" if words.misses_wedge(comparison.geometry) else ""
+    where = [PLACES[p] + smeared * (p == "xz") for p in planes]
+    if len(where) > 1:
+        where = [f"{place}: {text}" for place, text in zip(("Above", "Below"), where, strict=True)]
     return Picture(
         "slices",
         "Middle slices",

@@ -78,7 +78,10 @@ def _table(title: str, all_groups: Sequence[Group], comparison: Comparison) -> T
 
     return Table(
         title,
-        tuple(Heading(g.title.replace("{unit}", unit), tuple(c.title for c in shown), g.what, g.limit) for g, shown in groups),
+        tuple(
+            Heading(g.title.replace("{unit}", unit), tuple(c.title for c in shown), g.explain(shown), g.limit)
+            for g, shown in groups
+        ),
         tuple(Row(e, cells(e)) for e in comparison.entries),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tomoprior.geometry import Geometry
-from tomoprior.units import volume_unit
+from tomoprior.units import volume_unit, voxel_edge
 
 #: The text for a missing value.
 NONE = "–"
@@ -61,7 +61,7 @@ def unit(geometry: Geometry) -> str:
 
 def voxel(geometry: Geometry) -> float:
     """Return the voxel size in that unit."""
-    return 1.0 if geometry.unit == "pixel" else geometry.voxel_size
+    return voxel_edge(geometry.voxel_size, geometry.unit)
 
 
 def data_line(geometry: Geometry) -> str:
@@ -73,3 +73,9 @@ def data_line(geometry: Geometry) -> str:
         tilts = f"one tilt at {format_short(degrees[0])}°"
     size = "unknown" if geometry.unit == "pixel" else f"{format_short(geometry.voxel_size)} {unit(geometry)}"
     return f"{tilts} · {nx} × {ny} × {nz} voxels (x, y, z) · voxel size {size}"
+
+
+def misses_wedge(geometry: Geometry) -> bool:
+    """Return whether the tilts leave out a wedge that is clearly wider than the steps between them."""
+    angles = np.sort(geometry.angles)
+    return bool(np.pi - np.ptp(angles) > 1.5 * np.diff(angles).max(initial=0.0))
