@@ -57,7 +57,7 @@ class EM:
         shape = check_shape(signal["data"].shape, path)
         # an axis without a place stands at its own
         axes = sorted(enumerate(signal["axes"]), key=lambda place: int(place[1].get("index_in_array", place[0])))
-        layout = layout_of_axes(str(path), [_axis(axis, n) for (_, axis), n in zip(axes, shape, strict=True)])
+        layout = layout_of_axes(str(path), [_axis(axis, n) for (_, axis), n in zip(axes, shape, strict=True)], path)
         dtype = check_dtype(signal["data"].dtype, path)
         if kind != "velox":  # HDF5 may be compressed
             check_room(path, math.prod(shape) * dtype.itemsize, path.stat().st_size)
@@ -69,7 +69,7 @@ class EM:
         if stage is not None:
             lists.append((stage, "radian", True))
         fields: dict[str, Any] = {}
-        lines: list[str] = []
+        lines = list(layout.warnings)
         for values, unit, nominal in lists:
             angles, rejected, notes = usable_angles(values, data.shape[0], str(path), unit=unit)
             fields = {"angles": angles, "rejected_angles": rejected, "nominal_angles": nominal}

@@ -91,6 +91,11 @@ def read_angles_and_notes(
     column = _read_column(path)
     if unit is None:
         check_stated_unit(column.values, str(path), column.unit)
+    elif column.converted_from is not None:
+        raise InputError(
+            f"{path}: the title of its angles says {column.converted_from}, which is converted; leave angle_unit "
+            "(--angle-unit) out"
+        )
     angles, notes = check_angles(
         column.values, str(path), unit=unit or column.unit, n=n, lines=column.lines if column.lines else None
     )

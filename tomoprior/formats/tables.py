@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
+from tomoprior.formats.angle_units import unit_in_title
 from tomoprior.formats.star import read_star
 from tomoprior.formats.text import number, read_text
 
 _ANGLE_TITLE = re.compile(r"tilt|angle|theta|(?<![a-z])(deg|rad)(s|ree|rees|ian|ians)?(?![a-z])", re.IGNORECASE)
-_RADIAN_TITLE = re.compile(r"(?<![a-z])rad(s|ian|ians)?(?![a-z])", re.IGNORECASE)
-_DEGREE_TITLE = re.compile(r"deg|°", re.IGNORECASE)
-#: Units of angles that are neither degrees nor radians.
-_FOREIGN_UNIT = re.compile(r"(?<![a-z])(mrads?|milliradians?|gons?|grad|gradians?|arc ?(min|sec)\w*)(?![a-z])", re.IGNORECASE)
 #: Words in the title of a column that counts the tilts or says something else about them.
 _OTHER_TITLE = re.compile(
     r"(?<![a-z])(id|idx|index|number|num|no|nr|order|count|sec|frames?|images?|axis|names?|files?|error|offset|dose|time|xtilt|ytilt)"
@@ -31,24 +28,27 @@ _MAX_DEGREES = 360
 
 @dataclass(frozen=True)
 class AngleColumn:
-    """Numbers of one column as the file has them.
+    """Numbers of one column.
 
     Attributes
     ----------
     values
-        Shape ``(n,)``.
+        Shape ``(n,)``, in degrees or radians.
     lines
         Line of the file in which each number stands, counted from 1.
     unit
         ``"degree"`` or ``"radian"`` if the column's title says so, else None.
     notes
         Lines that a user should see.
+    converted_from
+        The unit in the file, if it is neither of the two.
     """
 
     values: NDArray[np.float64]
     lines: list[int]
     unit: str | None = None
     notes: tuple[str, ...] = ()
+    converted_from: str | None = None
 
 
 def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
@@ -98,11 +98,10 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
         short = next(place for words, place in zip(rows, lines, strict=True) if len(words) <= at)
         raise FormatError(f"{path}: line {short} has fewer than {at + 1} columns")
     title = titles[at] if at < len(titles) else ""
-    foreign = _FOREIGN_UNIT.search(title.replace("_", " "))
-    if foreign is not None:
-        raise FormatError(f"{path}: its column {title!r} is in {foreign[1]}; degrees or radians are needed")
+    unit = unit_in_title(title)
     values = np.array([number(words[at], path, place) for words, place in zip(rows, lines, strict=True)])
-    return AngleColumn(values, lines, _title_unit(title), notes)
+    notes += unit.describe(f"{path}: its column {title!r}", "degree")
+    return AngleColumn(unit.convert(values), lines, unit.name, notes, unit.word if unit.factor != 1 else None)
 
 
 def read_star_angles(path: Path) -> AngleColumn:
@@ -188,12 +187,6 @@ def _goes_up(values: NDArray[np.float64]) -> bool:
 def _can_be_angles(values: NDArray[np.float64]) -> bool:
     distinct = len(np.unique(values)) >= max(2, len(values) // 2)
     return bool(distinct and np.abs(values).max() <= _MAX_DEGREES and not _counts_images(values))
-
-
-def _title_unit(title: str) -> str | None:
-    if _RADIAN_TITLE.search(title):
-        return "radian"
-    return "degree" if _DEGREE_TITLE.search(title) else None
 
 
 def _is_number(word: str) -> bool:
