@@ -32,7 +32,8 @@ class Backend(Protocol):
     ``Projector`` applies shifts along y; a backend works within slices only. A backend that keeps prepared data for later
     projectors also has a class method ``clear_cache()`` that frees them. A backend with a fast voxel-driven back-projection
     of a parallel beam has a class method ``interpolate(projections, geometry)``, which returns ``(nz, ny, nx)``, or None where
-    it cannot run, and ``can_interpolate()``, which says so for the CPU.
+    it cannot run, and ``can_interpolate()``, which says so for the CPU. A backend on which a product takes long also has
+    ``make_result(batch, rows, ny, columns)``, which returns an empty tensor in the memory layout of its results.
     """
 
     name: ClassVar[str]
