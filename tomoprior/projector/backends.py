@@ -180,7 +180,7 @@ def can_interpolate() -> bool:
 
 
 def clear_cache() -> None:
-    """Free the prepared data that backends keep for later projectors, such as system matrices.
+    """Free the prepared data that backends keep for later projectors, such as system matrices, and return it to the system.
 
     Projectors in use keep their data. A long-lived service calls this to bound its memory between jobs; the size of the
     cache itself is bounded by ``TOMOPRIOR_MATRIX_BUDGET``.
@@ -194,6 +194,7 @@ def clear_cache() -> None:
         backend = plugins.load(GROUP, name)
         if hasattr(backend, "clear_cache"):
             backend.clear_cache()
+    memory.release_free_memory()
 
 
 def choose_device(device: str | torch.device) -> torch.device:
