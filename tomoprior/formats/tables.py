@@ -24,6 +24,7 @@ _OTHER_TITLE = re.compile(
 #: Columns of tilt angles in the tables of RELION and Warp, the best first.
 _STAR_ANGLES = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt")
 _MAX_DEGREES = 360
+_DECIMAL_COMMA = re.compile(r"^([-+]?\d+),(\d+)$")
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,16 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
     lines: list[int] = []
     titles: list[str] = []
     comment: list[str] = []
-    for place, line in enumerate(read_text(path).splitlines(), 1):
+    content = read_text(path)
+    separator = _separator(content) if commas else None
+    for place, line in enumerate(content.splitlines(), 1):
         text = line.strip()
         if text.startswith("# Local Alignment"):  # the second part of AreTomo's .aln
             break
         if not text or text.startswith(("#", "%")):
-            comment = comment if rows else _split(text.lstrip("#% "), commas=commas)
+            comment = comment if rows else _split(text.lstrip("#% "), separator)
             continue
-        words = _split(text, commas=commas)
+        words = _split(text, separator)
         is_title = commas or len(words) > 1 or _ANGLE_TITLE.fullmatch(words[0]) is not None
         if not rows and not titles and is_title and not any(_is_number(word) for word in words):
             titles = words
@@ -92,11 +95,17 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
                 raise FormatError(f"{path}: line {place} has {len(words)} words where {expected} expected: {words[0][:40]!r}")
     if not titles and width > 1 and len(comment) == width and not any(map(_is_number, comment)):
         titles = comment
+    if separator == "," and titles and len(titles) < min(map(len, rows)):
+        raise FormatError(
+            f"{path}: line {lines[0]} has {width} columns and {len(titles)} titles; write decimal points, or separate columns by ;"
+        )
     titled = _titled_column(titles[:width], rows)
     at, notes = (titled, ()) if titled is not None else _untitled_column(rows, path)
     if any(len(words) <= at for words in rows):
         short = next(place for words, place in zip(rows, lines, strict=True) if len(words) <= at)
         raise FormatError(f"{path}: line {short} has fewer than {at + 1} columns")
+    if separator == "," and not titles and all(_is_split_number(words) for words in rows):
+        notes += (f"{path}: two columns of whole numbers; if its commas are decimal points, write points",)
     title = titles[at] if at < len(titles) else ""
     unit = unit_in_title(title)
     values = np.array([number(words[at], path, place) for words, place in zip(rows, lines, strict=True)])
@@ -120,8 +129,22 @@ def read_star_angles(path: Path) -> AngleColumn:
     raise FormatError(f"{path}: no column of tilt angles in it ({', '.join(_STAR_ANGLES)})")
 
 
-def _split(text: str, *, commas: bool) -> list[str]:
-    return [word.strip().strip("\"'") for word in re.split(r"[,;\t]", text)] if commas else text.split()
+def _is_split_number(words: list[str]) -> bool:
+    """Return whether two words can be one number with a decimal comma."""
+    return len(words) == 2 and words[0].lstrip("+-").isdecimal() and words[1].isdecimal()
+
+
+def _separator(content: str) -> str:
+    """Return what separates the columns of a ``.csv``: semicolons or tabs, beside which commas are decimal points, or commas."""
+    lines = [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%"))]
+    return next((mark for mark in ";\t" if lines and all(mark in line for line in lines)), ",")
+
+
+def _split(text: str, separator: str | None) -> list[str]:
+    if separator is None:
+        return text.split()
+    words = [word.strip().strip("\"'") for word in text.split(separator)]
+    return words if separator == "," else [_DECIMAL_COMMA.sub(r"\1.\2", word) for word in words]
 
 
 def _titled_column(titles: list[str], rows: list[list[str]]) -> int | None:
