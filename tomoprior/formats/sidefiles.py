@@ -171,6 +171,8 @@ def list_angle_files(stack: str | Path) -> list[Path]:
     inside = _angle_files_in(stack) if stack.is_dir() else []
     stem = stack.with_suffix("").stem if stack.suffix.lower() in (".gz", ".bz2") else stack.stem
     stems = [stem, stack.name]
+    if stack.suffix.lower() in (".gz", ".bz2"):
+        stems.append(stack.stem)
     if _ALIGNED.search(stem):
         base = _ALIGNED.sub("", stem)
         stems += [base, f"{base}{stack.suffix}", f"{base}.mrc", f"{base}.st"]

@@ -97,7 +97,7 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
         titles = comment
     if separator == "," and titles and len(titles) < min(map(len, rows)):
         raise FormatError(
-            f"{path}: line {lines[0]} has {width} columns and {len(titles)} titles; write decimal points, or separate columns by ;"
+            f"{path}: line {lines[0]} has {width} columns and {len(titles)} titles; write decimal points, or ; between columns"
         )
     titled = _titled_column(titles[:width], rows)
     at, notes = (titled, ()) if titled is not None else _untitled_column(rows, path)
@@ -135,7 +135,7 @@ def _is_split_number(words: list[str]) -> bool:
 
 
 def _separator(content: str) -> str:
-    """Return what separates the columns of a ``.csv``: semicolons or tabs, beside which commas are decimal points, or commas."""
+    """Return what separates the columns of a ``.csv``: a semicolon or a tab, where commas are decimal points, or a comma."""
     lines = [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%"))]
     return next((mark for mark in ";\t" if lines and all(mark in line for line in lines)), ",")
 
