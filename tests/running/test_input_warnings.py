@@ -35,6 +35,7 @@ CASES = {
     "repeated": (repeated, r"tilts 6 \(as 5\) have the same pixels"),
     "counts": (lambda: BRIGHT + 200, "look like a detector's counts"),
     "background": (lambda: BRIGHT - 3000, "are mostly below zero.*subtract auto"),
+    "bright specimen": (lambda: np.where(IMAGES > 1.2, 9000, BRIGHT - 3000).astype(np.int16), "are mostly below zero"),
     "transmissions": (lambda: np.exp(-IMAGES), "these look like transmissions"),
 }
 

@@ -92,7 +92,7 @@ def describe_pixels(series: TiltSeries, most: int | None = None) -> PixelReport:
     kind = _guess_kind(series, low, mean, high, border_minus_middle)
     if not count:
         low = high = float("nan")
-    lines = _find_warnings(series, nan, infinite, low, high, kind)
+    lines = _find_warnings(series, nan, infinite, (low, mean, high), kind)
     return PixelReport(nan, infinite, low, high, mean, kind, (*lines, *(twins.describe() if low < high else ())))
 
 
@@ -175,8 +175,9 @@ def _guess_kind(series: TiltSeries, low: float, mean: float, high: float, contra
 
 
 def _find_warnings(
-    series: TiltSeries, nan: NDArray[np.int64], infinite: NDArray[np.int64], low: float, high: float, kind: str
+    series: TiltSeries, nan: NDArray[np.int64], infinite: NDArray[np.int64], values: tuple[float, float, float], kind: str
 ) -> list[str]:
+    low, mean, high = values
     lines = []
     whole = np.dtype(series.projections.dtype).kind in "iu"
     bad = nan + infinite
@@ -209,7 +210,7 @@ def _find_warnings(
             f"values from {low:g} to {high:g} look like a detector's counts; that is right for dark-field (HAADF) images, less "
             "their background, while X-ray and bright-field images need minus the logarithm of their transmission"
         )
-    elif high < 0 or (whole and (low + high) / 2 < -_LARGE_MEAN):
+    elif high < 0 or (whole and min((low + high) / 2, mean) < -_LARGE_MEAN):
         lines.append(
             f"values from {low:g} to {high:g} are mostly below zero, where a projection is not: subtract the background "
             "(--subtract auto)"
