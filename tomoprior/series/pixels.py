@@ -210,7 +210,7 @@ def _find_warnings(
             f"values from {low:g} to {high:g} look like a detector's counts; that is right for dark-field (HAADF) images, less "
             "their background, while X-ray and bright-field images need minus the logarithm of their transmission"
         )
-    elif high < 0 or (whole and min((low + high) / 2, mean) < -_LARGE_MEAN):
+    elif high < 0 or mean < -_LARGE_MEAN or (whole and (low + high) / 2 < -_LARGE_MEAN):
         lines.append(
             f"values from {low:g} to {high:g} are mostly below zero, where a projection is not: subtract the background "
             "(--subtract auto)"
