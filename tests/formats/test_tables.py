@@ -41,6 +41,17 @@ def test_a_decimal_comma_that_makes_a_column_of_its_own_is_refused_or_named(tmp_
     assert "if its commas are decimal points, write points" in notes[0]
 
 
+def test_names_of_images_before_the_angles(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join(f"tilt_{i:03d}.tif {d}" for i, d in enumerate(DEGREES)))
+    angles, notes = read_angles_and_notes(path)
+    np.testing.assert_allclose(np.rad2deg(angles), DEGREES)
+    assert notes == (f"{path}: its first column holds words; the angles are taken from column 2",)
+    path.write_text("\n".join(f"tilt_{i:03d}.tif {d} {d + 1}" for i, d in enumerate(DEGREES)))
+    with pytest.raises(FormatError, match=r"'tilt_000\.tif', which is not a number"):
+        read_angles(path)
+
+
 @pytest.mark.parametrize("text", ["-60:60", "-60,60,2", "-60:60:2:1", " 0 : 180 "])
 def test_a_range_that_is_none_says_how_one_is_written(tmp_path: Path, text: str) -> None:
     np.save(tmp_path / "a.npy", np.zeros((5, 2, 4), np.float32))

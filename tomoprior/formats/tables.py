@@ -177,6 +177,10 @@ def _untitled_column(rows: list[list[str]], path: Path) -> tuple[int, tuple[str,
     width = min(len(words) for words in rows)
     columns = {i: _column_numbers(rows, i) for i in range(width)}
     numbers = {i: values for i, values in columns.items() if values is not None}
+    if len(rows) >= 3 and 0 not in numbers:  # names of images
+        angles = [i for i, values in numbers.items() if _can_be_angles(values)]
+        if len(angles) == 1:
+            return angles[0], (f"{path}: its first column holds words; the angles are taken from column {angles[0] + 1}",)
     if len(rows) < 3 or width < 2 or 0 not in numbers or not _goes_up(numbers[0]):
         return 0, ()
     others = [i for i, values in numbers.items() if i and _can_be_angles(values)]
