@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from tomoprior.formats import Header
-from tomoprior.formats.angle_names import best_angle_name, parse_angle_unit, unit_of_name
+from tomoprior.formats.angle_names import best_angle_name
+from tomoprior.formats.angle_units import parse_angle_unit
 from tomoprior.formats.angles import usable_angles
 from tomoprior.formats.checks import finite_triple
 from tomoprior.units import parse_size, parse_unit
@@ -43,18 +44,16 @@ def to_stack(values: Mapping[str, Any], n: int, path: Path) -> dict[str, Any]:
     out |= {"voxel_size": size, "unit": unit}
     name = _angle_key(values, n)
     if name is not None:
-        unit_of_angles = parse_angle_unit(str(values.get("angle_unit", ""))) or unit_of_name(name)
+        stated = values.get("angle_unit")
+        unit_of_angles = parse_angle_unit("" if stated is None else str(stated), name)
         # ours are radians; files of others that use the same name may hold degrees
+        source, default = (str(path), "radian") if name == "angles" else (f"{path}: {name}", "degree")
         out["angles"], out["rejected_angles"], notes = usable_angles(
-            values[name],
-            n,
-            str(path) if name == "angles" else f"{path}: {name}",
-            unit=unit_of_angles,
-            default="radian" if name == "angles" else "degree",
+            unit_of_angles.convert(values[name]), n, source, unit=unit_of_angles.name, default=default
         )
-        if name != "angles" and unit_of_angles is None:
+        if name != "angles" and unit_of_angles.name is None:
             out["assumed_angle_unit"] = "degree"
-        warnings += notes
+        warnings += [*unit_of_angles.describe(source, default), *notes]
     labels = values.get("labels", ())
     if isinstance(labels, (list, tuple)):
         out["labels"] = tuple(str(label) for label in labels)

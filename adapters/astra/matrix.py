@@ -106,11 +106,15 @@ class MatrixBackend:
         nz, _, nx = self.geometry.shape
         return self._product(projections, (nz, nx), "adjoint")
 
+    def make_result(self, batch: int, rows: int, ny: int, columns: int) -> torch.Tensor:
+        """Return an empty tensor ``(batch, rows, ny, columns)`` in the memory layout of the results."""
+        return torch.empty(rows, columns, batch, ny, dtype=torch.float32, device=self.device).permute(2, 0, 3, 1)
+
     def _product(self, x: torch.Tensor, out: tuple[int, int], which: str) -> torch.Tensor:
         if len(self._groups) == 1:
             return apply_to_slices(getattr(self._pairs[0], which), x, out)
         batch, _, ny, _ = x.shape
-        result = x.new_empty(*out, batch, ny).permute(2, 0, 3, 1)
+        result = self.make_result(batch, out[0], ny, out[1])
         for slices, pair in zip(self._groups, self._pairs, strict=True):
             index = torch.from_numpy(slices).to(x.device)
             result[:, :, index] = apply_to_slices(getattr(pair, which), x[:, :, index], out)

@@ -18,6 +18,7 @@ from tomoprior.methods.base import ALLOCATOR_BYTES
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
 
+from .centring import center_rows, weigh_tilts
 from .cuda import has_gpu
 from .geometry import slice_geometries, vectors_3d
 
@@ -141,8 +142,11 @@ class AstraMethod:
             return np.zeros_like(start)  # ASTRA's CGLS divides by the norm of the data
         rays, grid = slice_geometries(geometry, y)
         filtered = base == "FBP" and not self.algorithm.endswith("_CUDA")
-        if filtered:
-            rays = _parallel_geometry(geometry, y)  # ASTRA's CPU FBP has no vector geometry
+        if base == "FBP":
+            data = data * weigh_tilts(geometry)
+        if filtered:  # ASTRA's CPU FBP has no vector geometry
+            data = center_rows(data, geometry.offsets(y))
+            rays = astra.create_proj_geom("parallel", 1.0, data.shape[1], geometry.angles)
         kind = "cuda" if self.algorithm.endswith("_CUDA") else kind
         ids: list[tuple[Any, int]] = []
         try:
@@ -201,13 +205,3 @@ class AstraMethod:
 def _bounds(settings: Any) -> dict[str, float]:
     named = {"MinConstraint": settings.min_constraint, "MaxConstraint": settings.max_constraint}
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _parallel_geometry(geometry: Geometry, y: int) -> Any:
-    """Return ASTRA's ``parallel`` geometry, the only one for its FBP; raises InputError for an axis off the centre."""
-    offset = geometry.offsets(y)
-    if np.any(np.abs(offset - offset[0]) > 1e-9):
-        raise InputError("astra.FBP takes the same centre for all tilts; use wbp")
-    if abs(offset[0]) > 1e-9:
-        raise InputError("astra.FBP takes the rotation axis in the middle of the detector only; use wbp")
-    return astra.create_proj_geom("parallel", 1.0, geometry.detector[1], geometry.angles)

@@ -60,11 +60,16 @@ class SlicewiseBackend:
         nz, _, nx = self.geometry.shape
         return self._run(projections, (nz, nx), astra.projector.direct_BP)
 
+    def make_result(self, batch: int, rows: int, ny: int, columns: int) -> torch.Tensor:
+        """Return a tensor ``(batch, rows, ny, columns)`` in the memory layout of the results, filled with NaN."""
+        return torch.full((batch, ny, rows, columns), torch.nan, dtype=torch.float32).permute(0, 2, 1, 3)
+
     def _run(self, x: torch.Tensor, out: tuple[int, int], operation: Any) -> torch.Tensor:
         batch, _, ny, _ = x.shape
         source = x.permute(0, 2, 1, 3)
         # ASTRA can fail without an exception: unwritten values stay NaN
-        result = np.full((batch, ny, *out), np.nan, np.float32)
+        made = self.make_result(batch, out[0], ny, out[1])
+        result = made.permute(0, 2, 1, 3).numpy()
 
         def process_slice(index: tuple[int, int]) -> None:
             b, y = index
@@ -75,7 +80,7 @@ class SlicewiseBackend:
 
         for _ in thread_pool().map(process_slice, np.ndindex(batch, ny)):
             pass
-        return torch.from_numpy(result).permute(0, 2, 1, 3)
+        return made
 
 
 def _delete_projectors(ids: list[int]) -> None:

@@ -57,7 +57,7 @@ class EM:
         shape = check_shape(signal["data"].shape, path)
         # an axis without a place stands at its own
         axes = sorted(enumerate(signal["axes"]), key=lambda place: int(place[1].get("index_in_array", place[0])))
-        layout = layout_of_axes(str(path), [_axis(axis, n) for (_, axis), n in zip(axes, shape, strict=True)])
+        layout = layout_of_axes(str(path), [_axis(axis, n) for (_, axis), n in zip(axes, shape, strict=True)], path)
         dtype = check_dtype(signal["data"].dtype, path)
         if kind != "velox":  # HDF5 may be compressed
             check_room(path, math.prod(shape) * dtype.itemsize, path.stat().st_size)
@@ -65,11 +65,11 @@ class EM:
         if layout.order is not None:
             data = TransposedArray(data, layout.order)
         lists = [(a.values, a.unit, False) for a in layout.angles]
-        stage = stage_tilts(path, shape[0]) if kind == "velox" else None
+        stage = stage_tilts(path, place, shape[0]) if kind == "velox" else None
         if stage is not None:
             lists.append((stage, "radian", True))
         fields: dict[str, Any] = {}
-        lines: list[str] = []
+        lines = list(layout.warnings)
         for values, unit, nominal in lists:
             angles, rejected, notes = usable_angles(values, data.shape[0], str(path), unit=unit)
             fields = {"angles": angles, "rejected_angles": rejected, "nominal_angles": nominal}
@@ -134,6 +134,8 @@ def load_signals(path: Path) -> list[dict[str, Any]]:
             return list(reader(str(path), **arguments))
     except TomopriorError:
         raise
+    except ModuleNotFoundError as error:  # of a package that only some of these files need, as sparse for spectra
+        raise MissingDependencyError(f"{path}: {module} needs another package for this file ({one_line(error)})") from error
     except Exception as error:  # its readers raise errors of any class for a broken file
         raise FormatError(f"{path}: cannot be read by {module} ({type(error).__name__}: {one_line(error)})") from error
 
@@ -150,7 +152,9 @@ def _kind(path: Path) -> str | None:
 def _choose(path: Path, signals: list[dict[str, Any]], title: str | None) -> int:
     """Return the place of the signal of this title, or of the only one with three axes."""
     stacks = [i for i, signal in enumerate(signals) if len(np.shape(signal["data"])) == 3]
-    titles = [_title(signals[i]) for i in stacks]
+    plain = [_title(signals[i]) for i in stacks]
+    # two of the same title are counted: HAADF 1, HAADF 2
+    titles = [t if plain.count(t) == 1 else f"{t} {plain[: i + 1].count(t)}" for i, t in enumerate(plain)]
     if title is not None:
         if titles.count(title) != 1:
             raise InputError(f"{path}: no stack with the title {title!r} in it; there are {', '.join(titles) or 'none'}")

@@ -14,6 +14,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TIA = b"II\x97\x01"
 _MAX_AXES = 8
 _OLD_TIA, _TIA_VERSIONS = 0x0210, (0x0210, 0x0220)
+_SPECTRA = 0x4120
 _BYTES = {1: 1, 2: 2, 3: 4, 4: 1, 5: 2, 6: 4, 7: 4, 8: 8, 9: 8, 10: 16}
 
 
@@ -52,6 +53,8 @@ def check_ser(path: Path) -> None:
     wide = int.from_bytes(head[4:6], "little") != _OLD_TIA
     if len(head) < 34:
         raise FormatError(f"{path}: {size} bytes are too few for a series of TIA")
+    if int.from_bytes(head[6:10], "little") == _SPECTRA:
+        raise FormatError(f"{path}: a series of spectra, no images")
     count, at = struct.unpack_from("<iq" if wide else "<ii", head, 18)
     first = readable_bytes(path, 8 if wide else 4, at) if 0 < at < size else b""
     place = int.from_bytes(first, "little")

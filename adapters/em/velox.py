@@ -12,15 +12,23 @@ from numpy.typing import NDArray
 _MAX_BYTES = 64 << 20
 
 
-def stage_tilts(path: Path, n: int) -> NDArray[np.float64] | None:
-    """Return ``Stage.AlphaTilt`` of ``n`` frames in radians; None if one stack of images alone does not have them all."""
+def stage_tilts(path: Path, place: int, n: int) -> NDArray[np.float64] | None:
+    """Return ``Stage.AlphaTilt`` of the ``n`` frames of a stack of images in radians; None if not all frames have it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    place
+        Number of the stack in the order of the file, which is that of RosettaSciIO: a file has one for each detector.
+    n
+        Number of frames.
+    """
     try:
         with h5py.File(path, "r") as file:
-            stacks = [group for group in file["Data/Image"].values() if "Data" in group and group["Data"].shape[-1] == n]
-            if len(stacks) != 1:
-                return None
-            texts = stacks[0]["Metadata"]
-            if texts.ndim != 2 or texts.shape[1] != n or texts.size > _MAX_BYTES:
+            stack = list(file["Data/Image"].values())[place]
+            texts = stack["Metadata"]
+            if stack["Data"].shape[-1] != n or texts.ndim != 2 or texts.shape[1] != n or texts.size > _MAX_BYTES:
                 return None
             columns = np.asarray(texts[()], np.uint8)
             return np.array([_tilt(columns[:, i].tobytes()) for i in range(n)])

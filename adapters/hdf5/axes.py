@@ -6,18 +6,18 @@ Sources: the EMD specification 0.2 (emdatasets.com); HyperSpy's file format ``.h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from tomoprior.formats.angle_names import convert_angles, parse_angle_unit
+from tomoprior.formats.angle_names import is_angle_name
+from tomoprior.formats.angle_units import parse_angle_unit
 from tomoprior.units import parse_size, parse_unit
 
 from .layouts import AngleList, Layout, axes_order
 from .tree import Tree, attribute, attribute_text
-
-_TILT_NAMES = ("angle", "angles", "tilt", "tilts", "theta", "alpha", "stage tilt", "tilt angle", "tilt angles")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Axis:
     @property
     def is_tilt(self) -> bool:
         """True if the axis counts tilts."""
-        return self.name.strip().lower() in _TILT_NAMES or parse_angle_unit(self.unit) is not None
+        unit = parse_angle_unit(self.unit)
+        in_whole_units = unit.name is not None and unit.factor == 1  # milliradians are those of diffraction
+        return is_angle_name(self.name) or self.name.strip().lower() == "alpha" or in_whole_units
 
 
 def emd(tree: Tree) -> Layout | None:
@@ -49,7 +51,7 @@ def emd(tree: Tree) -> Layout | None:
         dim = f"{groups[0]}/dim{i}"
         attrs = tree.file[dim].attrs
         axes.append(Axis(attribute_text(attrs, "name"), attribute_text(attrs, "units"), _complete(tree.values(dim), n)))
-    return layout_of_axes(name, axes)
+    return layout_of_axes(name, axes, tree.path)
 
 
 def hyperspy(tree: Tree) -> Layout | None:
@@ -68,21 +70,22 @@ def hyperspy(tree: Tree) -> Layout | None:
         step = scale if isinstance(scale, (int, float)) else 1.0
         start = offset if isinstance(offset, (int, float)) else 0.0
         axes.append(Axis(attribute_text(attrs, "name"), attribute_text(attrs, "units"), start + step * np.arange(float(n))))
-    layout = layout_of_axes(f"{names[0]}/data", axes)
+    layout = layout_of_axes(f"{names[0]}/data", axes, tree.path)
     tilts = _tilts_of_etspy(tree, f"{names[0]}/metadata/Tomography")
     if tilts is not None:
         layout.angles.insert(0, tilts)
     return layout
 
 
-def layout_of_axes(name: str, axes: list[Axis]) -> Layout:
+def layout_of_axes(name: str, axes: list[Axis], path: Path) -> Layout:
     """Return the layout of an array whose axes are known: the tilt axis goes first, a volume is turned to z, y, x."""
     layout = Layout(name, xray=False)
     tilt = next((i for i, axis in enumerate(axes) if axis.is_tilt), None)
     labels = [axis.name.strip().lower() for axis in axes]
     if tilt is not None:
-        values, unit = convert_angles(axes[tilt].values, axes[tilt].unit)
-        layout.angles = [AngleList(values, unit, f"{name} (its axis)")]
+        stated = parse_angle_unit(axes[tilt].unit, axes[tilt].name)
+        layout.angles = [AngleList(stated.convert(axes[tilt].values), stated.name, f"{name} (its axis)")]
+        layout.warnings += stated.describe(f"{path}: its axis of tilts", "degree")
         labels[tilt] = "tilt"
         wanted = ["tilt", "y", "x"]
     else:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
-from tomoprior.formats.angle_names import convert_angles, is_angle_name, unit_of_name
+from tomoprior.formats.angle_names import is_angle_name
+from tomoprior.formats.angle_units import parse_angle_unit
 from tomoprior.formats.fields import is_dark_name, is_flat_name
 from tomoprior.units import parse_size, parse_unit
 
@@ -58,11 +59,9 @@ def read_angle_list(tree: Tree, name: str, warnings: list[str]) -> AngleList | N
     """Return the angles in a dataset, or None; a unit that is unknown is a warning."""
     if tree.dataset(name) is None:
         return None
-    said = tree.unit(name)
-    values, unit = convert_angles(tree.values(name), said)
-    if said and unit is None:
-        warnings.append(f"{tree.path}: the unit {said!r} of {name} is unknown; taken as degrees")
-    return AngleList(values, unit or unit_of_name(name), name)
+    unit = parse_angle_unit(tree.unit(name), name)
+    warnings += unit.describe(f"{tree.path}: {name}", "degree")
+    return AngleList(unit.convert(tree.values(name)), unit.name, name)
 
 
 def data_exchange(tree: Tree) -> Layout | None:

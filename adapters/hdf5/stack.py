@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
 from tomoprior.formats import Stack
-from tomoprior.formats.angles import usable_angles
+from tomoprior.formats.angle_names import is_angle_name
+from tomoprior.formats.angles import RejectedAngles, usable_angles
 from tomoprior.formats.checks import check_dtype, check_shape
 from tomoprior.formats.fields import normalize
 from tomoprior.storage.lazy import LazyArray, TransposedArray
@@ -161,7 +162,10 @@ def _angles(tree: Tree, layout: Layout, images: NDArray[np.intp] | None, n_image
             assumed = "degree" if listed.unit is None else None
             return {"angles": angles, "rejected_angles": None, "assumed_angle_unit": assumed, "notes": notes}
         out.setdefault("rejected_angles", rejected)
-    return {**out, "angles": None, "notes": notes} if layout.angles else {}
+    lost = [link for link in tree.broken if is_angle_name(link)]
+    if not layout.angles and lost:
+        out["rejected_angles"] = RejectedAngles(f"{tree.path}: {tree.describe_broken()}")
+    return {**out, "angles": None, "notes": notes} if layout.angles or lost else {}
 
 
 def _normalized(tree: Tree, layout: Layout, data: LazyArray, wanted: bool | None) -> tuple[LazyArray, bool]:

@@ -149,7 +149,8 @@ def _angles(path: Path, header: MRCHeader) -> dict[str, Any]:
 
 
 def _mdoc_pixel_size(path: Path, warnings: list[str]) -> float | None:
-    for beside in (path.with_name(f"{path.name}.mdoc"), path.with_suffix(".mdoc")):
+    plain = path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2") else path
+    for beside in (path.with_name(f"{path.name}.mdoc"), plain.with_name(f"{plain.name}.mdoc"), plain.with_suffix(".mdoc")):
         if beside.is_file():
             try:
                 return mdoc_pixel_size(beside)

@@ -77,10 +77,15 @@ class NumbaBackend:
 
         return bool(vectors.WIDTH) and not _jit_is_disabled()
 
+    def make_result(self, batch: int, rows: int, ny: int, columns: int) -> torch.Tensor:
+        """Return an empty tensor ``(batch, rows, ny, columns)`` in the memory layout of the results."""
+        result: torch.Tensor = self._blocks.make_result(batch, rows, ny, columns)
+        return result
+
     def _map(self, x: torch.Tensor, out: tuple[int, int], operation: Callable[..., None]) -> torch.Tensor:
         """Apply ``operation`` to blocks of slices, ``(row, slice, column)``."""
         batch, _, ny, _ = x.shape
-        result: torch.Tensor = self._blocks.make_result(batch, out[0], ny, out[1])
+        result = self.make_result(batch, out[0], ny, out[1])
         for slices in self._groups:
             rays = self._shared_rays or self._blocks.prepare_rays(self.geometry, int(slices[0]))
             for begin, end in self._blocks.cut_blocks(len(slices)):

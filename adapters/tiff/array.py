@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError
 from tomoprior.formats.checks import check_dtype, check_room, check_shape
 from tomoprior.formats.raw import RawArray
-from tomoprior.storage.lazy import Box, LazyArray
+from tomoprior.storage.lazy import Box, LazyArray, one_line
 
 from .bounded import bound_codecs
 
@@ -92,11 +92,16 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
 
 def one_image(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return the image of a file in a folder; FormatError if it is not like the first one."""
-    with tifffile.TiffFile(path) as tif:
-        page = tif.pages.first
-        if page.dtype is None or np.dtype(page.dtype) != dtype:
-            raise FormatError(f"{path}: of type {page.dtype}, where the first image of its folder is {dtype}")
-        return _image(page, shape, path)
+    try:
+        with tifffile.TiffFile(path) as tif:
+            page = tif.pages.first
+            if page.dtype is None or np.dtype(page.dtype) != dtype:
+                raise FormatError(f"{path}: of type {page.dtype}, where the first image of its folder is {dtype}")
+            return _image(page, shape, path)
+    except FormatError:
+        raise
+    except Exception as error:  # tifffile raises its own and many a built-in type for a broken file
+        raise FormatError(f"{path}: not a readable TIFF file ({one_line(error)})") from error
 
 
 def stack_array(tif: tifffile.TiffFile, path: Path) -> LazyArray:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tomoprior.formats.angle_units import AngleUnit, unit_in_title
 from tomoprior.formats.fields import is_dark_name, is_flat_name
 
 SUFFIXES = (".tif", ".tiff")
@@ -29,7 +30,7 @@ class Folder:
     warnings: tuple[str, ...] = ()
 
     def tilt_angles(self) -> list[float] | None:
-        """Return the degrees in the names of the images, or None.
+        """Return the angles in the names of the images, or None.
 
         They are the one number of each name that is different in all names, has a negative value in some, and is at most 180.
         """
@@ -39,6 +40,10 @@ class Folder:
         columns = [[value for _, value in name] for name in zip(*names, strict=True)] if len(names) > 1 else []
         tilts = [c for c in columns if min(c) < 0 < max(c) and max(map(abs, c)) <= 180 and len(set(c)) == len(c)]
         return tilts[0] if len(tilts) == 1 else None
+
+    def angle_unit(self) -> AngleUnit:
+        """Return the unit in the name of the first image, as in ``a_-1.05rad``; none in most."""
+        return unit_in_title(_NUMBER.sub(" ", self.images[0].stem))
 
 
 def list_images(folder: Path) -> list[Path]:

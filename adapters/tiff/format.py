@@ -87,7 +87,11 @@ class TIFF:
         if more:
             warnings.append(f"{path}: {more} more series of images in it are not used")
         if degrees is not None and fields.get("angles") is None:
-            fields["angles"], fields["rejected_angles"], notes = usable_angles(degrees, data.shape[0], str(path), unit="degree")
+            stated = folder.angle_unit()
+            fields["angles"], fields["rejected_angles"], notes = usable_angles(
+                stated.convert(degrees), data.shape[0], f"{path}: the names of its files", unit=stated.name
+            )
+            fields["assumed_angle_unit"] = "degree" if stated.name is None else None
             fields["nominal_angles"] = True
             warnings += [*notes, f"{path}: angles are those in the names of its files"]
         return Stack(data, warnings=tuple(dict.fromkeys(warnings)), **fields)

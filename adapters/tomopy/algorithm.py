@@ -102,18 +102,18 @@ def _refuse_part_of_stack(request: Request, recon: NDArray[np.float32], *, is_ne
     if not request.method.couples_slices or request.independent_chunks:
         return
     threads = int(os.environ.get("TOMOPY_PYTHON_THREADS", "1"))
-    whole = recon.base
+    whole, count = recon.base, 1 if flat else recon.shape[0]
     # only in an array that TomoPy made: one from the caller may be a view for any reason
-    part = is_new and isinstance(whole, np.ndarray) and whole.ndim == 3 and whole.shape[0] > (1 if flat else recon.shape[0])
+    part = is_new and isinstance(whole, np.ndarray) and whole.ndim == 3 and whole.shape[0] > count
     if threads > 1 or part:
         raise InputError(
             f"{request.method.name} couples slices and has only a part of the stack: call tomopy.recon with ncore=1 "
             'and without nchunk, or accept separate chunks with options["independent_chunks"] = True'
         )
-    if isinstance(whole, np.ndarray) and whole.ndim == 3 and whole.shape[0] > recon.shape[0]:
+    if isinstance(whole, np.ndarray) and whole.ndim == 3 and whole.shape[0] > count:
         # with init_recon the array may be a view of the caller's for another reason
         warnings.warn(
-            f"{request.method.name} couples slices, and starts from {recon.shape[0]} of {whole.shape[0]} slices of an array; "
+            f"{request.method.name} couples slices, and starts from {count} of {whole.shape[0]} slices of an array; "
             "if tomopy.recon has cut the stack into chunks, call it without nchunk, or accept them with "
             'options["independent_chunks"] = True',
             UserWarning,

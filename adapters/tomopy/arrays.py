@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from tomoprior.errors import SettingsError
+from tomoprior.errors import ResultWarning, SettingsError
 from tomoprior.geometry import Geometry
 from tomoprior.projector import Projector
 from tomoprior.running.doubts import warn_of_doubts
 from tomoprior.running.in_memory import run_method
 from tomoprior.storage.arrays import to_float32
 
+from .centers import describe_convention
 from .options import Request
 
 #: Held by one chunk at a time: torch uses all its threads for one, its random state is shared by all, and chunks that TomoPy
@@ -59,6 +61,7 @@ def reconstruct_into(
     weights: NDArray[np.float32] | None = None,
     threads: int | None = None,
     progress: Any = None,
+    is_center_given: bool = True,
 ) -> None:
     """Reconstruct sinograms ``(slices, angles, columns)`` into ``recon`` ``(slices, rows, columns)``, in place.
 
@@ -67,6 +70,12 @@ def reconstruct_into(
     slices, _, columns = sinograms.shape
     _, rows, width = recon.shape
     geometry = Geometry(theta, (rows, slices, width), (slices, columns), center=center)
+    if (
+        is_center_given
+        and request.center_convention == "edge"
+        and (line := describe_convention(sinograms, geometry.angles, geometry.center))
+    ):
+        warnings.warn(line, ResultWarning, stacklevel=4)
     with _one_at_a_time:
         projector = Projector(geometry, request.device, request.kind, request.backend)
         projections = torch.from_numpy(to_float32(sinograms, contiguous=False)).permute(1, 0, 2).to(projector.device)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tomoprior import plugins
@@ -16,6 +17,8 @@ from tomoprior.geometry import Geometry
 from tomoprior.methods import Method, Progress, Settings, arguments
 from tomoprior.projector import Projector
 from tomoprior.reconstruction import Reconstruction
+
+from . import gridrec
 
 #: The settings of each algorithm. ``fbp`` is left out because it applies no filter, and ``osem`` because it gives NaN.
 ALGORITHMS: dict[str, tuple[str, ...]] = {
@@ -69,8 +72,8 @@ def _tomopy() -> ModuleType:
 class TomopyMethod:
     """One algorithm of TomoPy, slice by slice on a square grid that holds z and x.
 
-    Its result is not corrected: ``gridrec`` displaces the image by (-0.5, 0.5) pixels at even widths and (-1, 1) at odd
-    ones, and its values are 12 to 15 % high (measured with TomoPy 1.15).
+    ``gridrec`` runs on a padded detector; its image is put in its place and its values on the scale of line integrals
+    (``tomoprior.adapters.tomopy.gridrec``).
     """
 
     Settings: type[Settings] = TomopySettings
@@ -87,6 +90,8 @@ class TomopyMethod:
         """Return the bytes of two copies of the sinograms and three of the volume on the square grid."""
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
+        if self.algorithm == "gridrec":
+            return 4 * ny * (n * nu + nz * nx) + gridrec.block_memory(geometry, settings.ncore)
         return 4 * ny * (2 * n * nu + 3 * max(nz, nx, nu) ** 2)
 
     def cost_in_pairs(self, geometry: Geometry, settings: Any) -> float:
@@ -111,6 +116,12 @@ class TomopyMethod:
         arguments.check_initial(initial, projector)
         shifts = None if geometry.shifts is None else "shifts of tilts"
         arguments.refuse_arguments(self.name, weights=weights, mask=mask, **{"shifts of tilts": shifts})
+        if self.algorithm == "gridrec":
+            arguments.refuse_arguments(self.name, **{"initial volume": initial})
+            volume = gridrec.run_gridrec(
+                _tomopy().recon, projections.cpu().numpy(), geometry, filter_name=settings.filter_name, ncore=settings.ncore
+            )
+            return self._finished(volume, geometry, progress)
         nz, _, nx = geometry.shape
         size = max(nz, nx)  # TomoPy's algorithms expect square grids: use one that holds z and x, and crop it
         keywords: dict[str, Any] = {name: getattr(settings, name) for name in ALGORITHMS[self.algorithm]}
@@ -118,20 +129,18 @@ class TomopyMethod:
             # grad and tikh take a step length first; -1 lets them choose it, a fixed one makes them diverge
             step = {"grad": [-1.0], "tikh": [-1.0]}.get(self.algorithm, [])
             keywords["reg_par"] = np.array([*step, *[settings.reg_par] * 10], np.float32)
-        # gridrec takes the index of the axis, half a pixel less than the others
-        center = geometry.center - (0.5 if self.algorithm == "gridrec" else 0.0)
         start = None
-        if initial is not None and self.algorithm != "gridrec":
+        if initial is not None:
             padding = [((size - n) // 2, size - n - (size - n) // 2) for n in (nz, nx)]
             start = np.pad(initial.permute(1, 0, 2).cpu().numpy(), [(0, 0), *padding], constant_values=1e-6)
-        elif initial is not None:
-            arguments.refuse_arguments(self.name, **{"initial volume": initial})
         slices = _tomopy().recon(
-            projections.cpu().numpy(), geometry.angles, center=center, sinogram_order=False, algorithm=self.algorithm,
+            projections.cpu().numpy(), geometry.angles, center=geometry.center, sinogram_order=False, algorithm=self.algorithm,
             init_recon=start, ncore=settings.ncore, num_gridx=size, num_gridy=size, **keywords,
         )  # fmt: skip
         z, x = (size - nz) // 2, (size - nx) // 2
-        volume = np.ascontiguousarray(slices[:, z : z + nz, x : x + nx].transpose(1, 0, 2))
+        return self._finished(np.ascontiguousarray(slices[:, z : z + nz, x : x + nx].transpose(1, 0, 2)), geometry, progress)
+
+    def _finished(self, volume: NDArray[np.float32], geometry: Geometry, progress: Progress | None) -> Reconstruction:
         if progress is not None:
             progress(1, 1, {})
         return Reconstruction(torch.from_numpy(volume), geometry)

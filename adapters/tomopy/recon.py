@@ -128,6 +128,7 @@ def recon(
             out[part], sinograms[part], theta, centers[part], request,
             weights=weights if weights is None or weights.ndim == 1 else weights[:, part],
             initial=None if start is None else start[part], threads=threads, progress=progress,
+            is_center_given=center is not None,
         )  # fmt: skip
     return out
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tomoprior.errors import FormatError
 from tomoprior.formats import Header, Sink, Stack
 from tomoprior.formats.addresses import address_of
-from tomoprior.formats.angle_names import best_angle_name, convert_angles
+from tomoprior.formats.angle_names import best_angle_name
 from tomoprior.formats.checks import MAX_SIDE, check_dtype, check_shape, refuse_options
 from tomoprior.formats.sinks import RegionSink
 from tomoprior.storage.lazy import Box, LazyArray, one_line
@@ -233,7 +233,7 @@ def _arrays(group: Any) -> list[tuple[str, Any]]:
 
 
 def _angles_beside(group: Any, attrs: dict[str, Any]) -> dict[str, Any]:
-    """Return the angles in an array of the group, and their unit where it says so; nothing if attributes have them."""
+    """Return the angles in an array of the group, and the unit that it states; nothing if attributes have them."""
     if attrs.get("angles") is not None:
         return {}
     lists = {name: array for name, array in _arrays(group) if array.ndim == 1 and 1 < array.size <= MAX_SIDE}
@@ -241,8 +241,7 @@ def _angles_beside(group: Any, attrs: dict[str, Any]) -> dict[str, Any]:
     if name is None or lists[name].dtype.kind not in "fiu":
         return {}
     said = next((str(lists[name].attrs[key]) for key in ("units", "unit", "angle_unit") if key in lists[name].attrs), "")
-    values, unit = convert_angles(lists[name][...], said)
-    return {name: values.tolist(), **({} if unit is None else {"angle_unit": unit})}
+    return {name: np.asarray(lists[name][...]).tolist(), **({"angle_unit": said} if said else {})}
 
 
 def _stack(array: Any, attrs: dict[str, Any], path: Path, lines: list[str]) -> Stack:

@@ -39,4 +39,10 @@ def _stored_rows(folder: Path, pattern: str) -> set[int]:
         names = os.listdir(folder)
     except OSError:
         return set()
-    return {int(match[1]) for name in names if (match := re.fullmatch(pattern, name)) and len(match[1]) < 10}
+    rows = ((int(match[1]), folder / name) for name in names if (match := re.fullmatch(pattern, name)) and len(match[1]) < 10)
+    return {row for row, place in rows if _holds_a_file(place)}
+
+
+def _holds_a_file(place: Path) -> bool:
+    """Return whether a chunk is there: the file itself, or one in the folders of this name, which may be left over."""
+    return not place.is_dir() or any(files for _, _, files in os.walk(place))

@@ -99,36 +99,62 @@ def write_dm():
 
 @pytest.fixture
 def write_velox():
-    """A writer of Velox's EMD: frames along the last axis, and a JSON text for each."""
+    """A writer of Velox's EMD, with groups, types and texts as in the files that Velox 2 to 3 wrote (versions 8 and 11).
 
-    def write(path: Path, images: np.ndarray, tilts: np.ndarray, pixel: float = 2e-9) -> None:
+    For each detector a stack of frames along the last axis, and 60,000 bytes of JSON for each frame: a scanning detector tells
+    the time of its frames under ``Scan``, a camera the exposure under ``Detectors``.
+    """
+
+    def write(
+        path: Path,
+        images: np.ndarray,
+        tilts: np.ndarray,
+        pixel: float = 2e-9,
+        detectors: tuple[str, ...] = ("HAADF",),
+        camera: bool = False,
+        room: int = 60000,
+    ) -> None:
         n, ny, nx = images.shape
+        text = h5py.string_dtype()
         with h5py.File(path, "w") as file:
-            file["Version"] = np.array([b'{"format": "Velox", "version": "1.9"}'], "S64")
-            group = file.create_group("Data/Image/5a1d")
-            group.create_dataset("Data", data=np.moveaxis(images, 0, 2), chunks=(ny, nx, 1))
-            texts = np.zeros((4096, n), np.uint8)
-            for i, tilt in enumerate(tilts):
-                size = {"height": str(pixel), "width": str(pixel)}
-                binary = {
-                    "PixelSize": size,
-                    "Offset": {"x": "0", "y": "0"},
-                    "PixelUnitX": "m",
-                    "PixelUnitY": "m",
-                    "DetectorIndex": "0",
-                }
-                content = {
-                    "Core": {"MetadataDefinitionVersion": "7.9", "MetadataSchemaVersion": "v1"},
-                    "BinaryResult": {**binary, "Detector": "HAADF"},
-                    "Scan": {"FrameTime": "1"},
-                    "Acquisition": {"AcquisitionStartDatetime": {"DateTime": "1600000000"}},
-                    "Instrument": {"InstrumentClass": "Talos"},
-                    "Optics": {"AccelerationVoltage": "200000"},
-                    "Stage": {"AlphaTilt": str(tilt)},
-                    "Detectors": {"Detector-0": {"DetectorName": "HAADF"}},
-                }
-                raw = json.dumps(content).encode()
-                texts[: len(raw), i] = list(raw)
-            group["Metadata"] = texts
+            file.create_dataset("Version", data=['{\n    "version": "8",\n    "format": "Velox"\n}\n'], dtype=text)
+            file.create_dataset("Info", data=["{}"], dtype=text)
+            for k, name in enumerate(detectors):
+                key = f"{k:x}6f60320a61d4f66a73efd8cde34ffa9"
+                group = file.create_group(f"Data/Image/{key}")
+                group.create_dataset("Data", data=np.moveaxis(images + k, 0, 2), chunks=(ny, nx, 1))
+                group["FrameLookupTable"] = np.arange(n, dtype=np.uint32)
+                texts = np.zeros((room, n), np.uint8)
+                for i, tilt in enumerate(tilts):
+                    raw = json.dumps(_velox_metadata(tilt, pixel, k, name, camera=camera), indent=4).encode() + b"\n"
+                    texts[: len(raw), i] = list(raw)
+                group.create_dataset("Metadata", data=texts, chunks=(room, 1))
+                operation = {"dataPath": f"/Data/Image/{key}", "detector": name, "cameraName": name}
+                kind = "CameraInputOperation" if camera else "StemInputOperation"
+                file.create_dataset(f"Operations/{kind}/{key}", data=[json.dumps(operation)], dtype=text)
 
     return write
+
+
+def _velox_metadata(tilt: float, pixel: float, index: int, detector: str, *, camera: bool) -> dict:
+    return {
+        "Core": {"MetadataDefinitionVersion": "7.9", "MetadataSchemaVersion": "v1/2013/07", "guid": "0" * 32},
+        "Instrument": {"InstrumentClass": "Titan", "InstrumentId": "6338", "Manufacturer": "FEI Company"},
+        "Acquisition": {"AcquisitionStartDatetime": {"DateTime": "1575540224"}, "BeamType": "", "SourceType": "XFEG"},
+        "Optics": {"AccelerationVoltage": "300000", "Defocus": "-1.2e-07"},
+        "Stage": {
+            "Position": {"x": "1.2240794999999906e-05", "y": "-1.2958331999999854e-05", "z": "-1.8973135412934015e-05"},
+            "AlphaTilt": repr(float(tilt)), "BetaTilt": "-0.035036330282688141", "HolderType": "FEI Double Tilt",
+        },
+        "Scan": {"ScanSize": {"width": "0", "height": "0"}, **({} if camera else {"FrameTime": "6.0416"})},
+        "Vacuum": {"VacuumMode": "Ready"},
+        "Detectors": {f"Detector-{index}": {"DetectorName": detector, "ExposureTime": "1", "Enabled": "true"}},
+        "BinaryResult": {
+            "AcquisitionUnit": "CameraImage" if camera else "", "CompositionType": "", "DetectorIndex": str(index),
+            "Detector": detector, "PixelSize": {"width": repr(pixel), "height": repr(pixel)}, "PixelUnitX": "m",
+            "PixelUnitY": "m", "Offset": {"x": "-1.6738064777825999e-08", "y": "-1.6738064777825999e-08"},
+            "Encoding": "Signed", "BitsPerPixel": "16",
+        },
+        "Sample": "", "GasInjectionSystems": "",
+        "CustomProperties": {"StemMagnification": {"type": "double", "value": "40000"}},
+    }  # fmt: skip

@@ -67,6 +67,65 @@ def test_velox_frames_come_first_and_the_stage_knows_the_tilts(tmp_path: Path, w
     assert np.rad2deg(tomoprior.read(path).geometry.angles)[0] == pytest.approx(-59)
 
 
+def test_a_velox_stack_of_a_camera_has_its_exposure_elsewhere(tmp_path: Path, write_velox: Callable, rsciio) -> None:
+    path = tmp_path / "a.emd"
+    write_velox(path, IMAGES.astype(np.int16), np.deg2rad(DEGREES), detectors=("BM-Ceta",), camera=True)
+    stack = open_stack(path)
+    np.testing.assert_array_equal(stack.data[...], IMAGES)
+    np.testing.assert_allclose(np.rad2deg(stack.angles), DEGREES)
+    assert stack.attrs["title"] == "BM-Ceta"
+
+
+@pytest.mark.parametrize(("detectors", "title"), [(("HAADF", "BF"), "BF"), (("HAADF", "HAADF"), "HAADF 2")])
+def test_every_detector_of_a_velox_file_has_the_tilts(
+    tmp_path: Path, write_velox: Callable, rsciio, detectors: tuple[str, ...], title: str
+) -> None:
+    path = tmp_path / "a.emd"
+    write_velox(path, IMAGES, np.deg2rad(DEGREES), detectors=detectors)
+    with pytest.raises(FormatError, match=f"which stack is meant.*{title}"):
+        open_stack(path)
+    stack = open_stack(path, dataset=title)
+    np.testing.assert_array_equal(stack.data[...], IMAGES + 1)
+    np.testing.assert_allclose(np.rad2deg(stack.angles), DEGREES)
+
+
+def test_velox_frames_of_one_tilt_are_no_series_and_give_way_to_a_side_file(
+    tmp_path: Path, write_velox: Callable, rsciio
+) -> None:
+    path = tmp_path / "a.emd"
+    write_velox(path, IMAGES, np.full(5, -0.2))
+    with pytest.raises(TomopriorError, match=r"all 5 angles are -0\.2, so this is no tilt series"):
+        tomoprior.read(path)
+    (tmp_path / "a.rawtlt").write_text("\n".join(map(str, DEGREES)))
+    with pytest.warns(UserWarning, match="not used"):
+        np.testing.assert_allclose(np.rad2deg(tomoprior.read(path).geometry.angles), DEGREES)
+
+
+def test_a_package_that_a_kind_of_content_needs_is_named(
+    tmp_path: Path, write_velox: Callable, rsciio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spectra beside the images need the package sparse."""
+    path = tmp_path / "a.emd"
+    write_velox(path, IMAGES, np.deg2rad(DEGREES))
+
+    def read(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'sparse'")
+
+    monkeypatch.setattr("rsciio.emd.file_reader", read)
+    with pytest.raises(MissingDependencyError, match=r"needs another package for this file.*sparse"):
+        open_stack(path)
+
+
+def test_a_series_of_spectra_says_what_it_is(tmp_path: Path, write_ser: Callable, rsciio) -> None:
+    path = tmp_path / "a.ser"
+    write_ser(path, IMAGES.astype(np.int16))
+    raw = bytearray(path.read_bytes())
+    raw[6:10] = (0x4120).to_bytes(4, "little")
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match="a series of spectra, no images"):
+        open_stack(path)
+
+
 def test_an_emd_of_another_kind_is_hdf5(tmp_path: Path) -> None:
     path = tmp_path / "tomviz.emd"
     with h5py.File(path, "w") as file:

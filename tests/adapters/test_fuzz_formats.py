@@ -291,7 +291,7 @@ def test_names_in_a_folder_of_images(tmp_path: Path, names: list[str]) -> None:
 
 @relaxed(40)
 @given(
-    st.sampled_from(["theta", "tilt_angles", "angles", "tilts", "angles_rad", "angle_unit"]),
+    st.sampled_from(["theta", "tilt_angles", "angles", "tilts", "angles_rad", "tilt (mrad)", "angle_unit"]),
     st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.floats(), max_size=4), st.lists(st.text(max_size=3))),
     st.booleans(),
 )

@@ -222,6 +222,76 @@ def test_a_virtual_dataset_without_its_source_is_refused(tmp_path: Path) -> None
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("mapped", "line"),
+    [
+        ([0, 1, 2, 3, 4], None),
+        ([0, 1, 2], "2 images of exchange/data have no source for all of their values, and zeros in place (3, 4)"),
+        ([0, 2, 4], "2 images of exchange/data have no source for all of their values, and zeros in place (1, 3)"),
+    ],
+)
+def test_images_of_a_virtual_dataset_without_a_source_are_named(tmp_path: Path, mapped: list[int], line: str | None) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        f["d"] = VALUES
+    layout = h5py.VirtualLayout((5, NY, NU), "f4")
+    for i in mapped:
+        layout[i] = h5py.VirtualSource("a.h5", "d", VALUES.shape)[i]
+    path = tmp_path / "master.h5"
+    with h5py.File(path, "w", libver="latest") as f:
+        f.create_virtual_dataset("exchange/data", layout, fillvalue=0)
+        f["exchange/theta"] = DEGREES
+    assert [w.partition(": ")[2] for w in read(path).metadata["warnings"]] == ([] if line is None else [line])
+
+
+def test_half_images_without_a_source_are_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        f["d"] = VALUES
+    layout = h5py.VirtualLayout((5, NY, NU), "f4")
+    layout[:, :, : NU // 2] = h5py.VirtualSource("a.h5", "d", VALUES.shape)[:, :, : NU // 2]
+    path = tmp_path / "master.h5"
+    with h5py.File(path, "w", libver="latest") as f:
+        f.create_virtual_dataset("exchange/data", layout)
+        f["exchange/theta"] = DEGREES
+    assert "5 images of exchange/data have no source for all of their values" in read(path).metadata["warnings"][0]
+
+
+@pytest.mark.parametrize("source", ["a.h5", "."])
+def test_a_virtual_dataset_without_the_dataset_of_its_source_is_refused(tmp_path: Path, source: str) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        f["d"] = VALUES
+    layout = h5py.VirtualLayout((5, NY, NU), "f4")
+    layout[:] = h5py.VirtualSource(source, "other", VALUES.shape)
+    path = tmp_path / "master.h5"
+    with h5py.File(path, "w", libver="latest") as f:
+        f.create_virtual_dataset("exchange/data", layout)
+        f["exchange/theta"] = DEGREES
+    with pytest.raises(FormatError, match=r"the values of exchange/data lie in other of .*, which does not exist"):
+        open_stack(path)
+
+
+def test_a_virtual_dataset_that_grows_with_its_source_is_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        f.create_dataset("d", data=VALUES, maxshape=(None, NY, NU))
+    layout = h5py.VirtualLayout((5, NY, NU), "f4", maxshape=(None, NY, NU))
+    source = h5py.VirtualSource("a.h5", "d", VALUES.shape, maxshape=(None, NY, NU))
+    layout[: h5py.h5s.UNLIMITED] = source[: h5py.h5s.UNLIMITED]
+    path = tmp_path / "master.h5"
+    with h5py.File(path, "w", libver="latest") as f:
+        f.create_virtual_dataset("exchange/data", layout)
+        f["exchange/theta"] = DEGREES
+    series = read(path)
+    np.testing.assert_array_equal(series.projections[...], VALUES)
+    assert series.metadata["warnings"] == []
+
+
+def test_a_broken_link_to_the_angles_is_the_reason_in_the_message(path: Path) -> None:
+    with h5py.File(path, "w") as f:
+        f["exchange/data"] = VALUES
+        f["exchange/theta"] = h5py.ExternalLink("gone.h5", "scan/theta")
+    with pytest.raises(InputError, match=r"no tilt angles: .*broken links: exchange/theta to gone\.h5:scan/theta"):
+        read(path)
+
+
 def test_chunks_that_were_never_written_are_named(path: Path) -> None:
     with h5py.File(path, "w") as f:
         data = f.create_dataset("exchange/data", (N, NY, NU), "f4", chunks=(1, 2, NU))

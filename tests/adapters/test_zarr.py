@@ -323,6 +323,20 @@ def test_images_without_a_chunk_are_named(tmp_path: Path, version: int, separato
     assert open_stack(path).warnings == ()
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_folders_of_an_image_without_its_chunks_are_no_chunks(tmp_path: Path, version: int) -> None:
+    """An interrupted copy leaves folders that are empty."""
+    path = tmp_path / "a.zarr"
+    keys = {"name": "v2" if version == 2 else "default", "separator": "/"}
+    zarr.create_array(
+        str(path), data=np.ones((5, 4, 4), np.float32), chunks=(1, 4, 4), zarr_format=version, chunk_key_encoding=keys
+    )
+    chunk = path / ("c/3/0/0" if version == 3 else "3/0/0")
+    chunk.unlink()
+    (line,) = open_stack(path).warnings
+    assert "no chunk of the images 3 was ever written" in line
+
+
 def test_a_level_of_the_pyramid_takes_one_layer_of_chunks_of_the_level_above():
     from tomoprior.adapters.zarr import pyramid
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -57,9 +58,21 @@ def test_help_has_examples(run):
 
 
 def test_version_and_no_command(run):
-    assert run("--version").out.strip() == f"tomoprior {__version__}"
+    assert run("--version").out.strip() == run("-V").out.strip() == f"tomoprior {__version__}"
     assert run().code == 2
     assert run("reconn").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "expected"), [("tomoprior re", 1, "recon"), ("tomoprior recon --meth", 2, "--method")]
+)
+def test_the_shell_completes_commands_and_options(words, place, expected):
+    shell = {"_TOMOPRIOR_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+    code = "import sys; sys.argv[0] = 'tomoprior'; from tomoprior.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **shell}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == [expected]
 
 
 def test_demo_compares_two_specimens_and_reports(run, tmp_path, monkeypatch):

@@ -244,3 +244,32 @@ def test_repr_says_what_it_is():
     A = Projector(Geometry([0.1], (4, 2, 5)), "cpu")
     assert "astra-matrix" in repr(A)
     assert repr(A.T) == f"{A!r}.T"
+
+
+@pytest.mark.parametrize("ny", [1, 3])
+@pytest.mark.parametrize("backend", ["astra-matrix", "astra-2d", "numba"])
+def test_arrays_of_zeros_have_the_memory_layout_of_products_without_one(monkeypatch, backend, ny):
+    geometry = Geometry(np.deg2rad([-40, 0, 40, 80]), (5, ny, 6), (ny, 7))
+    A = Projector(geometry, "cpu", backend=backend)
+    projections, volume = A(torch.ones(geometry.shape)), A.T(torch.ones(geometry.range_shape))
+    for operation in ("forward", "adjoint"):
+        monkeypatch.setattr(A._backend, operation, lambda x: pytest.fail("a product"))
+    for zeros, like in ((A.make_projections(), projections), (A.make_volume(), volume)):
+        assert zeros.shape == like.shape
+        assert zeros.stride() == like.stride()
+        assert zeros.dtype == torch.float32
+        assert not zeros.any()
+
+
+def test_the_set_up_of_an_iterative_method_computes_no_product(monkeypatch):
+    from tomoprior.methods.solving.problem import select_tilts, set_up_problem
+
+    geometry = Geometry(np.deg2rad([-40, 0, 40, 80]), (5, 3, 6))
+    A = Projector(geometry, "cpu", backend="astra-2d")
+    monkeypatch.setattr(Projector, "_apply", lambda self, x: pytest.fail("a product"))
+    monkeypatch.setattr(Projector, "_apply_adjoint", lambda self, x: pytest.fail("a product"))
+    data = torch.rand(geometry.range_shape)
+    problem = set_up_problem(data, A, 2, weights=None, initial=None, mask=None)
+    assert torch.equal(problem.data, data)
+    assert not problem.x.any()
+    assert torch.equal(select_tilts(problem, np.array([2, 0])).data, data[[2, 0]])

@@ -242,3 +242,11 @@ def test_degrees_in_an_archive_of_radians(tmp_path: Path, suffix: str):
         read(path)
     series = read(path, angle_unit="degree")
     np.testing.assert_allclose(np.rad2deg(series.geometry.angles), [-60, -30, 0, 30, 60])
+
+
+def test_steps_of_more_than_a_turn_are_no_tilts_whatever_unit_is_stated() -> None:
+    """Thousandths of a degree that a file calls degrees."""
+    with pytest.raises(InputError, match="its angles are 2000 degrees apart, so these are no degrees"):
+        check_angles(np.arange(-60, 61, 2) * 1000, "a.h5", unit="degree")
+    golden = np.arange(61) * 222.4922  # a real order of acquisition
+    np.testing.assert_allclose(check_angles(golden, "a.h5", unit="degree")[0], np.deg2rad(golden % 360), atol=1e-9)

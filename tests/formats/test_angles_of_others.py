@@ -14,7 +14,7 @@ import zarr
 import tomoprior
 from tomoprior.errors import FormatError, InputError, TomopriorError
 from tomoprior.formats import open_stack, read_series
-from tomoprior.formats.angle_names import best_angle_name, is_angle_name, parse_angle_unit, unit_of_name
+from tomoprior.formats.angle_names import best_angle_name, is_angle_name
 from tomoprior.formats.sidefiles import list_angle_files, read_angles, read_angles_and_notes
 
 DEGREES = np.array([-60.0, -36.0, -12.5, 12.0, 36.0, 61.5])
@@ -85,8 +85,6 @@ def test_names_and_units() -> None:
     known = ["theta", "scan/Angles", "Tilt-Angle", "tilt_series_angles", "rot_angle", "thetas_rad", "stage tilt"]
     assert all(map(is_angle_name, known))
     assert not any(map(is_angle_name, ["angle_offset", "beta", "phase", "tiltedness", "data"]))
-    assert [unit_of_name(n) for n in ("angles_deg", "theta_radians", "theta")] == ["degree", "radian", None]
-    assert [parse_angle_unit(t) for t in ("[deg]", "°", "Radians", "mrad", "mm")] == ["degree", "degree", "radian", None, None]
     assert best_angle_name(["theta", "data", "angles"]) == "angles"
     assert best_angle_name(["data"]) is None
 

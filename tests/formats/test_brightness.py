@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tomoprior
-from tomoprior.errors import InputError, ReadingWarning
+from tomoprior.errors import InputError, NoSuchFileError, ReadingWarning
 from tomoprior.formats import open_stack, read, read_volume, write, write_series
 from tomoprior.series import TiltSeries
 
@@ -66,6 +66,12 @@ def test_a_background_is_subtracted(tmp_path: Path) -> None:
     data = open_stack(tmp_path / "haadf.npy", subtract="auto").data
     np.testing.assert_array_equal(data[:, 0, [0, 5]], [[0, 1000], [0, 800]])
     np.testing.assert_array_equal(open_stack(tmp_path / "haadf.npy", subtract=-300).data[1, 0, [0, 5]], [200, 1000])
+
+
+@pytest.mark.parametrize("name", ["flats", "darks"])
+def test_a_file_of_fields_that_is_not_there_is_named(counts: Path, name: str) -> None:
+    with pytest.raises(NoSuchFileError, match=rf"gone\.npy: no such file \({name} of .*--{name}\)"):
+        open_stack(counts, **{name: "gone.npy"})
 
 
 def test_what_was_done_is_recorded(counts: Path) -> None:

@@ -54,7 +54,7 @@ def test_geometry_given(mrc: Path) -> None:
     ("options", "message"),
     [
         ({"angles": [0.0, 1.0]}, "3 tilts, but 2 angles"),
-        ({"angles": [[0.0, 1.0, 2.0]]}, "3 tilts, but 3 angles"),
+        ({"angles": [[0.0, 1.0, 2.0]]}, "3 tilts, but angles of shape"),
         ({"angles": ["a", "b", "c"]}, "angles must be numbers"),
         ({"angles": [0.0, 1.0, 60.0]}, "degrees"),
         ({"angles": [0, 1, 2], "shifts": [[0, 0]]}, "shifts"),

@@ -13,7 +13,6 @@ import zarr
 import tomoprior
 from tomoprior.errors import FormatError, GeometryError, InputError
 from tomoprior.formats import open_stack, read_series
-from tomoprior.formats.angle_names import convert_angles
 from tomoprior.formats.angles import UnclearUnitError, check_angles, check_stated_unit
 from tomoprior.formats.sidefiles import read_angles, read_angles_and_notes
 from tomoprior.formats.unit_evidence import looks_like_degrees
@@ -84,16 +83,6 @@ def test_complex_angles_are_refused(values: object) -> None:
         check_angles(values, "a.npy")
     with pytest.raises(GeometryError, match="complex"):
         tomoprior.Geometry(values, (8, 4, 8))
-
-
-@pytest.mark.parametrize(
-    ("text", "values", "degrees"),
-    [("mrad", [1000 * np.pi / 6], 30.0), ("gon", [-50.0], -45.0), ("grads", [100.0], 90.0), ("turns", [0.25], 90.0)],
-)
-def test_other_units_of_angles_are_converted(text: str, values: list[float], degrees: float) -> None:
-    converted, unit = convert_angles(values, text)
-    np.testing.assert_allclose(np.rad2deg(converted) if unit == "radian" else converted, degrees)
-    assert convert_angles(values, "cubits")[1] is None
 
 
 def test_hdf5_and_zarr_know_milliradians(tmp_path: Path) -> None:
@@ -201,13 +190,6 @@ def test_a_title_with_rad_inside_a_word_is_no_angle(tmp_path: Path, title: str) 
 def test_a_title_tilt_that_counts_gives_way_to_tilt_angle(tmp_path: Path) -> None:
     path = table(tmp_path / "a.csv", ["tilt,tilt_angle", *(f"{i},{d}" for i, d in enumerate(DEGREES))])
     np.testing.assert_allclose(np.rad2deg(read_angles(path)), DEGREES)
-
-
-@pytest.mark.parametrize("title", ["angle_mrad", "angle (mrad)", "tilt gon", "angle_gradian"])
-def test_a_title_with_another_unit_is_refused(tmp_path: Path, title: str) -> None:
-    path = table(tmp_path / "a.csv", [f"i,{title}", *(f"{i},{d}" for i, d in enumerate(DEGREES))])
-    with pytest.raises(FormatError, match="degrees or radians are needed"):
-        read_angles(path)
 
 
 @pytest.mark.parametrize("title", ["theta_rad", "theta (rad)", "angle [radians]", "rad"])

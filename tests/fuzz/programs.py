@@ -28,7 +28,7 @@ def write_microscopes(folder: Path) -> None:
     _writer("write_ser")(folder / "a.ser", words, pixel=2e-9, start=-30, step=30, unit="deg")
     for version in (3, 4):
         _writer("write_dm")(folder / f"b.dm{version}", words, version=version, units=("deg", "nm", "nm"))
-    _writer("write_velox")(folder / "c.emd", words, ANGLES)
+    _writer("write_velox")(folder / "c.emd", words, ANGLES, room=4096)
 
 
 def write_folders(folder: Path) -> None:

@@ -145,3 +145,10 @@ def test_a_file_is_described_without_torch(tmp_path):
     assert "torch" not in loaded_after(
         f"from tomoprior.cli import main\ntry: main(['info', {str(path)!r}, '--no-pixels'])\nexcept SystemExit: pass"
     )
+
+
+def test_a_file_with_a_usual_ending_loads_no_other_format(tmp_path):
+    tomoprior.write(np.ones((3, 4, 5), np.float32), tmp_path / "a.mrc")
+    code = f"import tomoprior, sys; tomoprior.open_stack({str(tmp_path / 'a.mrc')!r})"
+    code += "\nassert not {'zarr', 'h5py', 'tifffile'} & set(sys.modules), sys.modules.keys()"
+    assert "torch" not in loaded_after(code)

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 #: Largest share of bad pixels that a flaw of the detector explains. A larger share comes from a mistake in reading.
 MAX_BAD_SHARE = 0.05
 
-#: Number of tilts whose values are checked in a series that is too large to be read twice.
-SAMPLED_TILTS = 5
-
 #: Smallest number of columns of a binned series.
 MIN_COLUMNS = 4
 
@@ -149,13 +146,10 @@ def _load_and_check(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, li
 
 def _check_some_tilts(series: TiltSeries, *, repair: bool) -> tuple[TiltSeries, list[str]]:
     """Return the series, repaired with ``repair`` when it is read, and lines about the values of some of its tilts."""
-    import numpy as np
-
+    from tomoprior.running.doubts import SAMPLED_TILTS
     from tomoprior.series.mending import RepairedArray
     from tomoprior.series.pixels import describe_pixels
     from tomoprior.storage.lazy import as_lazy
 
-    n = series.geometry.n_angles
-    some = np.unique(np.linspace(0, n - 1, min(n, SAMPLED_TILTS)).round().astype(int))
-    notes = list(describe_pixels(series.select(some)).warnings)
+    notes = list(describe_pixels(series, SAMPLED_TILTS).warnings)
     return (replace(series, projections=RepairedArray(as_lazy(series.projections))) if repair else series), notes

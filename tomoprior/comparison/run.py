@@ -34,6 +34,7 @@ from tomoprior.projector import ProjectorOptions
 from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running.arguments import to_series, to_volume
+from tomoprior.running.doubts import warn_of_input
 from tomoprior.running.in_memory import package_versions, reconstruct_in_memory
 from tomoprior.series import TiltSeries
 
@@ -107,7 +108,8 @@ def compare(
         Run each method that is given by name in a process of its own: a method that crashes or hangs harms no other, and the
         memory is measured. False: run all in this process.
     about
-        More facts for the report: plain values, such as ``command``.
+        More facts for the report: plain values, such as ``command``. With ``notes``, a list of lines about the input, no
+        warnings about its values are given.
     progress
         Called with label, stage, iteration and number of iterations.
 
@@ -131,6 +133,8 @@ def compare(
     series = to_series(series)
     for candidate in candidates:
         check_rays(candidate.method, series.geometry)
+    if "notes" not in (about or {}):  # of a caller that has told them already
+        warn_of_input(series)
     series = series_to_compare(series)
     if isinstance(truth, str | Path):
         truth = read_volume(truth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tomoprior.formats.unit_evidence import looks_like_degrees
 from tomoprior.geometry import MAX_ANGLE
 from tomoprior.storage.arrays import detach
 
+#: Numbers between colons or commas, which no file is called.
+_NUMBERS = re.compile(r"\s*[-+\d.]+(\s*[:,]\s*[-+\d.]+)+\s*")
 #: Radians: sources that differ by less are refined and nominal angles of the same series.
 TOLERANCE = float(np.deg2rad(1.0))
 
@@ -99,6 +102,8 @@ def angles_from_caller(angles: ArrayLike | str | Path, path: Path, n: int, *, un
     if isinstance(angles, (str, Path)):
         source = str(angles)
         degrees = parse_range(source) if not Path(source).exists() else None
+        if degrees is None and _NUMBERS.fullmatch(source) and not Path(source).exists():
+            raise InputError(f"angles {source}: a range of angles is START:END:STEP, such as -60:60:2")
         if degrees is None:
             values, notes = _read_side_file(path, Path(source), n, unit)
             return SeriesAngles(values, source, (*notes, *_order_note(values, source)))
@@ -114,7 +119,8 @@ def angles_from_caller(angles: ArrayLike | str | Path, path: Path, n: int, *, un
     if np.iscomplexobj(listed):
         raise InputError("angles must be real numbers, got complex ones")
     if array.shape != (n,):
-        raise InputError(f"{path}: {n} tilts, but {array.size} angles given")
+        given = f"{array.size} angles given" if array.ndim == 1 else f"angles of shape {array.shape} given"
+        raise InputError(f"{path}: {n} tilts, but {given}")
     if unit is None:
         if n > 1 and np.ptp(array) == 0:
             raise InputError(f"{path}: all {n} angles that are given are {array[0]:g}, so this is no tilt series")

@@ -221,6 +221,11 @@ def _within_one_turn(
     largest = float(np.abs(degrees).max())
     if largest <= 360.0 * (1 + 1e-6):
         return radians, ()
+    step = float(np.median(np.abs(np.diff(degrees)))) if len(degrees) > 4 else 0.0
+    if step > 360.0:
+        raise InputError(
+            f"{source}: its angles are {step:g} degrees apart, so these are no degrees; are they thousandths of a degree?"
+        )
     if not stated and largest > 720.0:
         raise InputError(
             f"{source}: an angle of {largest:g} degrees is more than two turns; if that is right, say so with angle_unit "

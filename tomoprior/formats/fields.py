@@ -13,7 +13,9 @@ from tomoprior.errors import FormatError
 from tomoprior.formats.transmission import Transmission
 from tomoprior.storage.lazy import LazyArray
 
-_FLAT = re.compile(r"(?<![a-z])(flats?|flat-?field|whites?|open-?beam|bright-?field|bkg|background|ref|refhst|ob)(?![a-z])")
+_FLAT = re.compile(
+    r"(?<![a-z])(flats?|flat-?field|whites?|open-?beam|bright-?field|bkg|background|ref|references?|refhst|ob)(?![a-z])"
+)
 _DARK = re.compile(r"(?<![a-z])(darks?|dark-?field|darkend|dc)(?![a-z])")
 
 

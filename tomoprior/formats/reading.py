@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tomoprior.errors import InputError, ReadingWarning
+from tomoprior.errors import InputError, NoSuchFileError, ReadingWarning
 from tomoprior.formats import registry, sidefiles
 from tomoprior.formats.addresses import name_source
 from tomoprior.formats.angle_sources import angles_from_caller, find_series_angles
@@ -85,6 +85,9 @@ def open_stack(
     files = {name: Path(value).resolve() for name, value in fields.items() if Path(value).exists()}
     options |= {name: str(value) for name, value in fields.items() if name not in files}
     source = registry.for_reading(path)
+    for name in fields:
+        if name in options and source.name != "hdf5":
+            raise NoSuchFileError(f"{fields[name]}: no such file ({name} of {path.name}, --{name})")
     if "flats" in files and source.name in ("hdf5", "tiff"):
         options.setdefault("normalize", False)  # normalised by these files and not by the format's own fields
     stack = source.read(path, **options)

@@ -48,6 +48,9 @@ def for_reading(path: Path) -> Format:
             raise NoSuchFileError(f"{path}: no such file")
         if not (path.is_file() or path.is_dir()):
             raise FormatError(f"{path}: neither a file nor a folder")  # a read from a pipe could wait for ever
+        own = _format_of_ending(path)
+        if own is not None and own.matches(path):
+            return own
         formats = [get(name) for name in plugins.names(GROUP)]
         # formats whose extension fits come first, so that a plug-in with a loose test cannot claim the files of another format
         named = [f for f in formats if path.name.lower().endswith(f.extensions)]
@@ -81,6 +84,16 @@ def for_writing(path: Path) -> Format:
         if path.name.lower().endswith(candidate.extensions):
             return candidate
     raise NoSuchFileError(f"{path}: the name must end in one of {_known(formats)}")
+
+
+def _format_of_ending(path: Path) -> Format | None:
+    """Return the format that is called like the ending of a path, mrc for ``.mrc``; the libraries of others are not loaded."""
+    ending = path.suffix.lower().removeprefix(".")
+    for name in plugins.names(GROUP):
+        if len(ending) > 2 and (name.startswith(ending) or ending.startswith(name)):
+            own = get(name)
+            return own if path.name.lower().endswith(own.extensions) else None
+    return None
 
 
 def _known(formats: list[Format]) -> str:

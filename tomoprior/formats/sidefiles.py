@@ -91,6 +91,11 @@ def read_angles_and_notes(
     column = _read_column(path)
     if unit is None:
         check_stated_unit(column.values, str(path), column.unit)
+    elif column.converted_from is not None:
+        raise InputError(
+            f"{path}: the title of its angles says {column.converted_from}, which is converted; leave angle_unit "
+            "(--angle-unit) out"
+        )
     angles, notes = check_angles(
         column.values, str(path), unit=unit or column.unit, n=n, lines=column.lines if column.lines else None
     )
@@ -166,6 +171,8 @@ def list_angle_files(stack: str | Path) -> list[Path]:
     inside = _angle_files_in(stack) if stack.is_dir() else []
     stem = stack.with_suffix("").stem if stack.suffix.lower() in (".gz", ".bz2") else stack.stem
     stems = [stem, stack.name]
+    if stack.suffix.lower() in (".gz", ".bz2"):
+        stems.append(stack.stem)
     if _ALIGNED.search(stem):
         base = _ALIGNED.sub("", stem)
         stems += [base, f"{base}{stack.suffix}", f"{base}.mrc", f"{base}.st"]

@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tomoprior.errors import FormatError
+from tomoprior.formats.angle_units import unit_in_title
 from tomoprior.formats.star import read_star
 from tomoprior.formats.text import number, read_text
 
 _ANGLE_TITLE = re.compile(r"tilt|angle|theta|(?<![a-z])(deg|rad)(s|ree|rees|ian|ians)?(?![a-z])", re.IGNORECASE)
-_RADIAN_TITLE = re.compile(r"(?<![a-z])rad(s|ian|ians)?(?![a-z])", re.IGNORECASE)
-_DEGREE_TITLE = re.compile(r"deg|°", re.IGNORECASE)
-#: Units of angles that are neither degrees nor radians.
-_FOREIGN_UNIT = re.compile(r"(?<![a-z])(mrads?|milliradians?|gons?|grad|gradians?|arc ?(min|sec)\w*)(?![a-z])", re.IGNORECASE)
 #: Words in the title of a column that counts the tilts or says something else about them.
 _OTHER_TITLE = re.compile(
     r"(?<![a-z])(id|idx|index|number|num|no|nr|order|count|sec|frames?|images?|axis|names?|files?|error|offset|dose|time|xtilt|ytilt)"
@@ -27,28 +24,32 @@ _OTHER_TITLE = re.compile(
 #: Columns of tilt angles in the tables of RELION and Warp, the best first.
 _STAR_ANGLES = ("rlnTomoYTilt", "rlnTomoNominalStageTiltAngle", "wrpAngleTilt")
 _MAX_DEGREES = 360
+_DECIMAL_COMMA = re.compile(r"^([-+]?\d+),(\d+)$")
 
 
 @dataclass(frozen=True)
 class AngleColumn:
-    """Numbers of one column as the file has them.
+    """Numbers of one column.
 
     Attributes
     ----------
     values
-        Shape ``(n,)``.
+        Shape ``(n,)``, in degrees or radians.
     lines
         Line of the file in which each number stands, counted from 1.
     unit
         ``"degree"`` or ``"radian"`` if the column's title says so, else None.
     notes
         Lines that a user should see.
+    converted_from
+        The unit in the file, if it is neither of the two.
     """
 
     values: NDArray[np.float64]
     lines: list[int]
     unit: str | None = None
     notes: tuple[str, ...] = ()
+    converted_from: str | None = None
 
 
 def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
@@ -68,14 +69,16 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
     lines: list[int] = []
     titles: list[str] = []
     comment: list[str] = []
-    for place, line in enumerate(read_text(path).splitlines(), 1):
+    content = read_text(path)
+    separator = _separator(content) if commas else None
+    for place, line in enumerate(content.splitlines(), 1):
         text = line.strip()
         if text.startswith("# Local Alignment"):  # the second part of AreTomo's .aln
             break
         if not text or text.startswith(("#", "%")):
-            comment = comment if rows else _split(text.lstrip("#% "), commas=commas)
+            comment = comment if rows else _split(text.lstrip("#% "), separator)
             continue
-        words = _split(text, commas=commas)
+        words = _split(text, separator)
         is_title = commas or len(words) > 1 or _ANGLE_TITLE.fullmatch(words[0]) is not None
         if not rows and not titles and is_title and not any(_is_number(word) for word in words):
             titles = words
@@ -92,17 +95,22 @@ def read_angle_column(path: Path, *, commas: bool) -> AngleColumn:
                 raise FormatError(f"{path}: line {place} has {len(words)} words where {expected} expected: {words[0][:40]!r}")
     if not titles and width > 1 and len(comment) == width and not any(map(_is_number, comment)):
         titles = comment
+    if separator == "," and titles and len(titles) < min(map(len, rows)):
+        raise FormatError(
+            f"{path}: line {lines[0]} has {width} columns and {len(titles)} titles; write decimal points, or ; between columns"
+        )
     titled = _titled_column(titles[:width], rows)
     at, notes = (titled, ()) if titled is not None else _untitled_column(rows, path)
     if any(len(words) <= at for words in rows):
         short = next(place for words, place in zip(rows, lines, strict=True) if len(words) <= at)
         raise FormatError(f"{path}: line {short} has fewer than {at + 1} columns")
+    if separator == "," and not titles and all(_is_split_number(words) for words in rows):
+        notes += (f"{path}: two columns of whole numbers; if its commas are decimal points, write points",)
     title = titles[at] if at < len(titles) else ""
-    foreign = _FOREIGN_UNIT.search(title.replace("_", " "))
-    if foreign is not None:
-        raise FormatError(f"{path}: its column {title!r} is in {foreign[1]}; degrees or radians are needed")
+    unit = unit_in_title(title)
     values = np.array([number(words[at], path, place) for words, place in zip(rows, lines, strict=True)])
-    return AngleColumn(values, lines, _title_unit(title), notes)
+    notes += unit.describe(f"{path}: its column {title!r}", "degree")
+    return AngleColumn(unit.convert(values), lines, unit.name, notes, unit.word if unit.factor != 1 else None)
 
 
 def read_star_angles(path: Path) -> AngleColumn:
@@ -121,8 +129,22 @@ def read_star_angles(path: Path) -> AngleColumn:
     raise FormatError(f"{path}: no column of tilt angles in it ({', '.join(_STAR_ANGLES)})")
 
 
-def _split(text: str, *, commas: bool) -> list[str]:
-    return [word.strip().strip("\"'") for word in re.split(r"[,;\t]", text)] if commas else text.split()
+def _is_split_number(words: list[str]) -> bool:
+    """Return whether two words can be one number with a decimal comma."""
+    return len(words) == 2 and words[0].lstrip("+-").isdecimal() and words[1].isdecimal()
+
+
+def _separator(content: str) -> str:
+    """Return what separates the columns of a ``.csv``: a semicolon or a tab, where commas are decimal points, or a comma."""
+    lines = [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%"))]
+    return next((mark for mark in ";\t" if lines and all(mark in line for line in lines)), ",")
+
+
+def _split(text: str, separator: str | None) -> list[str]:
+    if separator is None:
+        return text.split()
+    words = [word.strip().strip("\"'") for word in text.split(separator)]
+    return words if separator == "," else [_DECIMAL_COMMA.sub(r"\1.\2", word) for word in words]
 
 
 def _titled_column(titles: list[str], rows: list[list[str]]) -> int | None:
@@ -155,6 +177,10 @@ def _untitled_column(rows: list[list[str]], path: Path) -> tuple[int, tuple[str,
     width = min(len(words) for words in rows)
     columns = {i: _column_numbers(rows, i) for i in range(width)}
     numbers = {i: values for i, values in columns.items() if values is not None}
+    if len(rows) >= 3 and 0 not in numbers:  # names of images
+        angles = [i for i, values in numbers.items() if _can_be_angles(values)]
+        if len(angles) == 1:
+            return angles[0], (f"{path}: its first column holds words; the angles are taken from column {angles[0] + 1}",)
     if len(rows) < 3 or width < 2 or 0 not in numbers or not _goes_up(numbers[0]):
         return 0, ()
     others = [i for i, values in numbers.items() if i and _can_be_angles(values)]
@@ -188,12 +214,6 @@ def _goes_up(values: NDArray[np.float64]) -> bool:
 def _can_be_angles(values: NDArray[np.float64]) -> bool:
     distinct = len(np.unique(values)) >= max(2, len(values) // 2)
     return bool(distinct and np.abs(values).max() <= _MAX_DEGREES and not _counts_images(values))
-
-
-def _title_unit(title: str) -> str | None:
-    if _RADIAN_TITLE.search(title):
-        return "radian"
-    return "degree" if _DEGREE_TITLE.search(title) else None
 
 
 def _is_number(word: str) -> bool:

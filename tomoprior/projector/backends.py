@@ -32,7 +32,8 @@ class Backend(Protocol):
     ``Projector`` applies shifts along y; a backend works within slices only. A backend that keeps prepared data for later
     projectors also has a class method ``clear_cache()`` that frees them. A backend with a fast voxel-driven back-projection
     of a parallel beam has a class method ``interpolate(projections, geometry)``, which returns ``(nz, ny, nx)``, or None where
-    it cannot run, and ``can_interpolate()``, which says so for the CPU.
+    it cannot run, and ``can_interpolate()``, which says so for the CPU. A backend on which a product takes long also has
+    ``make_result(batch, rows, ny, columns)``, which returns an empty tensor in the memory layout of its results.
     """
 
     name: ClassVar[str]
@@ -179,7 +180,7 @@ def can_interpolate() -> bool:
 
 
 def clear_cache() -> None:
-    """Free the prepared data that backends keep for later projectors, such as system matrices.
+    """Free the prepared data that backends keep for later projectors, such as system matrices, and return it to the system.
 
     Projectors in use keep their data. A long-lived service calls this to bound its memory between jobs; the size of the
     cache itself is bounded by ``TOMOPRIOR_MATRIX_BUDGET``.
@@ -193,6 +194,7 @@ def clear_cache() -> None:
         backend = plugins.load(GROUP, name)
         if hasattr(backend, "clear_cache"):
             backend.clear_cache()
+    memory.release_free_memory()
 
 
 def choose_device(device: str | torch.device) -> torch.device:

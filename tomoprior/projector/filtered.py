@@ -155,6 +155,11 @@ class FilteredProjector(Projector):
             filter_strips_adjoint(torch.fft.rfft2(batch), self.transfer, self.windows, batch.shape[-2:])
         )
 
+    def make_projections(self) -> torch.Tensor:
+        """Return projections of zeros in the memory layout of ``A(x)``, which is that of the Fourier transform."""
+        out: torch.Tensor = self(self.make_volume())
+        return out
+
     def _filter(self, images: torch.Tensor) -> torch.Tensor:
         filtered: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images).mul_(self.transfer), s=images.shape[-2:])
         return filtered

@@ -13,7 +13,7 @@ from tomoprior.errors import SettingsError
 from tomoprior.geometry import Geometry
 from tomoprior.projector import backends, rowshift
 from tomoprior.projector.backends import Backend, Kind
-from tomoprior.projector.operator import PairedOperator
+from tomoprior.projector.operator import LinearOperator, PairedOperator
 
 
 class Projector(PairedOperator):
@@ -139,6 +139,21 @@ class Projector(PairedOperator):
 
     def _apply_adjoint(self, batch: torch.Tensor) -> torch.Tensor:
         return self._backend.adjoint(rowshift.adjoint(batch, self.geometry) if self.geometry.couples_slices else batch)
+
+    def make_volume(self) -> torch.Tensor:
+        """Return a volume of zeros in the memory layout of ``A.T(y)``; no product is computed where the backend knows it."""
+        return self._make(self.domain_shape, self.T)
+
+    def make_projections(self) -> torch.Tensor:
+        """Return projections of zeros in the memory layout of ``A(x)``; no product is computed where the backend knows it."""
+        return self._make(self.range_shape, self)
+
+    def _make(self, shape: tuple[int, int, int], product: LinearOperator) -> torch.Tensor:
+        make = getattr(self._backend, "make_result", None)
+        if make is None:
+            return product(torch.zeros(product.domain_shape, dtype=torch.float32, device=self.device))
+        empty: torch.Tensor = make(1, *shape)
+        return empty.squeeze(0).zero_()
 
     def with_geometry(self, geometry: Geometry) -> Projector:
         """Return a projector of the same kind on the same device for another geometry; ``auto`` chooses its backend again.

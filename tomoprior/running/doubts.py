@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from tomoprior.errors import ResultWarning
+from tomoprior.errors import ReadingWarning, ResultWarning
 from tomoprior.formats.angle_sources import degrees_note
 from tomoprior.geometry import Geometry
+from tomoprior.series import TiltSeries
 from tomoprior.series.field_of_view import describe_field_of_view
+from tomoprior.series.pixels import describe_pixels
 
 #: Relative residual above which a volume explains almost nothing of the projections. A volume of zeros has 1.
 EXPLAINS_NOTHING = 0.9
+#: Number of tilts whose values are checked in a series that is too large to be read twice.
+SAMPLED_TILTS = 5
 #: Distance from a residual of 1 that counts as rounding.
 ROUNDING = 1e-3
 
@@ -58,3 +62,22 @@ def warn_of_doubts(projections: Any, geometry: Geometry, provenance: Mapping[str
     lines = (*describe_geometry(geometry), *describe_field_of_view(projections, geometry), *describe_fit(provenance))
     for line in lines:
         warnings.warn(line, ResultWarning, stacklevel=stacklevel)
+
+
+def warn_of_input(series: TiltSeries, *, lazily: bool = False, stacklevel: int = 3) -> None:
+    """Give a ``ReadingWarning`` for each line of ``describe_pixels`` about a series that was read from a file.
+
+    Parameters
+    ----------
+    series
+        Values that are not finite are left to the run, which refuses them.
+    lazily
+        True: read some tilts only.
+    stacklevel
+        As for ``warnings.warn``.
+    """
+    if "angles_from" not in series.metadata:
+        return
+    report = describe_pixels(series, SAMPLED_TILTS if lazily else None)
+    for line in () if report.n_bad and not lazily else report.warnings:
+        warnings.warn(line, ReadingWarning, stacklevel=stacklevel)

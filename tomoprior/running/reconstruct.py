@@ -17,7 +17,7 @@ from tomoprior.projector.backends import Kind
 from tomoprior.reconstruction import Reconstruction
 from tomoprior.running import refinement
 from tomoprior.running.arguments import resolve_method, to_series, to_volume
-from tomoprior.running.doubts import warn_of_doubts
+from tomoprior.running.doubts import warn_of_doubts, warn_of_input
 from tomoprior.running.in_memory import reconstruct_in_memory
 from tomoprior.series import TiltSeries
 from tomoprior.settings import Settings
@@ -130,6 +130,7 @@ def reconstruct(
     initial, mask = to_volume(initial), to_volume(mask)
     resolved, settings = resolve_method(method, settings, values, fast=fast)
     arguments.check_rays(resolved, series.geometry)
+    warn_of_input(series, lazily=out is not None)
     options = ProjectorOptions(str(device), kind, backend)
     if refine_shifts:
         series, settings = refinement.refine_shifts(

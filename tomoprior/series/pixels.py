@@ -51,20 +51,26 @@ class PixelReport:
         return int(self.nan.sum() + self.infinite.sum())
 
 
-def describe_pixels(series: TiltSeries) -> PixelReport:
+def describe_pixels(series: TiltSeries, most: int | None = None) -> PixelReport:
     """Read a tilt series once, tilt by tilt, and report its values.
 
     Parameters
     ----------
     series
         Projections of any real type, shape ``(n_angles, ny, nu)``.
+    most
+        Read at most so many tilts, evenly spread, of a series that is too large to be read twice. The report has only these.
 
     Returns
     -------
     report
-        Bad pixels per tilt, range and a guess of the kind of values, with warnings for the user.
+        Bad pixels per tilt, range and a guess of the kind of values, with warnings for the user. These have the numbers of the
+        tilts in the series as it was read (``views``).
     """
-    n = series.geometry.n_angles
+    if most is not None and most < series.geometry.n_angles:
+        series = series.select(np.linspace(0, series.geometry.n_angles - 1, most).round().astype(int))
+    assert series.views is not None
+    n, views = series.geometry.n_angles, series.views
     nan, infinite = np.zeros(n, np.int64), np.zeros(n, np.int64)
     low, high, total, count = np.inf, -np.inf, 0.0, 0
     border_minus_middle = 0.0
@@ -81,12 +87,12 @@ def describe_pixels(series: TiltSeries) -> PixelReport:
         low, high = min(low, lowest), max(high, highest)
         total, count = total + float(values.sum(dtype=np.float64)), count + values.size
         border_minus_middle += _border_contrast(image)
-        twins.add(i, image, is_blank=lowest == highest)
+        twins.add(int(views[i]), image, is_blank=lowest == highest)
     mean = total / count if count else float("nan")
     kind = _guess_kind(series, low, mean, high, border_minus_middle)
     if not count:
         low = high = float("nan")
-    lines = _find_warnings(series, nan, infinite, low, high, kind)
+    lines = _find_warnings(series, nan, infinite, (low, mean, high), kind)
     return PixelReport(nan, infinite, low, high, mean, kind, (*lines, *(twins.describe() if low < high else ())))
 
 
@@ -169,13 +175,15 @@ def _guess_kind(series: TiltSeries, low: float, mean: float, high: float, contra
 
 
 def _find_warnings(
-    series: TiltSeries, nan: NDArray[np.int64], infinite: NDArray[np.int64], low: float, high: float, kind: str
+    series: TiltSeries, nan: NDArray[np.int64], infinite: NDArray[np.int64], values: tuple[float, float, float], kind: str
 ) -> list[str]:
+    low, mean, high = values
     lines = []
     whole = np.dtype(series.projections.dtype).kind in "iu"
     bad = nan + infinite
     if bad.any():
-        tilts = np.flatnonzero(bad)
+        assert series.views is not None
+        tilts = series.views[np.flatnonzero(bad)]
         listed = ", ".join(map(str, tilts[:8])) + (", ..." if len(tilts) > 8 else "")
         why = " (a transmission of zero or less has no logarithm)" if _was_logarithm(series) and nan.any() else ""
         lines.append(
@@ -183,7 +191,7 @@ def _find_warnings(
             f"in tilts {listed}; they can be replaced by the median of their neighbours (repair_pixels, --repair)"
         )
         n_pixels = int(np.prod(series.geometry.detector))
-        empty = np.flatnonzero(bad == n_pixels)
+        empty = series.views[np.flatnonzero(bad == n_pixels)]
         if len(empty):
             lines.append(f"tilts without a finite pixel: {', '.join(map(str, empty[:8]))}; exclude them")
     if low == high:
@@ -202,7 +210,7 @@ def _find_warnings(
             f"values from {low:g} to {high:g} look like a detector's counts; that is right for dark-field (HAADF) images, less "
             "their background, while X-ray and bright-field images need minus the logarithm of their transmission"
         )
-    elif high < 0 or (whole and (low + high) / 2 < -_LARGE_MEAN):
+    elif high < 0 or mean < -_LARGE_MEAN or (whole and (low + high) / 2 < -_LARGE_MEAN):
         lines.append(
             f"values from {low:g} to {high:g} are mostly below zero, where a projection is not: subtract the background "
             "(--subtract auto)"

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import tomoprior
-from tomoprior.errors import InputError, SettingsError, UnknownNameError
+from tomoprior.adapters.tomopy.centers import axis_by_mass
+from tomoprior.errors import InputError, ResultWarning, SettingsError, UnknownNameError
 
-from .conftest import drive
+from .conftest import Scan, drive
 
 tomopy_algorithm = importlib.import_module("tomoprior.adapters.tomopy.algorithm")
 SIRT = {"method": "sirt", "num_iter": 30}
@@ -150,3 +151,42 @@ def test_a_partial_binds_the_method_although_tomopy_passes_empty_options():
     call(tomo, np.full(2, 8.0, np.float32), bound, theta, options={})
     tomoprior.algorithm(tomo, np.full(2, 8.0, np.float32), plain, theta, options={"method": "sirt", "num_iter": 3})
     np.testing.assert_array_equal(bound, plain)
+
+
+def test_a_start_in_slices_of_its_own_is_named_for_a_method_that_couples_slices(scan, monkeypatch):
+    start = np.full(scan.truth.shape, 0.1, np.float32)
+    with pytest.warns(UserWarning, match=r"tv couples slices, and starts from 1 of 6 slices of an array"):
+        run(scan, monkeypatch, 1, 0, options={"method": "tv", "num_iter": 2, "reg_par": 0.1}, init_recon=start)
+
+
+@pytest.mark.parametrize("call", ["algorithm", "recon"])
+def test_a_center_that_is_half_a_pixel_less_than_the_axis_is_named(monkeypatch, call):
+    """A Gaussian that turns about 17.2 pixels from the edge; ``tomopy.find_center`` would say 16.7."""
+    theta = np.linspace(0, np.pi, 30, endpoint=False)
+    middle = 17.2 + 4 * np.cos(theta) - 2 * np.sin(theta)
+    rays = np.exp(-((np.arange(32) + 0.5 - middle[:, None]) ** 2) / 8).astype(np.float32)
+    sinograms = np.repeat(rays[None], 2, axis=0)
+
+    def reconstruct(center, **options):
+        if call == "recon":
+            return tomoprior.recon(sinograms, theta, center, True, "wbp", **options)
+        one = Scan(sinograms, theta.astype(np.float32), np.full(2, center, np.float32), sinograms)
+        return run(one, monkeypatch, options={"method": "wbp", **options})
+
+    with pytest.warns(ResultWarning, match=r"turn about 17\.20 pixels .*, half a pixel beyond the given center of 16\.7"):
+        reconstruct(16.7)
+    for right in (17.2, 15.2):  # the axis, and an error of another kind
+        reconstruct(right)
+    reconstruct(16.7, center_convention="index")
+
+
+def test_projections_that_fill_the_field_tell_no_axis():
+    theta = np.linspace(0, np.pi, 30, endpoint=False)
+    assert axis_by_mass(np.ones((1, 30, 32), np.float32), theta) is None
+    empty = np.zeros((1, 30, 32), np.float32)
+    assert axis_by_mass(empty, theta) is None
+    empty[0, :, 16] = 1
+    assert axis_by_mass(empty, theta) == pytest.approx(16.5)
+    assert axis_by_mass(empty[:, :5], theta[:5]) is None
+    empty[0, ::3, 16], empty[0, ::3, 20] = 0, 1  # it jumps
+    assert axis_by_mass(empty, theta) is None

@@ -115,11 +115,11 @@ def set_up_problem(
         # the mask covers the requested grid only; padding voxels stay unmasked so that they can absorb material outside
         # the field of view
         mask = torch.nn.functional.pad(mask, (width, width), value=1.0)
-    x = A.T(torch.zeros_like(projections))  # zeros in the memory layout of A
+    x = A.make_volume()
     if initial is not None:
         x[..., width : x.shape[-1] - width] = initial
         x = x if mask is None else x.mul_(mask)
-    data = copy_in_layout(A(x), projections)
+    data = A.make_projections().copy_(projections)
     scale = 1.0
     if weights is not None:
         scale = float(weights[weights > 0].double().mean())
@@ -136,7 +136,7 @@ def select_tilts(problem: Problem, views: NDArray[np.intp]) -> Problem:
     """Return the problem of some tilts only; it shares the volume."""
     index = torch.from_numpy(views).to(problem.data.device)
     A = problem.A.subset(views)
-    data = copy_in_layout(A(problem.x), problem.data[index])
+    data = A.make_projections().copy_(problem.data[index])
     return replace(problem, A=A, data=data, weights=None if problem.weights is None else problem.weights[index])
 
 
