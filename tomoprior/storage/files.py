@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -146,6 +148,43 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def walk_entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the entries below a folder with their status; no link is followed.
+
+    A running process may add and remove entries meanwhile.
+    """
+    with suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder)):
+            with suppress(FileNotFoundError):
+                status = entry.stat(follow_symlinks=False)
+                yield Path(entry.path), status
+                if stat.S_ISDIR(status.st_mode):
+                    yield from walk_entries(Path(entry.path))
+
+
+def describe_kind(mode: int) -> str | None:
+    """Return what is neither a regular file nor a folder in words, from ``st_mode``; None for these two."""
+    if stat.S_ISLNK(mode):
+        return "a link"
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+
+
+def check_entries(folder: Path, owner: str) -> None:
+    """Check that a folder and all that is below it are regular files and folders, so that ``owner`` writes through no link.
+
+    Raises
+    ------
+    OutputExistsError
+        For the first link, pipe, socket or device. Nothing is changed.
+    """
+    entries = walk_entries(folder)
+    with suppress(FileNotFoundError):
+        entries = chain([(folder, os.lstat(folder))], entries)
+    for path, status in entries:
+        if kind := describe_kind(status.st_mode):
+            raise OutputExistsError(f"{path} is {kind}, which {owner} never writes; remove it, or give another output")
 
 
 def read_at_most(file: BinaryIO, count: int) -> bytes:
