@@ -6,9 +6,8 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -171,20 +170,24 @@ def describe_kind(mode: int) -> str | None:
     return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "a pipe, a socket or a device"
 
 
-def check_entries(folder: Path, owner: str) -> None:
-    """Check that a folder and all that is below it are regular files and folders, so that ``owner`` writes through no link.
+def refuse_links(paths: Iterable[Path], owner: str) -> None:
+    """Refuse links, pipes, sockets and devices where ``owner`` writes files or folders of its own names.
 
     Raises
     ------
     OutputExistsError
-        For the first link, pipe, socket or device. Nothing is changed.
+        For the first of them. Nothing is changed.
     """
-    entries = walk_entries(folder)
-    with suppress(FileNotFoundError):
-        entries = chain([(folder, os.lstat(folder))], entries)
-    for path, status in entries:
-        if kind := describe_kind(status.st_mode):
-            raise OutputExistsError(f"{path} is {kind}, which {owner} never writes; remove it, or give another output")
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if kind := describe_kind(os.lstat(path).st_mode):
+                raise OutputExistsError(f"{path} is {kind}, which {owner} never writes; remove it, or give another output")
+
+
+def check_entries(folder: Path, owner: str) -> None:
+    """Refuse links, pipes, sockets and devices in place of a folder and at any depth below it, as ``refuse_links`` does."""
+    refuse_links([folder], owner)
+    refuse_links((path for path, _ in walk_entries(folder)), owner)
 
 
 def read_at_most(file: BinaryIO, count: int) -> bytes:
