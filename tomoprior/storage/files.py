@@ -184,6 +184,23 @@ def refuse_links(paths: Iterable[Path], owner: str) -> None:
                 raise OutputExistsError(f"{path} is {kind}, which {owner} never writes; remove it, or give another output")
 
 
+def refuse_foreign_folder(folder: Path) -> None:
+    """Refuse a folder that another user has put where everybody may write (``/tmp``): its owner could replace files in it.
+
+    Raises
+    ------
+    OutputExistsError
+        If it is such a folder. Nothing is changed.
+    """
+    with suppress(FileNotFoundError):
+        owner, place = os.lstat(folder).st_uid, folder.absolute().parent.stat()
+        if owner not in (os.geteuid(), place.st_uid) and place.st_mode & stat.S_ISVTX and place.st_mode & stat.S_IWOTH:
+            raise OutputExistsError(
+                f"{folder} belongs to another user (number {owner}), who could replace what is written into it; give another "
+                "output"
+            )
+
+
 def check_entries(folder: Path, owner: str) -> None:
     """Refuse links, pipes, sockets and devices in place of a folder and at any depth below it, as ``refuse_links`` does."""
     refuse_links([folder], owner)

@@ -21,6 +21,7 @@ from tomoprior.storage.files import (
     check_entries,
     companion_path,
     record_path,
+    refuse_foreign_folder,
     reraise_disk_errors,
     resolve_link,
     walk_entries,
@@ -166,6 +167,7 @@ class Journal:
         if S_ISLNK(mode) or not S_ISDIR(mode):
             kind = "a link" if S_ISLNK(mode) else "not a folder"
             raise OutputExistsError(f"{self.folder} is {kind} and is left as it is; move it, or give another output")
+        refuse_foreign_folder(self.folder)
         check_entries(self.folder, "a run")
         names = sorted(entry.name for entry in os.scandir(self.folder))
         foreign = [name for name in names if not self.owns(name)]
