@@ -32,19 +32,21 @@ def matrix_key(geometry: Geometry, y: int, kind: str) -> str:
 def load_matrix(geometry: Geometry, y: int, kind: str) -> sparse.csr_matrix | None:
     """Return the stored matrix of shape ``(n_angles * nu, nz * nx)``, or None if no valid one exists.
 
-    A damaged or foreign entry is not an error: it is built again and replaced. Indices are checked, since torch does not
-    check them and reads beyond the array.
+    A damaged or foreign entry is not an error: it is built again and replaced. Its arrays are not compressed, so that they take
+    no more memory than the file. Indices are checked, since torch does not check them and reads beyond the array.
     """
     path = _path(geometry, y, kind)
-    if path is None or not path.exists():
+    if path is None or not path.is_file():  # a pipe would wait for a writer
         return None
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in arrays.zip.infolist()):
+                return None
             shape = (geometry.n_angles * geometry.detector[1], geometry.shape[0] * geometry.shape[2])
             matrix = sparse.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
             matrix.check_format(full_check=True)
             return matrix
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, MemoryError, zipfile.BadZipFile):
         return None
 
 

@@ -70,7 +70,7 @@ class UnpackedArray(LazyArray):
         count = math.prod(self.shape) * self._disk_dtype.itemsize
         raw = bytearray()  # grows with the bytes that exist, even if the header promises more
         with _open(self.path) as file:
-            file.read(self._offset)
+            file.seek(self._offset)  # in small pieces, whatever the header promises
             while len(raw) < count and (piece := file.read(min(_PIECE, count - len(raw)))):
                 raw += piece
         if len(raw) < count:

@@ -18,8 +18,8 @@ BLOCK, PAD = 16, 112
 class NumbaBackend:
     """ASTRA's linear kernel, computed anew in every product; the adjoint is the exact transpose.
 
-    In addition to volume and projections it holds copies of 16 slices of both. The bits of a slice's result depend neither on
-    the other slices that are projected with it nor on the number of threads.
+    In addition to volume and projections it holds copies of at most 16 slices of both. The bits of a slice's result depend
+    neither on the other slices that are projected with it nor on the number of threads.
     """
 
     name: ClassVar[str] = "numba"
@@ -38,9 +38,13 @@ class NumbaBackend:
         """Return the bytes of the rays' places and of a block's copies, and the time to place the rays."""
         nz, ny, nx = geometry.shape
         n, _, nu = geometry.range_shape
-        block = min(BLOCK, ny)
-        table = (24 if isinstance(geometry, FanGeometry) else 16) * n * nu
-        return Cost(table + 4 * block * (2 * (nz + PAD) * (nx + PAD) + n * (nu + PAD)), 0.01)
+        fan = isinstance(geometry, FanGeometry)
+        if fan or not cls.can_interpolate():
+            images, block = 2, min(BLOCK, ny)
+        else:  # pixels innermost: one image at a time, and of fewer slices where 16 are most of the volume
+            images, block = 1, min(BLOCK if ny >= 2 * BLOCK else BLOCK // 2, ny)
+        table = (24 if fan else 16) * n * nu
+        return Cost(table + 4 * block * (images * (nz + PAD) * (nx + PAD) + n * (nu + PAD)), 0.01)
 
     @classmethod
     def refusal(cls, geometry: Geometry, kind: Kind, device: torch.device, budget: int) -> str | None:

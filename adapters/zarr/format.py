@@ -132,11 +132,13 @@ class _Image(RegionSink):
 
     def _write(self, z0: int, z1: int, y0: int, y1: int, values: NDArray[Any]) -> None:
         finest = self._levels[0]
-        finest[z0:z1, y0:y1, :] = values
-        if self.again:
-            edges = finest.shards or finest.chunks
-            spans = [range(a // e, -(-b // e)) for a, b, e in zip((z0, y0, 0), (z1, y1, self.shape[2]), edges, strict=True)]
-            self._touched |= {self.path / "0" / "c" / Path(*map(str, at)) for at in product(*spans)}
+        edges, begin, end = finest.shards or finest.chunks, (z0, y0, 0), (z1, y1, self.shape[2])
+        for at in product(*(range(a // e, -(-b // e)) for a, b, e in zip(begin, end, edges, strict=True))):
+            # one shard at a time: zarr copies and compresses in memory what it is given
+            box = [slice(max(a, i * e), min(b, (i + 1) * e)) for i, a, b, e in zip(at, begin, end, edges, strict=True)]
+            finest[tuple(box)] = values[tuple(slice(s.start - a, s.stop - a) for s, a in zip(box, begin, strict=True))]
+            if self.again:
+                self._touched.add(self.path / "0" / "c" / Path(*map(str, at)))
 
     def _finish(self) -> None:
         levels, self._levels = self._levels, []

@@ -16,7 +16,19 @@ from tomoprior.formats import open_stack
 
 BOMB = 64 << 20
 IMAGE = np.arange(64, dtype=np.uint8).reshape(8, 8)
-PACK = {8: zlib.compress, 32946: zlib.compress, 34925: lzma.compress}
+
+
+def pack_bits(content: bytes) -> bytes:
+    """128 bytes at a time: a run where they are equal, else the bytes themselves."""
+    packed = bytearray()
+    for start in range(0, len(content), 128):
+        part = content[start : start + 128]
+        is_run = len(set(part)) == 1 and len(part) > 1
+        packed += bytes([257 - len(part), part[0]]) if is_run else bytes([len(part) - 1]) + part
+    return bytes(packed)
+
+
+PACK = {8: zlib.compress, 32946: zlib.compress, 34925: lzma.compress, 32773: pack_bits}
 
 
 def write_tiff(path: Path, compression: int, content: bytes) -> None:

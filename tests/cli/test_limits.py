@@ -13,19 +13,26 @@ import numpy as np
 import pytest
 
 from tomoprior.cli.limits import describe_limits
+from tomoprior.errors import FormatError
 
 ERRORS = {
     "n": [OSError(errno.EMFILE, "Too many open files")],
     "u": [RuntimeError("can't start new thread"), BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")],
+    "f": [OSError(errno.EFBIG, "File too large"), FormatError("v.mrc: cannot be written (File too large)")],
     "v": [MemoryError(), OSError(errno.ENOMEM, "x"), ImportError("libtorch.so: failed to map segment from shared object")],
 }
 
 
 @pytest.mark.parametrize(("option", "error"), [(option, error) for option, errors in ERRORS.items() for error in errors])
 def test_an_error_names_the_limit_that_explains_it(option: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds = {resource.RLIMIT_NOFILE: 64, resource.RLIMIT_NPROC: 32, resource.RLIMIT_AS: 512 << 20}
+    kinds = {
+        resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_NPROC: 32,
+        resource.RLIMIT_AS: 512 << 20,
+        resource.RLIMIT_FSIZE: 1 << 20,
+    }
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (kinds.get(kind, resource.RLIM_INFINITY),) * 2)
-    value = {"n": 64, "u": 32, "v": 512 << 10}[option]  # ulimit -v counts KiB
+    value = {"n": 64, "u": 32, "v": 512 << 10, "f": 1 << 10}[option]  # ulimit -v and -f count KiB
     assert f"ulimit -{option} is {value} (" in describe_limits(error)
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY,) * 2)
     assert describe_limits(error) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from tomoprior.methods.cn.network import CoordinateNetwork, NetworkField, Networ
 from tomoprior.methods.cn.settings import CLASSES
 from tomoprior.methods.cn.spline import SplineBasis, SplineField
 from tomoprior.methods.diffusion.denoiser import Denoiser
+from tomoprior.methods.diffusion.error_network import ErrorNetwork
 from tomoprior.methods.diffusion.prior import Prior
 from tomoprior.methods.diffusion.spectrum import Spectrum
 from tomoprior.methods.learning.unet import Shape
@@ -44,12 +46,15 @@ SPECTRUM = Spectrum(tuple(K.tolist()), tuple(((1 + (K / 0.05) ** 2) ** -1.75).to
 
 
 def write_priors(folder: Path) -> None:
-    """Write a prior with random weights."""
+    """Write a prior with random weights, without and with an error network."""
     denoiser = Denoiser(Shape((4, 4), (1, 1), embedding=4, flat=False, separable=False), SPECTRUM)
     prior = Prior(
         denoiser, (16, 16, 16), SPECTRUM, (16.0, 25.0), "nanometer", (6.0, 140.0), card={"data": "chance", "licence": "none"}
     )
     prior.save(folder / "a.safetensors")
+    shape = Shape((4, 4), (1, 1), embedding=4, flat=False, separable=False)
+    table = ((20.0, 1.1, 1.2, 0.9), (120.0, 1.0, 1.3, 1.4))
+    replace(prior, error_network=ErrorNetwork(shape), error_calibration=table).save(folder / "b.safetensors")
 
 
 def read_prior(path: Path) -> int:

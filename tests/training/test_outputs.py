@@ -124,3 +124,15 @@ def test_names_that_cannot_be(tmp_path):
     (tmp_path / "p.safetensors").mkdir()
     with pytest.raises(FormatError, match="a folder"):
         Outputs(tmp_path / "p.safetensors").check(overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["state", "log"])
+def test_a_link_in_the_place_of_a_file_of_a_training_is_refused(outputs, name):
+    thesis = outputs.prior.with_name("thesis.txt")
+    thesis.write_text("years of work")
+    getattr(outputs, name).symlink_to(thesis)
+    for attempt in (outputs.locked().__enter__, lambda: outputs.check(overwrite=True)):
+        with pytest.raises(OutputExistsError, match="is a link, which a training never writes"):
+            attempt()
+    assert thesis.read_text() == "years of work"
+    assert not outputs.lock.exists()

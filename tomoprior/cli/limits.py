@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
+import sys
 
 #: Options of ``ulimit``, what they bound, the unit in bytes (0: a number), and how much a run needs.
 _LIMITS = (
@@ -11,6 +12,7 @@ _LIMITS = (
     ("d", "data", resource.RLIMIT_DATA, 1 << 10, 8 << 30),
     ("n", "open files", resource.RLIMIT_NOFILE, 0, 256),
     ("u", "processes and threads", resource.RLIMIT_NPROC, 0, 256),
+    ("f", "size of a file", resource.RLIMIT_FSIZE, 1 << 10, sys.maxsize),
 )
 
 
@@ -22,6 +24,8 @@ def describe_limits(error: BaseException) -> str:
         wanted = "n"
     elif "start new thread" in text or number == errno.EAGAIN or "resource temporarily unavailable" in text:
         wanted = "uvd"
+    elif number == errno.EFBIG or "file too large" in text:
+        wanted = "f"
     elif isinstance(error, MemoryError) or number == errno.ENOMEM or "memory" in text or "failed to map" in text:
         wanted = "vd"
     else:

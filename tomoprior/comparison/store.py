@@ -19,7 +19,7 @@ from tomoprior.errors import FormatError, OutputExistsError
 from tomoprior.formats import write
 from tomoprior.formats.writing import replace_atomically
 from tomoprior.reconstruction import Reconstruction
-from tomoprior.storage.files import remove_tree, reraise_disk_errors
+from tomoprior.storage.files import check_entries, refuse_foreign_folder, refuse_links, remove_tree, reraise_disk_errors
 from tomoprior.storage.locking import exclusive_lock
 from tomoprior.storage.records import load_json
 
@@ -100,7 +100,7 @@ def lock_folder(out: Path) -> Iterator[Path]:
     Raises
     ------
     OutputExistsError
-        If ``out`` is a file, or holds files but no comparison.
+        If ``out`` is a file, or holds files but no comparison, or has links in the place of its own files.
     FormatError
         If the folder cannot be written, or another process uses it.
     """
@@ -110,6 +110,9 @@ def lock_folder(out: Path) -> Iterator[Path]:
             raise OutputExistsError(f"{out} is a file; a comparison goes into a folder")
         if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
             raise OutputExistsError(f"{out} holds something else than a comparison; give another folder")
+        refuse_foreign_folder(out)
+        refuse_links([out / MARK], "a comparison")
+        check_entries(runs, "a comparison")
         out.mkdir(parents=True, exist_ok=True)
         (out / MARK).touch()
         runs.mkdir(exist_ok=True)
@@ -160,6 +163,7 @@ def write_outputs(result: Comparison, out: Path, volumes: str | None) -> None:
     if volumes is None:
         return
     folder = out / "volumes"
+    refuse_links([folder, *(folder / f"{entry.label}.{volumes}" for entry in result.done)], "a comparison")
     folder.mkdir(exist_ok=True)
     for entry in result.done:
         reconstruction = Reconstruction(

@@ -18,6 +18,7 @@ from tomoprior.comparison.candidates import Candidate
 from tomoprior.comparison.evaluation import Step
 from tomoprior.comparison.store import Store
 from tomoprior.comparison.worker import describe_job
+from tomoprior.import_path import describe_import_path
 
 #: Seconds beyond the budget after which a silent process is killed, and seconds that a process may take to start.
 GRACE, START = 5.0, 60.0
@@ -46,7 +47,8 @@ def run_in_process(
     with errors.open("w+", encoding="utf-8", errors="replace") as log:
         # a session of its own: Ctrl-C at the terminal reaches this process only, which then kills the other
         process = subprocess.Popen(
-            [sys.executable, "-m", "tomoprior.comparison.worker", str(folder)],
+            [sys.executable, "-P", "-m", "tomoprior.comparison.worker", str(folder)],
+            env={**os.environ, "PYTHONPATH": describe_import_path()},
             stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
         )  # fmt: skip
         try:

@@ -157,7 +157,7 @@ class Method(Protocol):
 
 
 #: Bytes that the allocator and the libraries hold in addition to a method's arrays (measured); part of every estimate.
-ALLOCATOR_BYTES = 32 * 2**20
+ALLOCATOR_BYTES = 48 * 2**20
 
 #: Name of the entry-point group.
 GROUP = "tomoprior.methods"

@@ -41,7 +41,7 @@ class MemoryEstimate:
     projector
         Bytes of the prepared projector.
     method
-        Bytes of the method's own arrays.
+        Bytes of the method's own arrays at the peak, without the result.
     """
 
     data: int
@@ -135,8 +135,9 @@ def estimate(
 def estimate_memory(method: Method, projector: Projector, settings: Any) -> MemoryEstimate:
     """Return the memory of ``method`` with this projector, by formulas alone."""
     geometry = projector.geometry
-    data = 4 * (int(np.prod(geometry.domain_shape)) + int(np.prod(geometry.range_shape)))
-    return MemoryEstimate(data, _preparation(method, projector).bytes, method.memory(geometry, settings))
+    result, projections = (4 * int(np.prod(shape)) for shape in (geometry.domain_shape, geometry.range_shape))
+    own = max(0, method.memory(geometry, settings) - result)  # a method's peak includes the result
+    return MemoryEstimate(result + projections, _preparation(method, projector).bytes, own)
 
 
 def estimate_method(method: Method, projector: Projector, settings: Any) -> Estimate:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -146,6 +147,64 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def walk_entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the entries below a folder with their status; no link is followed.
+
+    A running process may add and remove entries meanwhile.
+    """
+    with suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder)):
+            with suppress(FileNotFoundError):
+                status = entry.stat(follow_symlinks=False)
+                yield Path(entry.path), status
+                if stat.S_ISDIR(status.st_mode):
+                    yield from walk_entries(Path(entry.path))
+
+
+def describe_kind(mode: int) -> str | None:
+    """Return what is neither a regular file nor a folder in words, from ``st_mode``; None for these two."""
+    if stat.S_ISLNK(mode):
+        return "a link"
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+
+
+def refuse_links(paths: Iterable[Path], owner: str) -> None:
+    """Refuse links, pipes, sockets and devices where ``owner`` writes files or folders of its own names.
+
+    Raises
+    ------
+    OutputExistsError
+        For the first of them. Nothing is changed.
+    """
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if kind := describe_kind(os.lstat(path).st_mode):
+                raise OutputExistsError(f"{path} is {kind}, which {owner} never writes; remove it, or give another output")
+
+
+def refuse_foreign_folder(folder: Path) -> None:
+    """Refuse a folder that another user has put where everybody may write (``/tmp``): its owner could replace files in it.
+
+    Raises
+    ------
+    OutputExistsError
+        If it is such a folder. Nothing is changed.
+    """
+    with suppress(FileNotFoundError):
+        owner, place = os.lstat(folder).st_uid, folder.absolute().parent.stat()
+        if owner not in (os.geteuid(), place.st_uid) and place.st_mode & stat.S_ISVTX and place.st_mode & stat.S_IWOTH:
+            raise OutputExistsError(
+                f"{folder} belongs to another user (number {owner}), who could replace what is written into it; give another "
+                "output"
+            )
+
+
+def check_entries(folder: Path, owner: str) -> None:
+    """Refuse links, pipes, sockets and devices in place of a folder and at any depth below it, as ``refuse_links`` does."""
+    refuse_links([folder], owner)
+    refuse_links((path for path, _ in walk_entries(folder)), owner)
 
 
 def read_at_most(file: BinaryIO, count: int) -> bytes:

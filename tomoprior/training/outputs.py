@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tomoprior.errors import FormatError, InputError
-from tomoprior.storage.files import check_target
+from tomoprior.storage.files import check_target, refuse_links
 from tomoprior.storage.locking import exclusive_lock
 
 
@@ -41,6 +41,7 @@ class Outputs:
         if self.prior.is_dir():
             raise FormatError(f"{self.prior}: a folder, which is not replaced")
         check_target(self.prior, overwrite=overwrite)
+        refuse_links([self.state, self.log], "a training")
         if not self.state.exists():
             check_target(self.log, overwrite=overwrite)
         if self.lock.exists():
@@ -55,8 +56,11 @@ class Outputs:
         ------
         FormatError
             If another process is training, or the lock cannot be written.
+        OutputExistsError
+            If the state or the log is a link.
         """
         with exclusive_lock(self.lock, self._refused):
+            refuse_links([self.state, self.log], "a training")
             for path in (self.prior, self.state, self.log):  # parts that a killed process was writing
                 for rest in path.parent.glob(f".{glob.escape(path.name)}.*.part{glob.escape(path.suffix)}"):
                     rest.unlink(missing_ok=True)

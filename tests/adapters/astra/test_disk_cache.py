@@ -1,5 +1,9 @@
 """Matrices on disk: used again for the same rays only, and built again when they are damaged."""
 
+import io
+import os
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -125,6 +129,58 @@ def test_an_entry_with_impossible_indices_is_built_again(folder, builds, damage)
     else:
         values["indptr"][3] = values["indptr"][4] + 1
     np.savez(entry, **values)
+    np.testing.assert_array_equal(project(), first)
+    assert builds == ["line", "line"]
+
+
+def replace_by_compressed_arrays(entry):
+    with np.load(entry) as arrays:
+        np.savez_compressed(entry, **arrays)  # a small file may unpack to any size
+
+
+def replace_by_one_array(entry):
+    with entry.open("wb") as file:
+        np.save(file, np.ones(3))
+
+
+def replace_by_encrypted_archive(entry):
+    content = bytearray(entry.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    entry.write_bytes(bytes(content))
+
+
+def replace_by_claim_of_a_huge_array(entry):
+    with np.load(entry) as arrays:
+        values = dict(arrays)
+    huge = io.BytesIO()
+    np.lib.format.write_array_header_1_0(huge, {"descr": "<f4", "fortran_order": False, "shape": (2**60,)})
+    with zipfile.ZipFile(entry, "w") as archive:
+        for name, value in values.items():
+            content = io.BytesIO()
+            np.save(content, value)
+            archive.writestr(f"{name}.npy", huge.getvalue() if name == "data" else content.getvalue())
+
+
+def replace_by_pipe(entry):
+    entry.unlink()
+    os.mkfifo(entry)
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [
+        replace_by_compressed_arrays, replace_by_one_array, replace_by_encrypted_archive, replace_by_claim_of_a_huge_array,
+        replace_by_pipe,
+    ],
+    ids=lambda replace: replace.__name__,
+)  # fmt: skip
+def test_an_entry_of_another_kind_is_built_again_and_replaced(folder, builds, replace):
+    first = project()
+    (entry,) = folder.iterdir()
+    replace(entry)
+    np.testing.assert_array_equal(project(), first)
+    assert builds == ["line", "line"]
     np.testing.assert_array_equal(project(), first)
     assert builds == ["line", "line"]
 

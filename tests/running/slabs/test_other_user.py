@@ -15,6 +15,9 @@ import pytest
 
 import tomoprior
 from tests.running.slabs.test_processes import children, listening
+from tomoprior.comparison.store import lock_folder
+from tomoprior.errors import OutputExistsError
+from tomoprior.running.slabs.journal import Journal
 
 SERIES = tomoprior.TiltSeries(
     np.ones((9, 8, 16), np.float32), tomoprior.Geometry(np.deg2rad(np.arange(-60, 61, 15)), (16, 8, 16))
@@ -84,3 +87,20 @@ def test_another_user_reaches_neither_workers_nor_files(open_folder: Path) -> No
     np.testing.assert_array_equal(
         np.load(open_folder / "v.npy"), tomoprior.reconstruct(SERIES, "sirt", num_iter=2, device="cpu").volume
     )
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
+def test_a_folder_that_another_user_has_put_where_everybody_may_write_is_refused(open_folder: Path) -> None:
+    out = open_folder / "v.npy"
+    folder = Journal(out).folder
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    open_folder.chmod(0o1777)
+    with pytest.raises(OutputExistsError, match=r"v\.npy\.partial belongs to another user \(number 65534\)"):
+        tomoprior.reconstruct(SERIES, "wbp", out=out, slab=4, device="cpu")
+    with pytest.raises(OutputExistsError, match=r"v\.npy\.partial belongs to another user \(number 65534\)"):
+        lock_folder(folder).__enter__()
+    assert list(folder.iterdir()) == []
+    open_folder.chmod(0o755)  # in a folder where nobody else may write, root may continue the run of a user
+    tomoprior.reconstruct(SERIES, "wbp", out=out, slab=4, device="cpu")
+    assert out.exists()

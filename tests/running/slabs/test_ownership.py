@@ -18,7 +18,7 @@ def snapshot(folder):
     """Every entry below a folder with its kind and content."""
     entries = {}
     for path in sorted(folder.rglob("*")):
-        kind = "link" if path.is_symlink() else "folder" if path.is_dir() else "file"
+        kind = "link" if path.is_symlink() else "folder" if path.is_dir() else "file" if path.is_file() else "pipe"
         content = os.readlink(path) if kind == "link" else path.read_bytes() if kind == "file" else b""
         entries[str(path.relative_to(folder))] = (kind, content)
     return entries
@@ -85,6 +85,27 @@ def link_deep_inside_the_volume(series, out, elsewhere):
     (begun(series, out) / out.name / "0" / "c" / "mine").symlink_to(elsewhere / "thesis.txt")
 
 
+def pipe_for_the_run_record(series, out, elsewhere):
+    Journal(out).folder.mkdir()
+    os.mkfifo(Journal(out).folder / "run.json")
+
+
+def pipe_for_a_slab_record(series, out, elsewhere):
+    os.mkfifo(begun(series, out) / "slabs" / "00001.json")
+
+
+def pipe_deep_inside_the_volume(series, out, elsewhere):
+    os.mkfifo(begun(series, out) / out.name / "0" / "c" / "9")
+
+
+def link_that_leads_nowhere(series, out, elsewhere):
+    Journal(out).folder.symlink_to(elsewhere / "nothing")
+
+
+def second_name_of_the_volume(series, out, elsewhere):
+    os.link(begun(series, out) / out.name / "zarr.json", elsewhere / "backup")
+
+
 def file_in_its_place(series, out, elsewhere):
     Journal(out).folder.write_text("years of work")
 
@@ -95,7 +116,8 @@ def file_in_its_place(series, out, elsewhere):
         foreign_folder, foreign_run_record, slabs_without_a_run_record, foreign_file_in_our_folder,
         foreign_file_among_the_slab_records, link_to_another_folder,
         link_to_an_empty_folder, link_for_the_lock, link_for_the_lock_of_our_run, link_for_the_slab_records,
-        link_deep_inside_the_volume, file_in_its_place,
+        link_deep_inside_the_volume, file_in_its_place, pipe_for_the_run_record, pipe_for_a_slab_record,
+        pipe_deep_inside_the_volume, link_that_leads_nowhere, second_name_of_the_volume,
     ],
     ids=lambda prepare: prepare.__name__,
 )  # fmt: skip
@@ -106,7 +128,7 @@ def test_what_is_foreign_is_refused_and_nothing_is_touched(series, tmp_path, pre
     (elsewhere / "thesis.txt").write_text("years of work")
     prepare(series, tmp_path / "v.zarr", elsewhere)
     before = snapshot(tmp_path)
-    with pytest.raises(OutputExistsError, match=r"left as it is|a run never writes"):
+    with pytest.raises(OutputExistsError, match=r"left as it is|a run never writes|second name elsewhere"):
         tomoprior.reconstruct(series, "wbp", out=tmp_path / "v.zarr", **more, **GIVEN)
     assert snapshot(tmp_path) == before
 
@@ -164,3 +186,39 @@ def test_a_second_run_is_told_that_one_is_at_work(series, tmp_path):
     tomoprior.reconstruct(series, "wbp", out=out, progress=second, **GIVEN)
     assert messages
     assert all(f"is being written by process {os.getpid()}" in message for message in messages)
+
+
+def test_a_folder_that_is_replaced_by_a_link_after_the_check_is_noticed(series, tmp_path, monkeypatch):
+    out, elsewhere = tmp_path / "v.npy", tmp_path / "elsewhere"
+    (elsewhere / "slabs").mkdir(parents=True)
+    (elsewhere / "slabs" / "thesis.txt").write_text("years of work")
+    check = Journal.check_owner
+    calls = []
+
+    def replaced(self):
+        check(self)
+        calls.append(self.folder)
+        if len(calls) == 2:  # the first check is that of the arguments, before the lock
+            self.folder.symlink_to(elsewhere)
+
+    monkeypatch.setattr(Journal, "check_owner", replaced)
+    with pytest.raises(OutputExistsError, match="a link and is left as it is"):
+        tomoprior.reconstruct(series, "wbp", out=out, **GIVEN)
+    assert len(calls) == 2
+    assert snapshot(elsewhere) == {"slabs": ("folder", b""), "slabs/thesis.txt": ("file", b"years of work")}
+
+
+def test_nothing_is_removed_from_a_folder_that_takes_the_place_of_ours(series, tmp_path):
+    out, elsewhere = tmp_path / "v.npy", tmp_path / "elsewhere"
+    (elsewhere / "slabs").mkdir(parents=True)
+    (elsewhere / "slabs" / "thesis.txt").write_text("years of work")
+    folder = Journal(out).folder
+
+    def replace(done, total, values):
+        folder.rename(tmp_path / "moved")
+        elsewhere.rename(folder)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tomoprior.reconstruct(series, "wbp", out=out, progress=replace, **GIVEN)
+    assert (folder / "slabs" / "thesis.txt").read_text() == "years of work"

@@ -77,13 +77,13 @@ def test_too_little_memory_is_told_with_a_way_out():
 
 def test_the_budget_is_shared_among_the_workers():
     method = methods.get("sirt")
-    whole, settings = Geometry(np.deg2rad(np.linspace(-60, 60, 31)), (64, 512, 64)), method.Settings()
+    whole, settings = Geometry(np.deg2rad(np.linspace(-60, 60, 31)), (128, 512, 128)), method.Settings()
     rows = []
     for workers in (1, 2, 4):
-        made = plan_slabs(whole, method, settings, ProjectorOptions("cpu"), workers=workers, budget=150 << 20)
+        made = plan_slabs(whole, method, settings, ProjectorOptions("cpu"), workers=workers, budget=280 << 20)
         rows.append(made.rows)
         taken = estimate_cost(made, whole, method, settings, ProjectorOptions("cpu"))
-        assert taken.memory <= (150 << 20) / workers
+        assert taken.memory <= (280 << 20) / workers
     assert rows[0] > rows[1] > rows[2]
 
 

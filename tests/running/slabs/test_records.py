@@ -9,7 +9,7 @@ import pytest
 import tomoprior
 from tomoprior.errors import FormatError, InputError, OutputExistsError
 from tomoprior.running.slabs import records
-from tomoprior.running.slabs.finishing import read_run_identity
+from tomoprior.running.slabs.finishing import overall_residual, read_run_identity
 from tomoprior.running.slabs.journal import Journal
 from tomoprior.running.slabs.records import RunRecord, SlabRecord, VolumeRecord, read_record
 
@@ -53,6 +53,12 @@ def test_values_come_back_as_they_were_written(tmp_path):
     values = {"rows": [3, 5], "residual": float("inf"), "settled": {"reg_par": 0.1, "path": None}, "more": [1, "a"]}
     records.write_record(tmp_path / "a.json", values)
     assert read_record(tmp_path / "a.json", SlabRecord).plain() == values
+
+
+def test_the_residual_of_all_slabs_is_the_root_mean_square_of_any_values():
+    assert overall_residual([{"residual": 3.0}, {"residual": 4.0}, {"residual": None}, {}]) == pytest.approx(12.5**0.5)
+    assert overall_residual([{"residual": 1e308}]) == 1e308  # its square is beyond the largest number
+    assert overall_residual([{}]) is None
 
 
 @pytest.mark.parametrize(

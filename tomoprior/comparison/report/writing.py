@@ -15,7 +15,7 @@ from tomoprior.comparison.report.table import as_csv
 from tomoprior.comparison.report.window import volumes
 from tomoprior.comparison.result import Comparison
 from tomoprior.errors import FormatError, InputError
-from tomoprior.storage.files import check_target, replace_atomically, reraise_disk_errors
+from tomoprior.storage.files import check_target, refuse_links, replace_atomically, reraise_disk_errors
 from tomoprior.storage.lazy import one_line
 
 #: Names of all possible figures. A figure of an earlier report that the new one lacks is removed.
@@ -45,12 +45,13 @@ def write_report(comparison: Comparison, folder: str | Path, *, overwrite: bool 
     InputError
         For volumes of another shape, values that are not finite, or labels that are not unique.
     OutputExistsError, FormatError
-        If a file exists and ``overwrite`` is not set, or the folder cannot be written. No file is written then.
+        If a file exists and ``overwrite`` is not set, or is a link, or the folder cannot be written. No file is written then.
     """
     _check(comparison)
     folder = Path(folder)
     _make_folder(folder)
     pages = [folder / name for name in ("report.html", "table.csv", "metrics.json")]
+    refuse_links([*pages, folder / "figures", *(_figure(folder, name) for name in FIGURES)], "a report")
     for path in pages + [p for name in FIGURES if (p := _figure(folder, name)).exists()]:
         check_target(path, overwrite=overwrite)
 

@@ -23,7 +23,7 @@ from tomoprior.reconstruction import Reconstruction
 from tomoprior.settings import document_settings
 
 #: Arrays of the size of the nodes and of the projections at the peak of a spline fit; its searches need no more.
-NODES, PROJECTIONS = 13.0, 7.0
+NODES, PROJECTIONS = 13.0, 6.0
 #: Cost of an iteration of a spline fit, in pairs of a projection and an adjoint; splines and differences add to the pair.
 PAIRS = 2.5
 #: Rows beyond its own that a slab needs: the reach of the splines, and the longer one of total variation.

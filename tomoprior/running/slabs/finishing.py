@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,8 @@ def assemble(job: Job, journal: Journal, more: dict[str, Any]) -> None:
 
 def overall_residual(records: Any) -> float | None:
     """Return the root mean square of the slabs' residuals; None if no slab has one."""
-    squares = [record["residual"] ** 2 for record in records if record.get("residual") is not None]
-    return float(np.sqrt(np.mean(squares))) if squares else None
+    residuals = [record["residual"] for record in records if record.get("residual") is not None]
+    return math.hypot(*residuals) / math.sqrt(len(residuals)) if residuals else None  # no square of a large value overflows
 
 
 def publish(journal: Journal, *, overwrite: bool) -> None:

@@ -6,17 +6,26 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from stat import S_ISDIR, S_ISLNK
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any
 
 from tomoprior.errors import FormatError, InputError, OutputExistsError
 from tomoprior.running.slabs.plan import Slab
 from tomoprior.running.slabs.records import VERSION, RunRecord, SlabRecord, read_record, write_record
 from tomoprior.storage.digest import compute_digest
-from tomoprior.storage.files import companion_path, record_path, reraise_disk_errors, resolve_link
+from tomoprior.storage.files import (
+    check_entries,
+    companion_path,
+    record_path,
+    refuse_foreign_folder,
+    reraise_disk_errors,
+    resolve_link,
+    walk_entries,
+)
 from tomoprior.storage.locking import exclusive_lock
 
 #: The folder has the output's name with this appended.
@@ -49,6 +58,7 @@ class Journal:
         self.out = out
         real = resolve_link(out)  # the folder lies on the disk of the output
         self.folder = real.with_name(real.name + SUFFIX)
+        self._identity: tuple[int, int] | None = None
 
     @property
     def run(self) -> dict[str, Any] | None:
@@ -124,10 +134,13 @@ class Journal:
         with exclusive_lock(
             self.folder / "lock", lambda owner: OutputExistsError(f"{self.out} is being written by {owner}"), host=True
         ):
+            self.check_owner()  # the folder may have been replaced meanwhile
+            self._check_second_names()
+            self._identity = _identify(self.folder)
             try:
                 yield
             finally:
-                with suppress(FormatError):
+                with suppress(FormatError, OutputExistsError):
                     if self.run is None:  # no run was started, or the run is finished: leave no trace
                         self.remove()
 
@@ -154,8 +167,8 @@ class Journal:
         if S_ISLNK(mode) or not S_ISDIR(mode):
             kind = "a link" if S_ISLNK(mode) else "not a folder"
             raise OutputExistsError(f"{self.folder} is {kind} and is left as it is; move it, or give another output")
-        for path in _walk_links(self.folder):
-            raise OutputExistsError(f"{path} is a link, which a run never writes; remove it, or give another output")
+        refuse_foreign_folder(self.folder)
+        check_entries(self.folder, "a run")
         names = sorted(entry.name for entry in os.scandir(self.folder))
         foreign = [name for name in names if not self.owns(name)]
         for name, pattern in INNER_NAMES.items():
@@ -171,6 +184,23 @@ class Journal:
                 f"{self.folder} is not the folder of an unfinished run, or holds foreign files ({listed}): it is left as it "
                 "is; move it, or give another output"
             )
+
+    def _check_second_names(self) -> None:
+        """Refuse files with another name outside the folder (hard links), as of a backup: the run would change that file too.
+
+        Raises
+        ------
+        OutputExistsError
+            With the first such file.
+        """
+        files = [(path, status) for path, status in walk_entries(self.folder) if S_ISREG(status.st_mode)]
+        names = Counter(status.st_ino for _, status in files)  # a start that was killed may leave two names inside
+        for path, status in files:
+            if status.st_nlink > names[status.st_ino]:
+                raise OutputExistsError(
+                    f"{path} has a second name elsewhere (hard link), and the run would change that file too; replace it by a "
+                    "copy, or give another output"
+                )
 
     def _has_record(self) -> bool:
         try:
@@ -198,19 +228,28 @@ class Journal:
         if not self.folder.is_dir():
             return
         self._remove_entries(keep={"run.json", "lock"})
-        for name in ("run.json", "lock"):
-            (self.folder / name).unlink(missing_ok=True)
+        with self._opened() as folder:
+            for name in ("run.json", "lock"):
+                _remove_entry(name, folder)
         with suppress(OSError):  # a foreign file came meanwhile
             self.folder.rmdir()
 
     def _remove_entries(self, keep: set[str]) -> None:
-        for entry in list(os.scandir(self.folder)):
-            if entry.name in keep or not self.owns(entry.name):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                Path(entry.path).unlink(missing_ok=True)
+        with self._opened() as folder:
+            for entry in list(os.scandir(folder)):
+                if entry.name not in keep and self.owns(entry.name):
+                    _remove_entry(entry.name, folder)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """Yield a descriptor of the folder, so that nothing is removed from another one that takes its name."""
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if self._identity not in (None, _identify(folder)):
+                raise OutputExistsError(f"{self.folder} has been replaced by another folder, which is left as it is")
+            yield folder
+        finally:
+            os.close(folder)
 
 
 def digest(values: Any) -> str:
@@ -220,21 +259,26 @@ def digest(values: Any) -> str:
     return compute_digest(values)
 
 
+def _identify(folder: Path | int) -> tuple[int, int]:
+    """Return device and number of a folder, which it keeps when it is renamed."""
+    status = os.fstat(folder) if isinstance(folder, int) else os.lstat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _remove_entry(name: str, folder: int) -> None:
+    """Remove an entry of an open folder, if it exists; a link is removed, not followed."""
+    with suppress(FileNotFoundError):
+        if S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+        else:
+            os.unlink(name, dir_fd=folder)
+
+
 def _final_name(name: str) -> str:
     """Return the name that a temporary file would get in the end."""
     match = _TEMPORARY.fullmatch(name)
     final = match[1] if match else name
     return final if re.fullmatch(r"new-[0-9a-f]{8}", final) else final.removeprefix("new-")
-
-
-def _walk_links(folder: Path) -> Iterator[Path]:
-    """Yield the symbolic links in a folder at any depth; a running process may add and remove entries meanwhile."""
-    with suppress(FileNotFoundError):
-        for entry in list(os.scandir(folder)):
-            if entry.is_symlink():
-                yield Path(entry.path)
-            elif entry.is_dir(follow_symlinks=False):
-                yield from _walk_links(Path(entry.path))
 
 
 def _short(value: Any) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from tomoprior import memory
 from tomoprior.errors import InputError
 from tomoprior.geometry import Geometry
-from tomoprior.methods.base import Method, RowMethod, SlabMethod
+from tomoprior.methods.base import ALLOCATOR_BYTES, Method, RowMethod, SlabMethod
 from tomoprior.projector import ProjectorOptions
 from tomoprior.running.estimate import MemoryEstimate, estimate_memory, estimate_method
 from tomoprior.running.slabs.budget import usable_memory
@@ -30,8 +30,8 @@ PER_WORKER = 4
 #: Memory of weights, initial volumes and masks in units of their size: themselves and one copy.
 COPIES = 2
 
-#: Bytes beyond the estimate for every byte of a slab's result: compression while it is written.
-WRITING = 0.5
+#: Size of a shard of a Zarr volume. Writing takes two copies of one beside a slab's result; a slab with a halo is copied too.
+SHARD = 32 << 20
 
 #: The least memory in a message is rounded up to a multiple of these bytes: interpreters differ in size from run to run.
 ROUNDED_TO = 32 << 20
@@ -223,7 +223,8 @@ def plan_slabs(
     def needed(rows: int) -> int:
         part = geometry.rows(0, min(rows, ny))
         own = settings_for_rows(method, settings, range(part.shape[1]))
-        return _with_writing(part, estimate_memory(method, options.projector(part), own)) + COPIES * row_bytes * part.shape[1]
+        one = estimate_memory(method, options.projector(part), own)
+        return _with_writing(part, one, halo) + COPIES * row_bytes * part.shape[1]
 
     each = (usable_memory(options.device) if budget is None else budget) // workers
     return split_rows(geometry, choose_rows(geometry, halo, needed, each, workers, reserved), halo, workers)
@@ -241,7 +242,7 @@ def estimate_cost(plan: Plan, geometry: Geometry, method: Method, settings: Any,
     seconds = (one.seconds - prepared) * rows / part.shape[1] / plan.workers + prepared
     volume = 4 * math.prod(geometry.shape)
     borders = len(plan.borders) * 4 * plan.blend * 4 * geometry.shape[0] * geometry.shape[2]
-    return PlanCost(_with_writing(part, one), seconds, volume + volume // 7 + borders)
+    return PlanCost(_with_writing(part, one, plan.halo), seconds, volume + volume // 7 + borders)
 
 
 def settings_for_rows(method: Method, settings: Any, rows: range) -> Any:
@@ -249,6 +250,7 @@ def settings_for_rows(method: Method, settings: Any, rows: range) -> Any:
     return method.settings_for_rows(settings, rows) if isinstance(method, RowMethod) else settings
 
 
-def _with_writing(part: Geometry, one: MemoryEstimate) -> int:
-    """Return the bytes of a slab's run, writing included."""
-    return one.memory + int(WRITING * 4 * math.prod(part.shape))
+def _with_writing(part: Geometry, one: MemoryEstimate, halo: int) -> int:
+    """Return the bytes of a slab's run: of the method, or of writing, when the method's arrays are gone."""
+    result = 4 * math.prod(part.shape)
+    return max(one.memory, ALLOCATOR_BYTES + result * (2 if halo else 1) + 2 * min(SHARD, result))

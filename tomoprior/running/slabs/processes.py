@@ -22,6 +22,7 @@ from cloudpickle import dumps
 
 from tomoprior import errors
 from tomoprior.errors import BackendError, TomopriorError
+from tomoprior.import_path import describe_import_path
 from tomoprior.memory import cpu_count
 from tomoprior.running.slabs.budget import interpreter_bytes, usable_memory
 from tomoprior.running.slabs.executors import RETRIES, Work
@@ -129,7 +130,7 @@ class ProcessExecutor:
         environment = {
             **os.environ,
             **dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+            "PYTHONPATH": describe_import_path(),
         }
         command = [sys.executable, "-P", "-m", "tomoprior.running.slabs.worker", str(place)]
         # a process group of its own: Ctrl-C in the terminal reaches this process alone
