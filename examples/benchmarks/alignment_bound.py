@@ -2,8 +2,8 @@
 
     python examples/benchmarks/alignment_bound.py shapes:1:11 spheres:0:11     (phantom, number of the shape, seed)
 
-The noise is white with the signal's variance. The shifts of all tilts and the volume are unknown. Whatever they can explain of
-the change of the images with the angle tells nothing of the angle; the least squares of the rest are the information. The volume
+The noise is white with the variance of the signal. The shifts of all tilts and the volume are unknown. Whatever they explain of
+the change of the images with the angle tells nothing of it; the least squares of the rest are the information. The volume
 may be anywhere in the grid, or only where the true one is: a lower bound of zero tells at most about as much as this support.
 """
 
