@@ -16,8 +16,6 @@ DEGREE = 2
 GAUGE = 0.05
 #: Displacements for the differences: root mean square of the shifts in pixels, and the angle of the axis in radians.
 SHIFT, TURN = 0.3, np.deg2rad(0.5)
-#: Largest step of the axis' angle, radians.
-LIMIT_TURN = np.deg2rad(1.0)
 #: Curvature below this share of the one with a fixed volume counts as this share: the images do not determine the movement.
 LEAST_SHARE = 1e-3
 
@@ -92,10 +90,6 @@ class Response:
         """Return the steps of the shifts, ``(n, 2)`` in pixels, and of the angle of the axis, radians."""
         right = np.tensordot(self.shifts, at.gradient, axes=((1, 2), (0, 1))) + self.axis_angles * at.axis_gradient
         sizes = np.linalg.solve(self.normal, right)
-        # the shifts must go with the turn that is made: an angle without curvature has a step of many degrees
-        turns = self.axis_angles != 0
-        largest = LIMIT_TURN / self.axis_angles[turns]
-        sizes[turns] = np.clip(sizes[turns], -largest, largest)
         rest = at.gradient - np.tensordot(sizes, self.shift_products, axes=1)
         own = np.linalg.solve(at.normal, rest[..., None])[..., 0]
         return np.asarray(np.tensordot(sizes, self.shifts, axes=1) + own), float(sizes @ self.axis_angles)

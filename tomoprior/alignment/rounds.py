@@ -28,8 +28,8 @@ FURTHEST = 8.0
 CONVERGED = 0.003
 #: Rounds in which the response of the volume is computed anew.
 RESPONSES = (1, 5)
-#: The same limit for a step of the axis' angle, radians.
-CONVERGED_ANGLE = np.deg2rad(0.005)
+#: The same limit for a step of the axis' angle, and the largest step, radians.
+CONVERGED_ANGLE, LIMIT_ANGLE = np.deg2rad(0.005), np.deg2rad(1.0)
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class Matcher:
             shifts = remove_gauge(pose.shifts / factor + move, angles, pose.weights) * factor
             if np.abs(shifts - start.shifts).max() > factor * FURTHEST:
                 return start, self.compare(start)  # the images at this binning do not determine the shifts
+            turn = float(np.clip(turn, -LIMIT_ANGLE, LIMIT_ANGLE))
             pose = replace(pose, shifts=shifts, axis_angle=pose.axis_angle + turn)
         return pose, found
 
