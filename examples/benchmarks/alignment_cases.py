@@ -68,7 +68,7 @@ def make_case(
     if phantom == "tissue":
         assert data is not None
         axis = float(rng.uniform(-5, 5))
-        case = _tissue_case(data, shape, ANGLES, seed, {**NOISE_FREE, "shift_error": size, "axis_error": axis})
+        case = _tissue_case(data, shape, ANGLES, seed, {**NOISE_FREE, "shift_error": size, "axis_error": axis}, voxel_size=19.0)
         raw, series, true, truth = np.asarray(case.series.projections), case.series, case.true, case.truth
     else:
         simulation = tomoprior.simulate.simulate(phantom, shape, ANGLES, seed=seed, supersample=supersample)
@@ -87,14 +87,19 @@ def make_narrow_case(data: Path, span: int, seed: int) -> Case:
     """Return a section of tissue over a narrow range, with shifts of 1.5 pixels r.m.s. and the microscope's usual noise."""
     angles = np.deg2rad(np.arange(-span / 2, span / 2 + 1e-6, 1.0 if span < 15 else 2.0))
     errors = {**NO_ERRORS, "shift_error": 1.5, "axis_error": 0.0}
-    return _tissue_case(data, (32, 96, 96), angles, seed, errors)
+    return _tissue_case(data, (32, 96, 96), angles, seed, errors, voxel_size=20.0)
 
 
 def _tissue_case(
-    data: Path, shape: tuple[int, int, int], angles: NDArray[np.float64], seed: int, errors: dict[str, float]
+    data: Path,
+    shape: tuple[int, int, int],
+    angles: NDArray[np.float64],
+    seed: int,
+    errors: dict[str, float],
+    voxel_size: float,
 ) -> Case:
     tissue = load_tissue(data, "validation_250.tif")
-    simulation = tilt_series(tissue, shape, angles, seed=seed, voxel_size=20.0, **errors)
+    simulation = tilt_series(tissue, shape, angles, seed=seed, voxel_size=voxel_size, **errors)
     # the microscope shifts after it turns, and counts the angle the other way
     axis = -np.deg2rad(simulation.record["drawn"]["axis_error"])
     matrix = image_matrices([axis], [1.0])[0]
@@ -108,12 +113,12 @@ def _in_gauge(shifts: NDArray[np.float64], angles: NDArray[np.float64], axis: fl
 
 
 def read_needle256(folder: Path) -> tuple[TiltSeries, TiltSeries]:
-    """Return the raw needle of 256 x 256 pixels, and the same as ETSpy aligned it, with the axis along y."""
+    """Return the raw needle of 256 x 256 pixels, and the same as ETSpy aligned it (its axis along x), with the axis along y."""
     raw = tomoprior.read(folder / "needle256" / "HAADF.mrc", angles=folder / "needle256" / "HAADF.rawtlt")
     counts = np.asarray(raw.projections, np.float32) + 32768
     with h5py.File(folder / "needle256" / "HAADF_Aligned.hspy") as file:
         group = next(iter(file["Experiments"].values()))
-        published = np.asarray(group["data"], np.float32)
+        published = np.ascontiguousarray(np.asarray(group["data"], np.float32).transpose(0, 2, 1))
         tilts = np.deg2rad(np.asarray(group["metadata/Tomography/_sig_tilts/data"], float).ravel())
     _, rows, columns = published.shape
     return replace(raw, projections=counts), TiltSeries(published, Geometry(tilts, (columns, rows, columns)))
@@ -144,9 +149,7 @@ def find_rotation(raw: NDArray[np.float32], aligned: NDArray[np.float32]) -> flo
     """Return the angle of the axis in raw images that their published aligned versions imply, degrees."""
     degrees = np.arange(-14, -5.9, 0.5)
     costs = [
-        -np.mean(
-            [_match_score(rotate(r, -d, reshape=False, order=3), a) for r, a in zip(raw[::10], aligned[::10], strict=True)]
-        )
+        -np.mean([_match_score(rotate(r, d, reshape=False, order=3), a) for r, a in zip(raw[::10], aligned[::10], strict=True)])
         for d in degrees
     ]
     return float(degrees[0] + 0.5 * parabola_minimum(costs))

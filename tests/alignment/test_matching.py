@@ -103,6 +103,18 @@ def test_known_shifts_are_recovered():
     assert found.residuals_after.mean() < 0.5 * found.residuals_before.mean()
 
 
+@pytest.mark.parametrize(("specimen", "method"), [("isolated", "tv"), ("section", "sirt")])
+def test_the_specimen_selects_the_method(specimen, method):
+    series = TiltSeries(spheres_series().projections[::3], Geometry(ANGLES[::3], (24, 24, 48)))
+    values = {"tilt_axis": 0.0, "search": "none", "specimen": specimen, "num_iter": 5, "num_rounds": 2}
+    found, same, other = (
+        estimate_alignment(series, AlignSettings(method=name, **values)).shifts
+        for name in ("auto", method, "sirt" if method == "tv" else "tv")
+    )
+    np.testing.assert_array_equal(found, same)
+    assert np.abs(found - other).max() > 1e-4
+
+
 def test_an_aligned_series_reconstructs_better():
     shifts = np.random.default_rng(1).normal(size=(25, 2)) * 1.5
     raw = spheres_series(shifts)

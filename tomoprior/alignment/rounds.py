@@ -67,13 +67,15 @@ class Matcher:
     geometry
         Geometry of the aligned images at the level's binning, with the axis in the middle and without shifts.
     method, num_iter
-        The iterative method, and its iterations in each round. Each round starts anew, so that its result depends on
-        the shifts alone.
+        The iterative method, and its iterations in each round. ``auto`` is ``tv`` for an isolated specimen: with a lower bound
+        it comes closer to the least squares than ``sirt``, whose missing detail pulls at the angle of the axis. It is ``sirt``
+        for a section, where no bound holds: there ``tv`` put the images of a simulated section a pixel off. Each round starts
+        anew, so that its result depends on the shifts alone.
     """
 
     level: Level
     geometry: Geometry
-    method: str = "sirt"
+    method: str = "auto"
     num_iter: int = 60
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -82,8 +84,11 @@ class Matcher:
         pad = 0 if isolated else resolve_padding(self.geometry, "auto")
         # the padding is a part of the grid, because the reprojection needs it too
         self._projector = Projector(self.geometry.padded(pad), "cpu")
-        self._method: Any = methods.get(self.method)
-        values: dict[str, Any] = {"num_iter": self.num_iter, "pad": 0, "min_constraint": 0.0 if isolated else None}
+        chosen = self.method if self.method != "auto" else "tv" if isolated else "sirt"
+        self._method: Any = methods.get(chosen)
+        values: dict[str, Any] = {
+            **self._method.Settings.fast, "num_iter": self.num_iter, "pad": 0, "min_constraint": 0.0 if isolated else None,
+        }  # fmt: skip
         self._settings = self._method.Settings.parse(
             {k: v for k, v in values.items() if k in self._method.Settings.model_fields}
         )

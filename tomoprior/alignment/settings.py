@@ -35,7 +35,9 @@ class AlignSettings(Settings):
         ge=1,
         description="Binning of the finest level. Default: 1 for small images, else 2 or more: at most 256 pixels.",
     )
-    method: str = Field("sirt", description="Iterative method of the reconstructions.")
+    method: str = Field(
+        "auto", description="Iterative method of the reconstructions. auto: tv for an isolated specimen, sirt for a section."
+    )
     num_iter: int = Field(
         60, ge=1, description="Its iterations in each round: detail that they do not reach pulls at the angle of the axis."
     )
