@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,9 @@ def test_the_estimates_hold(methods, shapes):
 def estimates_outside(methods, shapes):
     """Methods and settings whose estimate is too low or too high, with peak and estimate."""
     command = [sys.executable, "-c", SCRIPT, json.dumps(methods), json.dumps(shapes)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    # one thread: two processes of two threads each on two cores wait for each other
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=environment)
     assert ran.returncode == 0, ran.stderr
     # too low an estimate ends a run at its end; too high a one makes the pieces smaller
     return {
