@@ -59,7 +59,7 @@ def test_compare_runs_on_a_fan(run, fan_file, tmp_path):
     [
         (["recon", "-o", "volume.mrc", "--method", "wbp", "--dry-run"], "wbp takes a parallel beam only"),
         (["recon", "-o", "volume.mrc", "--method", "diffusion"], "diffusion takes a parallel beam only"),
-        (["recon", "-o", "volume.mrc", "--method", "pnp", "--set", "denoiser=prior"], "measured on a parallel beam"),
+        (["recon", "-o", "volume.mrc", "--method", "pnp", "--set", "denoiser=prior"], "outside the prior's training range"),
         (["recon", "-o", "volume.mrc", "--align"], "the alignment takes a parallel beam only"),
         (["recon", "-o", "volume.mrc", "--center", "20"], "states the geometry of series.npy: leave center out"),
         (["recon", "-o", "volume.mrc", "--center", "auto"], "the search for the axis takes a parallel beam only"),

@@ -222,7 +222,7 @@ def _within_one_turn(
     if largest <= 360.0 * (1 + 1e-6):
         return radians, ()
     step = float(np.median(np.abs(np.diff(degrees)))) if len(degrees) > 4 else 0.0
-    if step > 360.0:
+    if in_degrees and step > 360.0:
         raise InputError(
             f"{source}: its angles are {step:g} degrees apart, so these are no degrees; are they thousandths of a degree?"
         )

@@ -150,9 +150,9 @@ def test_what_is_no_denoiser_is_one_line(series, denoiser, error, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_trained_prior_refuses_a_fan_before_any_work():
+def test_a_trained_prior_refuses_a_fan_of_unknown_voxels_before_any_work():
     geometry = FanGeometry([0.0, 0.5], (8, 1, 8), source_distance=60, detector_distance=30)
-    with pytest.raises(InputError, match="measured on a parallel beam"):
+    with pytest.raises(InputError, match="the voxel size is not known"):
         tomoprior.methods.get("pnp").check(geometry, PnPSettings(denoiser="prior"))
 
 
