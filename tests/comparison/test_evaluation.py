@@ -73,7 +73,7 @@ def test_seconds_of_an_earlier_run_count_and_a_share_ends_earlier(clock):
 
 
 def test_tuning_ends_at_half_of_the_budget(evaluate):
-    """Of 100 s the second trial ends at 60, so the third does not start, and the reconstruction still fits."""
+    """The second trial ends at 60 of 100 s, so the third does not start, and the reconstruction still fits."""
     state, store = evaluate(100, tune=True)
     part = store.get("tuned")
     assert [trial["values"]["num_iter"] for trial in part["trials"]] == [3, 1]

@@ -1,4 +1,4 @@
-"""What a comparison gives to all of its methods, and what it makes of their volumes."""
+"""Tests of what a comparison gives to all of its methods, and of what it makes of their volumes."""
 
 from __future__ import annotations
 

@@ -65,16 +65,7 @@ def test_voxels_outside_the_training_are_refused(case):
 def test_a_fan_beam_measures_the_same_scale(case):
     """The fan is turned into parallel rays, which give nearly the same mean and contrast."""
     geometry, volume = case
-    angles = np.deg2rad(np.arange(-65, 66, 2))
-    fan = FanGeometry(
-        angles,
-        geometry.shape,
-        (geometry.shape[1], 48),
-        source_distance=150,
-        detector_distance=50,
-        voxel_size=16,
-        unit="nanometer",
-    )
+    fan = make_fan(geometry, np.arange(-65, 66, 2))
     with torch.no_grad():
         parallel, other = prepare(geometry, volume), prepare(fan, volume)
         noise = torch.randn(volume.shape, generator=torch.Generator().manual_seed(0))
@@ -86,16 +77,7 @@ def test_a_fan_beam_measures_the_same_scale(case):
 
 def test_pnp_runs_with_the_shipped_prior_on_a_fan_beam(case):
     geometry, volume = case
-    angles = np.deg2rad(np.arange(-60, 61, 6))
-    fan = FanGeometry(
-        angles,
-        geometry.shape,
-        (geometry.shape[1], 48),
-        source_distance=150,
-        detector_distance=50,
-        voxel_size=16,
-        unit="nanometer",
-    )
+    fan = make_fan(geometry, np.arange(-60, 61, 6))
     series = tomoprior.TiltSeries(Projector(fan, "cpu")(volume).numpy(), fan)
     result = tomoprior.reconstruct(series, "pnp", denoiser="prior", sigma=0.2, num_iter=2, num_cg=3, device="cpu")
     assert result.provenance["residual"] < 0.1

@@ -47,12 +47,16 @@ class FourierGrid:
         self.shape = geometry.shape[0], geometry.shape[2]
         self.turned = np.cos(geometry.angles) < 0
         cells, weights = self._place_samples(geometry, width)
-        reached = weights if tilt_weights is None else weights * (tilt_weights > 0)[:, None, None]
-        known = self._sum(cells, reached) > LEAST_WEIGHT * float(weights.max())
-        if tilt_weights is not None:
+        least = LEAST_WEIGHT * float(weights.max())
+        if tilt_weights is None:
+            total = self._sum(cells, weights)
+            known = total > least
+        else:
+            known = self._sum(cells, weights * (tilt_weights > 0)[:, None, None]) > least
             weights *= (tilt_weights / tilt_weights.max())[:, None, None]
+            total = self._sum(cells, weights)
         scale = np.zeros(known.shape, np.float32)
-        np.divide(1, self._sum(cells, weights), out=scale, where=known)
+        np.divide(1, total, out=scale, where=known)
         # a phase moves the centre of the slice to sample 0 of the transforms
         nz, nx = self.shape
         along_z = np.exp(-1j * math.pi * (nz - 1) * np.fft.fftfreq(size))

@@ -59,10 +59,10 @@ class Cubes:
         rotations = [self.rotations[int(rng.integers(len(self.rotations)))] for _ in range(count)]
         pieces = [self._cut(volume, rng) for _ in rotations]
         if volume.ndim == 4:
-            pieces = [piece.flip(0) if rng.integers(2) else piece for piece in pieces]
+            pairs = [r(half) for r, p in zip(rotations, pieces, strict=True) for half in (p.flip(0) if rng.integers(2) else p)]
+            whole, target = torch.stack(pairs[0::2]), torch.stack(pairs[1::2])
         else:
-            pieces = [piece.expand(2, *piece.shape) for piece in pieces]  # a piece is its own target
-        whole, target = (torch.stack([r(p[i]) for r, p in zip(rotations, pieces, strict=True)]) for i in (0, 1))
+            whole = target = torch.stack([r(p) for r, p in zip(rotations, pieces, strict=True)])
         seed = int(rng.integers(2**62))
         middle = (slice(None), *3 * (slice(MARGIN, MARGIN + self.size),))
         spectrum = self.region.spectrum(whole)

@@ -105,7 +105,6 @@ class Wedge:
             raise InputError("wedge with halves makes a start from each of them; leave the initial volume out")
         if initial is not None and w is not None:
             raise InputError("wedge passes weights to the method of its start, and an initial volume replaces it; give one")
-        _check_start(projector, settings, initial)
         angles = _weighted_angles(projector.geometry, w)
         informative = rotations.informative_rotations(angles)
         if not informative:
@@ -136,16 +135,6 @@ class Wedge:
             return _train(task, projections, projector, settings, informative, Checkpoint(path, about), seed, progress)
 
 
-def _check_start(projector: Projector, settings: WedgeSettings, initial: torch.Tensor | None) -> None:
-    """Raise InputError for a first method that cannot use the transfer function of the images."""
-    if initial is None and isinstance(projector, FilteredProjector):
-        name = settings.choose_start(transfer=True)
-        if not getattr(start.start_method(name), "takes_transfer", False):
-            raise InputError(
-                f"start={name} cannot use a transfer function; use sirt, sart, cgls, tikhonov, tv or cn, or flip phases"
-            )
-
-
 def _weighted_angles(geometry: Geometry, w: torch.Tensor | None) -> NDArray[np.float64]:
     """Return the angles of the tilts that have any weight."""
     if w is None:
@@ -164,7 +153,12 @@ def _task(
     mask: torch.Tensor | None,
 ) -> FillTask:
     grid = start.WorkingGrid.for_cubes(projector.geometry, settings.cube_size + 2 * MARGIN)
-    name = settings.choose_start(transfer=isinstance(projector, FilteredProjector))
+    filtered = isinstance(projector, FilteredProjector)
+    name = settings.choose_start(transfer=filtered)
+    if filtered and initial is None and not getattr(start.start_method(name), "takes_transfer", False):
+        raise InputError(
+            f"start={name} cannot use a transfer function; use sirt, sart, cgls, tikhonov, tv or cn, or flip phases"
+        )
     if initial is not None:
         volume = grid.pad(initial if mask is None else initial * mask, None)
     elif settings.halves:
